@@ -1,0 +1,211 @@
+import type { ErrorCode } from '../errors.ts';
+
+export type BackendKind = 'cuda' | 'webgpu' | 'host';
+
+/** What runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
+export type Execution = 'hardware' | 'software' | 'emulated';
+
+/** How the region is kept from being written after freeze; see DESIGN, "Words". */
+export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
+
+/** What was found out about where this device's memory lives. null = the platform does not say. */
+export interface ResidencyFacts {
+  readonly backend: BackendKind;
+  readonly execution: Execution;
+  /** The GPU shares its memory with the CPU (driver attribute, or the adapter's type). */
+  readonly integrated: boolean | null;
+  /** Memory type of a probe allocation, from the driver's pointer attributes. */
+  readonly memoryType: 'device' | 'managed' | 'host' | null;
+  /** WebGPU: the adapter is a CPU. */
+  readonly fallbackAdapter: boolean | null;
+  /** The driver runs under WSL2 or WDDM, where the system may page device memory out. */
+  readonly pageable: boolean | null;
+  readonly computeCapability: { readonly major: number; readonly minor: number } | null;
+  readonly totalBytes: number | null;
+  /** The driver library was not the system's: VRAM_RESIDENCY_LIBCUDA was set, or mock mode was forced. */
+  readonly driverOverride: boolean;
+}
+
+export interface DeviceInfo {
+  readonly backend: BackendKind;
+  readonly index: number;
+  readonly name: string;
+  /** The device's own UUID, in the driver's notation; null where there is none. */
+  readonly uuid: string | null;
+  /** Driver name and version as the platform reports them; null where it does not. */
+  readonly driver: string | null;
+  readonly execution: Execution;
+  readonly ecc: 'on' | 'off' | 'unknown';
+  readonly facts: ResidencyFacts;
+}
+
+/** `cuda:0`, `webgpu:0`, `host`. */
+export function deviceId(info: Pick<DeviceInfo, 'backend' | 'index'>): string {
+  return info.backend === 'host' ? 'host' : `${info.backend}:${info.index}`;
+}
+
+/** Bytes. Never invented: null where the platform does not say. */
+export interface DeviceCapacity {
+  readonly totalBytes: number | null;
+  readonly freeBytes: number | null;
+  readonly source: 'driver' | 'system' | 'none';
+}
+
+/** What this device object has done and holds, for accounting and for tests. Bytes. */
+export interface DeviceStats {
+  readonly liveRegions: number;
+  readonly liveBytes: number;
+  /** The one scratch pool, reserved at open. */
+  readonly scratchBytes: number;
+  /** Bytes copied from device to host since open, by any path. */
+  readonly readbackBytes: number;
+  readonly uploadedBytes: number;
+}
+
+export interface DeviceLost {
+  /** 'closed' when close() was called. */
+  readonly reason: 'closed' | 'lost';
+  readonly message: string;
+}
+
+export interface OpenOptions {
+  /** Bytes of sealed data hashed in one run of the tree; the platform's binding limit caps it. At least 4096. */
+  readonly windowBytes?: number;
+  /** Gives regions a fault port. */
+  readonly drills?: boolean;
+}
+
+/** Why a backend or one of its devices cannot be used, for `vram-residency devices`. */
+export interface BackendProblem {
+  readonly backend: BackendKind;
+  readonly message: string;
+  readonly code: ErrorCode;
+}
+
+export interface Backend {
+  readonly kind: BackendKind;
+  /** Devices present; empty if none. Does not throw for a missing driver: see `problem`. */
+  list(): Promise<readonly DeviceInfo[]>;
+  /** Why list() is empty, in one sentence with what would help; null if it is not. */
+  problem(): Promise<BackendProblem | null>;
+  /** Opens the device and proves known answers on it (CI-011). Errors: INVALID_INPUT (lists the devices present), DEVICE_UNAVAILABLE. */
+  open(index: number, options?: OpenOptions): Promise<Device>;
+}
+
+export interface Device {
+  readonly info: DeviceInfo;
+  capacity(): Promise<DeviceCapacity>;
+  stats(): DeviceStats;
+  /** Device bytes that a region of `byteLength` would take: segments rounded up to whole blocks and the platform's granularity. */
+  allocationBytes(byteLength: number): number;
+  /** Zero-filled past the last byte to the end of its block. Errors: INVALID_INPUT, ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST. */
+  allocate(byteLength: number): Promise<Region>;
+  readonly lost: Promise<DeviceLost>;
+  /** Releases live regions (wiped) first. Safe to call twice. An adopted GPUDevice is not destroyed. */
+  close(): Promise<void>;
+}
+
+/** The tree's top, hashed in place. */
+export interface TreeRoot {
+  /** 32 bytes. */
+  readonly root: Uint8Array;
+  /** Blocks hashed, counted on the device. */
+  readonly blocks: number;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A shard's private range of device memory. Errors of every method: INVALID_INPUT for a bad offset or length or a call in the
+ * wrong state (NOT_FOUND after release), DEVICE_UNAVAILABLE for a run that did not happen, DEVICE_LOST.
+ */
+export interface Region {
+  readonly byteLength: number;
+  readonly allocatedBytes: number;
+  /** Before freeze only. `bytes` may be reused when the promise resolves. Calls may overlap; they are carried out in order. */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Waits for all writes; no write after this, by the strongest means there is. Second call: same answer. */
+  freeze(): Promise<Immutability>;
+  /** In place. After freeze only. Brings back the root, its count and its canary, nothing more. */
+  root(options?: RunOptions): Promise<TreeRoot>;
+  /** In place. Nodes [first, first + count) of a level, 32 bytes each; level 0 = leaves, level 1 = groups. */
+  nodes(level: number, first: number, count: number, options?: RunOptions): Promise<Uint8Array>;
+  /** Healing only, after freeze: replaces one block (the last one's real bytes). Read-only access is restored on every path. */
+  patch(block: number, bytes: Uint8Array): Promise<void>;
+  /** The readback path. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Read-only, for a lease. After freeze only. */
+  view(offset: number, length: number): DeviceBinding;
+  /** Only on devices opened with `drills`. */
+  readonly faults: FaultPort | null;
+  /** Overwrites with zeros, then gives the memory back. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting is closed all the same). */
+  release(): Promise<void>;
+}
+
+/** Deliberate damage, past every lock. Bytes up to the end of the padded last block may be hit. */
+export interface FaultPort {
+  flip(byte: number, mask: number): Promise<void>;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Common to all bindings: ends with its lease; every call after that throws NOT_FOUND. */
+interface Binding {
+  readonly byteLength: number;
+  /** Waits for work that was submitted through the binding. */
+  end(): Promise<void>;
+}
+
+export interface HostBinding extends Binding {
+  readonly kind: 'host';
+  /** A copy of the leased bytes. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+export interface WebGpuBinding extends Binding {
+  readonly kind: 'webgpu';
+  readonly device: GPUDevice;
+  /** One read-only storage buffer at binding 0. */
+  readonly layout: GPUBindGroupLayout;
+  /** One group for every segment that the range touches. `byteOffset` is where the wanted bytes begin inside the bound buffer: binding offsets are aligned. */
+  bindings(range?: ByteRange): readonly {
+    readonly group: GPUBindGroup;
+    readonly byteOffset: number;
+    readonly byteLength: number;
+  }[];
+}
+
+/** Device memory of the lease's own, freed with it. Opaque: no address. */
+export interface CudaScratch {
+  readonly byteLength: number;
+  write(bytes: Uint8Array): Promise<void>;
+  read(): Promise<Uint8Array>;
+}
+
+export type CudaArgument =
+  | { readonly weights: ByteRange }
+  | { readonly scratch: CudaScratch }
+  | { readonly u32: number }
+  | { readonly f32: number };
+
+export interface CudaLaunch {
+  /** PTX text. */
+  readonly module: string;
+  readonly entry: string;
+  readonly grid: readonly [number, number, number];
+  readonly block: readonly [number, number, number];
+  readonly args: readonly CudaArgument[];
+}
+
+export interface CudaBinding extends Binding {
+  readonly kind: 'cuda';
+  launch(launch: CudaLaunch): Promise<void>;
+  scratch(byteLength: number): Promise<CudaScratch>;
+}
+
+export type DeviceBinding = HostBinding | WebGpuBinding | CudaBinding;

@@ -1,0 +1,206 @@
+import type { ErrorCode, ErrorKind, FatalScope } from './errors.ts';
+
+/** What the manager was asked to do. */
+export type OperationName =
+  | 'open'
+  | 'seal'
+  | 'verify'
+  | 'execute'
+  | 'heal'
+  | 'scrub'
+  | 'drill'
+  | 'attest'
+  | 'release'
+  | 'capacity'
+  | 'stop'
+  | 'close';
+
+/** Timed parts of an operation. */
+export type StageName =
+  | 'read'
+  | 'hash'
+  | 'upload'
+  | 'freeze'
+  | 'device-tree'
+  | 'readback'
+  | 'sign'
+  | 'compare'
+  | 'patch'
+  | 'wipe'
+  | 'run';
+
+export interface EventDevice {
+  /** `cuda:0`, `webgpu:0`, `host`. */
+  readonly id: string;
+  readonly name: string;
+  readonly uuid: string | null;
+  readonly residency: string;
+  readonly emulated: boolean;
+}
+
+export interface EventError {
+  readonly code: ErrorCode;
+  readonly kind: ErrorKind;
+  readonly scope: FatalScope | null;
+  /** Free of addresses, keys, tokens and weight bytes. */
+  readonly message: string;
+}
+
+/** Consecutive damaged blocks of 4096 bytes. */
+export interface DamagedRange {
+  readonly firstBlock: number;
+  readonly blocks: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** Where and when, on every event. */
+export interface EventContext {
+  /** RFC 3339, UTC, milliseconds. */
+  readonly at: string;
+  /** Monotonic milliseconds of the manager's clock, for ordering and spans. */
+  readonly monotonicMs: number;
+  readonly workerId: string;
+  readonly correlationId: string;
+  /** W3C trace context of the caller, or null. */
+  readonly traceparent: string | null;
+  readonly operation: OperationName;
+  /** Unique in this manager: joins the events of one operation. */
+  readonly operationId: string;
+  readonly device: EventDevice | null;
+  readonly shardId: string | null;
+  readonly modelRef: string | null;
+  /** Of the work that the event tells of; null where nothing was timed. */
+  readonly durationMs: number | null;
+}
+
+/** What happened, by type. Sizes in bytes; digests in their written forms. */
+export interface EventPayloads {
+  'operation.started': Record<never, never>;
+  'operation.finished': { readonly ok: boolean; readonly error: EventError | null };
+  'operation.stage': {
+    readonly stage: StageName;
+    readonly startedMonotonicMs: number;
+    readonly byteLength: number | null;
+  };
+  'manager.opened': {
+    readonly policy: string;
+    readonly policyAccepted: readonly string[];
+    readonly keyKind: 'token' | 'ephemeral';
+    readonly engine: string;
+  };
+  'device.opened': {
+    readonly driver: string | null;
+    readonly ecc: 'on' | 'off' | 'unknown';
+    readonly totalBytes: number | null;
+    readonly scratchBytes: number;
+  };
+  'device.open_failed': { readonly requested: string; readonly error: EventError };
+  'device.lost': { readonly reason: string; readonly shards: number };
+  'vram.allocated': {
+    readonly requestedBytes: number;
+    readonly allocatedBytes: number;
+    readonly usedBytes: number;
+    readonly availableBytes: number | null;
+  };
+  'vram.allocation_failed': {
+    readonly requestedBytes: number;
+    readonly usedBytes: number;
+    readonly availableBytes: number | null;
+    readonly error: EventError;
+  };
+  'vram.deallocated': {
+    readonly freedBytes: number;
+    readonly usedBytes: number;
+    readonly availableBytes: number | null;
+    readonly wiped: boolean;
+    readonly error: EventError | null;
+  };
+  'digest.computed': {
+    readonly where: 'host' | 'device';
+    readonly byteLength: number;
+    readonly sha256: string | null;
+    readonly fsverity: string;
+    readonly engine: string;
+  };
+  'signature.generated': { readonly sealId: string };
+  'vram.sealed': {
+    readonly sealId: string;
+    readonly byteLength: number;
+    readonly sha256: string | null;
+    readonly fsverity: string;
+    readonly residency: string;
+    readonly immutability: string;
+    readonly sealedAt: string;
+    readonly shardIndex: number | null;
+    readonly totalShards: number | null;
+  };
+  'seal.verified': {
+    readonly sealId: string;
+    readonly mode: VerifyMode;
+    readonly byteLength: number;
+    readonly fsverity: string;
+  };
+  'seal.verification_failed': {
+    readonly sealId: string | null;
+    readonly mode: VerifyMode;
+    readonly error: EventError;
+    readonly expectedDigest: string | null;
+    readonly actualDigest: string | null;
+    readonly transient: boolean;
+    readonly damaged: readonly DamagedRange[];
+    readonly damagedGroups: number;
+  };
+  'policy.violation': {
+    readonly policy: string;
+    readonly residency: string;
+    readonly violation: string;
+    readonly action: 'refused' | 'stopped';
+  };
+  'validation.failed': { readonly argument: string | null; readonly error: EventError };
+  'capacity.queried': {
+    readonly totalBytes: number | null;
+    readonly usedBytes: number;
+    readonly availableBytes: number | null;
+    readonly source: string;
+  };
+  'shard.quarantined': { readonly sealId: string; readonly reason: string; readonly leasesRevoked: number };
+  'shard.healed': {
+    readonly sealId: string;
+    readonly healedBlocks: number;
+    readonly healed: readonly DamagedRange[];
+    readonly source: string;
+  };
+  'heal.failed': { readonly sealId: string; readonly error: EventError };
+  'execution.finished': {
+    readonly sealId: string;
+    readonly ok: boolean;
+    readonly verifiedMs: number | null;
+    readonly error: EventError | null;
+  };
+  'scrub.finished': { readonly sealId: string; readonly byteLength: number; readonly ok: boolean };
+  'drill.injected': { readonly sealId: string; readonly byte: number; readonly bit: number };
+  'shard.attested': { readonly sealId: string; readonly nonce: string };
+  'manager.stopped': { readonly reason: string };
+  'manager.closed': { readonly shardsReleased: number };
+}
+
+export type VerifyMode = 'resident' | 'readback' | 'sampled';
+export type EventType = keyof EventPayloads;
+export type EventOf<T extends EventType> = EventContext & { readonly type: T } & EventPayloads[T];
+/** Everything that can happen, one typed union. */
+export type OperationEvent = { [T in EventType]: EventOf<T> }[EventType];
+
+/**
+ * Told of everything, in the order in which it happened. The manager waits for a promise that `on` returns: an audit log returns
+ * one for critical events (on disk before the operation returns) and when its queue is full; others return nothing.
+ */
+export interface Observer {
+  readonly name: string;
+  /** A failure of this observer fails seals and executions closed (AUDIT_FAILED). Failures of others are ignored. */
+  readonly required: boolean;
+  on(event: OperationEvent): void | Promise<void>;
+  /** Waits until everything told so far is safe. */
+  flush?(): Promise<void>;
+  close?(): Promise<void>;
+}
