@@ -1,0 +1,65 @@
+// npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run.
+// Ends with one line: N passed, N failed, N skipped. Arguments are handed to vitest.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+const warnings = [];
+
+function must(...args) {
+  const { status, signal } = node(...args);
+  if (status !== 0) {
+    console.error(`${args.join(' ')} failed (${signal ?? status})`);
+    process.exit(status ?? 1);
+  }
+}
+
+const NO_COMPILER = 3;
+function optional(what, ...args) {
+  const { status } = node(...args);
+  if (status === NO_COMPILER) warnings.push(`no C++ compiler found: ${what} was not built, its tests are skipped`);
+  else if (status !== 0) process.exit(status ?? 1);
+}
+
+must('scripts/build.mjs');
+optional('the CUDA addon', 'scripts/build-native.mjs');
+optional('the CUDA driver emulator', 'scripts/build-emulator.mjs');
+must('scripts/build-cuda.mjs', '--check');
+
+mkdirSync(`${root}.cache`, { recursive: true });
+const results = `${root}.cache/test-results.json`;
+rmSync(results, { force: true });
+const vitest = node(
+  'node_modules/vitest/vitest.mjs',
+  'run',
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${results}`,
+  ...process.argv.slice(2),
+);
+
+let report;
+try {
+  report = JSON.parse(readFileSync(results, 'utf8'));
+} catch {
+  console.error('the test runner ended without a report');
+  process.exit(vitest.status || 1);
+}
+
+const skipped = report.testResults.flatMap((file) =>
+  file.assertionResults
+    .filter(({ status }) => status === 'skipped' || status === 'pending' || status === 'todo')
+    .map(({ fullName }) => fullName),
+);
+const brokenFiles = report.testResults.filter(
+  (file) => file.status === 'failed' && file.assertionResults.length === 0,
+).length;
+
+console.log('');
+for (const warning of warnings) console.log(`WARNING: ${warning}`);
+for (const name of skipped) console.log(`WARNING: skipped: ${name}`);
+const failed = report.numFailedTests + brokenFiles;
+console.log(`${report.numPassedTests} passed, ${failed} failed, ${skipped.length} skipped`);
+process.exit(failed > 0 || vitest.status !== 0 ? 1 : 0);

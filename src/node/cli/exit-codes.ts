@@ -1,0 +1,57 @@
+import { type ErrorCode, isVramError } from '../../errors.js';
+
+/** Exit codes of the command line: a contract. */
+export const EXIT = {
+  ok: 0,
+  verification: 1,
+  usage: 2,
+  policy: 3,
+  insufficient: 4,
+  device: 5,
+  audit: 6,
+  internal: 70,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+const OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
+  INVALID_INPUT: EXIT.usage,
+  NOT_SEALED: EXIT.verification,
+  NOT_FOUND: EXIT.usage,
+  SEAL_VERIFICATION_FAILED: EXIT.verification,
+  SOURCE_MISMATCH: EXIT.verification,
+  STOPPED: EXIT.verification,
+  ABORTED: EXIT.interrupted,
+  INSUFFICIENT_VRAM: EXIT.insufficient,
+  ALLOCATION_FAILED: EXIT.device,
+  DEVICE_UNAVAILABLE: EXIT.device,
+  AUDIT_FAILED: EXIT.audit,
+  INTEGRITY_VIOLATION: EXIT.verification,
+  RELEASE_FAILED: EXIT.device,
+  DEVICE_LOST: EXIT.device,
+  POLICY_VIOLATION: EXIT.policy,
+  AUDIT_CORRUPT: EXIT.audit,
+};
+
+export function exitCodeOf(error: unknown): ExitCode {
+  return isVramError(error) ? OF_ERROR[error.code] : EXIT.internal;
+}
+
+/** Gravest first; an interruption or a crash outranks every finding, because the work was not finished. */
+const PRECEDENCE: readonly ExitCode[] = [
+  EXIT.internal,
+  EXIT.interrupted,
+  EXIT.verification,
+  EXIT.audit,
+  EXIT.policy,
+  EXIT.device,
+  EXIT.insufficient,
+  EXIT.usage,
+  EXIT.ok,
+];
+
+/** The one code for several outcomes. */
+export function combineExitCodes(codes: readonly ExitCode[]): ExitCode {
+  return PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.ok;
+}

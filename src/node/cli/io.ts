@@ -1,0 +1,11 @@
+/** The command line's surroundings, so that tests can stand in for a terminal. */
+export interface CliIo {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly stderrIsTerminal: boolean;
+  /** Columns of the terminal behind stderr. */
+  readonly columns: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Fires on the first interrupt. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,39 @@
+// Bundles a page for the browser and serves it on loopback, isolated (COOP and COEP) so that pages may share memory.
+import { createServer } from 'node:http';
+import { build } from 'esbuild';
+
+/** `files` maps further paths to bytes, such as weights that the page fetches. */
+export async function servePage(entry, files = {}) {
+  const bundle = await build({
+    entryPoints: [entry],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'chrome120',
+    write: false,
+    sourcemap: 'inline',
+    logLevel: 'silent',
+  });
+  const script = bundle.outputFiles[0]?.contents;
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    response.setHeader('cross-origin-opener-policy', 'same-origin');
+    response.setHeader('cross-origin-embedder-policy', 'require-corp');
+    response.setHeader('cache-control', 'no-store');
+    if (path === '/') {
+      response.setHeader('content-type', 'text/html').end('<!doctype html><script type="module" src="/page.js"></script>');
+    } else if (path === '/page.js') {
+      response.setHeader('content-type', 'text/javascript').end(script);
+    } else if (files[path]) {
+      response.setHeader('content-type', 'application/octet-stream').end(files[path]);
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    bytes: script.length,
+    close: () => new Promise((resolve) => server.close(resolve)),
+  };
+}
