@@ -1,0 +1,1 @@
+export { reserve, resolve, setSegments } from './ranges';
