@@ -1,4 +1,4 @@
-import { invalidInput } from './errors.ts';
+import { invalidInput } from './errors.js';
 
 const DIGITS = '0123456789abcdef';
 

@@ -1,8 +1,8 @@
-import { invalidInput } from '../errors.ts';
-import { toHex } from '../hex.ts';
-import { checkInteger } from '../validate.ts';
-import { FSVERITY_PREFIX } from './strings.ts';
-import { BLOCK_BYTES, HASH_BYTES } from './types.ts';
+import { invalidInput } from '../errors.js';
+import { toHex } from '../hex.js';
+import { checkInteger } from '../validate.js';
+import { FSVERITY_PREFIX } from './strings.js';
+import { BLOCK_BYTES, HASH_BYTES } from './types.js';
 
 const DESCRIPTOR_BYTES = 256;
 const VERSION = 1;

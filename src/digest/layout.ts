@@ -1,5 +1,5 @@
-import { checkInteger } from '../validate.ts';
-import { BLOCK_BYTES, HASHES_PER_BLOCK } from './types.ts';
+import { checkInteger } from '../validate.js';
+import { BLOCK_BYTES, HASHES_PER_BLOCK } from './types.js';
 
 /** One level of the tree. */
 export interface TreeLevel {
