@@ -1,4 +1,4 @@
-import type { ErrorCode, ErrorKind, FatalScope } from './errors.ts';
+import type { ErrorCode, ErrorKind, FatalScope } from './errors.js';
 
 /** What the manager was asked to do. */
 export type OperationName =

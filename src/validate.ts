@@ -1,4 +1,4 @@
-import { invalidInput } from './errors.ts';
+import { invalidInput } from './errors.js';
 
 /** Largest integer that any size, offset or count may have: 2^53 - 1. */
 export const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
