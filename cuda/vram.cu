@@ -76,14 +76,28 @@ __device__ __forceinline__ uint32_t smallSigma0(uint32_t x) { return exclusiveOr
 __device__ __forceinline__ uint32_t smallSigma1(uint32_t x) { return exclusiveOr(rotateRight(x, 17), rotateRight(x, 19), x >> 10); }
 __device__ __forceinline__ uint32_t bigEndian(uint32_t x) { return __byte_perm(x, 0, 0x0123); }
 
+// With VR_ADDS_BY_MULTIPLY every addition of a round is x * 1 + y, by a 1 that the compiler cannot see through: the multiply-add pipe
+// stands idle otherwise. An experiment for `npm run cuda:report`, not what ships: docs/decisions/cuda-kernels.md.
+__device__ __forceinline__ uint32_t add(uint32_t x, uint32_t y) {
+#ifdef VR_ADDS_BY_MULTIPLY
+  uint32_t one;
+  asm("{ .reg .u32 t; mov.u32 t, %%nctaid.x; shr.u32 t, t, 31; add.u32 %0, t, 1; }" : "=r"(one));
+  uint32_t sum;
+  asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(x), "r"(one), "r"(y));
+  return sum;
+#else
+  return x + y;
+#endif
+}
+
 // FIPS 180-4, section 6.2.2, step 3. The names rotate from round to round instead of the values: `s` is indexed with constants.
 template <int T>
 __device__ __forceinline__ void round(uint32_t (&s)[8], uint32_t kw) {
   constexpr int a = (64 - T) & 7, b = (a + 1) & 7, c = (a + 2) & 7, d = (a + 3) & 7;
   constexpr int e = (a + 4) & 7, f = (a + 5) & 7, g = (a + 6) & 7, h = (a + 7) & 7;
-  const uint32_t t1 = s[h] + kw + bigSigma1(s[e]) + choose(s[e], s[f], s[g]);
-  s[d] += t1;
-  s[h] = t1 + bigSigma0(s[a]) + majority(s[a], s[b], s[c]);
+  const uint32_t t1 = add(add(add(s[h], kw), bigSigma1(s[e])), choose(s[e], s[f], s[g]));
+  s[d] = add(s[d], t1);
+  s[h] = add(add(t1, bigSigma0(s[a])), majority(s[a], s[b], s[c]));
 }
 
 // Sixteen schedule words are alive at a time; word t replaces word t - 16.
@@ -91,9 +105,9 @@ template <int T>
 __device__ __forceinline__ void dataRounds(uint32_t (&s)[8], uint32_t (&w)[16]) {
   if constexpr (T < 64) {
     if constexpr (T >= 16) {
-      w[T & 15] += smallSigma0(w[(T + 1) & 15]) + w[(T + 9) & 15] + smallSigma1(w[(T + 14) & 15]);
+      w[T & 15] = add(add(add(w[T & 15], smallSigma0(w[(T + 1) & 15])), w[(T + 9) & 15]), smallSigma1(w[(T + 14) & 15]));
     }
-    round<T>(s, w[T & 15] + RoundConstant<T>::value);
+    round<T>(s, add(w[T & 15], RoundConstant<T>::value));
     dataRounds<T + 1>(s, w);
   }
 }
