@@ -1,0 +1,110 @@
+import { BLOCK_BYTES } from '../../digest/types.js';
+import { invalidInput, isVramError, VramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { proveKnownAnswers } from '../known-answers.js';
+import type { Backend, BackendProblem, DeviceInfo } from '../types.js';
+import { defaultEngine } from './default-engine.js';
+import { HostDevice } from './device.js';
+import type { BlockHasher, HostOpenOptions, HostOptions } from './options.js';
+
+/** Large enough to keep kernel calls rare, small enough that the scratch pool stays at a few hundred KiB. */
+const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Above this a larger window hashes no faster and only takes scratch. */
+const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
+const DEFAULT_SEGMENT_BYTES = 256 * 1024 * 1024;
+
+/**
+ * The backend over system memory: one device, `host`, always there. Class `host`, so the default policy refuses it.
+ *
+ * Errors: INVALID_INPUT for a segment size that is not a positive multiple of 4096.
+ */
+export function hostBackend(options: HostOptions = {}): Backend {
+  return new HostBackend(options);
+}
+
+class HostBackend implements Backend {
+  readonly kind = 'host';
+  readonly #options: HostOptions;
+  readonly #segmentBytes: number;
+  #engine: Promise<BlockHasher> | null = null;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.#segmentBytes = checkInteger(
+      'segmentBytes',
+      options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+      BLOCK_BYTES,
+      2 ** 31,
+    );
+    if (this.#segmentBytes % BLOCK_BYTES !== 0)
+      throw invalidInput('segmentBytes', 'must be a multiple of 4096');
+  }
+
+  async list(): Promise<readonly DeviceInfo[]> {
+    return [this.#info(false)];
+  }
+
+  async problem(): Promise<BackendProblem | null> {
+    return null;
+  }
+
+  async open(index: number, options: HostOpenOptions = {}): Promise<HostDevice> {
+    if (index !== 0) throw invalidInput('index', 'is not there; devices present: host');
+    const windowBytes = checkInteger('windowBytes', options.windowBytes ?? DEFAULT_WINDOW_BYTES, BLOCK_BYTES);
+    const device = new HostDevice({
+      info: this.#info(options.forceHost === true),
+      engine: await this.#openEngine(),
+      windowBytes: Math.min(windowBytes, MAX_WINDOW_BYTES),
+      segmentBytes: this.#segmentBytes,
+      drills: options.drills === true,
+      host: this.#options,
+    });
+    try {
+      await proveKnownAnswers(device);
+    } catch (error) {
+      await device.close();
+      throw error;
+    }
+    return device;
+  }
+
+  async #openEngine(): Promise<BlockHasher> {
+    try {
+      this.#engine ??=
+        this.#options.engine === undefined ? defaultEngine() : Promise.resolve(this.#options.engine);
+      return await this.#engine;
+    } catch (cause) {
+      if (isVramError(cause)) throw cause;
+      throw new VramError(
+        'DEVICE_UNAVAILABLE',
+        'the host device has no way to hash: its engine did not start',
+        {
+          cause,
+        },
+      );
+    }
+  }
+
+  #info(driverOverride: boolean): DeviceInfo {
+    return {
+      backend: 'host',
+      index: 0,
+      name: 'system memory',
+      uuid: null,
+      driver: null,
+      execution: 'software',
+      ecc: 'unknown',
+      facts: {
+        backend: 'host',
+        execution: 'software',
+        integrated: null,
+        memoryType: 'host',
+        fallbackAdapter: null,
+        pageable: null,
+        computeCapability: null,
+        totalBytes: this.#options.totalMemory?.() ?? null,
+        driverOverride,
+      },
+    };
+  }
+}

@@ -1,0 +1,155 @@
+import { VramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
+import { engineKernels } from './kernels.js';
+import { paddedLength } from './memory.js';
+import type { BlockHasher, HostOptions } from './options.js';
+import type { HostOwner } from './region.js';
+import { HostRegion } from './region.js';
+import { HostScratch } from './scratch.js';
+import { Serial } from './serial.js';
+
+/** Where free memory is unknown, a region beyond this is refused before the system is asked for it: 1 TiB. */
+const MAX_REGION_BYTES = 2 ** 40;
+
+export interface HostDeviceSettings {
+  readonly info: DeviceInfo;
+  readonly engine: BlockHasher;
+  readonly windowBytes: number;
+  readonly segmentBytes: number;
+  readonly drills: boolean;
+  readonly host: HostOptions;
+}
+
+/** System memory behind the device interface: the software reference for the others, and what is left where there is no GPU. */
+export class HostDevice implements Device {
+  readonly info: DeviceInfo;
+  readonly lost: Promise<DeviceLost>;
+  readonly #settings: HostDeviceSettings;
+  readonly #scratch: HostScratch;
+  readonly #runs = new Serial();
+  readonly #regions = new Set<HostRegion>();
+  readonly #owner: HostOwner;
+  #resolveLost: (lost: DeviceLost) => void = () => undefined;
+  #gone: DeviceLost | null = null;
+  #closing: Promise<void> | null = null;
+  #readbackBytes = 0;
+  #uploadedBytes = 0;
+
+  constructor(settings: HostDeviceSettings) {
+    this.info = settings.info;
+    this.#settings = settings;
+    this.#scratch = new HostScratch(settings.windowBytes);
+    this.lost = new Promise((resolve) => {
+      this.#resolveLost = resolve;
+    });
+    this.#owner = this.#asOwner();
+    void settings.host.inject?.lost?.then((message) => this.#lose({ reason: 'lost', message }));
+  }
+
+  async capacity(): Promise<DeviceCapacity> {
+    this.#checkPresent();
+    const { totalMemory, freeMemory } = this.#settings.host;
+    if (totalMemory === undefined || freeMemory === undefined) {
+      return { totalBytes: null, freeBytes: null, source: 'none' };
+    }
+    return { totalBytes: totalMemory(), freeBytes: freeMemory(), source: 'system' };
+  }
+
+  stats(): DeviceStats {
+    let liveBytes = 0;
+    for (const region of this.#regions) liveBytes += region.allocatedBytes;
+    return {
+      liveRegions: this.#regions.size,
+      liveBytes,
+      scratchBytes: this.#scratch.byteLength,
+      readbackBytes: this.#readbackBytes,
+      uploadedBytes: this.#uploadedBytes,
+    };
+  }
+
+  allocationBytes(byteLength: number): number {
+    checkInteger('byteLength', byteLength, 1, Number.MAX_SAFE_INTEGER - 4095);
+    return paddedLength(byteLength);
+  }
+
+  async allocate(byteLength: number): Promise<Region> {
+    const neededBytes = this.allocationBytes(byteLength);
+    this.#checkPresent();
+    const availableBytes = this.#settings.host.freeMemory?.() ?? null;
+    if (availableBytes !== null && neededBytes > availableBytes) {
+      throw new VramError(
+        'INSUFFICIENT_VRAM',
+        `${neededBytes} bytes of system memory are needed, ${availableBytes} are free`,
+        { neededBytes, availableBytes },
+      );
+    }
+    try {
+      if (neededBytes > MAX_REGION_BYTES) throw new RangeError(`more than ${MAX_REGION_BYTES} bytes`);
+      this.#settings.host.inject?.beforeAllocate?.(neededBytes);
+      const region = new HostRegion(this.#owner, byteLength);
+      this.#regions.add(region);
+      return region;
+    } catch (cause) {
+      throw new VramError(
+        'ALLOCATION_FAILED',
+        `the system did not give ${neededBytes} bytes; release other shards or use a smaller one`,
+        { cause, neededBytes, availableBytes },
+      );
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // Regions that cannot be wiped have still ended their accounting: closing goes on, and never throws (MS-005).
+    await Promise.allSettled([...this.#regions].map((region) => region.release()));
+    this.#lose({ reason: 'closed', message: 'the device was closed' });
+  }
+
+  #lose(lost: DeviceLost): void {
+    this.#gone ??= lost;
+    this.#resolveLost(this.#gone);
+  }
+
+  #checkPresent(): void {
+    if (this.#gone !== null) {
+      throw new VramError('DEVICE_LOST', `host cannot be used any more: ${this.#gone.message}`);
+    }
+    if (this.#closing !== null) throw new VramError('DEVICE_LOST', 'host is being closed');
+  }
+
+  #asOwner(): HostOwner {
+    const { engine, host, drills, segmentBytes } = this.#settings;
+    const sound = engineKernels(engine);
+    return {
+      machine: {
+        kernels: host.inject?.kernels?.(sound) ?? sound,
+        scratch: this.#scratch,
+        sha256: (bytes) => engine.sha256(bytes),
+      },
+      drills,
+      segmentBytes,
+      checkPresent: () => this.#checkPresent(),
+      serial: (work) => this.#runs.run(work),
+      countUpload: (bytes) => {
+        this.#uploadedBytes += bytes;
+      },
+      countReadback: (bytes) => {
+        this.#readbackBytes += bytes;
+      },
+      wipe: (segment) => {
+        if (this.#gone !== null) throw new VramError('DEVICE_LOST', this.#gone.message);
+        if (host.inject?.wipe === undefined) segment.fill(0);
+        else host.inject.wipe(segment);
+      },
+      freed: (segment) => host.inject?.freed?.(segment),
+      forget: (region) => {
+        this.#regions.delete(region);
+      },
+    };
+  }
+}

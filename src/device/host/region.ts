@@ -1,0 +1,185 @@
+import type { TreeLayout } from '../../digest/layout.js';
+import { treeLayout } from '../../digest/layout.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
+import { invalidInput, VramError } from '../../errors.js';
+import { checkBytes, checkInteger } from '../../validate.js';
+import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
+import { HostLease } from './lease.js';
+import { HostMemory } from './memory.js';
+import type { HostScratch } from './scratch.js';
+import { blocksUnder } from './scratch.js';
+import type { TreeMachine } from './tree-run.js';
+import { TreeRun } from './tree-run.js';
+
+/** Bytes that come back with every run beside its nodes: the count (u64) and the hash of the canary. */
+const RUN_PROOF_BYTES = 8 + HASH_BYTES;
+
+/** A device, as its regions see it. */
+export interface HostOwner {
+  readonly machine: TreeMachine & { readonly scratch: HostScratch };
+  readonly drills: boolean;
+  readonly segmentBytes: number;
+  /** Throws DEVICE_LOST if the device is gone. */
+  checkPresent(): void;
+  /** Runs share one scratch pool: one after another. */
+  serial<T>(work: () => Promise<T>): Promise<T>;
+  countUpload(bytes: number): void;
+  countReadback(bytes: number): void;
+  wipe(segment: Uint8Array): void;
+  freed(segment: Uint8Array): void;
+  /** Ends the accounting of a region. */
+  forget(region: HostRegion): void;
+}
+
+type State = 'filling' | 'frozen' | 'released';
+
+/** A region in plain memory. Frozen means that this object refuses to write: nothing else stands in the way (`api-only`). */
+export class HostRegion implements Region {
+  readonly byteLength: number;
+  readonly allocatedBytes: number;
+  readonly faults: FaultPort | null;
+  readonly #owner: HostOwner;
+  readonly #memory: HostMemory;
+  readonly #layout: TreeLayout;
+  #state: State = 'filling';
+  #release: Promise<void> | null = null;
+
+  constructor(owner: HostOwner, byteLength: number) {
+    this.#owner = owner;
+    this.#memory = new HostMemory(byteLength, owner.segmentBytes);
+    this.#layout = treeLayout(byteLength);
+    this.byteLength = byteLength;
+    this.allocatedBytes = this.#memory.byteLength;
+    this.faults = owner.drills ? { flip: (byte, mask) => this.#flip(byte, mask) } : null;
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('filling');
+    checkBytes('bytes', bytes);
+    this.#checkRange(offset, bytes.length);
+    this.#memory.write(offset, bytes);
+    this.#owner.countUpload(bytes.length);
+  }
+
+  async freeze(): Promise<Immutability> {
+    this.#checkLive();
+    this.#state = 'frozen';
+    return 'api-only';
+  }
+
+  async root(options: RunOptions = {}): Promise<TreeRoot> {
+    this.#checkState('frozen');
+    const root = new Uint8Array(HASH_BYTES);
+    const level = this.#layout.levels.length - 1;
+    const blocks = await this.#run({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, options);
+    return { root, blocks };
+  }
+
+  async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
+    this.#checkState('frozen');
+    checkInteger('level', level, 0, this.#layout.levels.length - 1);
+    const present = this.#layout.levels[level]?.nodes ?? 0;
+    checkInteger('first', first, 0, present - 1);
+    checkInteger('count', count, 1, present - first);
+    const firstBlock = first * blocksUnder(level);
+    const blocks = Math.min(count * blocksUnder(level), this.#layout.blocks - firstBlock);
+    const nodes = new Uint8Array(count * HASH_BYTES);
+    await this.#run({ level, firstBlock, blocks }, nodes, options);
+    return nodes;
+  }
+
+  async patch(block: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('frozen');
+    checkInteger('block', block, 0, this.#layout.blocks - 1);
+    checkBytes('bytes', bytes);
+    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
+    if (bytes.length !== wanted) {
+      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
+    }
+    // The padding is part of what is hashed, so it is healed with its block.
+    const whole = new Uint8Array(BLOCK_BYTES);
+    whole.set(bytes);
+    this.#memory.write(block * BLOCK_BYTES, whole);
+    this.#owner.countUpload(bytes.length);
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#checkLive();
+    this.#checkRange(offset, length);
+    this.#owner.countReadback(length);
+    return this.#memory.read(offset, length);
+  }
+
+  view(offset: number, length: number): HostBinding {
+    this.#checkState('frozen');
+    this.#checkRange(offset, length);
+    return new HostLease(length, (from, bytes) => this.read(offset + from, bytes));
+  }
+
+  release(): Promise<void> {
+    this.#state = 'released';
+    // In turn with the runs: one that was under way when release was called reads what was sealed, not zeros.
+    this.#release ??= this.#owner.serial(() => this.#giveBack());
+    return this.#release;
+  }
+
+  async #giveBack(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const segment of this.#memory.drain()) {
+      try {
+        this.#owner.wipe(segment);
+      } catch (error) {
+        failures.push(error);
+      }
+      this.#owner.freed(segment);
+    }
+    this.#owner.forget(this);
+    if (failures.length > 0) {
+      throw new VramError('RELEASE_FAILED', 'the memory was given back but could not be overwritten first', {
+        cause: failures[0],
+      });
+    }
+  }
+
+  async #run(
+    part: { readonly level: number; readonly firstBlock: number; readonly blocks: number },
+    out: Uint8Array,
+    options: RunOptions,
+  ): Promise<number> {
+    const run = new TreeRun(this.#owner.machine, part, out);
+    return await this.#owner.serial(async () => {
+      this.#owner.checkPresent();
+      const blocks = await run.execute(this.#memory, options.signal);
+      this.#owner.countReadback(out.length + RUN_PROOF_BYTES);
+      return blocks;
+    });
+  }
+
+  async #flip(byte: number, mask: number): Promise<void> {
+    this.#checkLive();
+    checkInteger('byte', byte, 0, this.allocatedBytes - 1);
+    checkInteger('mask', mask, 1, 255);
+    for (const piece of this.#memory.pieces(byte, 1)) piece[0] = (piece[0] ?? 0) ^ mask;
+  }
+
+  #checkLive(): void {
+    if (this.#state === 'released') throw new VramError('NOT_FOUND', 'this region has been released');
+    this.#owner.checkPresent();
+  }
+
+  #checkState(needed: 'filling' | 'frozen'): void {
+    this.#checkLive();
+    if (this.#state === needed) return;
+    throw new VramError(
+      'INVALID_INPUT',
+      needed === 'filling'
+        ? 'this region is frozen: nothing may be written to it'
+        : 'this region must be frozen before it can be verified or bound',
+    );
+  }
+
+  #checkRange(offset: number, length: number): void {
+    checkInteger('offset', offset, 0, this.byteLength);
+    checkInteger('length', length, 0, this.byteLength - offset);
+  }
+}

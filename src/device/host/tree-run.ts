@@ -1,0 +1,128 @@
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { throwIfAborted, VramError } from '../../errors.js';
+import type { HostKernels } from './kernels.js';
+import type { HostMemory } from './memory.js';
+import type { HostScratch } from './scratch.js';
+
+/** Which part of the tree: the nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
+export interface TreePart {
+  readonly level: number;
+  readonly firstBlock: number;
+  readonly blocks: number;
+}
+
+/** Everything that a run works with; the hash is the host's own, for the canary. */
+export interface TreeMachine {
+  readonly kernels: HostKernels;
+  readonly scratch: HostScratch;
+  sha256(bytes: Uint8Array): Promise<Uint8Array>;
+}
+
+/**
+ * One run of the tree kernels over resident blocks, window by window. Every buffer is marked with the run's own pattern before a kernel
+ * writes it, hashes are counted, and a fresh random block goes through the same kernels: a kernel that did not run, ran short or handed out
+ * what it had from before is found here (CI-010).
+ */
+export class TreeRun {
+  readonly #machine: TreeMachine;
+  readonly #part: TreePart;
+  readonly #out: Uint8Array;
+  readonly #fill: number[];
+  #outLength = 0;
+  #leaves = 0;
+
+  constructor(machine: TreeMachine, part: TreePart, out: Uint8Array) {
+    this.#machine = machine;
+    this.#part = part;
+    this.#out = out;
+    this.#fill = Array.from({ length: part.level }, () => 0);
+  }
+
+  /** Fills `out` with the part's nodes; resolves to the number of blocks hashed. Errors: DEVICE_UNAVAILABLE, ABORTED. */
+  async execute(memory: HostMemory, signal?: AbortSignal): Promise<number> {
+    const { scratch } = this.#machine;
+    const { firstBlock, blocks, level } = this.#part;
+    scratch.renew();
+    scratch.mark(this.#out);
+    for (let done = 0; done < blocks; done += scratch.windowBlocks) {
+      throwIfAborted(signal);
+      const window = Math.min(scratch.windowBlocks, blocks - done);
+      await this.#hashWindow(memory, firstBlock + done, window);
+    }
+    for (let below = 0; below < level; below++) await this.#flush(below);
+    await this.#proveCanary();
+    if (this.#leaves !== blocks) throw didNotRun(`${this.#leaves} of ${blocks} blocks were hashed`);
+    if (this.#outLength !== this.#out.length || scratch.isMarked(this.#out)) {
+      throw didNotRun('its result was not written');
+    }
+    return this.#leaves;
+  }
+
+  async #hashWindow(memory: HostMemory, firstBlock: number, blocks: number): Promise<void> {
+    const { kernels, scratch } = this.#machine;
+    const output = scratch.leaves.subarray(0, blocks * HASH_BYTES);
+    scratch.mark(output);
+    let at = 0;
+    for (const piece of memory.pieces(firstBlock * BLOCK_BYTES, blocks * BLOCK_BYTES)) {
+      const length = (piece.length / BLOCK_BYTES) * HASH_BYTES;
+      this.#leaves += await kernels.leaves(piece, output.subarray(at, at + length));
+      at += length;
+    }
+    await this.#push(0, output);
+  }
+
+  /** Hands on the hashes of a level: to the result if it is the wanted one, else to the next level's input. */
+  async #push(level: number, hashes: Uint8Array): Promise<void> {
+    if (this.#machine.scratch.isMarked(hashes)) throw didNotRun(`hashes of level ${level} were not written`);
+    const stage = this.#machine.scratch.stages[level];
+    if (level === this.#part.level || stage === undefined) {
+      this.#out.set(hashes, this.#outLength);
+      this.#outLength += hashes.length;
+      return;
+    }
+    for (let at = 0; at < hashes.length; ) {
+      const used = this.#fill[level] ?? 0;
+      const taken = Math.min(stage.length - used, hashes.length - at);
+      stage.set(hashes.subarray(at, at + taken), used);
+      this.#fill[level] = used + taken;
+      at += taken;
+      if (used + taken === stage.length) await this.#flush(level);
+    }
+  }
+
+  /** Hashes what waits at `level` into the level above. */
+  async #flush(level: number): Promise<void> {
+    const { kernels, scratch } = this.#machine;
+    const used = this.#fill[level] ?? 0;
+    const input = scratch.stages[level]?.subarray(0, used);
+    const output = scratch.nodes[level]?.subarray(0, Math.ceil(used / BLOCK_BYTES) * HASH_BYTES);
+    if (used === 0 || input === undefined || output === undefined) return;
+    this.#fill[level] = 0;
+    scratch.mark(output);
+    const count = await kernels.nodes(input, output);
+    const expected = Math.ceil(used / HASH_BYTES / HASHES_PER_BLOCK);
+    if (count !== expected)
+      throw didNotRun(`${count} of ${expected} nodes of level ${level + 1} were hashed`);
+    await this.#push(level + 1, output);
+  }
+
+  async #proveCanary(): Promise<void> {
+    const { kernels, scratch } = this.#machine;
+    const expected = await this.#machine.sha256(scratch.canary);
+    const names = this.#part.level === 0 ? (['leaves'] as const) : (['leaves', 'nodes'] as const);
+    for (const name of names) {
+      scratch.mark(scratch.canaryHash);
+      await kernels[name](scratch.canary, scratch.canaryHash);
+      if (!scratch.canaryHash.every((byte, i) => byte === expected[i])) {
+        throw didNotRun('the canary block was not hashed');
+      }
+    }
+  }
+}
+
+function didNotRun(what: string): VramError {
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    `the host device did not carry out the run: ${what}; nothing was verified`,
+  );
+}

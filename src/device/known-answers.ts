@@ -1,0 +1,129 @@
+import { VramError } from '../errors.js';
+import { toHex } from '../hex.js';
+import type { Device, Region } from './types.js';
+import { deviceId } from './types.js';
+
+interface KnownAnswer {
+  readonly byteLength: number;
+  readonly seed: number;
+  /** Root of the fs-verity tree (4096-byte blocks, SHA-256, no salt), hexadecimal. */
+  readonly root: string;
+}
+
+/**
+ * One byte, a whole block, the first two-level tree, a padded last block among several, and the first three-level tree.
+ * The roots were made outside this project and lead to the digests that `fsverity digest` prints for the same bytes.
+ */
+const KNOWN_ANSWERS: readonly KnownAnswer[] = [
+  {
+    byteLength: 1,
+    seed: 1001,
+    root: 'e2b099cdbd0ebd4392437576df29c65678b0f30c131ad3a7c96624a6bcda3e7a',
+  },
+  {
+    byteLength: 4096,
+    seed: 1005,
+    root: '6811ab4d06b40f3281c8fe9a9c84779c93c8d25485ac298d9929946e9282f989',
+  },
+  {
+    byteLength: 4097,
+    seed: 1006,
+    root: '8c648198f844c8e2e4dc97829a483f8d075ab65d94f69ba4339b887679ed9b37',
+  },
+  {
+    byteLength: 12289,
+    seed: 1008,
+    root: 'dbc25d985553c93ef0f4c8fd0089072021c913c77e5ea3b1f2b94aefebbbb141',
+  },
+  {
+    byteLength: 524289,
+    seed: 1011,
+    root: 'bcce446086b4808241abab42c8398c9f7e320af8423bff32fd21e0961a95a4f8',
+  },
+];
+
+/** The input of which one bit is changed: its root must then be another. */
+const CHANGED: { readonly answer: KnownAnswer; readonly byte: number; readonly mask: number } = {
+  answer: {
+    byteLength: 12289,
+    seed: 1008,
+    root: 'dbc25d985553c93ef0f4c8fd0089072021c913c77e5ea3b1f2b94aefebbbb141',
+  },
+  byte: 6161,
+  mask: 0x10,
+};
+
+/**
+ * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a little-endian
+ * uint32, the last one cut to size.
+ */
+export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(byteLength / 4));
+  let state = seed >>> 0;
+  for (let i = 0; i < words.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[i] = state;
+  }
+  // Typed arrays have the platform's byte order; every platform with a GPU that WebGPU or CUDA drives is little-endian.
+  return new Uint8Array(words.buffer, 0, byteLength);
+}
+
+/**
+ * Proves on a freshly opened device that its kernels compute fs-verity roots, and that they look at their input: one changed bit must
+ * change the root (CI-011). What it allocates is released on every path.
+ *
+ * Errors: DEVICE_UNAVAILABLE, naming the answer that was wrong or the step that failed.
+ */
+export async function proveKnownAnswers(device: Device): Promise<void> {
+  const id = deviceId(device.info);
+  for (const answer of KNOWN_ANSWERS) {
+    const got = await rootOf(device, id, xorshiftBytes(answer.seed, answer.byteLength));
+    if (got !== answer.root) {
+      throw new VramError(
+        'DEVICE_UNAVAILABLE',
+        `${id} failed its known-answer test: the root of ${answer.byteLength} bytes is wrong; it must not be used`,
+      );
+    }
+  }
+  const changed = xorshiftBytes(CHANGED.answer.seed, CHANGED.answer.byteLength);
+  changed[CHANGED.byte] = (changed[CHANGED.byte] ?? 0) ^ CHANGED.mask;
+  if ((await rootOf(device, id, changed)) === CHANGED.answer.root) {
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      `${id} failed its known-answer test: one changed bit in ${changed.length} bytes did not change the root; it must not be used`,
+    );
+  }
+}
+
+async function rootOf(device: Device, id: string, bytes: Uint8Array): Promise<string> {
+  let region: Region | null = null;
+  let root: string;
+  try {
+    region = await device.allocate(bytes.length);
+    await region.write(0, bytes);
+    await region.freeze();
+    const tree = await region.root();
+    root = toHex(tree.root);
+  } catch (error) {
+    // The first failure is the one that tells; a second one while giving back adds nothing to it.
+    await region?.release().catch(() => undefined);
+    throw unavailable(id, bytes.length, error);
+  }
+  try {
+    await region.release();
+  } catch (error) {
+    throw unavailable(id, bytes.length, error);
+  }
+  return root;
+}
+
+function unavailable(id: string, byteLength: number, cause: unknown): VramError {
+  const reason = cause instanceof Error ? cause.message : 'an unknown error';
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    `${id} failed its known-answer test with ${byteLength} bytes: ${reason}`,
+    { cause },
+  );
+}
