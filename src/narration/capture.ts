@@ -1,0 +1,52 @@
+import type { NarratedAction } from './catalogue.js';
+import type { Narration, NarrationSink } from './types.js';
+
+export type ExpectedNarration = { readonly action: NarratedAction } & Partial<Omit<Narration, 'action'>>;
+
+/** Keeps what was told, for tests of services built on this library. */
+export class NarrationCapture implements NarrationSink {
+  readonly #told: Narration[] = [];
+
+  get told(): readonly Narration[] {
+    return this.#told;
+  }
+
+  tell(narration: Narration): void {
+    this.#told.push(narration);
+  }
+
+  clear(): void {
+    this.#told.length = 0;
+  }
+
+  /** The actions in the order in which they were told. */
+  actions(): string[] {
+    return this.#told.map(({ action }) => action);
+  }
+
+  /** Throws unless these were told in this order, each with these fields; others may stand between. */
+  assertToldInOrder(expected: readonly ExpectedNarration[]): void {
+    let from = 0;
+    expected.forEach((wanted, position) => {
+      const at = this.#told.findIndex((narration, index) => index >= from && matches(narration, wanted));
+      if (at < 0) {
+        throw new Error(
+          `narration ${position} (${JSON.stringify(wanted)}) was not told; told from there on: ${this.actions().slice(from).join(', ') || 'nothing'}`,
+        );
+      }
+      from = at + 1;
+    });
+  }
+
+  /** Throws if anything like this was told. */
+  assertNotTold(unwanted: ExpectedNarration): void {
+    if (this.#told.some((narration) => matches(narration, unwanted))) {
+      throw new Error(`${JSON.stringify(unwanted)} was told`);
+    }
+  }
+}
+
+function matches(narration: Narration, wanted: ExpectedNarration): boolean {
+  const fields = new Map<string, unknown>(Object.entries(narration));
+  return Object.entries(wanted).every(([name, value]) => fields.get(name) === value);
+}

@@ -1,0 +1,298 @@
+import type { EventOf, EventType, OperationEvent, OperationName } from '../events.js';
+import type { NarrationLevel } from './types.js';
+import { bytesInWords, msInWords } from './units.js';
+
+/** What one event says; the rest of a narration is the same for all. */
+export interface Told {
+  readonly action: NarratedAction;
+  readonly level: NarrationLevel;
+  readonly actor: 'manager' | 'device' | 'policy';
+  readonly target: string;
+  readonly human: string;
+  readonly storybook: string;
+}
+
+/** Every action that is told, with what it tells. The first thirteen are those of the original system. */
+export const NARRATED_ACTIONS = {
+  manager_init: 'a manager opened, or could not',
+  model_sealed: 'a shard was sealed, or could not be',
+  seal_verified: 'a seal and its resident bytes were verified',
+  seal_verification_failed: 'a verification failed: a bad handle, or damaged bytes',
+  vram_allocated: 'device memory was allocated',
+  vram_allocation_failed: 'device memory could not be allocated',
+  vram_deallocated: 'device memory was wiped and given back',
+  policy_violation: 'the residency policy refused a device',
+  digest_computed: 'a digest was computed, on the host or in place on the device',
+  signature_generated: 'a seal was signed',
+  device_context_initialised: 'a device was opened and proved its known answers, or could not',
+  validation_failed: 'an input was refused',
+  capacity_query: 'capacity was asked for',
+  shard_quarantined: 'a damaged shard was locked away',
+  shard_healed: 'damaged blocks were repaired, or could not be',
+  shard_executed: 'work ran on verified weights, or failed',
+  shard_scrubbed: 'a background check of a shard ended',
+  shard_attested: 'a residency statement was signed',
+  drill_injected: 'a bit is about to be flipped on purpose',
+  manager_stopped: 'a manager stopped sealing and executing',
+  manager_closed: 'a manager closed',
+  device_lost: 'a device was lost, with every seal on it',
+  operation_failed: 'an operation ended with an error that nothing else had told',
+} as const;
+
+export type NarratedAction = keyof typeof NARRATED_ACTIONS;
+
+type Teller<T extends EventType> = (event: EventOf<T>) => Told | null;
+type Tellers = { readonly [T in EventType]: Teller<T> | null };
+
+/** How the failure of an operation is told when no event of its own has told it. */
+const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
+  open: 'manager_init',
+  seal: 'model_sealed',
+  verify: 'seal_verification_failed',
+  execute: 'shard_executed',
+  heal: 'shard_healed',
+  scrub: 'shard_scrubbed',
+  drill: 'operation_failed',
+  attest: 'operation_failed',
+  release: 'vram_deallocated',
+  capacity: 'capacity_query',
+  stop: 'operation_failed',
+  close: 'manager_closed',
+};
+
+const shard = (event: OperationEvent): string => event.shardId ?? 'shard';
+const device = (event: OperationEvent): string => event.device?.id ?? 'device';
+const took = (event: OperationEvent): string =>
+  event.durationMs === null ? '' : ` in ${msInWords(event.durationMs)}`;
+const free = (bytes: number | null): string =>
+  bytes === null ? 'how much is left is unknown' : `${bytesInWords(bytes)} left`;
+
+/** One teller an event type; null for events that are timing alone. */
+const TELLERS: Tellers = {
+  'operation.started': null,
+  'operation.stage': null,
+  'operation.finished': (event) =>
+    event.error === null
+      ? null
+      : {
+          action: FAILED_OPERATION[event.operation],
+          level: event.error.kind === 'fatal' ? 'error' : 'warn',
+          actor: 'manager',
+          target: event.shardId ?? device(event),
+          human: `The ${event.operation} ended with ${event.error.code}: ${event.error.message}.`,
+          storybook: `The keeper set out to ${event.operation}, and came home without having done it.`,
+        },
+  'manager.opened': (event) => ({
+    action: 'manager_init',
+    level: 'info',
+    actor: 'manager',
+    target: device(event),
+    human: `Worker ${event.workerId} opened ${device(event)} under policy ${event.policy}, key: ${event.keyKind}${took(event)}.`,
+    storybook: `${event.workerId} took the lantern, unlocked ${device(event)}, and began the watch.`,
+  }),
+  'device.opened': (event) => ({
+    action: 'device_context_initialised',
+    level: 'info',
+    actor: 'device',
+    target: device(event),
+    human: `${device(event)} (${event.device?.name ?? 'unnamed'}) answered its known questions right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
+    storybook: `The vault at ${device(event)} was asked riddles with known answers, and knew them all.`,
+  }),
+  'device.open_failed': (event) => ({
+    action: 'device_context_initialised',
+    level: 'error',
+    actor: 'device',
+    target: event.requested,
+    human: `${event.requested} could not be opened, ${event.error.code}: ${event.error.message}.`,
+    storybook: `The keeper knocked at ${event.requested}; nobody fit to keep treasure opened.`,
+  }),
+  'device.lost': (event) => ({
+    action: 'device_lost',
+    level: 'error',
+    actor: 'device',
+    target: device(event),
+    human: `${device(event)} was lost; ${event.shards} sealed shards on it are void: ${event.reason}.`,
+    storybook: `The vault sank into the sea, and every seal in it is now only a story.`,
+  }),
+  'vram.allocated': (event) => ({
+    action: 'vram_allocated',
+    level: 'info',
+    actor: 'device',
+    target: shard(event),
+    human: `${bytesInWords(event.allocatedBytes)} on ${device(event)} set aside for ${shard(event)}${took(event)}; ${free(event.availableBytes)}.`,
+    storybook: `A chamber of ${bytesInWords(event.allocatedBytes)} was swept clean and made ready.`,
+  }),
+  'vram.allocation_failed': (event) => ({
+    action: 'vram_allocation_failed',
+    level: 'warn',
+    actor: 'device',
+    target: shard(event),
+    human: `${bytesInWords(event.requestedBytes)} could not be had on ${device(event)} (${event.error.code}); ${free(event.availableBytes)}.`,
+    storybook: `The vault is full to the door; the newcomer has to wait outside.`,
+  }),
+  'vram.deallocated': (event) => ({
+    action: 'vram_deallocated',
+    level: event.error === null ? 'info' : 'error',
+    actor: 'device',
+    target: shard(event),
+    human:
+      event.error === null
+        ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ${bytesInWords(event.usedBytes)} still in use.`
+        : `Giving back ${bytesInWords(event.freedBytes)} of ${shard(event)} failed with ${event.error.code}.`,
+    storybook: `The chamber was scrubbed to bare stone, and its key hung back on the wall.`,
+  }),
+  'digest.computed': (event) => ({
+    action: 'digest_computed',
+    level: 'info',
+    actor: event.where === 'device' ? 'device' : 'manager',
+    target: shard(event),
+    human:
+      event.where === 'device'
+        ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} where they lie${took(event)}.`
+        : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with ${event.engine}${took(event)}.`,
+    storybook: `Every leaf of the tree was read, and the tree's name was found again.`,
+  }),
+  'signature.generated': (event) => ({
+    action: 'signature_generated',
+    level: 'info',
+    actor: 'manager',
+    target: shard(event),
+    human: `The seal of ${shard(event)} was signed${took(event)}.`,
+    storybook: `Hot wax, a ring, and the seal was pressed.`,
+  }),
+  'vram.sealed': (event) => ({
+    action: 'model_sealed',
+    level: 'info',
+    actor: 'manager',
+    target: shard(event),
+    human: `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ${event.immutability})${took(event)}.`,
+    storybook: `The treasure sleeps in ${device(event)} behind an unbroken seal.`,
+  }),
+  'seal.verified': (event) => ({
+    action: 'seal_verified',
+    level: 'info',
+    actor: 'manager',
+    target: shard(event),
+    human: `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ${event.mode === 'resident' ? 'in place' : `by ${event.mode} check`} on ${device(event)}${took(event)}.`,
+    storybook: `The keeper held the lantern to every block; not a grain had moved.`,
+  }),
+  'seal.verification_failed': (event) => ({
+    action: 'seal_verification_failed',
+    level: event.error.code === 'INTEGRITY_VIOLATION' ? 'error' : 'warn',
+    actor: 'manager',
+    target: shard(event),
+    human:
+      event.error.code === 'INTEGRITY_VIOLATION'
+        ? `${shard(event)} is damaged on ${device(event)}${event.transient ? ' (the second look was clean)' : ''}: ${event.damagedGroups} groups of 512 KiB do not match.`
+        : `A handle for ${shard(event)} was refused with ${event.error.code}.`,
+    storybook:
+      event.error.code === 'INTEGRITY_VIOLATION'
+        ? `Something gnawed at the treasure in the dark.`
+        : `A stranger showed a key that was never cut here.`,
+  }),
+  'policy.violation': (event) => ({
+    action: 'policy_violation',
+    level: 'error',
+    actor: 'policy',
+    target: device(event),
+    human: `Policy ${event.policy} refuses ${device(event)}, class ${event.residency}: ${event.violation}.`,
+    storybook: `The law of the vault says no, and the gate stays shut.`,
+  }),
+  'validation.failed': (event) => ({
+    action: 'validation_failed',
+    level: 'warn',
+    actor: 'manager',
+    target: event.argument ?? event.operation,
+    human: `The ${event.operation} was refused before anything was touched: ${event.error.message}.`,
+    storybook: `The form was filled in wrong, and the clerk handed it back.`,
+  }),
+  'capacity.queried': (event) => ({
+    action: 'capacity_query',
+    level: 'info',
+    actor: 'manager',
+    target: device(event),
+    human: `${device(event)}: ${bytesInWords(event.usedBytes)} used, ${event.totalBytes === null ? 'total unknown' : `${bytesInWords(event.totalBytes)} in all`}, ${free(event.availableBytes)} (source: ${event.source}).`,
+    storybook: `The keeper counted the empty shelves.`,
+  }),
+  'shard.quarantined': (event) => ({
+    action: 'shard_quarantined',
+    level: 'error',
+    actor: 'manager',
+    target: shard(event),
+    human: `${shard(event)} is locked away (${event.reason}); ${event.leasesRevoked} running leases were called back.`,
+    storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
+  }),
+  'shard.healed': (event) => ({
+    action: 'shard_healed',
+    level: 'info',
+    actor: 'manager',
+    target: shard(event),
+    human: `${event.healedBlocks} blocks of ${shard(event)} were repaired from ${event.source} and the whole verified again${took(event)}.`,
+    storybook: `The mason cut new stones to the old drawing, and the wall stands as it stood.`,
+  }),
+  'heal.failed': (event) => ({
+    action: 'shard_healed',
+    level: 'error',
+    actor: 'manager',
+    target: shard(event),
+    human: `${shard(event)} could not be healed, ${event.error.code}: ${event.error.message}.`,
+    storybook: `The stones the mason brought were not of this wall.`,
+  }),
+  'execution.finished': (event) => ({
+    action: 'shard_executed',
+    level: event.ok ? 'info' : 'warn',
+    actor: 'manager',
+    target: shard(event),
+    human: event.ok
+      ? `Work ran on the verified bytes of ${shard(event)}${took(event)}.`
+      : `Work on ${shard(event)} failed${event.error === null ? '' : ` with ${event.error.code}`}${took(event)}.`,
+    storybook: event.ok ? `The oracle spoke from an unbroken book.` : `The oracle fell silent halfway.`,
+  }),
+  'scrub.finished': (event) => ({
+    action: 'shard_scrubbed',
+    level: event.ok ? 'info' : 'error',
+    actor: 'manager',
+    target: shard(event),
+    human: `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ${event.ok ? 'found nothing' : 'found damage'}${took(event)}.`,
+    storybook: `The night watch went round.`,
+  }),
+  'shard.attested': (event) => ({
+    action: 'shard_attested',
+    level: 'info',
+    actor: 'manager',
+    target: shard(event),
+    human: `A residency statement for ${shard(event)} was signed after verifying it just now${took(event)}.`,
+    storybook: `A letter with today's date: the treasure was seen, whole.`,
+  }),
+  'drill.injected': (event) => ({
+    action: 'drill_injected',
+    level: 'warn',
+    actor: 'manager',
+    target: shard(event),
+    human: `Drill: bit ${event.bit} of byte ${event.byte} of ${shard(event)} is about to be flipped on purpose.`,
+    storybook: `A mouse was let into the vault, to see whether the cat is awake.`,
+  }),
+  'manager.stopped': (event) => ({
+    action: 'manager_stopped',
+    level: 'error',
+    actor: 'manager',
+    target: event.workerId,
+    human: `Worker ${event.workerId} stopped: ${event.reason}. It verifies and releases, and does nothing else.`,
+    storybook: `The keeper put down the pen and barred the door.`,
+  }),
+  'manager.closed': (event) => ({
+    action: 'manager_closed',
+    level: 'info',
+    actor: 'manager',
+    target: event.workerId,
+    human: `Worker ${event.workerId} closed; ${event.shardsReleased} shards were wiped and given back.`,
+    storybook: `The lantern is out; the vault is empty and clean.`,
+  }),
+};
+
+/** What an event says, or null if it says nothing. */
+export function tell(event: OperationEvent): Told | null {
+  // The table pairs every type with a teller for exactly that type, which indexing by a union cannot express.
+  const teller = TELLERS[event.type] as ((event: OperationEvent) => Told | null) | null;
+  return teller === null ? null : teller(event);
+}

@@ -1,0 +1,24 @@
+import type { DigestEngine, HostDigest } from '../../digest/types.js';
+import { throwIfAborted } from '../../errors.js';
+import type { Source } from '../../source/types.js';
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/** Hashes a whole source as it streams in. Errors: SOURCE_MISMATCH if it changed meanwhile, ABORTED. */
+export async function digestSource(
+  source: Source,
+  engine: DigestEngine,
+  options: { readonly sha256: boolean; readonly signal: AbortSignal },
+): Promise<HostDigest> {
+  const hashing = engine.start({ byteLength: source.byteLength, sha256: options.sha256, keep: 'root' });
+  try {
+    for await (const chunk of source.stream({ chunkBytes: CHUNK_BYTES, signal: options.signal })) {
+      throwIfAborted(options.signal);
+      await hashing.update(chunk);
+    }
+    await source.unchanged();
+    return await hashing.finish();
+  } finally {
+    hashing.abort();
+  }
+}

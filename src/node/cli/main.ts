@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+import { nodeBackends } from '../backends.js';
+import { createNodeEngine } from '../digest/index.js';
+import { EXIT } from './exit-codes.js';
+import { runCli } from './run.js';
+
+const interruption = new AbortController();
+process.on('SIGINT', () => {
+  // A second interrupt does not wait for what the first one is tidying up.
+  if (interruption.signal.aborted) process.exit(EXIT.interrupted);
+  interruption.abort();
+});
+// A reader that closed early (`| head`) is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  throw error;
+});
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  io: {
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    stderrIsTerminal: process.stderr.isTTY === true,
+    columns: process.stderr.columns ?? 80,
+    env: process.env,
+    signal: interruption.signal,
+  },
+  backends: () => nodeBackends(),
+  engine: () => createNodeEngine(),
+});

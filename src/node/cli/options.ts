@@ -1,0 +1,111 @@
+import { readFile } from 'node:fs/promises';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { invalidInput, VramError } from '../../errors.js';
+import { checkId, checkLabel } from '../../validate.js';
+
+export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
+export type PolicyName = (typeof POLICIES)[number];
+
+/** Common to the commands that open a device. */
+export interface DeviceOptions {
+  readonly device: string;
+  readonly policy: PolicyName;
+  readonly budget?: number;
+  readonly audit?: string;
+  readonly tokenFile?: string;
+  readonly workerId: string;
+  readonly correlationId?: string;
+  readonly verbose?: boolean;
+  readonly log?: 'json' | 'pretty';
+  readonly json?: boolean;
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/** Bytes: a whole number, with KiB, MiB or GiB behind it if wanted. */
+function parseBytes(text: string): number {
+  const match = /^(\d{1,16})(KiB|MiB|GiB)?$/.exec(text);
+  const bytes = match === null ? Number.NaN : Number(match[1]) * (BYTE_UNITS[match[2] ?? ''] ?? Number.NaN);
+  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+    throw new InvalidArgumentError('It must be a whole number of bytes, such as 536870912 or 512MiB.');
+  }
+  return bytes;
+}
+
+function parseDevice(text: string): string {
+  if (!/^(auto|host|(cuda|webgpu):\d{1,4})$/.test(text)) {
+    throw new InvalidArgumentError('It must be auto, host, cuda:N or webgpu:N.');
+  }
+  return text;
+}
+
+/** Turns a check that throws INVALID_INPUT into commander's own complaint about the option. */
+function checkedBy(check: (argument: string, value: unknown) => string, argument: string) {
+  return (text: string): string => {
+    try {
+      return check(argument, text);
+    } catch (error) {
+      if (error instanceof VramError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+  };
+}
+
+/** A whole number from `min` on. */
+export function parseCount(min: number, max: number) {
+  return (text: string): number => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) {
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+export function jsonOption(command: Command): Command {
+  return command.option('--json', 'print one JSON document on stdout, nothing else');
+}
+
+export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any'): Command {
+  return jsonOption(command)
+    .addOption(
+      new Option('--device <device>', 'auto, cuda:N, webgpu:N or host')
+        .default('auto')
+        .argParser(parseDevice),
+    )
+    .addOption(
+      new Option('--policy <policy>', 'where weights may live').choices([...POLICIES]).default(defaultPolicy),
+    )
+    .addOption(new Option('--budget <bytes>', 'most device memory to use').argParser(parseBytes))
+    .option('--audit <dir>', 'write the audit log to this directory (needs --token-file)')
+    .option('--token-file <file>', 'the worker token; without it keys live as long as this process')
+    .addOption(
+      new Option('--worker-id <id>', 'who seals').default('cli').argParser(checkedBy(checkId, 'worker-id')),
+    )
+    .addOption(
+      new Option('--correlation-id <id>', 'joins this run with what caused it').argParser(
+        checkedBy(checkLabel, 'correlation-id'),
+      ),
+    )
+    .option('--verbose', 'tell each step in a sentence, on stderr')
+    .addOption(new Option('--log <form>', 'log every step on stderr').choices(['json', 'pretty']));
+}
+
+/** The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. */
+export async function readToken(path: string): Promise<Uint8Array> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw invalidInput('token-file', 'cannot be read', error);
+  }
+  const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
+  const token = bytes.slice(0, end);
+  bytes.fill(0);
+  return token;
+}

@@ -1,0 +1,9 @@
+import { isSpanContextValid, trace } from '@opentelemetry/api';
+
+/** The W3C traceparent of the active OpenTelemetry span, or null where there is none. */
+export function activeTraceparent(): string | null {
+  const spanContext = trace.getActiveSpan()?.spanContext();
+  if (spanContext === undefined || !isSpanContextValid(spanContext)) return null;
+  const flags = (spanContext.traceFlags & 0xff).toString(16).padStart(2, '0');
+  return `00-${spanContext.traceId}-${spanContext.spanId}-${flags}`;
+}

@@ -1,0 +1,29 @@
+import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
+import type { Observer, OperationEvent } from '../events.js';
+import { version } from '../generated/version.js';
+import { OperationMetrics } from './metrics.js';
+import { OperationSpans } from './spans.js';
+
+export { activeTraceparent } from './active.js';
+
+const SCOPE = 'vram-residency';
+
+export interface TelemetryOptions {
+  /** Default: the provider registered with the OpenTelemetry API; without an SDK that one does nothing. */
+  readonly tracerProvider?: TracerProvider;
+  readonly meterProvider?: MeterProvider;
+}
+
+/** Spans and metrics of every operation, through the OpenTelemetry API alone. */
+export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+  const spans = new OperationSpans((options.tracerProvider ?? trace).getTracer(SCOPE, version));
+  const measured = new OperationMetrics((options.meterProvider ?? metrics).getMeter(SCOPE, version));
+  return {
+    name: 'telemetry',
+    required: false,
+    on(event: OperationEvent): void {
+      spans.on(event);
+      measured.on(event);
+    },
+  };
+}

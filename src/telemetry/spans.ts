@@ -1,0 +1,105 @@
+import {
+  type Attributes,
+  type Context,
+  context,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  type Span,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
+import type { EventOf, OperationEvent } from '../events.js';
+
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
+
+/** The context that a W3C traceparent names, or null if it names none. */
+export function contextOf(traceparent: string | null): Context | null {
+  const match = traceparent === null ? null : TRACEPARENT.exec(traceparent);
+  if (match === null) return null;
+  const [, traceId = '', spanId = '', flags = '00'] = match;
+  const spanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
+  return isSpanContextValid(spanContext) ? trace.setSpanContext(ROOT_CONTEXT, spanContext) : null;
+}
+
+interface Running {
+  readonly span: Span;
+  readonly context: Context;
+}
+
+/** One span an operation, one child a timed stage. */
+export class OperationSpans {
+  readonly #tracer: Tracer;
+  readonly #running = new Map<string, Running>();
+
+  constructor(tracer: Tracer) {
+    this.#tracer = tracer;
+  }
+
+  on(event: OperationEvent): void {
+    if (event.type === 'operation.started') this.#start(event);
+    else if (event.type === 'operation.stage') this.#stage(event);
+    else if (event.type === 'operation.finished') this.#finish(event);
+    else this.#note(event);
+  }
+
+  #start(event: EventOf<'operation.started'>): void {
+    // The event comes while the caller's own span is still the active one; a traceparent is for callers without the API.
+    const active = context.active();
+    const parent = trace.getSpan(active) === undefined ? (contextOf(event.traceparent) ?? active) : active;
+    const span = this.#tracer.startSpan(
+      `vram_residency.${event.operation}`,
+      { startTime: new Date(event.at), attributes: attributesOf(event) },
+      parent,
+    );
+    this.#running.set(event.operationId, { span, context: trace.setSpan(parent, span) });
+  }
+
+  #stage(event: EventOf<'operation.stage'>): void {
+    const running = this.#running.get(event.operationId);
+    if (running === undefined) return;
+    const end = Date.parse(event.at);
+    const start = end - (event.monotonicMs - event.startedMonotonicMs);
+    const attributes: Attributes =
+      event.byteLength === null ? {} : { 'vram_residency.byte_length': event.byteLength };
+    this.#tracer
+      .startSpan(
+        `vram_residency.${event.operation}.${event.stage}`,
+        { startTime: start, attributes },
+        running.context,
+      )
+      .end(event.durationMs === null ? end : start + event.durationMs);
+  }
+
+  #finish(event: EventOf<'operation.finished'>): void {
+    const running = this.#running.get(event.operationId);
+    if (running === undefined) return;
+    this.#running.delete(event.operationId);
+    running.span.setAttributes(attributesOf(event));
+    if (event.error !== null) {
+      running.span.setAttribute('error.type', event.error.code);
+      running.span.setStatus({ code: SpanStatusCode.ERROR, message: event.error.message });
+    }
+    running.span.end(new Date(event.at));
+  }
+
+  #note(event: OperationEvent): void {
+    this.#running.get(event.operationId)?.span.addEvent(event.type, attributesOf(event), new Date(event.at));
+  }
+}
+
+function attributesOf(event: OperationEvent): Attributes {
+  return {
+    'vram_residency.worker_id': event.workerId,
+    'vram_residency.correlation_id': event.correlationId,
+    ...(event.device === null
+      ? {}
+      : {
+          'hw.id': event.device.id,
+          'hw.name': event.device.name,
+          'vram_residency.residency': event.device.residency,
+        }),
+    ...(event.shardId === null ? {} : { 'vram_residency.shard_id': event.shardId }),
+    ...(event.modelRef === null ? {} : { 'vram_residency.model_ref': event.modelRef }),
+  };
+}
