@@ -1,0 +1,63 @@
+import { VramError } from '../../errors.js';
+import { wasmBase64 } from '../../generated/wasm.js';
+
+type WasmFunction = (...args: number[]) => number;
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+function decode(): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(wasmBase64), (character) => character.charCodeAt(0));
+}
+
+/** True where this platform runs the module: WebAssembly with fixed-width SIMD. */
+export function wasmSupported(): boolean {
+  return typeof WebAssembly === 'object' && WebAssembly.validate(decode());
+}
+
+/** The module of assembly/, compiled once. Errors: DEVICE_UNAVAILABLE where WebAssembly SIMD is missing. */
+function compileOnce(): Promise<WebAssembly.Module> {
+  compiled ??= WebAssembly.compile(decode()).catch((cause: unknown) => {
+    throw new VramError('DEVICE_UNAVAILABLE', 'WebAssembly with SIMD is not available on this platform', {
+      cause,
+    });
+  });
+  return compiled;
+}
+
+/** A fresh instance: the module keeps its state in memory of its own. */
+export class WasmInstance {
+  readonly memory: WebAssembly.Memory;
+  readonly #exports: WebAssembly.Exports;
+
+  private constructor(instance: WebAssembly.Instance) {
+    const { memory } = instance.exports;
+    if (!(memory instanceof WebAssembly.Memory)) throw missing('memory');
+    this.memory = memory;
+    this.#exports = instance.exports;
+  }
+
+  /** Errors: DEVICE_UNAVAILABLE. */
+  static async create(): Promise<WasmInstance> {
+    const module = await compileOnce();
+    try {
+      return new WasmInstance(await WebAssembly.instantiate(module, {}));
+    } catch (cause) {
+      throw new VramError('DEVICE_UNAVAILABLE', 'no memory for one more WebAssembly instance', { cause });
+    }
+  }
+
+  /** All functions of assembly/index.ts take and give numbers. */
+  function(name: string): WasmFunction {
+    const value = this.#exports[name];
+    if (!isFunction(value)) throw missing(name);
+    return value;
+  }
+}
+
+function isFunction(value: unknown): value is WasmFunction {
+  return typeof value === 'function';
+}
+
+function missing(name: string): VramError {
+  return new VramError('DEVICE_UNAVAILABLE', `the WebAssembly module has no "${name}": build it again`);
+}
