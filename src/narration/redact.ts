@@ -20,7 +20,7 @@ const RULES: readonly Rule[] = [
     replacement: REMOVED,
   },
   // RFC 6750 and RFC 7617 credentials.
-  { pattern: /\b(bearer|basic|digest)[ \t]+[A-Za-z0-9._~+/=-]{4,}/gi, replacement: `$1 ${REMOVED}` },
+  { pattern: /\b(bearer|basic|digest)[ \t]+[A-Za-z0-9._~+/=-]{6,}/gi, replacement: `$1 ${REMOVED}` },
   // key=value, key: value, "key":"value".
   {
     pattern: new RegExp(

@@ -1,0 +1,110 @@
+import type {
+  EventContext,
+  EventError,
+  EventOf,
+  EventPayloads,
+  EventType,
+  OperationEvent,
+} from '../../src/events.js';
+
+export const SAMPLE_ERROR: EventError = {
+  code: 'DEVICE_UNAVAILABLE',
+  kind: 'retriable',
+  scope: null,
+  message: 'the run did not happen',
+};
+
+const CONTEXT: EventContext = {
+  at: '2026-01-02T03:04:05.678Z',
+  monotonicMs: 1000,
+  workerId: 'worker-1',
+  correlationId: 'req-42',
+  traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+  operation: 'seal',
+  operationId: 'op-1',
+  device: { id: 'cuda:0', name: 'Test GPU', uuid: null, residency: 'device-local', emulated: false },
+  shardId: 'shard-1',
+  modelRef: 'model-1',
+  durationMs: 12.5,
+};
+
+/** One valid payload of every event type. */
+export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = {
+  'operation.started': {},
+  'operation.finished': { ok: false, error: SAMPLE_ERROR },
+  'operation.stage': { stage: 'read', startedMonotonicMs: 990, byteLength: 4096 },
+  'manager.opened': {
+    policy: 'vram-only',
+    policyAccepted: ['device-local'],
+    keyKind: 'token',
+    engine: 'native',
+  },
+  'device.opened': { driver: '580.1', ecc: 'on', totalBytes: 80e9, scratchBytes: 1e6 },
+  'device.open_failed': { requested: 'cuda:7', error: SAMPLE_ERROR },
+  'device.lost': { reason: 'reset', shards: 2 },
+  'vram.allocated': { requestedBytes: 4000, allocatedBytes: 4096, usedBytes: 4096, availableBytes: 1e9 },
+  'vram.allocation_failed': { requestedBytes: 4000, usedBytes: 0, availableBytes: null, error: SAMPLE_ERROR },
+  'vram.deallocated': { freedBytes: 4096, usedBytes: 0, availableBytes: 1e9, wiped: true, error: null },
+  'digest.computed': {
+    where: 'host',
+    byteLength: 4096,
+    sha256: null,
+    fsverity: `fsverity-sha256-12:${'0'.repeat(64)}`,
+    engine: 'native',
+  },
+  'signature.generated': { sealId: 'a'.repeat(32) },
+  'vram.sealed': {
+    sealId: 'a'.repeat(32),
+    byteLength: 4096,
+    sha256: null,
+    fsverity: `fsverity-sha256-12:${'0'.repeat(64)}`,
+    residency: 'device-local',
+    immutability: 'mmu-readonly',
+    sealedAt: '2026-01-02T03:04:05.678Z',
+    shardIndex: null,
+    totalShards: null,
+  },
+  'seal.verified': {
+    sealId: 'a'.repeat(32),
+    mode: 'resident',
+    byteLength: 4096,
+    fsverity: `fsverity-sha256-12:${'0'.repeat(64)}`,
+  },
+  'seal.verification_failed': {
+    sealId: 'a'.repeat(32),
+    mode: 'resident',
+    error: { code: 'INTEGRITY_VIOLATION', kind: 'fatal', scope: 'shard', message: 'the bytes differ' },
+    expectedDigest: `fsverity-sha256-12:${'0'.repeat(64)}`,
+    actualDigest: `fsverity-sha256-12:${'1'.repeat(64)}`,
+    transient: false,
+    damaged: [{ firstBlock: 3, blocks: 1, byteOffset: 12288, byteLength: 4096 }],
+    damagedGroups: 1,
+  },
+  'policy.violation': {
+    policy: 'vram-only',
+    residency: 'unified',
+    violation: 'the GPU shares its memory with the CPU',
+    action: 'stopped',
+  },
+  'validation.failed': {
+    argument: 'shardId',
+    error: { code: 'INVALID_INPUT', kind: 'invalid', scope: null, message: '"shardId" must be shorter' },
+  },
+  'capacity.queried': { totalBytes: 80e9, usedBytes: 1e9, availableBytes: 79e9, source: 'driver' },
+  'shard.quarantined': { sealId: 'a'.repeat(32), reason: 'damaged', leasesRevoked: 1 },
+  'shard.healed': { sealId: 'a'.repeat(32), healedBlocks: 1, healed: [], source: 'model.onnx' },
+  'heal.failed': { sealId: 'a'.repeat(32), error: SAMPLE_ERROR },
+  'execution.finished': { sealId: 'a'.repeat(32), ok: true, verifiedMs: 1, error: null },
+  'scrub.finished': { sealId: 'a'.repeat(32), byteLength: 4096, ok: true },
+  'drill.injected': { sealId: 'a'.repeat(32), byte: 5, bit: 3 },
+  'shard.attested': { sealId: 'a'.repeat(32), nonce: 'ab'.repeat(16) },
+  'manager.stopped': { reason: 'damaged bytes' },
+  'manager.closed': { shardsReleased: 1 },
+};
+
+/** A valid event of any type, with parts replaced. */
+export function sampleEvent<T extends EventType>(type: T, parts: Partial<EventOf<T>> = {}): OperationEvent {
+  return { ...CONTEXT, ...SAMPLE_PAYLOADS[type], type, ...parts } as OperationEvent;
+}
+
+export const EVENT_TYPES = Object.keys(SAMPLE_PAYLOADS) as EventType[];
