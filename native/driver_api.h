@@ -232,6 +232,7 @@ static_assert(sizeof(CUmemAccessDesc) == 12, "layout of CUmemAccessDesc");
   X(cuMemcpyDtoHAsync_v2, (void* to, CUdeviceptr from, std::size_t bytes, CUstream stream))                            \
   X(cuMemcpyHtoD_v2, (CUdeviceptr to, const void* from, std::size_t bytes))                                            \
   X(cuMemcpyDtoH_v2, (void* to, CUdeviceptr from, std::size_t bytes))                                                  \
+  X(cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream))                      \
   X(cuMemsetD8Async, (CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream))                        \
   X(cuMemsetD32Async, (CUdeviceptr to, unsigned value, std::size_t count, CUstream stream))                            \
   X(cuPointerGetAttribute, (void* value, int attribute, CUdeviceptr address))                                          \

@@ -1,0 +1,20 @@
+{
+  'targets': [
+    {
+      'target_name': 'vram_residency',
+      'sources': [
+        'src/addon.cc',
+        'src/border.cc',
+        'src/driver.cc',
+        'src/memory.cc',
+        'src/session.cc',
+        'src/staging.cc',
+        'src/worker.cc',
+      ],
+      'defines': ['NAPI_VERSION=8'],
+      'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++17', '-Wall', '-Wextra', '-Werror', '-fexceptions', '-fvisibility=hidden'],
+      'libraries': ['-ldl', '-pthread'],
+    },
+  ],
+}

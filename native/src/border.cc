@@ -1,0 +1,293 @@
+#include "border.h"
+
+#include <cmath>
+#include <exception>
+#include <utility>
+
+namespace vram {
+
+namespace {
+
+constexpr double kMaxSafeInteger = 9007199254740991.0;
+
+const char* codeOf(Failure failure) {
+  switch (failure) {
+    case Failure::kDriver:
+      return "DRIVER";
+    case Failure::kNoDriver:
+      return "NO_DRIVER";
+    case Failure::kClosed:
+      return "CLOSED";
+    case Failure::kHostMemory:
+      return "HOST_MEMORY";
+    case Failure::kState:
+    case Failure::kNone:
+      break;
+  }
+  return "STATE";
+}
+
+Status carryOut(const Operation& operation, Outcome& outcome) {
+  try {
+    operation(outcome);
+    return std::move(outcome.status);
+  } catch (const std::bad_alloc&) {
+    return Status::fail(Failure::kHostMemory, "the host is out of memory");
+  } catch (const std::exception& error) {
+    return Status::fail(Failure::kState, error.what());
+  }
+}
+
+}  // namespace
+
+struct Environment::Completion {
+  std::shared_ptr<Environment> environment;
+  napi_deferred deferred = nullptr;
+  Outcome outcome;
+  std::function<void()> afterwards;
+};
+
+void Environment::create(napi_env env) {
+  auto environment = std::make_shared<Environment>();
+  napi_value name = makeString(env, "vram-residency");
+  must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settle,
+                                       &environment->settle_));
+  must(napi_unref_threadsafe_function(env, environment->settle_));
+  auto held = std::make_unique<std::shared_ptr<Environment>>(environment);
+  must(napi_set_instance_data(
+      env, held.get(), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); }, nullptr));
+  // Hooks run last in, first out: the threads have ended before the function through which they report is taken down.
+  must(napi_add_env_cleanup_hook(env, cleanUp, held.get()));
+  static_cast<void>(held.release());
+}
+
+const std::shared_ptr<Environment>& Environment::of(napi_env env) {
+  void* data = nullptr;
+  must(napi_get_instance_data(env, &data));
+  if (data == nullptr) throw NapiError{};
+  return *static_cast<std::shared_ptr<Environment>*>(data);
+}
+
+void Environment::cleanUp(void* data) { (*static_cast<std::shared_ptr<Environment>*>(data))->end(); }
+
+void Environment::end() {
+  cleanedUp_ = true;
+  control.stop();
+  for (const std::shared_ptr<Session>& session : sessions) {
+    // Nobody is left to tell what fails here.
+    session->worker.stop([raw = session.get()] { static_cast<void>(raw->close()); });
+  }
+  sessions.clear();
+}
+
+bool Environment::post(Worker& worker, const std::shared_ptr<Completion>& completion, Operation operation) {
+  return worker.post([completion, operation = std::move(operation), settle = settle_] {
+    completion->outcome.status = carryOut(operation, completion->outcome);
+    auto message = std::make_unique<std::shared_ptr<Completion>>(completion);
+    // Refused only while the environment ends, when there is nobody left to tell.
+    if (napi_call_threadsafe_function(settle, message.get(), napi_tsfn_nonblocking) == napi_ok) {
+      static_cast<void>(message.release());
+    }
+  });
+}
+
+napi_value Environment::start(napi_env env, Worker& worker, Operation operation, std::function<void()> afterwards) {
+  auto completion = std::make_shared<Completion>();
+  napi_value promise = nullptr;
+  must(napi_create_promise(env, &completion->deferred, &promise));
+  completion->environment = of(env);
+  completion->afterwards = std::move(afterwards);
+  if (cleanedUp_ || !post(worker, completion, std::move(operation))) {
+    must(napi_reject_deferred(env, completion->deferred, makeError(env, Status::fail(Failure::kClosed, "the device is closed"))));
+    return promise;
+  }
+  if (underWay_++ == 0) must(napi_ref_threadsafe_function(env, settle_));
+  return promise;
+}
+
+void Environment::startSilently(Worker& worker, Operation operation, std::function<void()> afterwards) {
+  if (cleanedUp_) return;
+  auto completion = std::make_shared<Completion>();
+  completion->afterwards = std::move(afterwards);
+  static_cast<void>(post(worker, completion, std::move(operation)));
+}
+
+void Environment::closeSilently(const std::shared_ptr<Session>& session) {
+  startSilently(
+      session->worker,
+      [session](Outcome& outcome) {
+        outcome.status = session->close();
+        session->worker.finish();
+      },
+      [this, session] {
+        session->worker.join();
+        sessions.erase(session);
+      });
+}
+
+void Environment::settle(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<std::shared_ptr<Completion>> message(static_cast<std::shared_ptr<Completion>*>(data));
+  Completion& completion = **message;
+  // Without an environment the message is only thrown away.
+  if (env == nullptr) return;
+  try {
+    if (completion.afterwards) completion.afterwards();
+    if (completion.deferred == nullptr) return;
+    Environment& environment = *completion.environment;
+    if (--environment.underWay_ == 0) must(napi_unref_threadsafe_function(env, environment.settle_));
+    if (!completion.outcome.status.ok()) {
+      must(napi_reject_deferred(env, completion.deferred, makeError(env, completion.outcome.status)));
+      return;
+    }
+    napi_value value = nullptr;
+    if (completion.outcome.value) {
+      value = completion.outcome.value(env);
+    } else {
+      must(napi_get_undefined(env, &value));
+    }
+    must(napi_resolve_deferred(env, completion.deferred, value));
+  } catch (const NapiError&) {
+    // A value could not be built: the environment holds the exception, or is ending. The promise must not stay open.
+    napi_value error = nullptr;
+    bool pending = false;
+    if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
+        napi_get_and_clear_last_exception(env, &error) == napi_ok) {
+      static_cast<void>(napi_reject_deferred(env, completion.deferred, error));
+    }
+  } catch (const std::exception&) {
+    throwHostMemory(env);
+  }
+}
+
+void SessionHandle::dropped() { environment->closeSilently(session); }
+
+void MemoryHandle::dropped() {
+  environment->startSilently(session->worker, [session = session, memory = memory](Outcome& outcome) {
+    outcome.status = session->release(memory);
+  });
+}
+
+void ModuleHandle::dropped() {
+  environment->startSilently(session->worker, [session = session, module = module](Outcome& outcome) {
+    outcome.status = session->unloadModule(module);
+  });
+}
+
+Arguments::Arguments(napi_env env, napi_callback_info info) {
+  std::size_t count = kMax;
+  must(napi_get_cb_info(env, info, &count, values_, nullptr, nullptr));
+}
+
+std::string toString(napi_env env, napi_value value, const char* name) {
+  std::size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+    throw ArgumentError{std::string(name) + " must be a string"};
+  }
+  std::string text(length, '\0');
+  must(napi_get_value_string_utf8(env, value, text.data(), length + 1, &length));
+  if (text.find('\0') != std::string::npos) throw ArgumentError{std::string(name) + " must not hold null characters"};
+  return text;
+}
+
+double toNumber(napi_env env, napi_value value, const char* name) {
+  double number = 0;
+  if (napi_get_value_double(env, value, &number) != napi_ok) throw ArgumentError{std::string(name) + " must be a number"};
+  return number;
+}
+
+uint64_t toInteger(napi_env env, napi_value value, const char* name, uint64_t max) {
+  const double number = toNumber(env, value, name);
+  // The negated form also refuses NaN.
+  if (!(number >= 0 && number <= kMaxSafeInteger) || std::floor(number) != number || static_cast<uint64_t>(number) > max) {
+    throw ArgumentError{std::string(name) + " must be an integer from 0 to " + std::to_string(max)};
+  }
+  return static_cast<uint64_t>(number);
+}
+
+bool toBoolean(napi_env env, napi_value value, const char* name) {
+  bool result = false;
+  if (napi_get_value_bool(env, value, &result) != napi_ok) throw ArgumentError{std::string(name) + " must be true or false"};
+  return result;
+}
+
+napi_value property(napi_env env, napi_value object, const char* name) {
+  napi_value value = nullptr;
+  must(napi_get_named_property(env, object, name, &value));
+  return value;
+}
+
+bool isNullish(napi_env env, napi_value value) {
+  napi_valuetype type = napi_undefined;
+  must(napi_typeof(env, value, &type));
+  return type == napi_undefined || type == napi_null;
+}
+
+uint32_t arrayLength(napi_env env, napi_value value, const char* name) {
+  bool array = false;
+  must(napi_is_array(env, value, &array));
+  if (!array) throw ArgumentError{std::string(name) + " must be an array"};
+  uint32_t length = 0;
+  must(napi_get_array_length(env, value, &length));
+  return length;
+}
+
+napi_value element(napi_env env, napi_value array, uint32_t index) {
+  napi_value value = nullptr;
+  must(napi_get_element(env, array, index, &value));
+  return value;
+}
+
+napi_value makeString(napi_env env, const std::string& text) {
+  napi_value value = nullptr;
+  must(napi_create_string_utf8(env, text.data(), text.size(), &value));
+  return value;
+}
+
+napi_value makeNumber(napi_env env, double number) {
+  napi_value value = nullptr;
+  must(napi_create_double(env, number, &value));
+  return value;
+}
+
+napi_value makeBoolean(napi_env env, bool flag) {
+  napi_value value = nullptr;
+  must(napi_get_boolean(env, flag, &value));
+  return value;
+}
+
+napi_value makeObject(napi_env env) {
+  napi_value value = nullptr;
+  must(napi_create_object(env, &value));
+  return value;
+}
+
+void set(napi_env env, napi_value object, const char* name, napi_value value) {
+  must(napi_set_named_property(env, object, name, value));
+}
+
+napi_value makeError(napi_env env, const Status& status) {
+  std::string text;
+  if (status.failure == Failure::kDriver) {
+    text = std::string(status.call) + " returned " + (status.name.empty() ? std::to_string(status.result) : status.name);
+  }
+  if (!status.detail.empty()) text += (text.empty() ? "" : ": ") + status.detail;
+  napi_value error = nullptr;
+  must(napi_create_error(env, makeString(env, codeOf(status.failure)), makeString(env, text), &error));
+  if (status.failure == Failure::kDriver) {
+    set(env, error, "result", makeNumber(env, status.result));
+    set(env, error, "resultName", makeString(env, status.name));
+    set(env, error, "call", makeString(env, status.call));
+    set(env, error, "detail", makeString(env, status.detail));
+  }
+  return error;
+}
+
+void throwArgument(napi_env env, const std::string& message) {
+  static_cast<void>(napi_throw_type_error(env, "ARGUMENT", message.c_str()));
+}
+
+void throwHostMemory(napi_env env) {
+  static_cast<void>(napi_throw_error(env, "HOST_MEMORY", "the host is out of memory"));
+}
+
+}  // namespace vram

@@ -1,0 +1,68 @@
+// A range of device memory. Every method but the constants belongs to the session's worker thread.
+#ifndef VRAM_RESIDENCY_MEMORY_H
+#define VRAM_RESIDENCY_MEMORY_H
+
+#include <cstddef>
+#include <cstdint>
+
+#include "driver.h"
+
+namespace vram {
+
+enum class MemoryKind {
+  kVirtual,  // mapped by the addon itself, so that access rights can be set
+  kPlain,    // cuMemAlloc
+};
+
+// Rounds up to a multiple of `unit`; false if that leaves the range of size_t.
+bool roundUp(std::size_t bytes, std::size_t unit, std::size_t& out);
+
+// True if [offset, offset + length) lies in [0, size).
+constexpr bool inRange(uint64_t offset, uint64_t length, uint64_t size) {
+  return offset <= size && length <= size - offset;
+}
+
+class Memory {
+ public:
+  // `size` is a multiple of the granularity for virtual memory.
+  Memory(const Driver& driver, CUdevice device, MemoryKind kind, std::size_t size)
+      : driver_(driver), device_(device), kind_(kind), size_(size) {}
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  std::size_t size() const { return size_; }
+  MemoryKind kind() const { return kind_; }
+
+  // On failure empty() may still be false: then giveBack() has more to do.
+  Status allocate();
+  // Sets the access rights of virtual memory and asks the driver what they now are.
+  Status protect(bool readOnly, int& granted);
+  // Carries out what is left to be given back; each step is tried, whatever became of the one before, unless it depends on it.
+  Status giveBack();
+
+  bool usable() const { return usable_; }
+  bool writable() const { return usable_ && !readOnly_; }
+  // Nothing is held of the driver's any more.
+  bool empty() const { return address_ == 0 && handle_ == 0; }
+  CUdeviceptr at(std::size_t offset) const { return address_ + offset; }
+
+  // The failure of a copy that was started for this memory, until it has been told.
+  Status pending;
+
+ private:
+  Status setAccess(int flags);
+
+  const Driver& driver_;
+  const CUdevice device_;
+  const MemoryKind kind_;
+  const std::size_t size_;
+  CUdeviceptr address_ = 0;
+  CUmemGenericAllocationHandle handle_ = 0;
+  bool mapped_ = false;
+  bool usable_ = false;
+  bool readOnly_ = false;
+};
+
+}  // namespace vram
+
+#endif

@@ -1,0 +1,236 @@
+#include "session.h"
+
+#include <array>
+#include <utility>
+
+namespace vram {
+
+namespace {
+
+constexpr std::size_t kJitLogBytes = 4096;
+// Memory that the addon does not map itself still comes in whole 4096-byte blocks.
+constexpr std::size_t kPlainGranularity = 4096;
+
+Status closedStatus(const char* what) { return Status::fail(Failure::kClosed, std::string("the ") + what + " is closed"); }
+
+}  // namespace
+
+Status Session::open(std::size_t stagingBytes) {
+  Status status = start(stagingBytes);
+  if (!status.ok()) {
+    // The first failure is the one to tell.
+    static_cast<void>(close());
+  }
+  return status;
+}
+
+Status Session::start(std::size_t stagingBytes) {
+  VRAM_TRY(VRAM_CALL(*driver_, cuDeviceGet, &device_, index_));
+  VRAM_TRY(VRAM_CALL(*driver_, cuDevicePrimaryCtxRetain, &context_, device_));
+  VRAM_TRY(VRAM_CALL(*driver_, cuCtxSetCurrent, context_));
+  int supported = 0;
+  VRAM_TRY(driver_->attribute(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device_, supported));
+  virtualMemory_ = supported != 0;
+  granularity_ = kPlainGranularity;
+  if (virtualMemory_) {
+    CUmemAllocationProp properties{};
+    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, device_};
+    VRAM_TRY(VRAM_CALL(*driver_, cuMemGetAllocationGranularity, &granularity_, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
+  }
+  VRAM_TRY(VRAM_CALL(*driver_, cuStreamCreate, &compute_, CU_STREAM_NON_BLOCKING));
+  return staging_.open(stagingBytes);
+}
+
+Status Session::close() {
+  if (closed()) return {};
+  Status first;
+  // Once is enough unless a call fails: a second try costs nothing, and what stays behind would be weights in memory.
+  for (int attempt = 0; attempt < 2; attempt++) first.keep(giveBackAll());
+  context_ = nullptr;
+  return first;
+}
+
+Status Session::giveBackAll() {
+  Status first;
+  if (context_ == nullptr) return first;
+  for (auto it = memories_.begin(); it != memories_.end();) {
+    const std::shared_ptr<Memory> memory = *it;
+    if (memory->usable()) first.keep(wipe(memory));
+    first.keep(memory->giveBack());
+    it = memory->empty() ? memories_.erase(it) : std::next(it);
+  }
+  for (auto it = modules_.begin(); it != modules_.end();) {
+    Status status = VRAM_CALL(*driver_, cuModuleUnload, (*it)->module);
+    if (status.ok()) {
+      (*it)->module = nullptr;
+      it = modules_.erase(it);
+    } else {
+      first.keep(std::move(status));
+      ++it;
+    }
+  }
+  first.keep(staging_.close());
+  if (compute_ != nullptr) {
+    Status status = VRAM_CALL(*driver_, cuStreamDestroy_v2, compute_);
+    if (status.ok()) compute_ = nullptr;
+    first.keep(std::move(status));
+  }
+  // The context goes last; a failure before it is tried again while it is there. A lost device refuses all but this.
+  const bool clean = memories_.empty() && modules_.empty() && staging_.empty() && compute_ == nullptr;
+  if (clean || retrying_) {
+    Status status = VRAM_CALL(*driver_, cuDevicePrimaryCtxRelease_v2, device_);
+    if (status.ok()) context_ = nullptr;
+    first.keep(std::move(status));
+  }
+  retrying_ = true;
+  return first;
+}
+
+Status Session::memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const {
+  if (closed()) return closedStatus("device");
+  std::size_t free = 0;
+  std::size_t total = 0;
+  VRAM_TRY(VRAM_CALL(*driver_, cuMemGetInfo_v2, &free, &total));
+  freeBytes = free;
+  totalBytes = total;
+  return {};
+}
+
+Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out) {
+  if (closed()) return closedStatus("device");
+  std::size_t size = 0;
+  if (!roundUp(bytes, kind == MemoryKind::kVirtual ? granularity_ : kPlainGranularity, size)) {
+    return Status::fail(Failure::kState, "the size leaves the address range");
+  }
+  auto memory = std::make_shared<Memory>(*driver_, device_, kind, size);
+  Status status = memory->allocate();
+  if (!status.ok()) {
+    // What cannot be given back now is tried again when the device is closed.
+    static_cast<void>(memory->giveBack());
+    if (!memory->empty()) memories_.insert(memory);
+    return status;
+  }
+  memories_.insert(memory);
+  out = std::move(memory);
+  return {};
+}
+
+Status Session::wipe(const std::shared_ptr<Memory>& memory) {
+  // A copy that is still under way would write after the zeros.
+  Status first = drain(*memory);
+  if (!memory->writable()) {
+    int granted = 0;
+    first.keep(memory->protect(false, granted));
+    if (!memory->writable()) return first;
+  }
+  first.keep(VRAM_CALL(*driver_, cuMemsetD8Async, memory->at(0), 0, memory->size(), compute_));
+  first.keep(VRAM_CALL(*driver_, cuStreamSynchronize, compute_));
+  return first;
+}
+
+Status Session::release(const std::shared_ptr<Memory>& memory) {
+  if (closed() || memory->empty()) return {};
+  Status first;
+  if (memory->usable()) first.keep(wipe(memory));
+  first.keep(memory->giveBack());
+  if (memory->empty()) memories_.erase(memory);
+  return first;
+}
+
+Status Session::pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  VRAM_TRY(VRAM_CALL(*driver_, cuPointerGetAttribute, &memoryType, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, memory.at(0)));
+  return VRAM_CALL(*driver_, cuPointerGetAttribute, &managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, memory.at(0));
+}
+
+Status Session::write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length) {
+  if (closed() || !memory->usable()) return closedStatus("memory");
+  return staging_.write(memory, offset, from, length);
+}
+
+Status Session::drain(Memory& memory) {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  staging_.drain();
+  return std::exchange(memory.pending, Status{});
+}
+
+Status Session::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length) {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  VRAM_TRY(synchronize());
+  return staging_.read(memory, offset, to, length);
+}
+
+Status Session::protect(Memory& memory, bool readOnly, int& granted) {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  return memory.protect(readOnly, granted);
+}
+
+Status Session::fill(Memory& memory, std::size_t offset, std::size_t length, unsigned char value) {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  if (!memory.writable()) return Status::fail(Failure::kState, "the memory is mapped read-only");
+  return VRAM_CALL(*driver_, cuMemsetD8Async, memory.at(offset), value, length, compute_);
+}
+
+Status Session::copy(Memory& to, std::size_t toOffset, const Memory& from, std::size_t fromOffset, std::size_t length) {
+  if (closed() || !to.usable() || !from.usable()) return closedStatus("memory");
+  if (!to.writable()) return Status::fail(Failure::kState, "the memory is mapped read-only");
+  return VRAM_CALL(*driver_, cuMemcpyDtoDAsync_v2, to.at(toOffset), from.at(fromOffset), length, compute_);
+}
+
+Status Session::synchronize() {
+  if (closed()) return closedStatus("device");
+  return VRAM_CALL(*driver_, cuStreamSynchronize, compute_);
+}
+
+Status Session::loadModule(const std::string& ptx, std::shared_ptr<Module>& out) {
+  if (closed()) return closedStatus("device");
+  std::array<char, kJitLogBytes> log{};
+  int options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void* values[] = {log.data(), reinterpret_cast<void*>(static_cast<uintptr_t>(log.size() - 1))};
+  auto module = std::make_shared<Module>();
+  Status status = VRAM_CALL(*driver_, cuModuleLoadDataEx, &module->module, ptx.c_str(), 2, options, values);
+  if (!status.ok()) {
+    log.back() = '\0';
+    status.detail = log.data();
+    return status;
+  }
+  modules_.insert(module);
+  out = std::move(module);
+  return {};
+}
+
+Status Session::unloadModule(const std::shared_ptr<Module>& module) {
+  if (closed() || module->module == nullptr) return {};
+  VRAM_TRY(VRAM_CALL(*driver_, cuModuleUnload, module->module));
+  module->module = nullptr;
+  modules_.erase(module);
+  return {};
+}
+
+Status Session::launch(Module& module, const Launch& launch) {
+  if (closed() || module.module == nullptr) return closedStatus("module");
+  auto found = module.functions.find(launch.entry);
+  if (found == module.functions.end()) {
+    CUfunction function = nullptr;
+    VRAM_TRY(VRAM_CALL(*driver_, cuModuleGetFunction, &function, module.module, launch.entry.c_str()));
+    found = module.functions.emplace(launch.entry, function).first;
+  }
+  std::vector<uint64_t> values;
+  values.reserve(launch.arguments.size());
+  for (const Argument& argument : launch.arguments) {
+    if (argument.memory != nullptr) {
+      if (!argument.memory->usable()) return closedStatus("memory");
+      values.push_back(argument.memory->at(argument.offset));
+    } else {
+      values.push_back(argument.value);
+    }
+  }
+  std::vector<void*> parameters;
+  parameters.reserve(values.size());
+  for (uint64_t& value : values) parameters.push_back(&value);
+  return VRAM_CALL(*driver_, cuLaunchKernel, found->second, launch.grid[0], launch.grid[1], launch.grid[2], launch.block[0],
+                   launch.block[1], launch.block[2], 0, compute_, parameters.data(), nullptr);
+}
+
+}  // namespace vram

@@ -1,0 +1,99 @@
+// One opened device: its primary context, one thread that makes every call to it, its streams, and all that was allocated on it.
+#ifndef VRAM_RESIDENCY_SESSION_H
+#define VRAM_RESIDENCY_SESSION_H
+
+#include <array>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "memory.h"
+#include "staging.h"
+#include "worker.h"
+
+namespace vram {
+
+// Loaded PTX. Belongs to the session's worker thread.
+struct Module {
+  CUmodule module = nullptr;
+  std::map<std::string, CUfunction> functions;
+};
+
+// A kernel argument: bytes as the driver takes them, or a place in memory.
+struct Argument {
+  std::shared_ptr<Memory> memory;
+  std::size_t offset = 0;
+  std::size_t length = 0;
+  uint64_t value = 0;
+};
+
+struct Launch {
+  std::string entry;
+  std::array<unsigned, 3> grid{};
+  std::array<unsigned, 3> block{};
+  std::vector<Argument> arguments;
+};
+
+class Session {
+ public:
+  Session(std::shared_ptr<Driver> driver, int index) : driver_(std::move(driver)), index_(index), staging_(*driver_) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // The thread on which every method below runs.
+  Worker worker;
+
+  // On failure everything that was taken is given back.
+  Status open(std::size_t stagingBytes);
+  // Wipes and gives back all there is; what fails is tried twice. The session is closed whatever comes out.
+  Status close();
+  bool closed() const { return context_ == nullptr; }
+
+  std::size_t granularity() const { return granularity_; }
+  bool virtualMemory() const { return virtualMemory_; }
+  std::size_t stagingBytes() const { return staging_.size(); }
+
+  Status memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const;
+  Status allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out);
+  // Overwrites with zeros, read-only or not, then gives back.
+  Status release(const std::shared_ptr<Memory>& memory);
+  Status pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const;
+
+  Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length);
+  // Waits for the copies to `memory`, wipes the staging buffers, and tells the first failure since the last call.
+  Status drain(Memory& memory);
+  Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
+  Status protect(Memory& memory, bool readOnly, int& granted);
+  Status fill(Memory& memory, std::size_t offset, std::size_t length, unsigned char value);
+  Status copy(Memory& to, std::size_t toOffset, const Memory& from, std::size_t fromOffset, std::size_t length);
+  Status synchronize();
+
+  Status loadModule(const std::string& ptx, std::shared_ptr<Module>& out);
+  Status unloadModule(const std::shared_ptr<Module>& module);
+  Status launch(Module& module, const Launch& launch);
+
+ private:
+  Status start(std::size_t stagingBytes);
+  Status giveBackAll();
+  Status wipe(const std::shared_ptr<Memory>& memory);
+
+  const std::shared_ptr<Driver> driver_;
+  const int index_;
+  CUdevice device_ = 0;
+  CUcontext context_ = nullptr;
+  // Kernels, fills and copies within the device.
+  CUstream compute_ = nullptr;
+  Staging staging_;
+  std::size_t granularity_ = 0;
+  bool virtualMemory_ = false;
+  // One attempt to give everything back was not enough.
+  bool retrying_ = false;
+  std::set<std::shared_ptr<Memory>> memories_;
+  std::set<std::shared_ptr<Module>> modules_;
+};
+
+}  // namespace vram
+
+#endif

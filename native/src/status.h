@@ -1,0 +1,48 @@
+// What an operation came to. Failures travel as values: no exception leaves a worker thread or the Node-API border.
+#ifndef VRAM_RESIDENCY_STATUS_H
+#define VRAM_RESIDENCY_STATUS_H
+
+#include <string>
+#include <utility>
+
+#include "../driver_api.h"
+
+namespace vram {
+
+enum class Failure {
+  kNone,
+  kDriver,      // a driver call returned an error: result, name and call say which
+  kNoDriver,    // the library could not be opened or lacks a function
+  kClosed,      // the device, memory or module was closed before
+  kHostMemory,  // the host ran out of memory
+  kState,       // the call does not fit the state of the memory: a write to a read-only mapping
+};
+
+struct [[nodiscard]] Status {
+  Failure failure = Failure::kNone;
+  CUresult result = CUDA_SUCCESS;
+  // The driver function that failed.
+  const char* call = "";
+  // The driver's own name for the result: CUDA_ERROR_OUT_OF_MEMORY.
+  std::string name;
+  // What more is known: a loader's message, the PTX compiler's log.
+  std::string detail;
+
+  bool ok() const { return failure == Failure::kNone; }
+
+  static Status fail(Failure failure, std::string detail) {
+    Status status;
+    status.failure = failure;
+    status.detail = std::move(detail);
+    return status;
+  }
+
+  // Keeps the first failure of several steps that are all carried out.
+  void keep(Status next) {
+    if (ok() && !next.ok()) *this = std::move(next);
+  }
+};
+
+}  // namespace vram
+
+#endif
