@@ -1,9 +1,9 @@
 import { BLOCK_BYTES } from '../../digest/types.js';
-import { invalidInput, isVramError, VramError } from '../../errors.js';
+import { WasmEngine } from '../../digest/wasm/index.js';
+import { invalidInput } from '../../errors.js';
 import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, DeviceInfo } from '../types.js';
-import { defaultEngine } from './default-engine.js';
 import { HostDevice } from './device.js';
 import type { BlockHasher, HostOpenOptions, HostOptions } from './options.js';
 
@@ -26,10 +26,11 @@ class HostBackend implements Backend {
   readonly kind = 'host';
   readonly #options: HostOptions;
   readonly #segmentBytes: number;
-  #engine: Promise<BlockHasher> | null = null;
+  readonly #engine: BlockHasher;
 
   constructor(options: HostOptions) {
     this.#options = options;
+    this.#engine = options.engine ?? new WasmEngine();
     this.#segmentBytes = checkInteger(
       'segmentBytes',
       options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
@@ -53,7 +54,7 @@ class HostBackend implements Backend {
     const windowBytes = checkInteger('windowBytes', options.windowBytes ?? DEFAULT_WINDOW_BYTES, BLOCK_BYTES);
     const device = new HostDevice({
       info: this.#info(options.forceHost === true),
-      engine: await this.#openEngine(),
+      engine: this.#engine,
       windowBytes: Math.min(windowBytes, MAX_WINDOW_BYTES),
       segmentBytes: this.#segmentBytes,
       drills: options.drills === true,
@@ -66,23 +67,6 @@ class HostBackend implements Backend {
       throw error;
     }
     return device;
-  }
-
-  async #openEngine(): Promise<BlockHasher> {
-    try {
-      this.#engine ??=
-        this.#options.engine === undefined ? defaultEngine() : Promise.resolve(this.#options.engine);
-      return await this.#engine;
-    } catch (cause) {
-      if (isVramError(cause)) throw cause;
-      throw new VramError(
-        'DEVICE_UNAVAILABLE',
-        'the host device has no way to hash: its engine did not start',
-        {
-          cause,
-        },
-      );
-    }
   }
 
   #info(driverOverride: boolean): DeviceInfo {

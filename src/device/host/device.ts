@@ -2,7 +2,7 @@ import { VramError } from '../../errors.js';
 import { checkInteger } from '../../validate.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
 import { engineKernels } from './kernels.js';
-import { paddedLength } from './memory.js';
+import { HostMemory, paddedLength } from './memory.js';
 import type { BlockHasher, HostOptions } from './options.js';
 import type { HostOwner } from './region.js';
 import { HostRegion } from './region.js';
@@ -84,12 +84,19 @@ export class HostDevice implements Device {
         { neededBytes, availableBytes },
       );
     }
+    const memory = await this.#take(byteLength, neededBytes, availableBytes);
+    // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
+    this.#checkPresent();
+    const region = new HostRegion(this.#owner, memory, byteLength);
+    this.#regions.add(region);
+    return region;
+  }
+
+  async #take(byteLength: number, neededBytes: number, availableBytes: number | null): Promise<HostMemory> {
     try {
       if (neededBytes > MAX_REGION_BYTES) throw new RangeError(`more than ${MAX_REGION_BYTES} bytes`);
       this.#settings.host.inject?.beforeAllocate?.(neededBytes);
-      const region = new HostRegion(this.#owner, byteLength);
-      this.#regions.add(region);
-      return region;
+      return await HostMemory.allocate(byteLength, this.#settings.segmentBytes);
     } catch (cause) {
       throw new VramError(
         'ALLOCATION_FAILED',
@@ -123,7 +130,7 @@ export class HostDevice implements Device {
   }
 
   #asOwner(): HostOwner {
-    const { engine, host, drills, segmentBytes } = this.#settings;
+    const { engine, host, drills } = this.#settings;
     const sound = engineKernels(engine);
     return {
       machine: {
@@ -132,7 +139,6 @@ export class HostDevice implements Device {
         sha256: (bytes) => engine.sha256(bytes),
       },
       drills,
-      segmentBytes,
       checkPresent: () => this.#checkPresent(),
       serial: (work) => this.#runs.run(work),
       countUpload: (bytes) => {

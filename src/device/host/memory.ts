@@ -1,59 +1,97 @@
 import { BLOCK_BYTES } from '../../digest/types.js';
+import type { RangeArguments } from '../segments.js';
+import { SegmentTable } from '../segments.js';
 
-/** A region's memory: whole blocks, zero-filled, in segments of whole blocks. */
+/** A region's memory: whole blocks, zero-filled, in segments of whole blocks. Errors of every range: INVALID_INPUT. */
 export class HostMemory {
   /** Whole blocks. */
   readonly byteLength: number;
-  readonly #segmentBytes: number;
-  #segments: Uint8Array[] = [];
+  /** The shard's own bytes; ranges of callers go through this one. */
+  readonly #data: SegmentTable;
+  /** The same with the padding of the last block. */
+  readonly #whole: SegmentTable;
+  #segments: Uint8Array[];
 
-  /** Errors: RangeError where the JavaScript engine has no memory left. */
-  constructor(byteLength: number, segmentBytes: number) {
-    this.byteLength = paddedLength(byteLength);
-    this.#segmentBytes = segmentBytes;
-    for (let at = 0; at < this.byteLength; at += segmentBytes) {
-      this.#segments.push(new Uint8Array(Math.min(segmentBytes, this.byteLength - at)));
-    }
+  private constructor(segments: Uint8Array[], data: SegmentTable, whole: SegmentTable) {
+    this.#segments = segments;
+    this.#data = data;
+    this.#whole = whole;
+    this.byteLength = whole.byteLength;
   }
 
-  /** The range's parts, one a segment, in order; not copies. The range lies inside. */
-  *pieces(offset: number, length: number): Generator<Uint8Array> {
-    let at = offset;
-    const end = offset + length;
-    while (at < end) {
-      const index = Math.floor(at / this.#segmentBytes);
-      const segment = this.#segments[index];
-      if (segment === undefined) return;
-      const start = at - index * this.#segmentBytes;
-      const taken = Math.min(segment.length - start, end - at);
-      yield segment.subarray(start, start + taken);
-      at += taken;
-    }
+  /** Errors: RangeError where the JavaScript engine has no memory left. */
+  static async allocate(byteLength: number, segmentBytes: number): Promise<HostMemory> {
+    const total = paddedLength(byteLength);
+    const lengths: number[] = [];
+    for (let at = 0; at < total; at += segmentBytes) lengths.push(Math.min(segmentBytes, total - at));
+    const whole = await SegmentTable.create(lengths);
+    const last = lengths.pop() ?? 0;
+    const data = await SegmentTable.create([...lengths, last - (total - byteLength)]);
+    const segments = [...lengths, last].map((length) => new Uint8Array(length));
+    return new HostMemory(segments, data, whole);
+  }
+
+  /** Refuses a range that is not inside the shard's bytes. */
+  check(offset: number, length: number): void {
+    this.#data.resolve(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    let at = 0;
-    for (const piece of this.pieces(offset, bytes.length)) {
-      piece.set(bytes.subarray(at, at + piece.length));
-      at += piece.length;
-    }
+    place(this.#pieces(this.#data, offset, bytes.length, { offset: 'offset', length: 'bytes' }), bytes);
   }
 
   read(offset: number, length: number): Uint8Array {
+    const pieces = this.#pieces(this.#data, offset, length);
     const bytes = new Uint8Array(length);
     let at = 0;
-    for (const piece of this.pieces(offset, length)) {
+    for (const piece of pieces) {
       bytes.set(piece, at);
       at += piece.length;
     }
     return bytes;
   }
 
-  /** Hands out every segment, then forgets it. */
+  /** Whole blocks in place, one piece a segment; not copies. */
+  blocks(first: number, count: number): readonly Uint8Array[] {
+    return this.#pieces(this.#whole, first * BLOCK_BYTES, count * BLOCK_BYTES);
+  }
+
+  /** One block with its padding. */
+  writeBlock(block: number, bytes: Uint8Array): void {
+    place(this.#pieces(this.#whole, block * BLOCK_BYTES, BLOCK_BYTES), bytes);
+  }
+
+  flip(byte: number, mask: number): void {
+    for (const piece of this.#pieces(this.#whole, byte, 1, { offset: 'byte', length: 'byte' })) {
+      piece[0] = (piece[0] ?? 0) ^ mask;
+    }
+  }
+
+  /** Hands out every segment, and forgets it. */
   *drain(): Generator<Uint8Array> {
     for (let segment = this.#segments.pop(); segment !== undefined; segment = this.#segments.pop()) {
       yield segment;
     }
+  }
+
+  #pieces(table: SegmentTable, offset: number, length: number, names?: RangeArguments): Uint8Array[] {
+    return table
+      .resolve(offset, length, names)
+      .map((piece) => this.#segment(piece.segment).subarray(piece.offset, piece.offset + piece.length));
+  }
+
+  #segment(index: number): Uint8Array {
+    const segment = this.#segments[index];
+    if (segment === undefined) throw new RangeError(`segment ${index} has been given back`);
+    return segment;
+  }
+}
+
+function place(pieces: readonly Uint8Array[], bytes: Uint8Array): void {
+  let at = 0;
+  for (const piece of pieces) {
+    piece.set(bytes.subarray(at, at + piece.length));
+    at += piece.length;
   }
 }
 

@@ -5,7 +5,7 @@ import { invalidInput, VramError } from '../../errors.js';
 import { checkBytes, checkInteger } from '../../validate.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';
-import { HostMemory } from './memory.js';
+import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
 import { blocksUnder } from './scratch.js';
 import type { TreeMachine } from './tree-run.js';
@@ -18,7 +18,6 @@ const RUN_PROOF_BYTES = 8 + HASH_BYTES;
 export interface HostOwner {
   readonly machine: TreeMachine & { readonly scratch: HostScratch };
   readonly drills: boolean;
-  readonly segmentBytes: number;
   /** Throws DEVICE_LOST if the device is gone. */
   checkPresent(): void;
   /** Runs share one scratch pool: one after another. */
@@ -44,9 +43,9 @@ export class HostRegion implements Region {
   #state: State = 'filling';
   #release: Promise<void> | null = null;
 
-  constructor(owner: HostOwner, byteLength: number) {
+  constructor(owner: HostOwner, memory: HostMemory, byteLength: number) {
     this.#owner = owner;
-    this.#memory = new HostMemory(byteLength, owner.segmentBytes);
+    this.#memory = memory;
     this.#layout = treeLayout(byteLength);
     this.byteLength = byteLength;
     this.allocatedBytes = this.#memory.byteLength;
@@ -56,7 +55,6 @@ export class HostRegion implements Region {
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     this.#checkState('filling');
     checkBytes('bytes', bytes);
-    this.#checkRange(offset, bytes.length);
     this.#memory.write(offset, bytes);
     this.#owner.countUpload(bytes.length);
   }
@@ -99,20 +97,20 @@ export class HostRegion implements Region {
     // The padding is part of what is hashed, so it is healed with its block.
     const whole = new Uint8Array(BLOCK_BYTES);
     whole.set(bytes);
-    this.#memory.write(block * BLOCK_BYTES, whole);
+    this.#memory.writeBlock(block, whole);
     this.#owner.countUpload(bytes.length);
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     this.#checkLive();
-    this.#checkRange(offset, length);
+    const bytes = this.#memory.read(offset, length);
     this.#owner.countReadback(length);
-    return this.#memory.read(offset, length);
+    return bytes;
   }
 
   view(offset: number, length: number): HostBinding {
     this.#checkState('frozen');
-    this.#checkRange(offset, length);
+    this.#memory.check(offset, length);
     return new HostLease(length, (from, bytes) => this.read(offset + from, bytes));
   }
 
@@ -159,7 +157,7 @@ export class HostRegion implements Region {
     this.#checkLive();
     checkInteger('byte', byte, 0, this.allocatedBytes - 1);
     checkInteger('mask', mask, 1, 255);
-    for (const piece of this.#memory.pieces(byte, 1)) piece[0] = (piece[0] ?? 0) ^ mask;
+    this.#memory.flip(byte, mask);
   }
 
   #checkLive(): void {
@@ -176,10 +174,5 @@ export class HostRegion implements Region {
         ? 'this region is frozen: nothing may be written to it'
         : 'this region must be frozen before it can be verified or bound',
     );
-  }
-
-  #checkRange(offset: number, length: number): void {
-    checkInteger('offset', offset, 0, this.byteLength);
-    checkInteger('length', length, 0, this.byteLength - offset);
   }
 }

@@ -63,7 +63,7 @@ export class TreeRun {
     const output = scratch.leaves.subarray(0, blocks * HASH_BYTES);
     scratch.mark(output);
     let at = 0;
-    for (const piece of memory.pieces(firstBlock * BLOCK_BYTES, blocks * BLOCK_BYTES)) {
+    for (const piece of memory.blocks(firstBlock, blocks)) {
       const length = (piece.length / BLOCK_BYTES) * HASH_BYTES;
       this.#leaves += await kernels.leaves(piece, output.subarray(at, at + length));
       at += length;

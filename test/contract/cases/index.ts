@@ -1,0 +1,29 @@
+import type { ContractCase } from '../context.js';
+import { bindingCases } from './binding.js';
+import { faultCases } from './faults.js';
+import { isolationCases } from './isolation.js';
+import { memoryCases } from './memory.js';
+import { offsetCases } from './offsets.js';
+import { openingCases } from './opening.js';
+import { patchCases } from './patch.js';
+import { randomCases } from './random.js';
+import { readbackCases } from './readback.js';
+import { stateCases } from './states.js';
+import { treeCases } from './tree.js';
+import { writingCases } from './writing.js';
+
+/** Every rule of Device and Region, for every backend; runs without a test framework, so that a page can run it too. */
+export const contractCases: readonly ContractCase[] = [
+  ...openingCases,
+  ...treeCases,
+  ...offsetCases,
+  ...writingCases,
+  ...stateCases,
+  ...patchCases,
+  ...faultCases,
+  ...readbackCases,
+  ...memoryCases,
+  ...isolationCases,
+  ...bindingCases,
+  ...randomCases,
+];

@@ -1,0 +1,39 @@
+import type { Device, OpenOptions } from '../../src/device/types.js';
+import type { DigestEngine } from '../../src/digest/types.js';
+
+/** The host's answer to compare with: any engine but the one that the device under test computes with. */
+export type Oracle = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;
+
+/** One backend under test. */
+export interface ContractTarget {
+  /** `host`, `webgpu (SwiftShader)`, ... */
+  readonly name: string;
+  open(options?: OpenOptions): Promise<Device>;
+  readonly oracle: Oracle;
+  /** Largest region that a case may make, in bytes: slow software devices name a small one. */
+  readonly maxBytes: number;
+  /** Device memory given back since the device was opened, as it was left; absent where nobody can look. */
+  readonly freed?: () => readonly Uint8Array[];
+  /** A device whose next allocation fails as the platform's own out-of-memory does; absent where that cannot be had. */
+  readonly openOutOfMemory?: () => Promise<Device>;
+  /** A device that is lost when `lose` is called; absent where that cannot be brought about. */
+  readonly openLosable?: () => Promise<{ readonly device: Device; lose(): Promise<void> }>;
+}
+
+/** What a case works with. */
+export interface ContractContext {
+  readonly target: ContractTarget;
+  readonly oracle: Oracle;
+  readonly maxBytes: number;
+  /** A device that other cases use too, with these options; a case leaves no region on it. */
+  shared(options?: OpenOptions): Promise<Device>;
+  /** A device of the case's own, closed behind it. */
+  open(options?: OpenOptions): Promise<Device>;
+  /** Ends the case; it is reported as skipped, with the reason, never as passed. */
+  skip(reason: string): never;
+}
+
+export interface ContractCase {
+  readonly name: string;
+  run(context: ContractContext): Promise<void>;
+}
