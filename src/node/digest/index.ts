@@ -1,0 +1,20 @@
+import { createPortableEngine, type DigestEngine, type EngineName } from '../../digest/index.js';
+import { checkOneOf } from '../../validate.js';
+import { NativeEngine } from './native-engine.js';
+
+export { NativeEngine } from './native-engine.js';
+
+const ENGINES: readonly EngineName[] = ['native', 'wasm', 'hash-wasm'];
+const VARIABLE = 'VRAM_RESIDENCY_DIGEST';
+
+/**
+ * The digest engine of Node: `name`, else what VRAM_RESIDENCY_DIGEST names, else `native`.
+ * Errors: INVALID_INPUT naming "engine" or "VRAM_RESIDENCY_DIGEST".
+ */
+export function createNodeEngine(name?: EngineName): DigestEngine {
+  const chosen =
+    name === undefined
+      ? checkOneOf(VARIABLE, process.env[VARIABLE] ?? 'native', ENGINES)
+      : checkOneOf('engine', name, ENGINES);
+  return chosen === 'native' ? new NativeEngine() : createPortableEngine(chosen);
+}

@@ -1,0 +1,143 @@
+import { AnnouncedLength } from '../../digest/announced-length.js';
+import { hostDigest } from '../../digest/host-digest.js';
+import { TreeAccumulator } from '../../digest/tree-accumulator.js';
+import {
+  BLOCK_BYTES,
+  type DigestRequest,
+  type DigestStream,
+  HASH_BYTES,
+  type HostDigest,
+} from '../../digest/types.js';
+import type { HashThread, HashThreads } from './hash-threads.js';
+import { hashBlocks, sha256 } from './node-hashes.js';
+import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs.js';
+
+let nextStream = 0;
+
+/**
+ * Hashes in worker threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat SHA-256 stays
+ * with one thread, leaf hashes go to whichever is free, and come back in order. Needs at least one byte.
+ */
+export class ThreadedStream implements DigestStream {
+  readonly #request: DigestRequest;
+  readonly #announced: AnnouncedLength;
+  readonly #threads: HashThreads;
+  readonly #idle: IdleSlabs;
+  readonly #tree: TreeAccumulator;
+  readonly #id = nextStream++;
+  #flatThread: HashThread | null = null;
+  #flat: Uint8Array | null = null;
+  #dispatchedBytes = 0;
+  #current: Slab | null = null;
+  /** Slabs at the threads, oldest first; each promise also does the work of its turn. */
+  readonly #underway: Promise<void>[] = [];
+  #calls: Promise<void> = Promise.resolve();
+
+  /** `request` has been checked. */
+  constructor(request: DigestRequest, threads: HashThreads, idle: IdleSlabs) {
+    this.#request = request;
+    this.#announced = new AnnouncedLength(request.byteLength);
+    this.#threads = threads;
+    this.#idle = idle;
+    this.#tree = new TreeAccumulator(request.byteLength, request.keep, hashBlocks);
+  }
+
+  async update(chunk: Uint8Array): Promise<void> {
+    await this.#orAbort(async () => {
+      this.#announced.add(chunk);
+      await this.#inOrder(() => this.#copy(chunk));
+    });
+  }
+
+  async finish(): Promise<HostDigest> {
+    await this.#orAbort(async () => {
+      this.#announced.end();
+      await this.#inOrder(async () => {
+        if (this.#current !== null) this.#dispatch(this.#current);
+        await Promise.all(this.#underway);
+      });
+    });
+    this.#announced.checkNotAborted();
+    const tree = this.#tree.finish();
+    return hostDigest(this.#request.byteLength, this.#flat, tree, async (bytes) => sha256(bytes));
+  }
+
+  abort(): void {
+    this.#announced.abort();
+    this.#flatThread?.drop(this.#id);
+    this.#flatThread = null;
+    // Threads may still be reading slabs that are under way; those are not used again.
+    this.#current = null;
+  }
+
+  /** A stream that failed holds nothing. */
+  async #orAbort(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  /** One call after another, also where the caller did not wait. */
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    this.#calls = this.#calls.then(work);
+    return this.#calls;
+  }
+
+  async #copy(chunk: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < chunk.length; ) {
+      this.#announced.checkNotAborted();
+      this.#current ??= await this.#freeSlab();
+      const slab = this.#current;
+      const end = Math.min(offset + SLAB_BYTES - slab.filled, chunk.length);
+      slab.data.set(chunk.subarray(offset, end), slab.filled);
+      slab.filled += end - offset;
+      offset = end;
+      if (slab.filled === SLAB_BYTES) this.#dispatch(slab);
+    }
+  }
+
+  async #freeSlab(): Promise<Slab> {
+    if (this.#underway.length >= SLABS_PER_STREAM) await this.#underway[0];
+    this.#announced.checkNotAborted();
+    return this.#idle.take();
+  }
+
+  #dispatch(slab: Slab): void {
+    this.#current = null;
+    this.#dispatchedBytes += slab.filled;
+    const last = this.#dispatchedBytes === this.#request.byteLength;
+    const flat = this.#request.sha256 ? this.#runFlat(slab, last) : null;
+    const leaves = this.#runLeaves(slab);
+    const before = this.#underway.at(-1);
+    const turn = Promise.all([leaves, flat, before]).then(([hashes, digest]) => {
+      // Its own entry: turns end in order.
+      void this.#underway.shift();
+      if (this.#announced.aborted) return;
+      this.#tree.addLeaves(hashes);
+      this.#flat = digest;
+      this.#idle.giveBack(slab);
+    });
+    // A failure is reported by the next call that waits for this slab or a later one.
+    turn.catch(() => undefined);
+    this.#underway.push(turn);
+  }
+
+  #runFlat(slab: Slab, last: boolean): Promise<Uint8Array | null> {
+    this.#flatThread ??= this.#threads.leastBusy();
+    const data = slab.data.subarray(0, slab.filled);
+    return this.#flatThread.run({ kind: 'flat', stream: this.#id, data, last });
+  }
+
+  async #runLeaves(slab: Slab): Promise<Uint8Array> {
+    const blocks = Math.ceil(slab.filled / BLOCK_BYTES);
+    slab.data.fill(0, slab.filled, blocks * BLOCK_BYTES);
+    const out = slab.hashes.subarray(0, blocks * HASH_BYTES);
+    const data = slab.data.subarray(0, blocks * BLOCK_BYTES);
+    const thread = this.#threads.leastBusy();
+    await thread.run({ kind: 'leaves', data, out, blockBytes: BLOCK_BYTES, hashBytes: HASH_BYTES });
+    return out;
+  }
+}
