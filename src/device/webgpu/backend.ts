@@ -1,0 +1,135 @@
+import { BLOCK_BYTES } from '../../digest/types.js';
+import { VramError, invalidInput } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { proveKnownAnswers } from '../known-answers.js';
+import { deviceId } from '../types.js';
+import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
+import { ADAPTER_REQUESTS, adapterKey, describeAdapter } from './adapter.js';
+import type { AdapterFacts } from './adapter.js';
+import { WebGpuDevice } from './device.js';
+
+/** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */
+export interface GpuProvider {
+  /** The same object every time; the provider keeps it alive. Throws a VramError that says what would help where there is none. */
+  gpu(): Promise<GPU>;
+  /** What would help when WebGPU is there but has no adapter. */
+  readonly adviceWithoutAdapter: string;
+}
+
+/** The backend over the adapters that `provider` knows. */
+export function webgpuBackend(provider: GpuProvider): Backend {
+  return new WebGpuBackend(provider);
+}
+
+/**
+ * A device over the caller's own GPUDevice, which stays the caller's: closing wipes and frees what was made on it and does not destroy it. Its limits bound the regions.
+ *
+ * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
+ */
+export async function adoptGpuDevice(
+  device: GPUDevice,
+  adapterInfo: AdapterFacts = device.adapterInfo,
+  options: OpenOptions = {},
+): Promise<Device> {
+  const adopted = await WebGpuDevice.create(device, {
+    ...options,
+    info: describeAdapter(adapterInfo, 0),
+    owned: false,
+  });
+  return await proved(adopted);
+}
+
+interface KnownAdapter {
+  readonly info: DeviceInfo;
+  readonly request: GPURequestAdapterOptions;
+}
+
+class WebGpuBackend implements Backend {
+  readonly kind = 'webgpu';
+  readonly #provider: GpuProvider;
+
+  constructor(provider: GpuProvider) {
+    this.#provider = provider;
+  }
+
+  async list(): Promise<readonly DeviceInfo[]> {
+    const { adapters } = await this.#survey();
+    return adapters.map(({ info }) => info);
+  }
+
+  async problem(): Promise<BackendProblem | null> {
+    return (await this.#survey()).problem;
+  }
+
+  async open(index: number, options: OpenOptions = {}): Promise<Device> {
+    if (options.windowBytes !== undefined) checkInteger('windowBytes', options.windowBytes, BLOCK_BYTES);
+    const { adapters, problem } = await this.#survey();
+    if (problem !== null) throw new VramError(problem.code, problem.message);
+    const found = adapters.find(({ info }) => info.index === index);
+    if (found === undefined) {
+      const present = adapters.map(({ info }) => deviceId(info)).join(', ');
+      throw invalidInput('index', `is not there; devices present: ${present}`);
+    }
+    const gpu = await this.#requestDevice(found);
+    let device: WebGpuDevice;
+    try {
+      device = await WebGpuDevice.create(gpu, { ...options, info: found.info, owned: true });
+    } catch (error) {
+      gpu.destroy();
+      throw error;
+    }
+    return await proved(device);
+  }
+
+  async #survey(): Promise<{
+    readonly adapters: readonly KnownAdapter[];
+    readonly problem: BackendProblem | null;
+  }> {
+    const adapters: KnownAdapter[] = [];
+    try {
+      const gpu = await this.#provider.gpu();
+      const seen = new Set<string>();
+      for (const request of ADAPTER_REQUESTS) {
+        const adapter = await gpu.requestAdapter(request);
+        if (adapter === null) continue;
+        const key = adapterKey(adapter.info);
+        if (seen.has(key)) continue;
+        seen.add(key);
+        adapters.push({ info: describeAdapter(adapter.info, adapters.length), request });
+      }
+    } catch (error) {
+      const message = error instanceof Error ? error.message : 'WebGPU could not be asked for adapters';
+      return { adapters: [], problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message } };
+    }
+    if (adapters.length > 0) return { adapters, problem: null };
+    const message = `WebGPU has no adapter here; ${this.#provider.adviceWithoutAdapter}`;
+    return { adapters, problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message } };
+  }
+
+  /** An adapter serves one device, so it is asked for again; its buffers may be as large as it can. */
+  async #requestDevice({ info, request }: KnownAdapter): Promise<GPUDevice> {
+    const unavailable = (cause: unknown): VramError =>
+      new VramError('DEVICE_UNAVAILABLE', `${deviceId(info)} (${info.name}) could not be opened; try again`, {
+        cause,
+      });
+    try {
+      const gpu = await this.#provider.gpu();
+      const adapter = await gpu.requestAdapter(request);
+      if (adapter === null) throw new VramError('DEVICE_UNAVAILABLE', 'the adapter has gone');
+      const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+      return await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
+    } catch (cause) {
+      throw unavailable(cause);
+    }
+  }
+}
+
+async function proved(device: WebGpuDevice): Promise<Device> {
+  try {
+    await proveKnownAnswers(device);
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+  return device;
+}

@@ -1,0 +1,188 @@
+import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/types.js';
+import { VramError } from '../../errors.js';
+import { checkInteger, MAX_INTEGER } from '../../validate.js';
+import { SegmentTable } from '../segments.js';
+import type {
+  Device,
+  DeviceCapacity,
+  DeviceInfo,
+  DeviceLost,
+  DeviceStats,
+  OpenOptions,
+  Region,
+} from '../types.js';
+import { Submitter } from './batch.js';
+import { BufferUsage } from './constants.js';
+import { GpuContext } from './context.js';
+import { createKernels } from './kernels.js';
+import { WebGpuRegion, fillZeros } from './region.js';
+import type { RegionOwner } from './region.js';
+import { Staging } from './staging.js';
+import { TreeEngine } from './tree.js';
+
+/** Enough blocks to fill a large GPU; its leaves are 8 MiB of scratch. */
+const HARDWARE_WINDOW_BYTES = 1024 * 1024 * 1024;
+/** A CPU has a few lanes to fill; a run stays short enough to be aborted soon. */
+const SOFTWARE_WINDOW_BYTES = 64 * 1024 * 1024;
+/** WebGPU tells nobody how much memory there is: beyond 1 TiB the device is not even asked. */
+const MAX_REGION_BYTES = 2 ** 40;
+
+export interface WebGpuDeviceSettings extends OpenOptions {
+  readonly info: DeviceInfo;
+  /** The GPUDevice is destroyed on close; false for one that the caller handed in. */
+  readonly owned: boolean;
+}
+
+/** One GPUDevice: its shaders, staging, scratch and regions. */
+export class WebGpuDevice implements Device {
+  readonly info: DeviceInfo;
+  readonly #owned: boolean;
+  readonly #owner: RegionOwner;
+  readonly #segmentBytes: number;
+  readonly #scratchBytes: number;
+  readonly #regions = new Set<WebGpuRegion>();
+  #closing: Promise<void> | null = null;
+
+  private constructor(settings: WebGpuDeviceSettings, owner: Omit<RegionOwner, 'forget'>, segmentBytes: number) {
+    this.info = settings.info;
+    this.#owned = settings.owned;
+    this.#segmentBytes = segmentBytes;
+    this.#scratchBytes = owner.tree.byteLength + Staging.byteLength + owner.submitter.params.size;
+    this.#owner = { ...owner, forget: (region) => this.#regions.delete(region) };
+  }
+
+  /** Compiles the shaders and reserves staging and scratch. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, DEVICE_LOST. */
+  static async create(gpu: GPUDevice, settings: WebGpuDeviceSettings): Promise<WebGpuDevice> {
+    const isHardware = settings.info.execution === 'hardware';
+    const drills = settings.drills === true;
+    const wanted = checkInteger(
+      'windowBytes',
+      settings.windowBytes ?? (isHardware ? HARDWARE_WINDOW_BYTES : SOFTWARE_WINDOW_BYTES),
+      BLOCK_BYTES,
+    );
+    const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
+    const segmentBytes = wholeUnits(Math.min(maxBufferSize, maxStorageBufferBindingSize), GROUP_BYTES);
+    const windowBytes = wholeUnits(Math.min(wanted, segmentBytes), BLOCK_BYTES);
+    const context = new GpuContext(gpu);
+    const variant = isSwiftShader(settings.info) ? 'looped' : 'unrolled';
+    const kernels = await createKernels(context, variant, drills);
+    const purpose = { what: 'the scratch pool', neededBytes: Staging.byteLength };
+    const parts = await context.guarded(purpose, () => {
+      const submitter = new Submitter(context);
+      const staging = new Staging(context, kernels, submitter);
+      return { submitter, staging, tree: new TreeEngine(context, kernels, submitter, staging, windowBytes) };
+    });
+    return new WebGpuDevice(settings, { context, kernels, drills, ...parts }, segmentBytes);
+  }
+
+  get lost(): Promise<DeviceLost> {
+    return this.#owner.context.lost;
+  }
+
+  async capacity(): Promise<DeviceCapacity> {
+    this.#checkOpen();
+    return { totalBytes: null, freeBytes: null, source: 'none' };
+  }
+
+  stats(): DeviceStats {
+    let liveBytes = 0;
+    for (const region of this.#regions) liveBytes += region.allocatedBytes;
+    return {
+      liveRegions: this.#regions.size,
+      liveBytes,
+      scratchBytes: this.#scratchBytes,
+      readbackBytes: this.#owner.context.readbackBytes,
+      uploadedBytes: this.#owner.context.uploadedBytes,
+    };
+  }
+
+  allocationBytes(byteLength: number): number {
+    checkInteger('byteLength', byteLength, 1, MAX_INTEGER - BLOCK_BYTES + 1);
+    return Math.ceil(byteLength / BLOCK_BYTES) * BLOCK_BYTES;
+  }
+
+  async allocate(byteLength: number): Promise<Region> {
+    const neededBytes = this.allocationBytes(byteLength);
+    this.#checkOpen();
+    if (neededBytes > MAX_REGION_BYTES) {
+      throw new VramError(
+        'ALLOCATION_FAILED',
+        `a region of ${neededBytes} bytes is more than any device has; use smaller shards`,
+        { neededBytes, availableBytes: null },
+      );
+    }
+    const lengths: number[] = [];
+    for (let left = neededBytes; left > 0; left -= this.#segmentBytes) {
+      lengths.push(Math.min(left, this.#segmentBytes));
+    }
+    const table = await SegmentTable.create(lengths);
+    const buffers = await this.#createBuffers(lengths, neededBytes);
+    const region = new WebGpuRegion(this.#owner, { buffers, table }, byteLength);
+    this.#regions.add(region);
+    // A close() that began meanwhile has not seen the region.
+    if (this.#closing !== null) {
+      await region.release();
+      this.#checkOpen();
+    }
+    return region;
+  }
+
+  /** One after another, so that the first that is refused ends it; on failure all are given back. */
+  async #createBuffers(lengths: readonly number[], neededBytes: number): Promise<GPUBuffer[]> {
+    const { context } = this.#owner;
+    const purpose = { what: `an allocation of ${neededBytes} bytes`, neededBytes };
+    const buffers: GPUBuffer[] = [];
+    try {
+      for (const size of lengths) {
+        const { value, accepted } = context.guard(purpose, () =>
+          context.device.createBuffer({ label: 'sealed weights', size, usage: BufferUsage.STORAGE }),
+        );
+        buffers.push(value);
+        await accepted;
+        // Touches the memory, so that a driver that hands it out late fails here, and zeros the padding of the last block.
+        await fillZeros(this.#owner, purpose, [
+          { buffer: value, offset: size - BLOCK_BYTES, length: BLOCK_BYTES },
+        ]);
+      }
+      await context.idle(purpose);
+      return buffers;
+    } catch (error) {
+      for (const buffer of buffers) buffer.destroy();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // A region that cannot be wiped has ended its accounting all the same; closing goes on and never throws (MS-005).
+    const outcomes = await Promise.allSettled([...this.#regions].map((region) => region.release()));
+    const failed = outcomes.filter(({ status }) => status === 'rejected').length;
+    const { context, staging, submitter, tree } = this.#owner;
+    context.close(
+      failed === 0
+        ? 'the device was closed'
+        : `the device was closed; ${failed} of its regions could not be overwritten first`,
+    );
+    staging.destroy();
+    tree.destroy();
+    submitter.params.destroy();
+    if (this.#owned) context.device.destroy();
+  }
+
+  #checkOpen(): void {
+    this.#owner.context.check();
+    if (this.#closing !== null) throw new VramError('DEVICE_LOST', 'the device is being closed');
+  }
+}
+
+function wholeUnits(bytes: number, unit: number): number {
+  return Math.floor(bytes / unit) * unit;
+}
+
+function isSwiftShader(info: DeviceInfo): boolean {
+  return /swiftshader/i.test(`${info.name} ${info.driver ?? ''}`);
+}

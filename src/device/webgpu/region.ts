@@ -1,0 +1,327 @@
+import { treeLayout } from '../../digest/layout.js';
+import type { TreeLayout } from '../../digest/layout.js';
+import { BLOCK_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { VramError, invalidInput } from '../../errors.js';
+import { checkBytes, checkInteger } from '../../validate.js';
+import type { SegmentTable } from '../segments.js';
+import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
+import type { Submitter } from './batch.js';
+import { MAX_DISPATCHES } from './batch.js';
+import { VECTOR_BYTES } from './constants.js';
+import type { GpuContext, Purpose } from './context.js';
+import type { Kernels } from './kernels.js';
+import { WebGpuLease } from './lease.js';
+import { Mutex } from './mutex.js';
+import { SLOT_BYTES } from './staging.js';
+import type { SealedRange, Staging } from './staging.js';
+import type { TreeEngine } from './tree.js';
+
+/** Chunks of a readback that are under way at a time: as many as there are slots. */
+const READS = 2;
+
+/** The device, as its regions see it. */
+export interface RegionOwner {
+  readonly context: GpuContext;
+  readonly kernels: Kernels;
+  readonly submitter: Submitter;
+  readonly staging: Staging;
+  readonly tree: TreeEngine;
+  readonly drills: boolean;
+  /** Ends the accounting of a region. */
+  forget(region: WebGpuRegion): void;
+}
+
+export interface RegionMemory {
+  /** STORAGE usage alone; whole blocks each. */
+  readonly buffers: readonly GPUBuffer[];
+  /** The buffers' lengths. */
+  readonly table: SegmentTable;
+}
+
+type State = 'filling' | 'freezing' | 'frozen' | 'released';
+
+/** A shard's sealed buffers. `usage-locked`: every copy and map call on them is a validation error, whoever makes it. */
+export class WebGpuRegion implements Region {
+  readonly byteLength: number;
+  readonly allocatedBytes: number;
+  readonly faults: FaultPort | null;
+  readonly #owner: RegionOwner;
+  readonly #memory: RegionMemory;
+  readonly #layout: TreeLayout;
+  readonly #writes = new Mutex();
+  readonly #running = new Set<Promise<unknown>>();
+  #accepted: Promise<void> = Promise.resolve();
+  #state: State = 'filling';
+  #freeze: Promise<Immutability> | null = null;
+  #release: Promise<void> | null = null;
+
+  constructor(owner: RegionOwner, memory: RegionMemory, byteLength: number) {
+    this.#owner = owner;
+    this.#memory = memory;
+    this.#layout = treeLayout(byteLength);
+    this.byteLength = byteLength;
+    this.allocatedBytes = memory.table.byteLength;
+    this.faults = owner.drills ? { flip: (byte, mask) => this.#flip(byte, mask) } : null;
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('filling');
+    checkBytes('bytes', bytes);
+    this.#checkRange(offset, bytes.length);
+    await this.#track(this.#writes.run(() => this.#upload({ what: 'a write' }, offset, bytes)));
+  }
+
+  freeze(): Promise<Immutability> {
+    this.#freeze ??= this.#track(this.#finishWrites());
+    return this.#state === 'released' ? Promise.reject(releasedError()) : this.#freeze;
+  }
+
+  async root(options: RunOptions = {}): Promise<TreeRoot> {
+    this.#checkState('frozen');
+    const part = { level: this.#layout.levels.length - 1, firstBlock: 0, blocks: this.#layout.blocks };
+    const ranges = this.#blockRanges;
+    const { root } = await this.#track(
+      this.#owner.tree.run({ part, root: true, ranges, signal: options.signal }),
+    );
+    return { root, blocks: part.blocks };
+  }
+
+  async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
+    this.#checkState('frozen');
+    checkInteger('level', level, 0, this.#layout.levels.length - 1);
+    const present = this.#layout.levels[level]?.nodes ?? 0;
+    checkInteger('first', first, 0, present - 1);
+    checkInteger('count', count, 1, present - first);
+    const blocksUnder = HASHES_PER_BLOCK ** level;
+    const firstBlock = first * blocksUnder;
+    const blocks = Math.min(count * blocksUnder, this.#layout.blocks - firstBlock);
+    const part = { level, firstBlock, blocks };
+    const ranges = this.#blockRanges;
+    const { nodes } = await this.#track(
+      this.#owner.tree.run({ part, root: false, ranges, signal: options.signal }),
+    );
+    return nodes;
+  }
+
+  async patch(block: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('frozen');
+    checkInteger('block', block, 0, this.#layout.blocks - 1);
+    checkBytes('bytes', bytes);
+    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
+    if (bytes.length !== wanted) {
+      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
+    }
+    // The padding is hashed with its block, so it is healed with it.
+    const whole = new Uint8Array(BLOCK_BYTES);
+    whole.set(bytes);
+    await this.#track(this.#change({ what: 'healing a block' }, block * BLOCK_BYTES, whole, false));
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#checkLive();
+    this.#checkRange(offset, length);
+    const bytes = resultArray(length);
+    // Behind the writes that were asked for before it.
+    await this.#track(this.#writes.run(() => this.#download(offset, bytes)));
+    return bytes;
+  }
+
+  view(offset: number, length: number): WebGpuBinding {
+    this.#checkState('frozen');
+    this.#checkRange(offset, length);
+    const region = {
+      context: this.#owner.context,
+      layout: this.#owner.kernels.sealedLayout,
+      check: () => this.#checkLive(),
+      ranges: (from: number, bytes: number) => this.#ranges(from, bytes),
+    };
+    return new WebGpuLease(region, offset, length);
+  }
+
+  release(): Promise<void> {
+    this.#state = 'released';
+    this.#release ??= this.#giveBack();
+    return this.#release;
+  }
+
+  async #upload(purpose: Purpose, offset: number, bytes: Uint8Array): Promise<void> {
+    for (const { range, at } of this.#chunks(offset, bytes.length)) {
+      const part = bytes.subarray(at, at + range.length);
+      const { accepted } = await this.#owner.staging.upload(purpose, range, part);
+      this.#accepted = Promise.all([this.#accepted, accepted]).then(() => undefined);
+      // freeze() awaits it and throws; until then a rejection is not unhandled.
+      this.#accepted.catch(() => undefined);
+    }
+  }
+
+  async #finishWrites(): Promise<Immutability> {
+    this.#checkLive();
+    this.#state = 'freezing';
+    await this.#writes.run(async () => {
+      await this.#accepted;
+      await this.#owner.context.idle({ what: 'the writes before freeze' });
+    });
+    // A release meanwhile has the last word.
+    if (this.#state === 'freezing') this.#state = 'frozen';
+    return 'usage-locked';
+  }
+
+  async #change(purpose: Purpose, offset: number, bytes: Uint8Array, flip: boolean): Promise<void> {
+    for (const range of this.#ranges(offset, bytes.length)) {
+      const { accepted } = await this.#owner.staging.upload(purpose, range, bytes, flip);
+      await accepted;
+    }
+    await this.#owner.context.idle(purpose);
+  }
+
+  async #flip(byte: number, mask: number): Promise<void> {
+    this.#checkLive();
+    checkInteger('byte', byte, 0, this.allocatedBytes - 1);
+    checkInteger('mask', mask, 1, 255);
+    await this.#track(
+      this.#writes.run(() => this.#change({ what: 'a drill' }, byte, Uint8Array.of(mask), true)),
+    );
+  }
+
+  async #download(offset: number, into: Uint8Array): Promise<void> {
+    const running: Promise<void>[] = [];
+    try {
+      for (const { range, at } of this.#chunks(offset, into.length)) {
+        if (running.length >= READS) await running.shift();
+        const fetched = this.#owner.staging
+          .readSealed({ what: 'a readback' }, range)
+          .then((part) => into.set(part, at));
+        running.push(fetched);
+      }
+    } finally {
+      const outcomes = await Promise.allSettled(running);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    }
+  }
+
+  async #giveBack(): Promise<void> {
+    // What was under way when release was called reads what was sealed, not zeros.
+    await Promise.allSettled([...this.#running]);
+    try {
+      await this.#wipe();
+    } catch (cause) {
+      throw new VramError('RELEASE_FAILED', 'the memory was given back but could not be overwritten first', {
+        cause,
+      });
+    } finally {
+      for (const buffer of this.#memory.buffers) buffer.destroy();
+      this.#owner.forget(this);
+    }
+  }
+
+  async #wipe(): Promise<void> {
+    const { context } = this.#owner;
+    const purpose = { what: 'overwriting with zeros' };
+    const { buffers } = this.#memory;
+    for (let first = 0; first < buffers.length; first += MAX_DISPATCHES) {
+      const some = buffers.slice(first, first + MAX_DISPATCHES);
+      await fillZeros(
+        this.#owner,
+        purpose,
+        some.map((buffer) => ({ buffer, offset: 0, length: buffer.size })),
+      );
+    }
+    await context.idle(purpose);
+  }
+
+  /** Parts of a byte range: one a buffer, none longer than a staging slot carries; `at` counts from the range's start. */
+  *#chunks(offset: number, length: number): Generator<{ readonly range: SealedRange; readonly at: number }> {
+    let at = 0;
+    for (const { buffer, offset: start, length: bytes } of this.#ranges(offset, length)) {
+      for (let done = 0; done < bytes; ) {
+        // Whole vectors from the first chunk on: only the ends of the range are then masked.
+        const room = SLOT_BYTES - ((start + done) % VECTOR_BYTES);
+        const taken = Math.min(room, bytes - done);
+        yield { range: { buffer, offset: start + done, length: taken }, at };
+        done += taken;
+        at += taken;
+      }
+    }
+  }
+
+  #ranges(offset: number, length: number): readonly SealedRange[] {
+    return this.#memory.table.resolve(offset, length).map((piece) => {
+      const buffer = this.#memory.buffers[piece.segment];
+      if (buffer === undefined)
+        throw new VramError('DEVICE_UNAVAILABLE', 'the segment table names no such buffer');
+      return { buffer, offset: piece.offset, length: piece.length };
+    });
+  }
+
+  readonly #blockRanges = (firstBlock: number, blocks: number): readonly SealedRange[] =>
+    this.#ranges(firstBlock * BLOCK_BYTES, blocks * BLOCK_BYTES);
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
+  #checkLive(): void {
+    if (this.#state === 'released') throw releasedError();
+    this.#owner.context.check();
+  }
+
+  #checkState(needed: 'filling' | 'frozen'): void {
+    this.#checkLive();
+    if (this.#state === needed) return;
+    throw new VramError(
+      'INVALID_INPUT',
+      needed === 'filling'
+        ? 'this region is frozen: nothing may be written to it'
+        : 'this region must be frozen before it can be verified or bound',
+    );
+  }
+
+  #checkRange(offset: number, length: number): void {
+    checkInteger('offset', offset, 0, this.byteLength);
+    checkInteger('length', length, 0, this.byteLength - offset);
+  }
+}
+
+/** Submits zeros over ranges of whole vectors, at most MAX_DISPATCHES of them. */
+export async function fillZeros(
+  owner: Pick<RegionOwner, 'context' | 'kernels' | 'submitter'>,
+  purpose: Purpose,
+  ranges: readonly SealedRange[],
+): Promise<void> {
+  await owner.submitter.submit(purpose, (batch) => {
+    for (const { buffer, offset, length } of ranges) {
+      const group = owner.context.device.createBindGroup({
+        label: 'fill',
+        layout: owner.kernels.fillLayout,
+        entries: [
+          { binding: 0, resource: { buffer } },
+          { binding: 1, resource: owner.submitter.paramsBinding },
+        ],
+      });
+      const [first, count] = [offset / VECTOR_BYTES, length / VECTOR_BYTES];
+      batch.dispatch({
+        pipeline: owner.kernels.fill,
+        group,
+        invocations: count,
+        params: (row) => [0, 0, 0, 0, first, count, row],
+      });
+    }
+  }).accepted;
+}
+
+function resultArray(length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw invalidInput('length', 'is more than one array can hold; read in parts', cause);
+  }
+}
+
+function releasedError(): VramError {
+  return new VramError('NOT_FOUND', 'this region has been released');
+}

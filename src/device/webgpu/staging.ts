@@ -1,0 +1,196 @@
+import { Submitter } from './batch.js';
+import type { Batch } from './batch.js';
+import { BufferUsage, MapMode, VECTOR_BYTES } from './constants.js';
+import type { GpuContext, Purpose } from './context.js';
+import type { Kernels } from './kernels.js';
+import { Pool } from './mutex.js';
+
+/** Bytes of sealed memory that one slot carries at a time. */
+export const SLOT_BYTES = 2 * 1024 * 1024;
+/** Room for bytes that do not begin or end with a vector. */
+const SLOT_BUFFER_BYTES = SLOT_BYTES + 2 * VECTOR_BYTES;
+const UPLOAD_SLOTS = 4;
+const DOWNLOAD_SLOTS = 2;
+
+interface UploadSlot {
+  readonly host: GPUBuffer;
+  readonly device: GPUBuffer;
+  /** Settles when the host buffer is mapped again. */
+  mapped: Promise<void>;
+}
+
+/** `device` is filled by shaders or `host` directly by copies. */
+export interface DownloadSlot {
+  readonly host: GPUBuffer;
+  readonly device: GPUBuffer;
+}
+
+/** A range of one sealed buffer. */
+export interface SealedRange {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * The way in and out of sealed buffers, which can be neither copied nor mapped: small buffers of both kinds of usage, a copy shader between
+ * them and the sealed ones, and bounded numbers of each.
+ */
+export class Staging {
+  static readonly byteLength =
+    2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
+  readonly #context: GpuContext;
+  readonly #kernels: Kernels;
+  readonly #submitter: Submitter;
+  readonly #uploads: Pool<UploadSlot>;
+  readonly #downloads: Pool<DownloadSlot>;
+  readonly #buffers: GPUBuffer[] = [];
+
+  /** Called inside error scopes. */
+  constructor(context: GpuContext, kernels: Kernels, submitter: Submitter) {
+    this.#context = context;
+    this.#kernels = kernels;
+    this.#submitter = submitter;
+    const { MAP_READ, MAP_WRITE, COPY_SRC, COPY_DST, STORAGE } = BufferUsage;
+    this.#uploads = new Pool(
+      Array.from({ length: UPLOAD_SLOTS }, () => ({
+        host: this.#buffer('upload (host)', MAP_WRITE | COPY_SRC, true),
+        device: this.#buffer('upload (device)', STORAGE | COPY_DST),
+        mapped: Promise.resolve(),
+      })),
+    );
+    this.#downloads = new Pool(
+      Array.from({ length: DOWNLOAD_SLOTS }, () => ({
+        host: this.#buffer('download (host)', MAP_READ | COPY_DST),
+        device: this.#buffer('download (device)', STORAGE | COPY_SRC),
+      })),
+    );
+  }
+
+  #buffer(label: string, usage: number, mappedAtCreation = false): GPUBuffer {
+    const buffer = this.#context.device.createBuffer({
+      label,
+      size: SLOT_BUFFER_BYTES,
+      usage,
+      mappedAtCreation,
+    });
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+
+  /**
+   * Writes `bytes`, at most SLOT_BYTES, into a sealed buffer at any byte offset; with `flip`, their set bits are flipped there. When it resolves, the bytes may be
+   * reused and the work is submitted; `accepted` tells whether the device took it.
+   */
+  async upload(
+    purpose: Purpose,
+    target: SealedRange,
+    bytes: Uint8Array,
+    flip = false,
+  ): Promise<{ readonly accepted: Promise<void> }> {
+    const pipeline = flip ? this.#kernels.flip : this.#kernels.copy;
+    if (pipeline === null) throw new TypeError('a device opened without drills flips no bits');
+    const lead = target.offset % VECTOR_BYTES;
+    const vectors = Math.ceil((lead + target.length) / VECTOR_BYTES);
+    const slot = await this.#uploads.acquire();
+    try {
+      await this.#context.wait(purpose, slot.mapped);
+      const { accepted } = this.#submitter.submit(purpose, (batch) => {
+        new Uint8Array(slot.host.getMappedRange()).set(bytes, lead);
+        slot.host.unmap();
+        batch.copy({
+          from: slot.host,
+          fromOffset: 0,
+          to: slot.device,
+          toOffset: 0,
+          byteLength: vectors * VECTOR_BYTES,
+        });
+        batch.dispatch({
+          pipeline,
+          group: this.#copyGroup(slot.device, target.buffer),
+          invocations: vectors,
+          params: (row) => [
+            0,
+            (target.offset - lead) / VECTOR_BYTES,
+            vectors,
+            row,
+            lead,
+            lead + target.length,
+          ],
+        });
+      });
+      this.#context.uploadedBytes += target.length;
+      slot.mapped = slot.host.mapAsync(MapMode.WRITE);
+      // Whoever takes the slot next awaits it; with nobody next it must not end the process.
+      slot.mapped.catch(() => undefined);
+      return { accepted };
+    } finally {
+      this.#uploads.release(slot);
+    }
+  }
+
+  /** Reads at most SLOT_BYTES of a sealed buffer through the copy shader. */
+  async readSealed(purpose: Purpose, from: SealedRange): Promise<Uint8Array> {
+    const lead = from.offset % VECTOR_BYTES;
+    const vectors = Math.ceil((lead + from.length) / VECTOR_BYTES);
+    const bytes = await this.fetch(purpose, lead + from.length, (batch, slot) => {
+      batch.dispatch({
+        pipeline: this.#kernels.copy,
+        group: this.#copyGroup(from.buffer, slot.device),
+        invocations: vectors,
+        params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, vectors, row, 0, vectors * VECTOR_BYTES],
+      });
+      batch.copy({
+        from: slot.device,
+        fromOffset: 0,
+        to: slot.host,
+        toOffset: 0,
+        byteLength: vectors * VECTOR_BYTES,
+      });
+    });
+    return lead === 0 ? bytes : bytes.subarray(lead);
+  }
+
+  /** Submits what `build` adds, which fills the slot's host buffer, and brings back its first bytes. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST. */
+  async fetch(
+    purpose: Purpose,
+    byteLength: number,
+    build: (batch: Batch, slot: DownloadSlot) => void,
+  ): Promise<Uint8Array> {
+    const slot = await this.#downloads.acquire();
+    try {
+      const mappedLength = Math.ceil(byteLength / 8) * 8;
+      const { value: mapped, accepted } = this.#context.guard(purpose, () => {
+        const submitted = this.#submitter.submit(purpose, (batch) => build(batch, slot));
+        return { submitted, mapping: slot.host.mapAsync(MapMode.READ, 0, mappedLength) };
+      });
+      // All are awaited, so that none is left to reject unseen.
+      const outcomes = await Promise.allSettled([
+        mapped.submitted.accepted,
+        accepted,
+        this.#context.wait(purpose, mapped.mapping),
+      ]);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+      const bytes = new Uint8Array(slot.host.getMappedRange(0, mappedLength)).slice(0, byteLength);
+      this.#context.readbackBytes += byteLength;
+      return bytes;
+    } finally {
+      if (slot.host.mapState === 'mapped') slot.host.unmap();
+      this.#downloads.release(slot);
+    }
+  }
+
+  #copyGroup(source: GPUBuffer, target: GPUBuffer): GPUBindGroup {
+    return this.#context.device.createBindGroup({
+      label: 'copy',
+      layout: this.#kernels.copyLayout,
+      entries: [source, target]
+        .map((buffer, binding): GPUBindGroupEntry => ({ binding, resource: { buffer } }))
+        .concat({ binding: 2, resource: this.#submitter.paramsBinding }),
+    });
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}
