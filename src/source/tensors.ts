@@ -1,0 +1,135 @@
+import { invalidInput } from '../errors.js';
+import { checkInteger, MAX_INTEGER } from '../validate.js';
+import { quoted, type Refuse } from './refusal.js';
+
+/** One tensor of a shard. */
+export interface TensorEntry {
+  readonly name: string;
+  /** As the format calls it: `F32`, `BF16`, `Q4_K`, `FLOAT`. */
+  readonly dtype: string;
+  /** Elements in each dimension, in the format's own order; empty for a scalar. */
+  readonly shape: readonly number[];
+  /** Bytes from the start of the shard. */
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  /**
+   * `raw`: the range holds the elements alone, one after the other, little-endian. `protobuf`: the range is an ONNX TensorProto that holds
+   * them as varints or strings.
+   */
+  readonly encoding: 'raw' | 'protobuf';
+}
+
+export type TensorIndex = readonly TensorEntry[];
+
+/** Bounds that keep the memory of a reader small whatever a file says; far beyond models in use. */
+export const TENSOR_LIMITS = {
+  tensors: 65_536,
+  rank: 16,
+  nameBytes: 1024,
+  /** Names of one file together. */
+  allNameBytes: 8 * 1024 * 1024,
+} as const;
+
+const CONTROL = /[\p{Cc}\u2028\u2029]/u;
+
+/** The index of one file while it is read: counts, names and their uniqueness are checked as entries come. */
+export class TensorIndexBuilder {
+  readonly #refuse: Refuse;
+  readonly #entries: TensorEntry[] = [];
+  readonly #names = new Set<string>();
+  #nameBytes = 0;
+
+  constructor(refuse: Refuse) {
+    this.#refuse = refuse;
+  }
+
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  add(entry: TensorEntry): void {
+    checkTensorName(entry.name, this.#refuse);
+    if (this.#entries.length >= TENSOR_LIMITS.tensors) {
+      throw this.#refuse(`has more than ${TENSOR_LIMITS.tensors} tensors`);
+    }
+    this.#nameBytes += entry.name.length;
+    if (this.#nameBytes > TENSOR_LIMITS.allNameBytes) {
+      throw this.#refuse(`has more than ${TENSOR_LIMITS.allNameBytes} bytes of tensor names`);
+    }
+    if (this.#names.has(entry.name)) throw this.#refuse(`has the tensor ${quoted(entry.name)} twice`);
+    this.#names.add(entry.name);
+    this.#entries.push(entry);
+  }
+
+  /** In the order of their bytes. */
+  finish(): TensorEntry[] {
+    return inByteOrder(this.#entries);
+  }
+}
+
+/** Sorted by offset; tensors without bytes stand before the one that starts where they do. */
+export function inByteOrder(entries: TensorEntry[]): TensorEntry[] {
+  return entries.sort((a, b) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
+}
+
+export function checkTensorName(name: string, refuse: Refuse): void {
+  if (name.length === 0) throw refuse('has a tensor without a name');
+  if (CONTROL.test(name)) throw refuse('has a tensor name with control characters');
+}
+
+/** Product of the dimensions; 1 for a scalar. */
+export function elementCount(shape: readonly number[], name: string, refuse: Refuse): number {
+  let count = 1;
+  for (const dimension of shape) {
+    if (dimension === 0) return 0;
+    // Below 2^53 both factors are exact, and a product that rounds is itself at least 2^53.
+    count *= dimension;
+    if (count > MAX_INTEGER) throw refuse(`has the tensor ${quoted(name)} with more than 2^53 - 1 elements`);
+  }
+  return count;
+}
+
+/** Bytes of `elements` elements of `bits` bits. */
+export function bytesOfElements(elements: number, bits: number, name: string, refuse: Refuse): number {
+  const total = elements * bits;
+  if (total > MAX_INTEGER) throw refuse(`has the tensor ${quoted(name)} with more than 2^53 - 1 bits`);
+  if (total % 8 !== 0) throw refuse(`has the tensor ${quoted(name)} that ends inside a byte`);
+  return total / 8;
+}
+
+/** A tensor and the shard that holds it. */
+export interface FoundTensor<Shard> {
+  readonly shard: Shard;
+  readonly tensor: TensorEntry;
+}
+
+/**
+ * The tensor of that name. Errors: INVALID_INPUT if there is none.
+ */
+export function findTensor<Shard extends { readonly tensors: TensorIndex }>(
+  model: { readonly shards: readonly Shard[] },
+  name: string,
+): FoundTensor<Shard> {
+  for (const shard of model.shards) {
+    const tensor = shard.tensors.find((entry) => entry.name === name);
+    if (tensor !== undefined) return { shard, tensor };
+  }
+  throw invalidInput('tensor', 'names no tensor of this model');
+}
+
+/**
+ * The byte range in its shard of part of a tensor, for a lease; without `offset` and `length`, of all of it. Bytes count from the tensor's
+ * first. Errors: INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored as raw bytes.
+ */
+export function tensorRange(
+  tensor: TensorEntry,
+  offset = 0,
+  length = tensor.byteLength - offset,
+): { readonly offset: number; readonly length: number } {
+  if (tensor.encoding !== 'raw') {
+    throw invalidInput('tensor', 'is stored as protobuf values, not as raw bytes: it has no range to lease');
+  }
+  checkInteger('offset', offset, 0, tensor.byteLength);
+  checkInteger('length', length, 0, tensor.byteLength - offset);
+  return { offset: tensor.byteOffset + offset, length };
+}
