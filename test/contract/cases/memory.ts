@@ -103,7 +103,7 @@ export const memoryCases: readonly ContractCase[] = [
     run: (context) => wiped(context, true),
   },
   {
-    name: '[RP-005] capacity is what the platform says or null, never invented',
+    name: '[WK-003] capacity is what the platform says or null, never invented',
     run: async (context) => {
       const device = await context.shared();
       const { totalBytes, freeBytes, source } = await device.capacity();
