@@ -1,0 +1,213 @@
+import { formatDigest } from '../digest/strings.js';
+import { invalidInput, type VramError } from '../errors.js';
+import { toHex } from '../hex.js';
+import { MAX_INTEGER } from '../validate.js';
+
+/** What a file must be. */
+export interface ExpectedDigest {
+  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, lowercase: what seal() takes as `expected`. */
+  readonly digest: string;
+  /** Bytes of the file, where the source of the digest says so; else null. */
+  readonly byteLength: number | null;
+}
+
+/** Expected digests for one file, or for files by name. */
+export interface ExpectedDigests {
+  /** One digest that names no file, or a list of names. */
+  readonly kind: 'digest' | 'list';
+  /** File names of a list, in its order; empty for a digest. */
+  readonly names: readonly string[];
+  /**
+   * For one file: its path, of which a list may name the last parts only. Errors: INVALID_INPUT if the list does not name the file.
+   */
+  for(fileName: string): ExpectedDigest;
+  /**
+   * For all files of one job, in their order. Errors: INVALID_INPUT if a list does not name one of them, or two of them by one name, or
+   * if one digest is given for several files.
+   */
+  forAll(fileNames: readonly string[]): ExpectedDigest[];
+}
+
+const MAX_TEXT = 16 * 1024 * 1024;
+const WHAT = 'expected';
+const DIGEST = /^(sha256|fsverity-sha256-12):([0-9A-Fa-f]{64})$/;
+const INTEGRITY = /^(sha\d+)-([A-Za-z0-9+/]+={0,2})$/;
+const POINTER_VERSION = 'version https://git-lfs.github.com/spec/v1';
+const GNU_LINE = /^(\\?)(?:(fsverity-sha256-12):)?([0-9A-Fa-f]{64}) ([ *])(.+)$/s;
+const BSD_LINE = /^(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})$/s;
+
+/**
+ * Reads expected digests in any of these forms:
+ *
+ * - `sha256:HEX` and `fsverity-sha256-12:HEX`;
+ * - `sha256-BASE64`, the integrity string of npm and of Subresource Integrity (W3C), one hash;
+ * - the text of a Git LFS pointer, which hubs show for their large files;
+ * - the text of a `SHA256SUMS` file as sha256sum writes it: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX`, with its escapes for names with
+ *   a backslash or line break; lines that `vram-residency digest` prints (`fsverity-sha256-12:HEX  name`) are taken too.
+ *
+ * Errors: INVALID_INPUT.
+ */
+export function parseExpected(text: string): ExpectedDigests {
+  if (typeof text !== 'string') throw refuse('must be a string');
+  if (text.length > MAX_TEXT) throw refuse(`must be at most ${MAX_TEXT} characters`);
+  const trimmed = text.trim();
+  if (trimmed === '') throw refuse('is empty');
+  if (trimmed.startsWith(POINTER_VERSION)) return single(parsePointer(text));
+  return single(parseDigestWord(trimmed)) ?? parseList(text);
+}
+
+function single(expected: ExpectedDigest): ExpectedDigests;
+function single(expected: ExpectedDigest | null): ExpectedDigests | null;
+function single(expected: ExpectedDigest | null): ExpectedDigests | null {
+  if (expected === null) return null;
+  return {
+    kind: 'digest',
+    names: [],
+    for: () => expected,
+    forAll: (fileNames) => {
+      if (fileNames.length > 1) throw refuse('is one digest for several files: give a list that names them');
+      return fileNames.map(() => expected);
+    },
+  };
+}
+
+/** One word: a digest or an integrity string. Null if it looks like neither. */
+function parseDigestWord(word: string): ExpectedDigest | null {
+  if (/^(sha256|fsverity-sha256-12):\S*$/.test(word)) {
+    const match = DIGEST.exec(word);
+    if (match === null) throw refuse('must have 64 hexadecimal digits after its first part');
+    return expectedOf(match[1], match[2]);
+  }
+  if (/^[0-9A-Fa-f]{64}$/.test(word)) {
+    throw refuse(
+      'names neither its algorithm nor a file: write "sha256:" or "fsverity-sha256-12:" before the digits',
+    );
+  }
+  if (/^sha\d+-\S+(\s+sha\d+-\S+)+$/.test(word))
+    throw refuse('has several integrity hashes; give the one of SHA-256');
+  const match = INTEGRITY.exec(word);
+  if (match !== null) return parseIntegrity(match[1], match[2]);
+  if (/^sha\d+-\S*$/.test(word)) throw refuse('is no integrity string: sha256- and Base64 were wanted');
+  return null;
+}
+
+function parseIntegrity(algorithm: string | undefined, base64 = ''): ExpectedDigest {
+  if (algorithm !== 'sha256') throw refuse('is an integrity string of another algorithm than sha256');
+  const problem = 'is an integrity string that does not hold 32 bytes in Base64';
+  if (base64.length !== 44) throw refuse(problem);
+  const binary = atob(base64);
+  // The unused bits of the last digit must be zero, so that one digest has one spelling.
+  if (binary.length !== 32 || btoa(binary) !== base64) throw refuse(problem);
+  return expectedOf('sha256', toHex(Uint8Array.from(binary, (character) => character.charCodeAt(0))));
+}
+
+/** Git LFS pointer, version 1: `version` first, then the other keys in order, `oid` and `size` among them, one a line. */
+function parsePointer(text: string): ExpectedDigest {
+  const values = new Map<string, string>();
+  const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
+  for (const line of lines) {
+    const match = /^([a-z0-9.-]+) (.+)$/.exec(line);
+    if (match === null) throw refuse('is a Git LFS pointer with a line that is not "key value"');
+    const [, key = '', value = ''] = match;
+    if (values.has(key)) throw refuse('is a Git LFS pointer with a key twice');
+    values.set(key, value);
+  }
+  const oid = /^sha256:([0-9a-f]{64})$/.exec(values.get('oid') ?? '');
+  if (oid === null) throw refuse('is a Git LFS pointer without an oid of sha256');
+  const size = values.get('size') ?? '';
+  const byteLength = Number(size);
+  if (!/^(0|[1-9][0-9]{0,15})$/.test(size) || byteLength > MAX_INTEGER) {
+    throw refuse('is a Git LFS pointer without a size in bytes');
+  }
+  return { ...expectedOf('sha256', oid[1]), byteLength };
+}
+
+function parseList(text: string): ExpectedDigests {
+  const entries = new Map<string, ExpectedDigest>();
+  for (const [index, line] of text.split('\n').entries()) {
+    const content = line.endsWith('\r') ? line.slice(0, -1) : line;
+    if (content === '' || content.startsWith('#')) continue;
+    const { name, expected } = parseListLine(content, index + 1);
+    if (entries.has(name)) throw refuse(`names a file twice (line ${index + 1})`);
+    entries.set(name, expected);
+  }
+  if (entries.size === 0) throw refuse('lists no file');
+  return {
+    kind: 'list',
+    names: [...entries.keys()],
+    for: (fileName) => lookUp(entries, fileName).expected,
+    forAll: (fileNames) => {
+      const used = new Set<string>();
+      return fileNames.map((fileName) => {
+        const { name, expected } = lookUp(entries, fileName);
+        if (used.has(name))
+          throw refuse('does not tell two of the files apart: list them with their folders');
+        used.add(name);
+        return expected;
+      });
+    },
+  };
+}
+
+function parseListLine(line: string, number: number): { name: string; expected: ExpectedDigest } {
+  const gnu = GNU_LINE.exec(line);
+  const bsd = gnu === null ? BSD_LINE.exec(line) : null;
+  const [escape, algorithm, hex, name] =
+    gnu === null ? [bsd?.[1], 'sha256', bsd?.[3], bsd?.[2]] : [gnu[1], gnu[2] ?? 'sha256', gnu[3], gnu[5]];
+  if (name === undefined) {
+    // What the fsverity program prints looks like a plain SHA-256, but is not one.
+    if (/^sha256:[0-9a-f]{64} /.test(line)) {
+      throw refuse(
+        `has an fs-verity digest without its block size (line ${number}): write fsverity-sha256-12:HEX`,
+      );
+    }
+    throw refuse(
+      `is neither a digest, an integrity string, a Git LFS pointer nor a list of digests (line ${number})`,
+    );
+  }
+  const plain = escape === '\\' ? unescapeName(name, number) : name;
+  return { name: normalise(plain), expected: expectedOf(algorithm, hex) };
+}
+
+/** sha256sum writes `\\`, `\n` and `\r` in the names of lines that start with a backslash. */
+function unescapeName(name: string, line: number): string {
+  return name.replace(/\\(.?)/gs, (_, letter: string) => {
+    if (letter === '\\') return '\\';
+    if (letter === 'n') return '\n';
+    if (letter === 'r') return '\r';
+    throw refuse(`has a bad escape in a file name (line ${line})`);
+  });
+}
+
+/** The entry that is the file's name or the longest end of its path. */
+function lookUp(
+  entries: ReadonlyMap<string, ExpectedDigest>,
+  fileName: string,
+): { name: string; expected: ExpectedDigest } {
+  if (typeof fileName !== 'string' || fileName === '')
+    throw invalidInput('fileName', 'must be a non-empty string');
+  let name = normalise(fileName);
+  for (;;) {
+    const expected = entries.get(name);
+    if (expected !== undefined) return { name, expected };
+    const slash = name.indexOf('/');
+    if (slash < 0) throw refuse(`does not name the file ${JSON.stringify(fileName)}`);
+    name = name.slice(slash + 1);
+  }
+}
+
+function normalise(name: string): string {
+  return name.replace(/^(\.\/+)+/, '');
+}
+
+function expectedOf(algorithm: string | undefined, hex = ''): ExpectedDigest {
+  const digest = formatDigest({
+    algorithm: algorithm === 'sha256' ? 'sha256' : 'fsverity',
+    hex: hex.toLowerCase(),
+  });
+  return { digest, byteLength: null };
+}
+
+function refuse(problem: string): VramError {
+  return invalidInput(WHAT, problem);
+}
