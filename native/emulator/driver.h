@@ -1,0 +1,186 @@
+// The emulated driver's state. One lock guards all of it: what is tested is order and ownership, not parallel speed.
+#ifndef VRAM_RESIDENCY_EMULATOR_DRIVER_H
+#define VRAM_RESIDENCY_EMULATOR_DRIVER_H
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "execute.h"
+#include "memory.h"
+
+namespace emulator {
+
+enum class Call {
+#define VR_CALL(name, parameters) name,
+  VR_DRIVER_FUNCTIONS(VR_CALL)
+#undef VR_CALL
+  Count
+};
+const char* nameOf(Call call);
+// Count if there is none of that name.
+Call callNamed(const std::string& name);
+// These free something. Like the real driver's, they do so even when they report an error.
+bool releases(Call call);
+
+struct DeviceConfig {
+  std::string name = "Emulated GPU";
+  int major = 9, minor = 0;
+  bool integrated = false, managed = false, ecc = true, vmm = true, tcc = false;
+  unsigned memoryType = CU_MEMORYTYPE_DEVICE;  // what pointer attributes say of allocations
+  uint64_t totalBytes = uint64_t{4} << 30;
+  uint64_t usedByOthers = 0;
+  int multiprocessors = 4;
+};
+
+struct Config {
+  std::vector<DeviceConfig> devices{DeviceConfig{}};
+  int driverVersion = 12080;
+  CUresult initResult = CUDA_SUCCESS;
+  bool deferCopies = true;
+  uint64_t granularity = 2u << 20;
+  uint64_t instructionBudget = 400'000'000;
+  unsigned workers = 2;
+};
+
+struct Work {
+  uint64_t number = 0;
+  bool copy = false;
+  const uint8_t* host = nullptr;  // pinned memory that the work will touch
+  size_t hostBytes = 0;
+  std::function<Outcome()> run;
+};
+
+struct Stream {
+  uint64_t context = 0;
+  bool blocking = true;  // takes part in the default stream's ordering
+  bool polled = false;
+  uint64_t next = 1;
+  std::deque<Work> queue;
+};
+
+struct Event {
+  uint64_t context = 0;
+  uint64_t stream = 0;
+  uint64_t number = 0;   // the last work before the record; 0: nothing to wait for
+  bool polled = false;
+};
+
+struct Module {
+  uint64_t context = 0;
+  std::shared_ptr<Program> program;
+};
+
+struct Function {
+  uint64_t module = 0;
+  std::shared_ptr<Program> program;
+  std::shared_ptr<Kernel> kernel;
+};
+
+struct Context {
+  int device = 0;
+  unsigned retained = 0;
+  CUresult sticky = CUDA_SUCCESS;
+  uint64_t defaultStream = 0;
+};
+
+struct Device {
+  DeviceConfig config;
+  uint64_t context = 0;      // the primary one, 0 while nobody holds it
+  uint64_t usedBytes = 0;
+  CUresult lost = CUDA_SUCCESS;
+};
+
+struct PhysicalHandle {
+  std::shared_ptr<Physical> physical;
+  uint64_t number = 0;
+};
+
+struct Reservation {
+  uint64_t bytes = 0;
+};
+
+struct Pinned {
+  std::unique_ptr<GuardedPages> pages;
+  uint64_t context = 0;
+};
+
+struct Injection {
+  Call call;
+  uint64_t nth;        // counted from the moment of the request
+  CUresult code;
+  bool effect;         // the call does its work all the same
+  uint64_t seen = 0;
+  bool reached = false;
+};
+
+// What has been created and not been released. A destroyed context takes its own with it: those are `abandoned`.
+struct Live {
+  size_t memory = 0, physical = 0, reservations = 0, mappings = 0, pinned = 0, streams = 0, events = 0, modules = 0, contexts = 0;
+  size_t abandoned = 0;
+};
+
+class Driver {
+ public:
+  std::recursive_mutex mutex;
+  Config config;
+  bool initialised = false;
+  std::array<uint64_t, static_cast<size_t>(Call::Count)> calls{};
+  std::vector<Injection> injections;
+  std::vector<Device> devices;
+  AddressSpace addresses;
+  std::map<uint64_t, Context> contexts;
+  std::map<uint64_t, Stream> streams;
+  std::map<uint64_t, Event> events;
+  std::map<uint64_t, Module> modules;
+  std::map<uint64_t, Function> functions;
+  std::map<uint64_t, PhysicalHandle> physical;
+  std::map<uint64_t, Reservation> reservations;
+  std::map<const uint8_t*, Pinned> pinned;
+  size_t abandoned = 0;
+  uint64_t waitsOnEventLoop = 0;
+  std::string lastFault;
+
+  static Driver& instance();
+
+  void reset(const Config& next);
+  uint64_t newHandle() { return handle_ += 16; }
+  Live live() const;
+  size_t pendingCopies() const;
+
+  // Device memory in order of creation.
+  std::vector<std::shared_ptr<Physical>> allocations();
+
+  bool hasRoom(int device, uint64_t bytes) const;
+  uint64_t freeBytes(int device) const;
+  // Runs a stream's work up to and with `number`. A fault makes the context's error sticky and drops what was left.
+  CUresult drain(uint64_t stream, uint64_t number);
+  CUresult drainContext(uint64_t context);
+  void enqueue(uint64_t stream, Work work);
+  // What the default stream waits for before anything of its own.
+  CUresult drainBlocking(uint64_t context);
+  void destroyContext(uint64_t context);
+  void makeSticky(uint64_t context, CUresult result, const std::string& message);
+
+  // Device bytes for a copy or a memset: null if the range is not mapped as one. Access rights are for the caller to check.
+  Mapping* range(uint64_t address, uint64_t bytes);
+  std::vector<Window> windows(int device);
+
+ private:
+  Driver();
+  uint64_t handle_ = 0x1000;
+};
+
+// The calling thread's stack of current contexts.
+std::vector<uint64_t>& currentContexts();
+// Set on threads that run JavaScript: waiting there stops the event loop.
+extern thread_local bool isEventLoop;
+
+}  // namespace emulator
+
+#endif
