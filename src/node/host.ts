@@ -1,11 +1,25 @@
 import { freemem, totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
-import { hostBackend } from '../device/host/index.js';
+import { type BlockHasher, hostBackend } from '../device/host/index.js';
 import type { Backend } from '../device/types.js';
+import { createNodeEngine } from './digest/index.js';
 
-/** The host backend of a Node process: capacity is what the system, or the process's control group, lets it have. */
-export function nodeHostBackend(): Backend {
-  return hostBackend({ totalMemory: usableMemory, freeMemory: () => Math.min(freemem(), usableMemory()) });
+export interface NodeHostOptions {
+  /** Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine (`VRAM_RESIDENCY_DIGEST`, else native). */
+  readonly engine?: BlockHasher;
+}
+
+/**
+ * The host backend of a Node process: capacity is what the system, or the process's control group, lets it have.
+ *
+ * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
+ */
+export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
+  return hostBackend({
+    engine: options.engine ?? createNodeEngine(),
+    totalMemory: usableMemory,
+    freeMemory: () => Math.min(freemem(), usableMemory()),
+  });
 }
 
 function usableMemory(): number {
