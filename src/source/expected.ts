@@ -152,7 +152,7 @@ function parseList(text: string): ExpectedDigests {
 function parseListLine(line: string, number: number): { name: string; expected: ExpectedDigest } {
   const gnu = GNU_LINE.exec(line);
   const bsd = gnu === null ? BSD_LINE.exec(line) : null;
-  const [escape, algorithm, hex, name] =
+  const [marker, algorithm, hex, name] =
     gnu === null ? [bsd?.[1], 'sha256', bsd?.[3], bsd?.[2]] : [gnu[1], gnu[2] ?? 'sha256', gnu[3], gnu[5]];
   if (name === undefined) {
     // What the fsverity program prints looks like a plain SHA-256, but is not one.
@@ -165,7 +165,7 @@ function parseListLine(line: string, number: number): { name: string; expected: 
       `is neither a digest, an integrity string, a Git LFS pointer nor a list of digests (line ${number})`,
     );
   }
-  const plain = escape === '\\' ? unescapeName(name, number) : name;
+  const plain = marker === '\\' ? unescapeName(name, number) : name;
   return { name: normalise(plain), expected: expectedOf(algorithm, hex) };
 }
 
