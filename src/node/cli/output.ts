@@ -2,11 +2,12 @@ import { isVramError } from '../../errors.js';
 import { escapeForTerminal } from './text.js';
 
 /** The one-line form of any error. Only the library's own messages are shown: others may hold anything. */
-export function errorLine(error: unknown): string {
-  if (isVramError(error)) return `error: ${escapeForTerminal(error.message)} [${error.code}]\n`;
+export function errorLine(error: unknown, file?: string): string {
+  const where = file === undefined ? '' : `${escapeForTerminal(file)}: `;
+  if (isVramError(error)) return `error: ${where}${escapeForTerminal(error.message)} [${error.code}]\n`;
   const name = error instanceof Error ? error.name : typeof error;
   const message = error instanceof Error ? `: ${error.message.split('\n')[0] ?? ''}` : '';
-  return `internal error: ${escapeForTerminal(`${name}${message}`)}\n`;
+  return `internal error: ${where}${escapeForTerminal(`${name}${message}`)}\n`;
 }
 
 /** `{code, message}` as JSON documents carry it. */

@@ -41,7 +41,7 @@ export const addDigest: AddCommand = (program, { io, engine }, done) => {
             }
           } catch (error) {
             rows.push({ v: 1, file, error: errorJson(error) });
-            io.stderr(errorLine(error));
+            io.stderr(errorLine(error, file));
             done(exitCodeOf(error));
           }
         }

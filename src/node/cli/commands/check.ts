@@ -1,0 +1,187 @@
+import type { VramManager } from '../../../manager/index.js';
+import type { SealedShard } from '../../../seal/index.js';
+import type { TensorIndex } from '../../../source/models.js';
+import { openShard } from '../../model-files.js';
+import { type CheckTarget, checkTargets } from '../check-files.js';
+import type { AddCommand, CliContext } from '../context.js';
+import { deviceJson, deviceText } from '../device-report.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { type ManagerSession, withManager } from '../manager-session.js';
+import { type DeviceOptions, deviceOptions } from '../options.js';
+import { errorJson, errorLine, jsonDocument } from '../output.js';
+import { Progress } from '../progress.js';
+import { escapeForTerminal, formatBytes, formatMs, formatRate } from '../text.js';
+
+interface CheckOptions extends DeviceOptions {
+  readonly expect?: string;
+  readonly tensors?: boolean;
+}
+
+type ShardRow = Record<string, unknown>;
+
+/** `check FILE...`: seals, verifies in place, reports, releases. */
+export const addCheck: AddCommand = (program, context, done) => {
+  deviceOptions(program.command('check'))
+    .description('seal files into device memory, verify them in place, report, and release them')
+    .argument('<file...>', 'model files, or folders that hold one model')
+    .option(
+      '--expect <digest>',
+      'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a file: SHA256SUMS or a Git LFS pointer',
+    )
+    .option('--tensors', 'list the tensors of each file')
+    .action(async (files: string[], options: CheckOptions) => {
+      const run = new CheckRun(context, options, done);
+      await run.all(files);
+    });
+};
+
+/** One run of the command: the document grows as shards are checked, and is printed also when something failed. */
+class CheckRun {
+  readonly #context: CliContext;
+  readonly #options: CheckOptions;
+  readonly #done: (code: ExitCode) => void;
+  readonly #people: (text: string) => void;
+  readonly #rows: ShardRow[] = [];
+  #device: ReturnType<typeof deviceJson> | null = null;
+  #failures = 0;
+
+  constructor(context: CliContext, options: CheckOptions, done: (code: ExitCode) => void) {
+    this.#context = context;
+    this.#options = options;
+    this.#done = done;
+    this.#people = options.json ? context.io.stderr : context.io.stdout;
+  }
+
+  async all(files: readonly string[]): Promise<void> {
+    const { io } = this.#context;
+    let failure: unknown;
+    try {
+      const { targets, refused } = await checkTargets(files, this.#options.expect);
+      for (const { file, error } of refused) this.#refuse(file, error);
+      if (targets.length > 0) {
+        await withManager(this.#context, this.#options, {}, (session) =>
+          this.#checkTargets(session, targets),
+        );
+      }
+    } catch (error) {
+      failure = error;
+    }
+    if (this.#options.json) {
+      io.stdout(
+        jsonDocument({
+          v: 1,
+          ok: failure === undefined && this.#failures === 0,
+          device: this.#device,
+          shards: this.#rows,
+          ...(failure === undefined ? {} : { error: errorJson(failure) }),
+        }),
+      );
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  async #checkTargets({ manager, trace }: ManagerSession, targets: readonly CheckTarget[]): Promise<void> {
+    const { io } = this.#context;
+    this.#device = deviceJson(manager.device, manager.status());
+    this.#people(deviceText(manager.device, manager.status()));
+    let verified = 0;
+    for (const target of targets) {
+      if (io.signal.aborted) break;
+      this.#people(`\n${escapeForTerminal(target.file)}\n`);
+      try {
+        await this.#checkOne(manager, trace, target);
+        verified += 1;
+        this.#done(EXIT.ok);
+      } catch (error) {
+        this.#refuse(target.file, error);
+      }
+    }
+    this.#people(
+      `\n${verified} of ${targets.length} ${targets.length === 1 ? 'shard' : 'shards'} verified in place\n`,
+    );
+  }
+
+  async #checkOne(manager: VramManager, trace: ManagerSession['trace'], target: CheckTarget): Promise<void> {
+    const { signal } = this.#context.io;
+    const progress = new Progress(this.#context.io, target.file);
+    const common = {
+      ...trace,
+      signal,
+      onProgress: ({ phase, bytes, totalBytes }: { phase: string; bytes: number; totalBytes: number }) =>
+        progress.update(phase, bytes, totalBytes),
+    };
+    let sealed: SealedShard | undefined;
+    const source = await openShard(target.shard);
+    try {
+      const sealing = performance.now();
+      sealed = await manager.seal(source, {
+        ...common,
+        ...(target.place ?? {}),
+        ...(target.expected === null ? {} : { expected: target.expected }),
+      });
+      const sealMs = performance.now() - sealing;
+      progress.done();
+      this.#people(
+        `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ${sealed.immutability}, shard ${sealed.shardId}\n`,
+      );
+      const report = await manager.verify(sealed, common);
+      progress.done();
+      this.#people(
+        `  verified  in place in ${formatMs(report.durationMs)} (${formatRate(sealed.byteLength, report.durationMs)}): every byte is as sealed\n` +
+          `  sha256    ${sealed.sha256 ?? 'not computed'}\n` +
+          `  fsverity  ${sealed.fsverity}\n`,
+      );
+      if (this.#options.tensors) this.#people(tensorsText(target.shard.tensors));
+      this.#rows.push(shardRow(target, sealed, sealMs, report.durationMs, this.#options.tensors === true));
+    } finally {
+      progress.done();
+      await source.close();
+      if (sealed !== undefined) {
+        const { wiped } = await manager.release(sealed, trace);
+        this.#people(`  released  ${wiped ? 'overwritten with zeros' : 'NOT overwritten'}\n`);
+      }
+    }
+  }
+
+  #refuse(file: string, error: unknown): void {
+    this.#failures += 1;
+    this.#rows.push({ file, error: errorJson(error) });
+    this.#context.io.stderr(errorLine(error, file));
+    this.#done(exitCodeOf(error));
+  }
+}
+
+function shardRow(
+  { file, shard }: CheckTarget,
+  sealed: SealedShard,
+  sealMs: number,
+  verifyMs: number,
+  tensors: boolean,
+): ShardRow {
+  return {
+    file,
+    shardId: sealed.shardId,
+    byteLength: sealed.byteLength,
+    sha256: sealed.sha256,
+    fsverity: sealed.fsverity,
+    backend: sealed.device.backend,
+    residency: sealed.residency,
+    immutability: sealed.immutability,
+    emulated: sealed.emulated,
+    sealMs,
+    verifyMs,
+    verified: true,
+    signature: sealed.signature,
+    sealedAt: sealed.sealedAt,
+    ...(tensors ? { tensors: shard.tensors } : {}),
+  };
+}
+
+function tensorsText(tensors: TensorIndex): string {
+  return tensors
+    .map(
+      ({ name, dtype, shape, byteOffset, byteLength }) =>
+        `  tensor    ${escapeForTerminal(name)}  ${dtype} [${shape.join(', ')}]  ${formatBytes(byteLength)} at ${byteOffset}\n`,
+    )
+    .join('');
+}

@@ -1,0 +1,85 @@
+import { deviceId } from '../../../device/index.js';
+import type { Backend, DeviceInfo } from '../../../device/types.js';
+import { classify } from '../../../policy/index.js';
+import type { AddCommand } from '../context.js';
+import { EXIT } from '../exit-codes.js';
+import { jsonOption } from '../options.js';
+import { errorJson, jsonDocument } from '../output.js';
+import { residencyInWords } from '../residency.js';
+import { escapeForTerminal, formatBytes } from '../text.js';
+
+interface Missing {
+  readonly backend: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+const CAPACITY_SOURCE = { cuda: 'driver', webgpu: 'none', host: 'system' } as const;
+
+/** `devices`: every device with its class and capacity, and what is missing for those that are not there. */
+export const addDevices: AddCommand = (program, { io, backends }, done) => {
+  jsonOption(program.command('devices'))
+    .description('list the devices, where their memory lives, and what is missing')
+    .action(async (options: { json?: boolean }) => {
+      const found: DeviceInfo[] = [];
+      const missing: Missing[] = [];
+      for (const backend of backends()) await look(backend, found, missing);
+      if (options.json) {
+        io.stdout(jsonDocument({ v: 1, devices: found.map(deviceJson), missing }));
+      } else {
+        for (const info of found) io.stdout(deviceText(info));
+        for (const { backend, message } of missing) {
+          io.stdout(`${backend}: not available: ${escapeForTerminal(message)}\n`);
+        }
+      }
+      done(EXIT.ok);
+    });
+};
+
+async function look(backend: Backend, found: DeviceInfo[], missing: Missing[]): Promise<void> {
+  try {
+    const infos = await backend.list();
+    found.push(...infos);
+    const problem = infos.length === 0 ? await backend.problem() : null;
+    if (problem !== null)
+      missing.push({ backend: backend.kind, code: problem.code, message: problem.message });
+  } catch (error) {
+    // One backend that cannot even be asked must not hide the others.
+    missing.push({ backend: backend.kind, ...errorJson(error) });
+  }
+}
+
+function deviceJson(info: DeviceInfo) {
+  const { residency, why } = classify(info.facts);
+  return {
+    id: deviceId(info),
+    backend: info.backend,
+    index: info.index,
+    name: info.name,
+    uuid: info.uuid,
+    driver: info.driver,
+    execution: info.execution,
+    ecc: info.ecc,
+    residency,
+    why,
+    totalBytes: info.facts.totalBytes,
+    source: info.facts.totalBytes === null ? 'none' : CAPACITY_SOURCE[info.backend],
+  };
+}
+
+function deviceText(info: DeviceInfo): string {
+  const { residency, why } = classify(info.facts);
+  const capacity =
+    info.facts.totalBytes === null
+      ? 'unknown (the platform does not say; give --budget)'
+      : `${formatBytes(info.facts.totalBytes)} (from the ${CAPACITY_SOURCE[info.backend]})`;
+  const rows: readonly (readonly [string, string])[] = [
+    ['class', `${residencyInWords(residency)} - ${why}`],
+    ['capacity', capacity],
+    ['runs as', info.execution],
+    ['driver', info.driver ?? 'not told'],
+    ['ECC', info.ecc],
+  ];
+  const head = `${deviceId(info)}  ${escapeForTerminal(info.name)}\n`;
+  return head + rows.map(([name, value]) => `  ${name.padEnd(9)} ${escapeForTerminal(value)}\n`).join('');
+}

@@ -1,0 +1,38 @@
+import { deviceId } from '../../device/index.js';
+import type { DeviceInfo } from '../../device/types.js';
+import type { ManagerStatus } from '../../manager/index.js';
+import { residencyInWords } from './residency.js';
+import { escapeForTerminal } from './text.js';
+
+/** The device as JSON documents carry it. */
+export function deviceJson(info: DeviceInfo, status: ManagerStatus) {
+  return {
+    id: deviceId(info),
+    backend: info.backend,
+    index: info.index,
+    name: info.name,
+    uuid: info.uuid,
+    driver: info.driver,
+    execution: info.execution,
+    ecc: info.ecc,
+    residency: status.residency,
+    why: status.residencyReason,
+    policy: status.policy,
+    key: status.key,
+  };
+}
+
+/** The device for people. */
+export function deviceText(info: DeviceInfo, status: ManagerStatus): string {
+  const runs =
+    info.execution === 'hardware'
+      ? 'on the GPU'
+      : `by ${info.execution === 'emulated' ? 'an emulated driver' : 'software on the CPU'}`;
+  return (
+    `device    ${deviceId(info)}  ${escapeForTerminal(info.name)}, kernels run ${runs}\n` +
+    `class     ${residencyInWords(status.residency)}\n` +
+    `          ${escapeForTerminal(status.residencyReason)}\n` +
+    `policy    ${status.policy} (accepts ${status.policyAccepts.join(', ')})\n` +
+    `key       ${status.key === 'ephemeral' ? 'ephemeral: seals can be checked by this process alone' : `from the token, fingerprint ${status.keyFingerprint}`}\n`
+  );
+}

@@ -1,0 +1,85 @@
+import type { Backend } from '../../device/types.js';
+import { invalidInput } from '../../errors.js';
+import type { Observer } from '../../events.js';
+import { type ManagerOptions, VramManager } from '../../manager/index.js';
+import { narrationObserver } from '../../narration/index.js';
+import { openAuditDirectory } from '../audit/index.js';
+import { nodeCrypto } from '../crypto.js';
+import { pinoSink, prettySink } from '../narration.js';
+import type { CliContext } from './context.js';
+import { type DeviceOptions, readToken } from './options.js';
+
+/** What `check`, `drill` and `selftest` hold while they run. */
+export interface ManagerSession {
+  readonly manager: VramManager;
+  readonly trace: { readonly correlationId?: string };
+}
+
+/** Opens a manager as the common options say, runs `work`, and closes it on every path. */
+export async function withManager<T>(
+  context: CliContext,
+  options: DeviceOptions,
+  extra: Partial<ManagerOptions>,
+  work: (session: ManagerSession) => Promise<T>,
+): Promise<T> {
+  const { io } = context;
+  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+  const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
+  const engine = context.engine();
+  try {
+    const observers = await openObservers(context, options, token);
+    // The manager owns, flushes and closes its observers, and zeroes the token.
+    const manager = await VramManager.open(
+      {
+        device: options.device,
+        policy: options.policy,
+        workerId: options.workerId,
+        observers,
+        engine,
+        ...(token === undefined ? {} : { token }),
+        ...(options.budget === undefined ? {} : { budgetBytes: options.budget }),
+        ...trace,
+        ...extra,
+      },
+      {
+        backends: (): readonly Backend[] => context.backends(),
+        crypto: nodeCrypto,
+        engine: () => engine,
+        forceHost: io.env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
+      },
+    );
+    try {
+      return await work({ manager, trace });
+    } finally {
+      await manager.close();
+    }
+  } finally {
+    token?.fill(0);
+    await engine.close();
+  }
+}
+
+async function openObservers(
+  { io }: CliContext,
+  options: DeviceOptions,
+  token: Uint8Array | undefined,
+): Promise<Observer[]> {
+  const observers: Observer[] = [];
+  if (options.audit !== undefined) {
+    // Without a token nobody could check the log's MACs after this process.
+    if (token === undefined) throw invalidInput('audit', 'needs --token-file');
+    const log = await openAuditDirectory({
+      dir: options.audit,
+      token: Uint8Array.from(token),
+      workerId: options.workerId,
+    });
+    observers.push(log.observer);
+  }
+  if (options.verbose || options.log !== undefined) {
+    const target = { write: (text: string) => io.stderr(text) };
+    const sink =
+      options.log === 'json' ? pinoSink(target) : prettySink(target, { colour: io.stderrIsTerminal });
+    observers.push(narrationObserver({ sinks: [sink], ...(token === undefined ? {} : { token }) }));
+  }
+  return observers;
+}
