@@ -1,0 +1,46 @@
+import { hostBackend } from './device/host/index.js';
+import { webgpuBackend } from './device/webgpu/index.js';
+import { createPortableEngine } from './digest/index.js';
+import { VramError } from './errors.js';
+import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
+import { webCrypto } from './web-crypto.js';
+
+export * from './core-exports.js';
+
+/** Keeps weights sealed in device memory; see its methods. */
+export type VramManager = Manager;
+
+async function pageGpu(): Promise<GPU> {
+  // Absent in older browsers and outside secure contexts, whatever the types say.
+  const gpu: GPU | undefined = navigator.gpu;
+  if (gpu === undefined) {
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      'this page has no WebGPU: use a current browser, over https or from localhost',
+    );
+  }
+  return gpu;
+}
+
+const page: Platform = {
+  backends: () => [
+    webgpuBackend({
+      gpu: pageGpu,
+      adviceWithoutAdapter: 'switch on hardware acceleration or update the GPU driver',
+    }),
+    hostBackend(),
+  ],
+  crypto: webCrypto,
+  engine: () => createPortableEngine(),
+  forceHost: false,
+};
+
+export const VramManager = {
+  /**
+   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the token, which is zeroed.
+   * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
+   */
+  open(options: ManagerOptions): Promise<VramManager> {
+    return Manager.open(options, page);
+  },
+};

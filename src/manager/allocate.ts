@@ -1,0 +1,88 @@
+import type { Region } from '../device/index.js';
+import type { VramError } from '../errors.js';
+import { decide, policyViolation } from '../policy/index.js';
+import type { Core } from './core.js';
+import type { Reservation } from './ledger.js';
+import { eventError, type Operation } from './operation.js';
+
+export interface Allocation {
+  readonly region: Region;
+  readonly reservation: Reservation;
+}
+
+/**
+ * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
+ * Errors: POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
+ */
+export async function allocate(core: Core, operation: Operation, byteLength: number): Promise<Allocation> {
+  await requirePolicy(core, operation);
+  const requestedBytes = core.device.allocationBytes(byteLength);
+  const started = core.clock.monotonic();
+  let freeBytes: number | null = null;
+  try {
+    return await core.admission.run(async () => {
+      core.lifecycle.requireServing();
+      freeBytes = (await core.device.capacity()).freeBytes;
+      const reservation = core.ledger.reserve(requestedBytes, freeBytes);
+      try {
+        return { region: await core.device.allocate(byteLength), reservation };
+      } catch (error) {
+        reservation.giveBack();
+        throw error;
+      }
+    });
+  } catch (error) {
+    await operation.tell(
+      'vram.allocation_failed',
+      {
+        requestedBytes,
+        usedBytes: core.ledger.usedBytes,
+        availableBytes: core.ledger.availableBytes(freeBytes),
+        error: eventError(error),
+      },
+      core.clock.monotonic() - started,
+    );
+    throw error;
+  }
+}
+
+/** Overwrites and gives back a region, whatever happens. Resolves to what went wrong; never rejects (MS-004). */
+export async function giveBack(
+  core: Core,
+  operation: Operation,
+  { region, reservation }: Allocation,
+): Promise<{ readonly error: unknown; readonly unheard: VramError | null }> {
+  const started = core.clock.monotonic();
+  let error: unknown = null;
+  try {
+    await region.release();
+  } catch (caught) {
+    error = caught;
+  }
+  reservation.giveBack();
+  const unheard = await operation.tell(
+    'vram.deallocated',
+    {
+      freedBytes: reservation.bytes,
+      usedBytes: core.ledger.usedBytes,
+      availableBytes: core.ledger.availableBytes(null),
+      wiped: error === null,
+      error: error === null ? null : eventError(error),
+    },
+    core.clock.monotonic() - started,
+  );
+  return { error, unheard };
+}
+
+/** VP-007: asked again at every allocation. */
+async function requirePolicy(core: Core, operation: Operation): Promise<void> {
+  const decision = decide(core.policy, core.residency, core.device.info.facts);
+  if (decision.accepted) return;
+  await operation.tell('policy.violation', {
+    policy: core.policy,
+    residency: core.residency,
+    violation: decision.why,
+    action: 'refused',
+  });
+  throw policyViolation(decision);
+}

@@ -1,0 +1,38 @@
+import type { Core } from './core.js';
+import { runOperation, type TraceOptions } from './operation.js';
+
+/** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget tells (WK-003). */
+export interface Capacity {
+  readonly totalBytes: number | null;
+  /** Taken by this manager's shards, sealed or being sealed. */
+  readonly usedBytes: number;
+  /** Verification scratch, reserved at open. */
+  readonly scratchBytes: number;
+  readonly availableBytes: number | null;
+  /** Where the total comes from. */
+  readonly source: 'driver' | 'system' | 'budget' | 'none';
+}
+
+/** See VramManager.capacity. */
+export async function queryCapacity(core: Core, options: TraceOptions): Promise<Capacity> {
+  return await runOperation(core.events, 'capacity', options, async (operation) => {
+    core.lifecycle.requireDevice();
+    const { totalBytes, freeBytes, source } = await core.device.capacity();
+    const { budgetBytes, usedBytes, scratchBytes } = core.ledger;
+    const budgeted = budgetBytes !== null && (totalBytes === null || budgetBytes < totalBytes);
+    const capacity: Capacity = Object.freeze({
+      totalBytes: budgeted ? budgetBytes : totalBytes,
+      usedBytes,
+      scratchBytes,
+      availableBytes: core.ledger.availableBytes(freeBytes),
+      source: budgeted ? 'budget' : source,
+    });
+    await operation.tell('capacity.queried', {
+      totalBytes: capacity.totalBytes,
+      usedBytes,
+      availableBytes: capacity.availableBytes,
+      source: capacity.source,
+    });
+    return capacity;
+  });
+}

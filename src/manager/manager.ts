@@ -1,0 +1,103 @@
+import type { DeviceInfo } from '../device/index.js';
+import type { SealedShard, SealedShardJson } from '../seal/index.js';
+import type { Source } from '../source/types.js';
+import { type Capacity, queryCapacity } from './capacity.js';
+import { closeCore } from './close.js';
+import type { Core } from './core.js';
+import { openCore } from './open.js';
+import type { TraceOptions } from './operation.js';
+import { releaseShard } from './release.js';
+import { sealShard } from './seal.js';
+import { type ManagerStatus, statusOf } from './status.js';
+import type {
+  ManagerOptions,
+  Platform,
+  ReleaseReport,
+  SealOptions,
+  VerificationReport,
+  VerifyOptions,
+} from './types.js';
+import { verifyShard } from './verify.js';
+
+/** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
+export type ShardHandle = SealedShard | SealedShardJson | string;
+
+/** Keeps weights sealed in the memory of one device. Operations on different shards run side by side. */
+export class VramManager {
+  readonly #core: Core;
+  readonly #running = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /**
+   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys.
+   * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
+   */
+  static async open(options: ManagerOptions, platform: Platform): Promise<VramManager> {
+    return new VramManager(await openCore(options, platform));
+  }
+
+  /**
+   * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the host's, and signs.
+   * A seal that fails at any step leaves nothing behind. The source stays open: whoever opened it closes it.
+   * Errors: INVALID_INPUT, SOURCE_MISMATCH, INSUFFICIENT_VRAM, ALLOCATION_FAILED, POLICY_VIOLATION, INTEGRITY_VIOLATION, DEVICE_UNAVAILABLE,
+   * DEVICE_LOST, AUDIT_FAILED, STOPPED, ABORTED.
+   */
+  seal(source: Source, options: SealOptions = {}): Promise<SealedShard> {
+    return this.#track(sealShard(this.#core, source, options));
+  }
+
+  /**
+   * Checks the handle, then hashes the resident bytes and compares with the seal. Throws on every failure and returns a report otherwise.
+   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND (the handle; nothing changes), INTEGRITY_VIOLATION with `report` (damaged bytes; the
+   * shard is in quarantine), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED.
+   */
+  verify(shard: ShardHandle, options: VerifyOptions = {}): Promise<VerificationReport> {
+    return this.#track(verifyShard(this.#core, shard, options));
+  }
+
+  /**
+   * Overwrites a shard's memory with zeros and gives it back; waits for leases, which are told to end. A second release does nothing.
+   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND, RELEASE_FAILED (given back, but perhaps not overwritten). Never held up by observers.
+   */
+  release(shard: ShardHandle, options: TraceOptions = {}): Promise<ReleaseReport> {
+    return this.#track(releaseShard(this.#core, shard, options));
+  }
+
+  /** What device memory there is, as far as anyone tells, and what is left of it. Errors: DEVICE_LOST, STOPPED after close. */
+  capacity(options: TraceOptions = {}): Promise<Capacity> {
+    return queryCapacity(this.#core, options);
+  }
+
+  /** The device that holds the shards. */
+  get device(): DeviceInfo {
+    return this.#core.device.info;
+  }
+
+  /** The policy in force and the manager's state. */
+  status(): ManagerStatus {
+    return statusOf(this.#core);
+  }
+
+  /** Ends running work, releases all shards, closes what the manager opened. Safe to call twice; never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= closeCore(this.#core, this.#running);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+}

@@ -1,0 +1,202 @@
+import type { Device } from '../device/index.js';
+import { deviceId, selectDevice } from '../device/index.js';
+import { invalidInput, VramError } from '../errors.js';
+import type { EventDevice, Observer } from '../events.js';
+import { toHex } from '../hex.js';
+import {
+  acceptedClasses,
+  checkPolicy,
+  classify,
+  decide,
+  type Policy,
+  policyViolation,
+} from '../policy/index.js';
+import { checkToken, deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../seal/index.js';
+import { Serial } from '../serial.js';
+import { checkId, checkInteger, checkOneOf } from '../validate.js';
+import { type Clock, systemClock } from './clock.js';
+import type { Core, FailureReaction, KeptLevel } from './core.js';
+import { Ledger } from './ledger.js';
+import { Lifecycle } from './lifecycle.js';
+import { watchDevice } from './loss.js';
+import { Observers } from './observers.js';
+import { type EventSource, eventError, type Operation, runOperation } from './operation.js';
+import { ShardTable } from './shards.js';
+import type { ManagerOptions, Platform } from './types.js';
+
+const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;
+const ID_BYTES = 16;
+
+/** Opens a device under a policy and derives the worker's keys. See VramManager.open. */
+export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
+  const checked = checkOptions(options);
+  let operations = 0;
+  const events: EventSource = {
+    workerId: checked.workerId,
+    clock: checked.clock,
+    observers: new Observers(checked.observers),
+    randomId: () => toHex(platform.crypto.randomBytes(ID_BYTES)),
+    nextOperation: () => ++operations,
+    device: null,
+  };
+  return await runOperation(events, 'open', options, async (operation) => {
+    const taken: (() => Promise<void>)[] = [];
+    try {
+      const { device, owned } = await openDevice(options, platform, operation);
+      if (owned) taken.push(() => device.close());
+      events.device = describeDevice(device);
+      const residency = await admitDevice(device, checked.policy, operation);
+      const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
+      const engine = options.engine ?? (await platform.engine());
+      if (options.engine === undefined) taken.push(() => engine.close());
+      const key = await deriveKeys(platform, checked.token, checked.workerId);
+      const core: Core = {
+        ...checked,
+        ...key,
+        residency,
+        device,
+        deviceOwned: owned,
+        crypto: platform.crypto,
+        engine,
+        engineOwned: options.engine === undefined,
+        events,
+        ledger,
+        admission: new Serial(),
+        shards: new ShardTable(),
+        lifecycle: new Lifecycle(),
+      };
+      await tellOpened(core, operation);
+      watchDevice(core);
+      return core;
+    } catch (error) {
+      for (const giveBack of taken.reverse()) await giveBack();
+      throw error;
+    }
+  });
+}
+
+interface CheckedOptions {
+  readonly workerId: string;
+  readonly token: Uint8Array | null;
+  readonly policy: Policy;
+  readonly budgetBytes: number | null;
+  readonly maxShardBytes: number;
+  readonly observers: readonly Observer[];
+  readonly onVerificationFailure: FailureReaction;
+  readonly keep: KeptLevel;
+  readonly drills: boolean;
+  readonly clock: Clock;
+}
+
+/** WK-005: everything is checked before a device is touched. */
+function checkOptions(options: ManagerOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) throw invalidInput('options', 'must be an object');
+  const { token, budgetBytes, drills = false, observers = [] } = options;
+  if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
+  if (
+    !Array.isArray(observers) ||
+    observers.some((observer: Observer) => typeof observer?.on !== 'function')
+  ) {
+    throw invalidInput('observers', 'must be an array of observers');
+  }
+  return {
+    workerId: checkId('workerId', options.workerId),
+    token: token === undefined ? null : checkToken('token', token),
+    policy: checkPolicy('policy', options.policy ?? 'vram-only'),
+    budgetBytes: budgetBytes === undefined ? null : checkInteger('budgetBytes', budgetBytes, 1),
+    maxShardBytes: checkInteger('maxShardBytes', options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, 1),
+    observers: [...observers],
+    onVerificationFailure: checkOneOf(
+      'onVerificationFailure',
+      options.onVerificationFailure ?? 'quarantine',
+      ['quarantine', 'stop'],
+    ),
+    keep: checkOneOf('keep', options.keep ?? 'groups', ['groups', 'leaves']),
+    drills,
+    clock: options.clock ?? systemClock,
+  };
+}
+
+async function openDevice(
+  { device = 'auto', drills, windowBytes }: ManagerOptions,
+  platform: Platform,
+  operation: Operation,
+): Promise<{ device: Device; owned: boolean }> {
+  if (typeof device === 'object' && device !== null) return { device, owned: false };
+  try {
+    const opened = await selectDevice(platform.backends(), device, {
+      forceHost: platform.forceHost,
+      ...(drills === true ? { drills } : {}),
+      ...(windowBytes === undefined ? {} : { windowBytes }),
+    });
+    return { device: opened, owned: true };
+  } catch (error) {
+    await operation.tell('device.open_failed', {
+      requested: typeof device === 'string' ? device.slice(0, 64) : typeof device,
+      error: eventError(error),
+    });
+    throw error;
+  }
+}
+
+/** VP-007: a worker whose device the policy does not accept does not start. */
+async function admitDevice(device: Device, policy: Policy, operation: Operation): Promise<Core['residency']> {
+  const { facts } = device.info;
+  const { residency } = classify(facts);
+  const decision = decide(policy, residency, facts);
+  if (decision.accepted) return residency;
+  const unheard = await operation.tell('policy.violation', {
+    policy,
+    residency,
+    violation: decision.why,
+    action: 'refused',
+  });
+  const violation = policyViolation(decision);
+  throw unheard === null
+    ? violation
+    : new VramError('POLICY_VIOLATION', violation.message, { cause: unheard });
+}
+
+/** The token is zeroed here, once nothing more has to be derived from it. */
+async function deriveKeys(
+  { crypto }: Platform,
+  given: Uint8Array | null,
+  workerId: string,
+): Promise<Pick<Core, 'key' | 'keyKind' | 'fingerprint'>> {
+  const token = given ?? crypto.randomBytes(EPHEMERAL_TOKEN_BYTES);
+  try {
+    return {
+      key: await deriveSealKey(crypto, token, workerId),
+      keyKind: given === null ? 'ephemeral' : 'token',
+      fingerprint: await tokenFingerprint(crypto, token),
+    };
+  } finally {
+    token.fill(0);
+  }
+}
+
+async function tellOpened(core: Core, operation: Operation): Promise<void> {
+  const { totalBytes } = await core.device.capacity();
+  await operation.record('device.opened', {
+    driver: core.device.info.driver,
+    ecc: core.device.info.ecc,
+    totalBytes,
+    scratchBytes: core.ledger.scratchBytes,
+  });
+  await operation.record('manager.opened', {
+    policy: core.policy,
+    policyAccepted: acceptedClasses(core.policy),
+    keyKind: core.keyKind,
+    engine: core.engine.name,
+  });
+}
+
+function describeDevice({ info }: Device): EventDevice {
+  return Object.freeze({
+    id: deviceId(info),
+    name: info.name,
+    uuid: info.uuid,
+    residency: classify(info.facts).residency,
+    emulated: info.execution === 'emulated',
+  });
+}

@@ -1,0 +1,184 @@
+import { invalidInput, isVramError, VramError } from '../errors.js';
+import type {
+  EventContext,
+  EventDevice,
+  EventError,
+  EventPayloads,
+  EventType,
+  OperationEvent,
+  OperationName,
+  StageName,
+} from '../events.js';
+import { checkLabel } from '../validate.js';
+import { type Clock, timestamp } from './clock.js';
+import type { Observers } from './observers.js';
+
+/** Passed from the caller through every event of an operation (NA-003). */
+export interface TraceOptions {
+  /** At most 1024 bytes; a random one is made if none is given. */
+  readonly correlationId?: string;
+  /** W3C trace context, version 00. */
+  readonly traceparent?: string;
+}
+
+/** Where operations tell what they do. */
+export interface EventSource {
+  readonly workerId: string;
+  readonly clock: Clock;
+  readonly observers: Observers;
+  readonly randomId: () => string;
+  readonly nextOperation: () => number;
+  device: EventDevice | null;
+}
+
+/** These must be on record or not happen; the others must happen, and are recorded if that is possible (AU-005). */
+const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
+  'open',
+  'seal',
+  'execute',
+  'heal',
+  'drill',
+  'attest',
+]);
+
+/** One operation under way: the context that its events share. */
+export class Operation {
+  readonly name: OperationName;
+  readonly correlationId: string;
+  readonly #source: EventSource;
+  readonly #traceparent: string | null;
+  readonly #operationId: string;
+  #shardId: string | null = null;
+  #modelRef: string | null = null;
+
+  constructor(source: EventSource, name: OperationName, trace: TraceOptions) {
+    this.name = name;
+    this.#source = source;
+    this.#operationId = `${name}-${source.nextOperation()}`;
+    this.correlationId = trace.correlationId ?? source.randomId();
+    this.#traceparent = trace.traceparent ?? null;
+  }
+
+  get clock(): Clock {
+    return this.#source.clock;
+  }
+
+  /** Names the shard in all events from here on. */
+  about(shard: { readonly shardId: string; readonly modelRef: string | null }): void {
+    this.#shardId = shard.shardId;
+    this.#modelRef = shard.modelRef;
+  }
+
+  /** Tells the observers. Resolves to the failure of a required one, for the caller to weigh. */
+  tell<T extends EventType>(
+    type: T,
+    payload: EventPayloads[T],
+    durationMs: number | null = null,
+  ): Promise<VramError | null> {
+    // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow for a generic T.
+    const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
+    return this.#source.observers.tell(Object.freeze(event));
+  }
+
+  /** Tells the observers. Errors: AUDIT_FAILED if a required one could not take it. */
+  async record<T extends EventType>(
+    type: T,
+    payload: EventPayloads[T],
+    durationMs: number | null = null,
+  ): Promise<void> {
+    const failure = await this.tell(type, payload, durationMs);
+    if (failure !== null) throw failure;
+  }
+
+  /** Times a part of the operation. A stage that fails is not told of: its operation's end is. */
+  async stage<T>(stage: StageName, byteLength: number | null, work: () => Promise<T>): Promise<T> {
+    const startedMonotonicMs = this.clock.monotonic();
+    const result = await work();
+    await this.stageDone(stage, byteLength, startedMonotonicMs, this.clock.monotonic() - startedMonotonicMs);
+    return result;
+  }
+
+  async stageDone(
+    stage: StageName,
+    byteLength: number | null,
+    startedMonotonicMs: number,
+    durationMs: number,
+  ): Promise<void> {
+    await this.tell('operation.stage', { stage, startedMonotonicMs, byteLength }, durationMs);
+  }
+
+  #context(durationMs: number | null): EventContext {
+    const { workerId, clock, device } = this.#source;
+    return {
+      at: timestamp(clock),
+      monotonicMs: clock.monotonic(),
+      workerId,
+      correlationId: this.correlationId,
+      traceparent: this.#traceparent,
+      operation: this.name,
+      operationId: this.#operationId,
+      device,
+      shardId: this.#shardId,
+      modelRef: this.#modelRef,
+      durationMs,
+    };
+  }
+}
+
+/** Runs one operation between its `operation.started` and `operation.finished` events. */
+export async function runOperation<T>(
+  source: EventSource,
+  name: OperationName,
+  trace: TraceOptions | undefined,
+  work: (operation: Operation) => Promise<T>,
+): Promise<T> {
+  const started = source.clock.monotonic();
+  const elapsed = (): number => source.clock.monotonic() - started;
+  const { checked, refusal } = checkTrace(trace);
+  const operation = new Operation(source, name, checked);
+  const unheard = await operation.tell('operation.started', {});
+  try {
+    if (refusal !== null) throw refusal;
+    if (unheard !== null && FAIL_CLOSED.has(name)) throw unheard;
+    const result = await work(operation);
+    await operation.tell('operation.finished', { ok: true, error: null }, elapsed());
+    return result;
+  } catch (error) {
+    const told = eventError(error);
+    if (isVramError(error, 'INVALID_INPUT')) {
+      await operation.tell('validation.failed', { argument: error.argument ?? null, error: told });
+    }
+    await operation.tell('operation.finished', { ok: false, error: told }, elapsed());
+    throw error;
+  }
+}
+
+/** An error as observers are told of it. What foreign code threw is named by its kind alone: its message may hold anything. */
+export function eventError(error: unknown): EventError {
+  if (error instanceof VramError) {
+    return { code: error.code, kind: error.kind, scope: error.scope, message: error.message };
+  }
+  const { code, kind, scope } = new VramError('ABORTED', '');
+  return { code, kind, scope, message: "the caller's own code threw" };
+}
+
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; refusal: VramError | null } {
+  try {
+    const { correlationId, traceparent } = trace ?? {};
+    if (traceparent !== undefined && (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent))) {
+      throw invalidInput('traceparent', 'must be a W3C traceparent of version 00');
+    }
+    return {
+      checked: {
+        ...(correlationId === undefined ? {} : { correlationId: checkLabel('correlationId', correlationId) }),
+        ...(traceparent === undefined ? {} : { traceparent }),
+      },
+      refusal: null,
+    };
+  } catch (error) {
+    if (error instanceof VramError) return { checked: {}, refusal: error };
+    throw error;
+  }
+}

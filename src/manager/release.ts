@@ -1,0 +1,61 @@
+import { isVramError, VramError } from '../errors.js';
+import { verifySignature } from '../seal/index.js';
+import { giveBack } from './allocate.js';
+import type { Core } from './core.js';
+import { revokeLeases } from './loss.js';
+import { type Operation, runOperation, type TraceOptions } from './operation.js';
+import { tellRejected } from './resolve.js';
+import { type LiveShard, notFound } from './shards.js';
+import type { ReleaseReport } from './types.js';
+
+/** Wipes and gives back a shard's memory. See VramManager.release. */
+export async function releaseShard(
+  core: Core,
+  handle: unknown,
+  options: TraceOptions,
+): Promise<ReleaseReport> {
+  return await runOperation(core.events, 'release', options, async (operation) => {
+    const live = await find(core, operation, handle);
+    if (live === null) return { released: false, freedBytes: 0, wiped: false, recorded: true };
+    const { error, unheard } = await releaseLive(core, operation, live);
+    if (error !== null && !isVramError(error, 'DEVICE_LOST')) {
+      throw new VramError(
+        'RELEASE_FAILED',
+        'the memory was given back, but it is not certain that it was overwritten first; take the device out of use',
+        { cause: error },
+      );
+    }
+    return {
+      released: true,
+      freedBytes: live.reservation.bytes,
+      wiped: error === null,
+      recorded: unheard === null,
+    };
+  });
+}
+
+/** Takes a shard out of use for good, waits for whoever still uses it, and gives its memory back. Never rejects. */
+export async function releaseLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+): ReturnType<typeof giveBack> {
+  live.condition = 'releasing';
+  operation.about(live.sealed);
+  revokeLeases(live.leases, notFound());
+  const given = await live.lock.with('exclusive', undefined, () => giveBack(core, operation, live));
+  core.shards.remove(live);
+  return given;
+}
+
+/** null for a shard of this manager that was released before, or is being released. */
+async function find(core: Core, operation: Operation, handle: unknown): Promise<LiveShard | null> {
+  let sealId: string | null = null;
+  try {
+    sealId = await verifySignature(core.key, handle);
+    if (core.shards.wasReleased(sealId)) return null;
+    return core.shards.get(sealId);
+  } catch (error) {
+    throw await tellRejected(operation, sealId, error);
+  }
+}

@@ -1,0 +1,178 @@
+import { VramError } from '../errors.js';
+import type { VerifyMode } from '../events.js';
+import { checkOneOf } from '../validate.js';
+import { timestamp } from './clock.js';
+import { type Core, endedBy } from './core.js';
+import { measure, residentDigest } from './device-tree.js';
+import { type Localisation, localise } from './localise.js';
+import { eventError, type Operation, runOperation } from './operation.js';
+import { quarantine, tellQuarantine } from './quarantine.js';
+import { readbackDigest } from './readback.js';
+import { resolveHandle, tellRejected } from './resolve.js';
+import { type LiveShard, requireLive } from './shards.js';
+import type { VerificationReport, VerifyOptions } from './types.js';
+
+/** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
+export async function verifyShard(
+  core: Core,
+  handle: unknown,
+  options: VerifyOptions,
+): Promise<VerificationReport> {
+  return await runOperation(core.events, 'verify', options, async (operation) => {
+    const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback']);
+    const live = await resolveHandle(core, operation, handle);
+    try {
+      return await live.lock.with('verify', options.signal, async () => {
+        await stillThere(core, operation, live);
+        return await verifyLive(core, operation, live, { ...options, mode });
+      });
+    } catch (error) {
+      throw endedBy(core, options.signal, error);
+    }
+  });
+}
+
+/** What may have changed while the lock was waited for. */
+async function stillThere(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+  try {
+    core.lifecycle.requireDevice();
+    requireLive(live);
+  } catch (error) {
+    throw await tellRejected(operation, live.sealed.sealId, error);
+  }
+}
+
+/**
+ * The verification itself; the caller holds the shard's lock.
+ * Errors: INTEGRITY_VIOLATION with the report, after which the shard is in quarantine; DEVICE_UNAVAILABLE with the report for a mismatch that did not
+ * repeat; AUDIT_FAILED with the report if a clean result could not be recorded.
+ */
+export async function verifyLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: VerifyOptions & { readonly mode: VerifyMode },
+): Promise<VerificationReport> {
+  const { mode, signal, onProgress } = options;
+  const { sealed, region } = live;
+  const began = core.clock.monotonic();
+  const startedAt = timestamp(core.clock);
+  const report = (found: Partial<VerificationReport>): VerificationReport =>
+    Object.freeze({
+      verified: false,
+      shardId: sealed.shardId,
+      sealId: sealed.sealId,
+      mode,
+      byteLength: sealed.byteLength,
+      expected: sealed.fsverity,
+      actual: sealed.fsverity,
+      transient: false,
+      damaged: [],
+      damagedGroups: 0,
+      exact: true,
+      startedAt,
+      durationMs: core.clock.monotonic() - began,
+      ...found,
+    });
+  const readback = mode === 'readback';
+  const { verdict, actual } = await operation.stage(
+    readback ? 'readback' : 'device-tree',
+    sealed.byteLength,
+    () =>
+      measure(sealed.fsverity, () =>
+        readback ? readbackDigest(core, region, options) : residentDigest(core, region, signal),
+      ),
+  );
+  if (!readback) onProgress?.({ phase: 'verify', bytes: sealed.byteLength, totalBytes: sealed.byteLength });
+  if (verdict === 'equal') return await passed(operation, live, began, report({ verified: true }));
+  if (verdict === 'transient') throw await unrepeated(operation, report({ actual, transient: true }));
+  throw await damaged(core, operation, live, options, (found) => report({ actual, ...found }));
+}
+
+async function passed(
+  operation: Operation,
+  live: LiveShard,
+  began: number,
+  report: VerificationReport,
+): Promise<VerificationReport> {
+  const unheard = await operation.tell(
+    'seal.verified',
+    { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.actual },
+    report.durationMs,
+  );
+  if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
+  live.verifiedAsOf = Math.max(live.verifiedAsOf ?? began, began);
+  return report;
+}
+
+async function unrepeated(operation: Operation, report: VerificationReport): Promise<VramError> {
+  const message =
+    'two looks at the same bytes gave two digests: neither clean nor proof of damage; verify again';
+  const error = new VramError('DEVICE_UNAVAILABLE', message, { report });
+  const unheard = await tellFailed(operation, error, report);
+  return unheard === null ? error : new VramError(error.code, message, { report, cause: unheard });
+}
+
+async function damaged(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: VerifyOptions,
+  report: (found: Partial<VerificationReport>) => VerificationReport,
+): Promise<VramError> {
+  // At once: whatever follows may take long or fail.
+  const state = quarantine(core, live);
+  const { found, failure } = await tryLocalise(core, live, options);
+  const result = report(
+    found === null
+      ? { exact: false }
+      : { damaged: found.damaged, damagedGroups: found.groups.length, exact: found.exact },
+  );
+  const message = `the resident bytes of shard "${result.shardId}" are damaged: ${describeDamage(found)}`;
+  const error = new VramError('INTEGRITY_VIOLATION', message, { report: result });
+  const failedUnheard = await tellFailed(operation, error, result);
+  const quarantineUnheard = await tellQuarantine(operation, live, state);
+  const cause = failedUnheard ?? quarantineUnheard ?? failure;
+  return cause === null ? error : new VramError(error.code, message, { report: result, cause });
+}
+
+/** The verdict stands whether or not the place can be found. */
+async function tryLocalise(
+  core: Core,
+  live: LiveShard,
+  options: VerifyOptions,
+): Promise<{ found: Localisation | null; failure: unknown }> {
+  try {
+    return { found: await localise(core, live, options), failure: null };
+  } catch (error) {
+    return { found: null, failure: error };
+  }
+}
+
+function describeDamage(found: Localisation | null): string {
+  if (found === null || found.groups.length === 0) return 'the place could not be found';
+  if (!found.exact) return `${found.groups.length} groups of 512 KiB; heal it from its source or release it`;
+  const blocks = found.damaged.reduce((sum, range) => sum + range.blocks, 0);
+  return `${blocks} blocks of 4096 bytes; heal it from its source or release it`;
+}
+
+async function tellFailed(
+  operation: Operation,
+  error: VramError,
+  report: VerificationReport,
+): Promise<VramError | null> {
+  return await operation.tell(
+    'seal.verification_failed',
+    {
+      sealId: report.sealId,
+      mode: report.mode,
+      error: eventError(error),
+      expectedDigest: report.expected,
+      actualDigest: report.actual,
+      transient: report.transient,
+      damaged: report.damaged,
+      damagedGroups: report.damagedGroups,
+    },
+    report.durationMs,
+  );
+}

@@ -1,0 +1,14 @@
+import type { Platform } from '../manager/index.js';
+import { nodeBackends } from './backends.js';
+import { nodeCrypto } from './crypto.js';
+import { createNodeEngine } from './digest/index.js';
+
+/** Node as the manager's platform. `VRAM_RESIDENCY_FORCE_HOST=1` is mock mode: the host device alone, marked as an override. */
+export function nodePlatform(env: Readonly<Record<string, string | undefined>> = process.env): Platform {
+  return {
+    backends: () => nodeBackends(),
+    crypto: nodeCrypto,
+    engine: () => createNodeEngine(),
+    forceHost: env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
+  };
+}

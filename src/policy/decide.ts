@@ -1,0 +1,63 @@
+import type { ResidencyFacts } from '../device/types.js';
+import { VramError } from '../errors.js';
+import { checkOneOf } from '../validate.js';
+import { classify, type Residency } from './classify.js';
+
+/** Which residency classes are accepted. `vram-only` is the default. */
+export type Policy = 'vram-only' | 'gpu' | 'any';
+
+const ACCEPTED: Readonly<Record<Policy, readonly Residency[]>> = {
+  'vram-only': ['device-local'],
+  gpu: ['device-local', 'unified', 'unproven'],
+  any: ['device-local', 'unified', 'unproven', 'host'],
+};
+
+export const POLICIES: readonly Policy[] = ['vram-only', 'gpu', 'any'];
+
+/** The classes that a policy accepts. */
+export function acceptedClasses(policy: Policy): readonly Residency[] {
+  return ACCEPTED[policy];
+}
+
+/** Errors: INVALID_INPUT. */
+export function checkPolicy(argument: string, value: unknown): Policy {
+  return checkOneOf(argument, value, POLICIES);
+}
+
+export interface Decision {
+  readonly accepted: boolean;
+  readonly policy: Policy;
+  readonly residency: Residency;
+  /** One sentence: why it is accepted or refused. */
+  readonly why: string;
+}
+
+/**
+ * Whether weights may live on a device of this class. Under `vram-only` a forced mock mode or a driver path override is refused whatever
+ * class it claims: neither is a way to run in production.
+ */
+export function decide(policy: Policy, residency: Residency, facts: ResidencyFacts): Decision {
+  const { why } = classify(facts);
+  if (policy === 'vram-only' && facts.driverOverride) {
+    return {
+      accepted: false,
+      policy,
+      residency,
+      why: 'mock mode is forced or the driver path is overridden, which vram-only never allows',
+    };
+  }
+  return { accepted: ACCEPTED[policy].includes(residency), policy, residency, why };
+}
+
+/** POLICY_VIOLATION for a decision that refuses. */
+export function policyViolation(decision: Decision): VramError {
+  const wider = POLICIES.find((policy) => ACCEPTED[policy].includes(decision.residency));
+  const help =
+    decision.policy === wider || wider === undefined
+      ? 'remove the override'
+      : `choose another device, or the policy "${wider}" if that is what you want`;
+  return new VramError(
+    'POLICY_VIOLATION',
+    `policy "${decision.policy}" does not accept residency class "${decision.residency}": ${decision.why}; ${help}`,
+  );
+}

@@ -1,0 +1,131 @@
+import type { JsonValue } from '../canonical.js';
+import { invalidInput, VramError } from '../errors.js';
+import { parseStrictJson } from '../strict-json.js';
+import { DEVICE_KEYS, PAYLOAD_KEYS } from './payload.js';
+import { SealedShard } from './sealed-shard.js';
+
+/** A handle as its holder gives it back: everything in it may have been changed. */
+export interface ForeignHandle {
+  /** The keys of a payload with values nobody has vouched for. Own copies: what is checked is what is used. */
+  readonly payload: { readonly [key: string]: JsonValue };
+  readonly signature: string;
+}
+
+/**
+ * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys, each once, version 1.
+ * Errors: INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the rest.
+ */
+export function readHandle(handle: unknown): ForeignHandle {
+  const fields = typeof handle === 'string' ? parseText(handle) : snapshot(handle, 'shard');
+  const signature = fields['signature'];
+  if (signature === undefined || signature === null || signature === '') {
+    throw new VramError(
+      'NOT_SEALED',
+      'the handle has no signature: only what seal() returned can be verified',
+    );
+  }
+  if (typeof signature !== 'string') throw notGenuine('its signature is no text');
+  const { signature: _, ...payload } = fields;
+  if (payload['v'] !== 1) throw notGenuine('its version is not 1, the only one known here');
+  requireKeys(payload, PAYLOAD_KEYS, 'the handle');
+  const device = payload['device'];
+  if (!isRecord(device)) throw notGenuine('"device" is no object');
+  requireKeys(device, DEVICE_KEYS, '"device"');
+  return { payload, signature };
+}
+
+/** SEAL_VERIFICATION_FAILED: a handle that this worker never signed. */
+export function notGenuine(problem: string, cause?: unknown): VramError {
+  return new VramError('SEAL_VERIFICATION_FAILED', `the handle is not genuine: ${problem}`, {
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function parseText(text: string): Record<string, JsonValue> {
+  let parsed: unknown;
+  try {
+    parsed = parseStrictJson(text);
+  } catch (error) {
+    throw notGenuine('its text is not strict JSON', error);
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw notGenuine('its text is no JSON object');
+  }
+  return snapshot(parsed, 'shard');
+}
+
+/** Copies own data properties once, so that an accessor or a later change cannot show two faces. */
+function snapshot(value: unknown, argument: string): Record<string, JsonValue> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidInput(argument, 'must be a sealed shard or its JSON text');
+  }
+  return copyRecord(value);
+}
+
+function copyRecord(value: object): Record<string, JsonValue> {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype && prototype !== SealedShard.prototype) {
+    throw notGenuine('it is no plain object');
+  }
+  // No prototype: "__proto__" is a key like any other, and an unknown one.
+  const copy: Record<string, JsonValue> = Object.create(null);
+  for (const key of Reflect.ownKeys(value)) {
+    if (typeof key !== 'string') throw notGenuine('it has a symbol key');
+    const property = Object.getOwnPropertyDescriptor(value, key);
+    if (property === undefined || !('value' in property) || property.enumerable !== true) {
+      throw notGenuine('it has a property that is no plain value');
+    }
+    copy[key] = copyValue(property.value);
+  }
+  return copy;
+}
+
+function copyValue(value: unknown): JsonValue {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value) || Object.is(value, -0))
+      throw notGenuine('it holds a number that is no safe integer');
+    return value;
+  }
+  // The only object inside a handle is the device, which holds none: this recursion ends there.
+  if (typeof value === 'object' && !Array.isArray(value)) return copyDevice(value);
+  throw notGenuine('it holds a value that is not JSON');
+}
+
+function copyDevice(value: object): Record<string, JsonValue> {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype)
+    throw notGenuine('it holds an object of a foreign class');
+  const copy: Record<string, JsonValue> = Object.create(null);
+  for (const key of Reflect.ownKeys(value)) {
+    const property = Object.getOwnPropertyDescriptor(value, key);
+    const inner: unknown = property?.value;
+    if (typeof key !== 'string' || property?.enumerable !== true)
+      throw notGenuine('it has a hidden property');
+    if (inner !== null && typeof inner !== 'string' && !isPlainInteger(inner)) {
+      throw notGenuine('"device" holds a value of a wrong type');
+    }
+    copy[key] = inner;
+  }
+  return copy;
+}
+
+function isPlainInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value) && !Object.is(value, -0);
+}
+
+function isRecord(value: JsonValue | undefined): value is Record<string, JsonValue> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function requireKeys(
+  record: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+  where: string,
+): void {
+  const found = Object.keys(record);
+  const unknown = found.find((key) => !keys.includes(key));
+  if (unknown !== undefined) throw notGenuine(`${where} has an unknown key`);
+  const missing = keys.find((key) => !found.includes(key));
+  if (missing !== undefined) throw notGenuine(`${where} has no "${missing}"`);
+}

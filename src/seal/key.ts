@@ -1,0 +1,59 @@
+import type { CryptoProvider, Mac } from '../crypto.js';
+import { invalidInput } from '../errors.js';
+import { toHex } from '../hex.js';
+import { checkBytes } from '../validate.js';
+
+const MIN_TOKEN_BYTES = 16;
+/** What a worker without a token uses for the life of its process. */
+export const EPHEMERAL_TOKEN_BYTES = 32;
+const KEY_BYTES = 32;
+const SALT = 'vram-residency';
+const FINGERPRINT_DIGITS = 6;
+
+/** A worker token: at least 16 bytes, not all zero. Errors: INVALID_INPUT, never with a byte of it. */
+export function checkToken(argument: string, token: unknown): Uint8Array {
+  const bytes = checkBytes(argument, token);
+  if (bytes.length < MIN_TOKEN_BYTES)
+    throw invalidInput(argument, `must be at least ${MIN_TOKEN_BYTES} bytes`);
+  if (bytes.every((byte) => byte === 0)) {
+    throw invalidInput(
+      argument,
+      'must not be all zero (a token is zeroed once its keys are derived: give a fresh copy)',
+    );
+  }
+  return bytes;
+}
+
+/**
+ * The worker's seal key: HKDF-SHA256 (RFC 5869) with ikm = token, salt = "vram-residency", info = "seal/v1/" + workerId, 256 bits.
+ * The worker id in the info separates workers that share a token; "seal/v1" separates uses of one token.
+ */
+export async function deriveSealKey(
+  crypto: CryptoProvider,
+  token: Uint8Array,
+  workerId: string,
+): Promise<Mac> {
+  const key = await crypto.hkdf(token, utf8(SALT), utf8(`seal/v1/${workerId}`), KEY_BYTES);
+  try {
+    return await crypto.hmac(key);
+  } finally {
+    key.fill(0);
+  }
+}
+
+/** Six hex digits that tell tokens apart in logs and give nothing away: the head of SHA-256("vram-residency/fp\0" + token). */
+export async function tokenFingerprint(crypto: CryptoProvider, token: Uint8Array): Promise<string> {
+  const label = utf8('vram-residency/fp\0');
+  const input = new Uint8Array(label.length + token.length);
+  input.set(label);
+  input.set(token, label.length);
+  try {
+    return toHex(await crypto.sha256(input)).slice(0, FINGERPRINT_DIGITS);
+  } finally {
+    input.fill(0);
+  }
+}
+
+function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

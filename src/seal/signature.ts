@@ -1,0 +1,42 @@
+import { canonicalBytes } from '../canonical.js';
+import type { Mac } from '../crypto.js';
+import { VramError } from '../errors.js';
+import { fromBase64Url, toBase64Url } from './base64url.js';
+import { preAuthEncoding } from './dsse.js';
+import { type ForeignHandle, notGenuine, readHandle } from './handle.js';
+import { SEAL_PAYLOAD_TYPE, type SealPayload } from './payload.js';
+import { SealedShard } from './sealed-shard.js';
+
+const SIGNATURE_BYTES = 32;
+
+/** Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. */
+export async function signSeal(key: Mac, payload: SealPayload): Promise<SealedShard> {
+  const signature = await key.sign(preAuthEncoding(SEAL_PAYLOAD_TYPE, canonicalBytes(payload, 'payload')));
+  return new SealedShard(payload, toBase64Url(signature));
+}
+
+/**
+ * Reads a handle and checks its signature in constant time. A handle that passes was signed with this key: its fields are as they were.
+ * Returns the seal id, by which the live shard is found.
+ * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED.
+ */
+export async function verifySignature(key: Mac, handle: unknown): Promise<string> {
+  const foreign = readHandle(handle);
+  const signature = fromBase64Url(foreign.signature);
+  if (signature === null || signature.length !== SIGNATURE_BYTES)
+    throw notGenuine('its signature is malformed');
+  const genuine = await key.verify(preAuthEncoding(SEAL_PAYLOAD_TYPE, payloadBytes(foreign)), signature);
+  if (!genuine) throw notGenuine('its signature does not fit its content under the key of this worker');
+  const sealId = foreign.payload['sealId'];
+  if (typeof sealId !== 'string') throw notGenuine('"sealId" is no text');
+  return sealId;
+}
+
+function payloadBytes({ payload }: ForeignHandle): Uint8Array {
+  try {
+    return canonicalBytes(payload, 'shard');
+  } catch (error) {
+    if (error instanceof VramError) throw notGenuine('it holds what no seal can hold', error);
+    throw error;
+  }
+}

@@ -1,0 +1,174 @@
+import type { HostInjection, HostOptions } from '../../src/device/host/index.js';
+import { hostBackend } from '../../src/device/host/index.js';
+import type { Backend, Device, Region, RunOptions } from '../../src/device/index.js';
+import { createPortableEngine } from '../../src/digest/index.js';
+import { VramError } from '../../src/errors.js';
+import type { EventType, Observer, OperationEvent } from '../../src/events.js';
+import { type Clock, type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
+import { nodeCrypto } from '../../src/node/crypto.js';
+import { createNodeEngine } from '../../src/node/digest/index.js';
+
+export const token = (): Uint8Array => new Uint8Array(32).fill(0x5a);
+
+/** Deterministic bytes that no other seed gives. */
+export function pattern(byteLength: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(byteLength);
+  let state = (seed * 2654435761) >>> 0 || 1;
+  for (let index = 0; index < byteLength; index++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[index] = state & 0xff;
+  }
+  return bytes;
+}
+
+/** Keeps every event, and fails on demand. */
+export class Recorder implements Observer {
+  readonly name = 'recorder';
+  readonly events: OperationEvent[] = [];
+  readonly required: boolean;
+  /** Whether to refuse an event. */
+  refuse: (event: OperationEvent) => boolean = () => false;
+
+  constructor(required = false) {
+    this.required = required;
+  }
+
+  on(event: OperationEvent): void {
+    if (this.refuse(event)) throw new Error('the disk is full');
+    this.events.push(event);
+  }
+
+  of<T extends EventType>(type: T): Extract<OperationEvent, { type: T }>[] {
+    return this.events.filter((event): event is Extract<OperationEvent, { type: T }> => event.type === type);
+  }
+
+  types(operation?: string): string[] {
+    return this.events
+      .filter((event) => operation === undefined || event.operation === operation)
+      .map(({ type }) => type);
+  }
+}
+
+/** A clock that stands still unless turned. */
+export class TestClock implements Clock {
+  wallMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
+  monotonicMs = 1000;
+  now(): number {
+    return this.wallMs;
+  }
+  monotonic(): number {
+    return this.monotonicMs;
+  }
+  turn(ms: number): void {
+    this.wallMs += ms;
+    this.monotonicMs += ms;
+  }
+}
+
+export function platform(backends: readonly Backend[] = [hostBackend()], forceHost = false): Platform {
+  return {
+    backends: () => backends,
+    crypto: nodeCrypto,
+    engine: () => createNodeEngine('native'),
+    forceHost,
+  };
+}
+
+export interface Opened {
+  readonly manager: VramManager;
+  readonly recorder: Recorder;
+  readonly clock: TestClock;
+  readonly device: Device;
+}
+
+export interface OpenHost {
+  readonly options?: Partial<ManagerOptions>;
+  readonly host?: Omit<HostOptions, 'inject'>;
+  readonly inject?: HostInjection;
+  readonly recorder?: Recorder;
+  /** Between the manager and the device, to inject what no backend does by itself. */
+  readonly wrap?: (device: Device) => Device;
+}
+
+/** A manager on the host backend with drills allowed and everything recorded; the device stays the test's. */
+export async function openHost({
+  options,
+  host,
+  inject,
+  recorder = new Recorder(),
+  wrap,
+}: OpenHost = {}): Promise<Opened> {
+  const backend = hostBackend({ ...host, ...(inject === undefined ? {} : { inject }) });
+  const opened = await backend.open(0, { drills: true, windowBytes: 256 * 1024 });
+  const device = wrap === undefined ? opened : wrap(opened);
+  const clock = new TestClock();
+  const manager = await VramManager.open(
+    { device, workerId: 'worker-1', policy: 'any', observers: [recorder], clock, drills: true, ...options },
+    { ...platform(), engine: () => createPortableEngine() },
+  );
+  return { manager, recorder, clock, device };
+}
+
+/** The error that a call fails with. */
+export async function failure(
+  call: Promise<unknown>,
+): Promise<Error & { code?: string; report?: unknown; cause?: unknown }> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw error;
+  }
+  throw new Error('the call succeeded');
+}
+
+/** A device whose next region fails once in one method. */
+export function failOnce(
+  device: Device,
+  step: 'write' | 'freeze' | 'root' | 'nodes' | 'patch' | 'read',
+): Device {
+  let armed = true;
+  return wrapRegions(device, (region) =>
+    overlay(region, {
+      [step]: async (...args: never[]) => {
+        if (armed) {
+          armed = false;
+          throw new VramError('DEVICE_UNAVAILABLE', `injected in ${step}`);
+        }
+        const method: (...inner: never[]) => unknown = region[step].bind(region);
+        return await method(...args);
+      },
+    }),
+  );
+}
+
+/** A device whose first `times` roots of every region are wrong. */
+export function lieAboutRoot(device: Device, times: number): Device {
+  return wrapRegions(device, (region) => {
+    let lies = times;
+    return overlay(region, {
+      root: async (options?: RunOptions) => {
+        const { root, blocks } = await region.root(options);
+        if (lies-- > 0) root[0] = (root[0] ?? 0) ^ 1;
+        return { root, blocks };
+      },
+    });
+  });
+}
+
+export function wrapRegions(device: Device, wrap: (region: Region) => Region): Device {
+  return overlay(device, { allocate: async (byteLength: number) => wrap(await device.allocate(byteLength)) });
+}
+
+/** The same object with some methods replaced; #private state stays the original's. */
+export function overlay<T extends object>(inner: T, replaced: Partial<Record<keyof T, unknown>>): T {
+  return new Proxy(inner, {
+    get(target, key) {
+      if (key in replaced) return Reflect.get(replaced, key);
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
