@@ -5,6 +5,7 @@ import { checkTensorName, TENSOR_LIMITS, type TensorIndex } from './tensors.js';
 import { checkUtf8 } from './utf8.js';
 
 export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+const MAX_KEYS = 64;
 const MAX_FILES = 4096;
 const MAX_TENSORS = 262_144;
 const MAX_FILE_NAME_BYTES = 255;
@@ -34,10 +35,10 @@ export async function readShardedIndex(access: RandomAccess, what = 'index'): Pr
   let map: Map<string, string> | undefined;
   scanner.object(TENSOR_LIMITS.nameBytes, (key) => {
     if (keys.has(key)) throw refuse(`has ${quoted(key)} twice in its index`);
+    if (keys.size >= MAX_KEYS) throw refuse(`has more than ${MAX_KEYS} keys besides its weight_map`);
     keys.add(key);
     if (key === 'weight_map') map = readWeightMap(scanner, refuse);
-    else if (key === 'metadata') scanner.skipValue(MAX_SKIPPED_DEPTH);
-    else throw refuse(`has the unknown key ${quoted(key)} in its index`);
+    else scanner.skipValue(MAX_SKIPPED_DEPTH);
   });
   scanner.end('whitespace');
   if (map === undefined) throw refuse('has no weight_map');
