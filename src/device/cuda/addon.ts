@@ -1,0 +1,109 @@
+/** Handles are opaque: what they stand for stays inside the addon, device addresses above all (MS-001). */
+declare const kind: unique symbol;
+export interface DriverHandle {
+  readonly [kind]: 'driver';
+}
+export interface DeviceHandle {
+  readonly [kind]: 'device';
+}
+export interface MemoryHandle {
+  readonly [kind]: 'memory';
+}
+export interface ModuleHandle {
+  readonly [kind]: 'module';
+}
+
+export interface DriverInfo {
+  /** Where the library really lies, links resolved. */
+  readonly path: string;
+  /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
+  readonly version: number;
+  /** The library says of itself that it is a test driver. */
+  readonly emulated: boolean;
+}
+
+/** One device as the driver describes it. */
+export interface DeviceRecord {
+  readonly index: number;
+  readonly name: string;
+  readonly uuid: string;
+  readonly pciBusId: string;
+  readonly totalBytes: number;
+  /** Compute capability. */
+  readonly major: number;
+  readonly minor: number;
+  readonly integrated: boolean;
+  readonly managedMemory: boolean;
+  readonly eccEnabled: boolean;
+  /** Windows: the device runs outside WDDM. */
+  readonly tccDriver: boolean;
+  /** Memory can be mapped with access rights of its own. */
+  readonly virtualMemory: boolean;
+}
+
+export type KernelArgument =
+  | { readonly memory: MemoryHandle; readonly offset: number; readonly length: number }
+  | { readonly u32: number }
+  | { readonly u64: number }
+  | { readonly f32: number };
+
+/** Access rights as the driver reports them (CUmemAccess_flags). */
+export const ACCESS_READ = 1;
+
+/**
+ * native/: mechanism without policy. Every call on a device is carried out by one thread of that device's own, in the order of the calls, and
+ * every promise rejects with a NativeFailure. Offsets and lengths are bytes, checked against the memory's size.
+ */
+export interface Addon {
+  readonly interfaceVersion: number;
+  /** Opens the driver library; null means the system's. */
+  load(path: string | null): Promise<DriverHandle>;
+  driverInfo(driver: DriverHandle): DriverInfo;
+  devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;
+  /** Retains the primary context and takes two pinned buffers of `stagingBytes`. */
+  open(driver: DriverHandle, index: number, stagingBytes: number): Promise<DeviceHandle>;
+  deviceInfo(device: DeviceHandle): {
+    readonly granularity: number;
+    readonly virtualMemory: boolean;
+    readonly stagingBytes: number;
+  };
+  memoryInfo(device: DeviceHandle): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  /** Waits for kernels, fills and copies within the device. */
+  synchronize(device: DeviceHandle): Promise<void>;
+  /** Wipes and gives back everything; the handle is dead whatever comes out. */
+  close(device: DeviceHandle): Promise<void>;
+  allocate(device: DeviceHandle, bytes: number, virtual: boolean): Promise<MemoryHandle>;
+  allocationInfo(memory: MemoryHandle): { readonly bytes: number; readonly virtual: boolean };
+  /** The driver's pointer attributes: 1 host, 2 device, 4 unified. */
+  pointerInfo(memory: MemoryHandle): Promise<{ readonly memoryType: number; readonly managed: boolean }>;
+  /** At most `stagingBytes`. Resolves when `bytes` may be reused; the copy may still be under way until drain(). */
+  write(memory: MemoryHandle, offset: number, bytes: Uint8Array): Promise<void>;
+  /** Waits for all writes and wipes the staging buffers. */
+  drain(memory: MemoryHandle): Promise<void>;
+  /** Waits for writes and kernels first. */
+  read(memory: MemoryHandle, offset: number, length: number): Promise<Uint8Array>;
+  /** Started, not waited for. */
+  fill(memory: MemoryHandle, offset: number, length: number, value: number): Promise<void>;
+  /** Started, not waited for. */
+  copy(
+    to: MemoryHandle,
+    toOffset: number,
+    from: MemoryHandle,
+    fromOffset: number,
+    length: number,
+  ): Promise<void>;
+  /** Sets the access rights of virtual memory; resolves to what the driver says they are now. */
+  protect(memory: MemoryHandle, readOnly: boolean): Promise<number>;
+  /** Overwrites with zeros, read-only or not, then gives back. */
+  release(memory: MemoryHandle): Promise<void>;
+  loadModule(device: DeviceHandle, ptx: string): Promise<ModuleHandle>;
+  unloadModule(module: ModuleHandle): Promise<void>;
+  /** Started, not waited for. */
+  launch(
+    module: ModuleHandle,
+    entry: string,
+    grid: readonly [number, number, number],
+    block: readonly [number, number, number],
+    args: readonly KernelArgument[],
+  ): Promise<void>;
+}

@@ -1,0 +1,207 @@
+import { BLOCK_BYTES } from '../../digest/types.js';
+import { invalidInput, VramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { proveKnownAnswers } from '../known-answers.js';
+import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
+import type { Addon, DeviceRecord, DriverHandle, DriverInfo } from './addon.js';
+import { CudaDevice, STAGING_BYTES } from './device.js';
+import type { PointerInfo } from './facts.js';
+import { cudaVersion, deviceInfo } from './facts.js';
+import { nativeFailure, typed } from './failures.js';
+
+/** Large enough that one dispatch fills a large GPU: 262,144 threads. */
+const DEFAULT_WINDOW_BYTES = 2 ** 30;
+/** Above this a window is no faster and only takes scratch. */
+const MAX_WINDOW_BYTES = 2 ** 32;
+/** CUDA 12.0: the PTX is version 8.0 (driver 525). */
+const OLDEST_CUDA = 12_000;
+const ADDON_INTERFACE = 1;
+/** Enough to ask the driver what kind of memory it gives. */
+const PROBE_BYTES = BLOCK_BYTES;
+
+/** What the platform brings: the portable part knows no files and no environment variables. */
+export interface CudaEnvironment {
+  /** Loads the addon. Errors: DEVICE_UNAVAILABLE, saying what would help. */
+  addon(): Promise<Addon>;
+  /** The library to open instead of the system's; null for the system's. */
+  readonly libraryPath: string | null;
+  /** Whether the system may page device memory out, given the driver library's real path; null if that is not known. */
+  pageable(libraryPath: string): boolean | null;
+  /** PTX of cuda/vram.cu. */
+  readonly ptx: string;
+}
+
+interface Opened {
+  readonly addon: Addon;
+  readonly driver: DriverHandle;
+  readonly info: DriverInfo;
+}
+
+/** The backend for NVIDIA GPUs. Nothing is loaded before the first call. */
+export function cudaBackend(environment: CudaEnvironment): Backend {
+  return new CudaBackend(environment);
+}
+
+class CudaBackend implements Backend {
+  readonly kind = 'cuda';
+  readonly #environment: CudaEnvironment;
+  #opened: Promise<Opened> | null = null;
+  /** Why the last list() was empty. */
+  #listFailure: VramError | null = null;
+
+  constructor(environment: CudaEnvironment) {
+    this.#environment = environment;
+  }
+
+  async list(): Promise<readonly DeviceInfo[]> {
+    const found = await this.#found();
+    if (found === null) return [];
+    const [opened, records] = found;
+    return await Promise.all(
+      records.map(async (record) =>
+        deviceInfo(opened.info, record, await this.#probe(opened, record.index), this.#origin(opened)),
+      ),
+    );
+  }
+
+  async problem(): Promise<BackendProblem | null> {
+    // What the last list() met is what it has to explain.
+    const found = this.#listFailure === null ? await this.#found() : null;
+    if (this.#listFailure !== null) {
+      const { code, message } = this.#listFailure;
+      return { backend: 'cuda', code, message };
+    }
+    if (found !== null && found[1].length > 0) return null;
+    return { backend: 'cuda', code: 'DEVICE_UNAVAILABLE', message: 'the NVIDIA driver found no device' };
+  }
+
+  async open(index: number, options: OpenOptions = {}): Promise<Device> {
+    const windowBytes = checkInteger('windowBytes', options.windowBytes ?? DEFAULT_WINDOW_BYTES, BLOCK_BYTES);
+    const [opened, records] = await this.#records();
+    const record = records.find((candidate) => candidate.index === index);
+    if (record === undefined) {
+      const present = records.map((candidate) => `cuda:${candidate.index}`).join(', ');
+      throw invalidInput('index', `is not there; devices present: ${present === '' ? 'none' : present}`);
+    }
+    const device = await this.#create(opened, record, {
+      windowBytes: Math.min(windowBytes, MAX_WINDOW_BYTES),
+      drills: options.drills === true,
+    });
+    try {
+      await proveKnownAnswers(device);
+    } catch (error) {
+      await device.close();
+      throw error;
+    }
+    return device;
+  }
+
+  async #create(
+    opened: Opened,
+    record: DeviceRecord,
+    options: { readonly windowBytes: number; readonly drills: boolean },
+  ): Promise<CudaDevice> {
+    const { addon, driver, info } = opened;
+    const device = await addon.open(driver, record.index, STAGING_BYTES).catch((error: unknown) => {
+      throw typed(error, 'DEVICE_UNAVAILABLE', `cuda:${record.index} could not be opened`);
+    });
+    try {
+      return await CudaDevice.create({
+        addon,
+        device,
+        ptx: this.#environment.ptx,
+        ...options,
+        info: (pointer) => deviceInfo(info, record, pointer, this.#origin(opened)),
+      });
+    } catch (error) {
+      // The first failure is the one to tell.
+      await addon.close(device).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** The type of memory that the driver gives; null if it cannot be had, which proves nothing about the device. */
+  async #probe({ addon, driver }: Opened, index: number): Promise<PointerInfo | null> {
+    try {
+      const device = await addon.open(driver, index, PROBE_BYTES);
+      try {
+        return await addon.pointerInfo(await addon.allocate(device, PROBE_BYTES, false));
+      } finally {
+        await addon.close(device);
+      }
+    } catch {
+      return null;
+    }
+  }
+
+  #origin(opened: Opened): { readonly driverOverride: boolean; readonly pageable: boolean | null } {
+    return {
+      driverOverride: this.#environment.libraryPath !== null,
+      pageable: this.#environment.pageable(opened.info.path),
+    };
+  }
+
+  async #found(): Promise<readonly [Opened, readonly DeviceRecord[]] | null> {
+    try {
+      const found = await this.#records();
+      this.#listFailure = null;
+      return found;
+    } catch (error) {
+      this.#listFailure = typed(error, 'DEVICE_UNAVAILABLE', 'the NVIDIA driver cannot be used');
+      return null;
+    }
+  }
+
+  async #records(): Promise<readonly [Opened, readonly DeviceRecord[]]> {
+    const opened = await this.#open();
+    try {
+      return [opened, await opened.addon.devices(opened.driver)];
+    } catch (error) {
+      throw typed(error, 'DEVICE_UNAVAILABLE', 'the NVIDIA driver could not list its devices');
+    }
+  }
+
+  /** What succeeded is kept; what failed is tried again at the next call. */
+  async #open(): Promise<Opened> {
+    this.#opened ??= this.#load();
+    try {
+      return await this.#opened;
+    } catch (error) {
+      this.#opened = null;
+      throw error;
+    }
+  }
+
+  async #load(): Promise<Opened> {
+    const { libraryPath } = this.#environment;
+    const addon = await this.#environment.addon();
+    if (addon.interfaceVersion !== ADDON_INTERFACE) {
+      throw new VramError(
+        'DEVICE_UNAVAILABLE',
+        `the CUDA addon has interface ${addon.interfaceVersion}, not ${ADDON_INTERFACE}; build it again with npm run build:native`,
+      );
+    }
+    const driver = await addon.load(libraryPath).catch((error: unknown) => {
+      throw loadFailure(error);
+    });
+    const info = addon.driverInfo(driver);
+    if (info.version < OLDEST_CUDA) {
+      throw new VramError(
+        'DEVICE_UNAVAILABLE',
+        `the NVIDIA driver serves CUDA ${cudaVersion(info.version)}; 12.0 is needed: install driver 525 or newer`,
+      );
+    }
+    return { addon, driver, info };
+  }
+}
+
+function loadFailure(error: unknown): VramError {
+  if (nativeFailure(error)?.code === 'NO_DRIVER' && error instanceof Error) {
+    return new VramError(
+      'DEVICE_UNAVAILABLE',
+      `no NVIDIA driver can be used (${error.message}); install driver 525 or newer`,
+      { cause: error },
+    );
+  }
+  return typed(error, 'DEVICE_UNAVAILABLE', 'the NVIDIA driver could not be started');
+}

@@ -1,0 +1,263 @@
+import type { ErrorCode } from '../../errors.js';
+import { VramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { Serial } from '../host/serial.js';
+import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
+import { deviceId } from '../types.js';
+import type { Addon, DeviceHandle, MemoryHandle, ModuleHandle } from './addon.js';
+import type { PointerInfo } from './facts.js';
+import { isLoss, isUnsupported, typed } from './failures.js';
+import type { LeaseOwner } from './lease.js';
+import { CudaLease } from './lease.js';
+import type { RegionOwner } from './region.js';
+import { CudaRegion } from './region.js';
+import { scratchLayout } from './scratch.js';
+import type { TreeMachine } from './tree-run.js';
+import { TreeRun } from './tree-run.js';
+
+/** Each of the two pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
+export const STAGING_BYTES = 4 * 1024 * 1024;
+
+export interface CudaDeviceSettings {
+  readonly addon: Addon;
+  readonly device: DeviceHandle;
+  /** PTX of cuda/vram.cu. */
+  readonly ptx: string;
+  readonly windowBytes: number;
+  readonly drills: boolean;
+  /** Built from what the driver says of the scratch pool's own memory. */
+  info(pointer: PointerInfo): DeviceInfo;
+}
+
+/** What is taken at open, once for all regions. */
+interface Resources {
+  readonly kernels: ModuleHandle;
+  readonly scratch: MemoryHandle;
+}
+
+/** One NVIDIA GPU, through the driver alone. */
+export class CudaDevice implements Device {
+  readonly info: DeviceInfo;
+  readonly lost: Promise<DeviceLost>;
+  readonly #settings: CudaDeviceSettings;
+  readonly #machine: TreeMachine;
+  readonly #granularity: number;
+  readonly #virtual: boolean;
+  readonly #stagingBytes: number;
+  readonly #runs = new Serial();
+  readonly #regions = new Set<CudaRegion>();
+  readonly #regionOwner: RegionOwner;
+  readonly #leaseOwner: LeaseOwner;
+  #resolveLost: (lost: DeviceLost) => void = () => undefined;
+  #gone: DeviceLost | null = null;
+  #closing: Promise<void> | null = null;
+  #readbackBytes = 0;
+  #uploadedBytes = 0;
+
+  private constructor(settings: CudaDeviceSettings, info: DeviceInfo, resources: Resources) {
+    const { addon, device, windowBytes } = settings;
+    const { granularity, virtualMemory, stagingBytes } = addon.deviceInfo(device);
+    this.info = info;
+    this.#settings = settings;
+    this.#granularity = granularity;
+    this.#virtual = virtualMemory;
+    this.#stagingBytes = stagingBytes;
+    this.#machine = {
+      addon,
+      device,
+      ...resources,
+      layout: scratchLayout(windowBytes),
+      sha256: async (bytes) => new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))),
+      randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    };
+    this.lost = new Promise((resolve) => {
+      this.#resolveLost = resolve;
+    });
+    this.#leaseOwner = this.#asLeaseOwner();
+    this.#regionOwner = this.#asRegionOwner();
+  }
+
+  /** Takes over the opened `settings.device`; the caller closes it if this fails. Errors: DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM. */
+  static async create(settings: CudaDeviceSettings): Promise<CudaDevice> {
+    const { addon, device, ptx, windowBytes } = settings;
+    try {
+      const kernels = await addon.loadModule(device, ptx);
+      const scratch = await addon.allocate(device, scratchLayout(windowBytes).byteLength, false);
+      const info = settings.info(await addon.pointerInfo(scratch));
+      return new CudaDevice(settings, info, { kernels, scratch });
+    } catch (error) {
+      throw typed(error, 'DEVICE_UNAVAILABLE', 'the device could not be prepared');
+    }
+  }
+
+  async capacity(): Promise<DeviceCapacity> {
+    this.#checkPresent();
+    return await this.#attempt('DEVICE_UNAVAILABLE', 'capacity', async () => {
+      const { freeBytes, totalBytes } = await this.#settings.addon.memoryInfo(this.#settings.device);
+      return { totalBytes, freeBytes, source: 'driver' };
+    });
+  }
+
+  stats(): DeviceStats {
+    let liveBytes = 0;
+    for (const region of this.#regions) liveBytes += region.allocatedBytes;
+    return {
+      liveRegions: this.#regions.size,
+      liveBytes,
+      scratchBytes: this.#machine.layout.byteLength,
+      readbackBytes: this.#readbackBytes,
+      uploadedBytes: this.#uploadedBytes,
+    };
+  }
+
+  allocationBytes(byteLength: number): number {
+    const unit = this.#granularity;
+    checkInteger('byteLength', byteLength, 1, Number.MAX_SAFE_INTEGER - (unit - 1));
+    return Math.ceil(byteLength / unit) * unit;
+  }
+
+  async allocate(byteLength: number): Promise<Region> {
+    const neededBytes = this.allocationBytes(byteLength);
+    this.#checkPresent();
+    const memory = await this.#take(neededBytes, this.#virtual);
+    try {
+      const region = await CudaRegion.create(this.#regionOwner, memory, byteLength);
+      // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
+      this.#checkPresent();
+      this.#regions.add(region);
+      return region;
+    } catch (error) {
+      // The first failure is the one to tell; what stays behind goes with the device.
+      await this.#settings.addon.release(memory).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const failures: string[] = [];
+    const note = (error: unknown) => {
+      failures.push(error instanceof Error ? error.message : 'an unknown error');
+    };
+    for (const region of this.#regions) await region.release().catch(note);
+    await this.#runs.run(() => this.#settings.addon.close(this.#settings.device)).catch(note);
+    // Closing never throws (MS-005); what could not be given back is told here.
+    const message = 'the device was closed';
+    this.#lose({
+      reason: 'closed',
+      message: failures.length === 0 ? message : `${message}, with failures: ${failures.join('; ')}`,
+    });
+  }
+
+  /** Zero-filled memory of `neededBytes`. */
+  async #take(neededBytes: number, virtual: boolean): Promise<MemoryHandle> {
+    const { addon, device } = this.#settings;
+    return await this.#attempt('ALLOCATION_FAILED', 'allocation', async () => {
+      const { freeBytes } = await addon.memoryInfo(device);
+      if (neededBytes > freeBytes) {
+        throw new VramError(
+          'INSUFFICIENT_VRAM',
+          `${neededBytes} bytes of device memory are needed, ${freeBytes} are free; release other shards or use a smaller one`,
+          { neededBytes, availableBytes: freeBytes },
+        );
+      }
+      const memory = await this.#allocate(neededBytes, virtual, freeBytes);
+      try {
+        // The driver may hand out what another allocation left behind, and padding is hashed.
+        await addon.fill(memory, 0, neededBytes, 0);
+        await addon.synchronize(device);
+        return memory;
+      } catch (error) {
+        await addon.release(memory).catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  async #allocate(neededBytes: number, virtual: boolean, availableBytes: number): Promise<MemoryHandle> {
+    const { addon, device } = this.#settings;
+    try {
+      return await addon.allocate(device, neededBytes, virtual);
+    } catch (error) {
+      if (virtual && isUnsupported(error)) return await this.#allocate(neededBytes, false, availableBytes);
+      throw typed(error, 'ALLOCATION_FAILED', `${neededBytes} bytes could not be allocated`, {
+        neededBytes,
+        availableBytes,
+      });
+    }
+  }
+
+  async #attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const cause = error instanceof VramError ? error.cause : error;
+      // A call on a device that is being closed is refused too, but that is no loss.
+      if (isLoss(cause) && this.#closing === null) {
+        const message = cause instanceof Error ? cause.message : what;
+        this.#lose({ reason: 'lost', message });
+      }
+      throw typed(error, code, `${deviceId(this.info)}: ${what} failed`);
+    }
+  }
+
+  #lose(lost: DeviceLost): void {
+    this.#gone ??= lost;
+    this.#resolveLost(this.#gone);
+  }
+
+  #checkPresent(): void {
+    const id = deviceId(this.info);
+    if (this.#gone !== null) {
+      throw new VramError('DEVICE_LOST', `${id} cannot be used any more: ${this.#gone.message}`);
+    }
+    if (this.#closing !== null) throw new VramError('DEVICE_LOST', `${id} is being closed`);
+  }
+
+  #asLeaseOwner(): LeaseOwner {
+    const { addon, device } = this.#settings;
+    return {
+      addon,
+      device,
+      stagingBytes: this.#stagingBytes,
+      checkPresent: () => this.#checkPresent(),
+      attempt: (code, what, work) => this.#attempt(code, what, work),
+      takeMemory: (byteLength) => this.#take(byteLength, false),
+    };
+  }
+
+  #asRegionOwner(): RegionOwner {
+    return {
+      addon: this.#settings.addon,
+      drills: this.#settings.drills,
+      stagingBytes: this.#stagingBytes,
+      checkPresent: () => this.#checkPresent(),
+      attempt: (code, what, work) => this.#attempt(code, what, work),
+      tree: async (memory, part, out, options) => {
+        const run = new TreeRun(this.#machine, part, out);
+        return await this.#runs.run(async () => {
+          this.#checkPresent();
+          try {
+            return await run.execute(memory, options.signal);
+          } finally {
+            this.#readbackBytes += run.readbackBytes;
+          }
+        });
+      },
+      bind: (memory, offset, length) => new CudaLease(this.#leaseOwner, { memory, offset }, length),
+      countUpload: (bytes) => {
+        this.#uploadedBytes += bytes;
+      },
+      countReadback: (bytes) => {
+        this.#readbackBytes += bytes;
+      },
+      forget: (region) => {
+        this.#regions.delete(region);
+      },
+    };
+  }
+}

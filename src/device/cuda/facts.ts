@@ -1,0 +1,63 @@
+import type { DeviceInfo, ResidencyFacts } from '../types.js';
+import type { DeviceRecord, DriverInfo } from './addon.js';
+
+/** What the environment adds to the driver's answers. */
+export interface DriverOrigin {
+  /** The library was named by VRAM_RESIDENCY_LIBCUDA. */
+  readonly driverOverride: boolean;
+  /** The system may page device memory out (WSL2, WDDM). */
+  readonly pageable: boolean | null;
+}
+
+/** The driver's attributes of the pointer to a probe allocation. */
+export interface PointerInfo {
+  readonly memoryType: number;
+  readonly managed: boolean;
+}
+
+const MEMORY_TYPES: ReadonlyMap<number, 'host' | 'device' | 'managed'> = new Map([
+  [1, 'host'],
+  [2, 'device'],
+  [4, 'managed'],
+]);
+
+/** Everything the driver tells about a device, as facts for the policy; `pointer` is null if the probe failed. */
+export function deviceInfo(
+  driver: DriverInfo,
+  record: DeviceRecord,
+  pointer: PointerInfo | null,
+  origin: DriverOrigin,
+): DeviceInfo {
+  const execution = driver.emulated ? 'emulated' : 'hardware';
+  const facts: ResidencyFacts = {
+    backend: 'cuda',
+    execution,
+    integrated: record.integrated,
+    memoryType: pointerType(pointer),
+    fallbackAdapter: null,
+    pageable: origin.pageable,
+    computeCapability: { major: record.major, minor: record.minor },
+    totalBytes: record.totalBytes,
+    driverOverride: origin.driverOverride,
+  };
+  return {
+    backend: 'cuda',
+    index: record.index,
+    name: record.name,
+    uuid: record.uuid,
+    driver: `CUDA ${cudaVersion(driver.version)} (${driver.path}), PCI ${record.pciBusId}`,
+    execution,
+    ecc: record.eccEnabled ? 'on' : 'off',
+    facts,
+  };
+}
+
+function pointerType(pointer: PointerInfo | null): ResidencyFacts['memoryType'] {
+  if (pointer === null) return null;
+  return pointer.managed ? 'managed' : (MEMORY_TYPES.get(pointer.memoryType) ?? null);
+}
+
+/** `12.4` of 12040. */
+export function cudaVersion(version: number): string {
+  return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+}

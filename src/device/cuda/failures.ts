@@ -1,0 +1,80 @@
+import type { ErrorCode, ErrorDetails } from '../../errors.js';
+import { VramError } from '../../errors.js';
+
+/** What the addon rejects with: an Error with these properties. */
+export interface NativeFailure {
+  readonly code: 'DRIVER' | 'NO_DRIVER' | 'CLOSED' | 'HOST_MEMORY' | 'STATE' | 'ARGUMENT';
+  readonly message: string;
+  /** The driver's result, its own name for it, and the function that returned it; with code DRIVER. */
+  readonly result: number | null;
+  readonly resultName: string | null;
+  readonly call: string | null;
+  /** The PTX compiler's log. */
+  readonly detail: string;
+}
+
+const OUT_OF_MEMORY = 2;
+const NOT_SUPPORTED = 801;
+
+/**
+ * Results after which the context is void: every later call on the device fails (CUDA driver API, CUresult). Shut down, invalid or destroyed
+ * context, uncorrectable ECC and NVLink errors, a contained error, illegal address, launch timeout, assertion, stack error, illegal
+ * instruction, misaligned address, invalid address space or program counter, launch failure.
+ */
+const CONTEXT_LOST = new Set([4, 201, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721]);
+
+/** Results that say what the PTX or the launch was, not what the device is. */
+const INVALID_PROGRAM = new Set([200, 209, 218, 300, 500, 701]);
+
+const CODES = ['DRIVER', 'NO_DRIVER', 'CLOSED', 'HOST_MEMORY', 'STATE', 'ARGUMENT'] as const;
+
+/** Reads a rejection of the addon; null for any other error. */
+export function nativeFailure(error: unknown): NativeFailure | null {
+  if (!(error instanceof Error) || !('code' in error)) return null;
+  const code = CODES.find((known) => known === error.code);
+  if (code === undefined) return null;
+  return {
+    code,
+    message: error.message,
+    result: 'result' in error && typeof error.result === 'number' ? error.result : null,
+    resultName: 'resultName' in error && typeof error.resultName === 'string' ? error.resultName : null,
+    call: 'call' in error && typeof error.call === 'string' ? error.call : null,
+    detail: 'detail' in error && typeof error.detail === 'string' ? error.detail : '',
+  };
+}
+
+/** The driver cannot do this on this device, which is an answer and not a fault. */
+export function isUnsupported(error: unknown): boolean {
+  return nativeFailure(error)?.result === NOT_SUPPORTED;
+}
+
+/** The PTX or launch was refused for what it is. */
+export function isInvalidProgram(error: unknown): boolean {
+  return INVALID_PROGRAM.has(nativeFailure(error)?.result ?? 0);
+}
+
+export function isOutOfMemory(error: unknown): boolean {
+  return nativeFailure(error)?.result === OUT_OF_MEMORY;
+}
+
+/** The device can do no more work: its context is void, or it was closed under the call. */
+export function isLoss(error: unknown): boolean {
+  const failure = nativeFailure(error);
+  return failure !== null && (failure.code === 'CLOSED' || CONTEXT_LOST.has(failure.result ?? 0));
+}
+
+/** The error to throw for a failed step: losses and want of memory have codes of their own, the rest has `code`. */
+export function typed(error: unknown, code: ErrorCode, what: string, details: ErrorDetails = {}): VramError {
+  if (error instanceof VramError) return error;
+  const reason = error instanceof Error ? error.message : 'an unknown error';
+  const all = { ...details, cause: error };
+  if (isLoss(error)) return new VramError('DEVICE_LOST', `${what}: the device was lost: ${reason}`, all);
+  if (isOutOfMemory(error)) {
+    return new VramError(
+      'INSUFFICIENT_VRAM',
+      `${what}: ${reason}; release other shards or use a smaller one`,
+      all,
+    );
+  }
+  return new VramError(code, `${what}: ${reason}`, all);
+}

@@ -1,0 +1,3 @@
+export type { Addon } from './addon.js';
+export type { CudaEnvironment } from './backend.js';
+export { cudaBackend } from './backend.js';

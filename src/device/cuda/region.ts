@@ -1,0 +1,261 @@
+import type { TreeLayout } from '../../digest/layout.js';
+import { treeLayout } from '../../digest/layout.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import type { ErrorCode } from '../../errors.js';
+import { invalidInput, VramError } from '../../errors.js';
+import { checkBytes, checkInteger } from '../../validate.js';
+import { Serial } from '../host/serial.js';
+import { SegmentTable } from '../segments.js';
+import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
+import type { Addon, MemoryHandle } from './addon.js';
+import { ACCESS_READ } from './addon.js';
+import { isUnsupported } from './failures.js';
+import type { TreePart } from './tree-run.js';
+
+/** A device, as its regions see it. */
+export interface RegionOwner {
+  readonly addon: Addon;
+  readonly drills: boolean;
+  readonly stagingBytes: number;
+  /** Throws DEVICE_LOST if the device is gone. */
+  checkPresent(): void;
+  /** Carries out addon calls; what they reject with becomes a VramError, and a loss is noted. */
+  attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
+  /** Runs the tree kernels: one after another, since they share one scratch pool. */
+  tree(memory: MemoryHandle, part: TreePart, out: Uint8Array, options: RunOptions): Promise<number>;
+  bind(memory: MemoryHandle, offset: number, length: number): CudaBinding;
+  countUpload(bytes: number): void;
+  countReadback(bytes: number): void;
+  /** Ends the accounting of a region. */
+  forget(region: CudaRegion): void;
+}
+
+type State = 'filling' | 'frozen' | 'released';
+
+/** A region in one allocation of device memory. Its calls are carried out in the order in which they were made. */
+export class CudaRegion implements Region {
+  readonly byteLength: number;
+  readonly allocatedBytes: number;
+  readonly faults: FaultPort | null;
+  readonly #owner: RegionOwner;
+  readonly #memory: MemoryHandle;
+  readonly #virtual: boolean;
+  readonly #table: SegmentTable;
+  readonly #layout: TreeLayout;
+  readonly #calls = new Serial();
+  #state: State = 'filling';
+  #freezing: Promise<Immutability> | null = null;
+  #release: Promise<void> | null = null;
+
+  private constructor(owner: RegionOwner, memory: MemoryHandle, byteLength: number, table: SegmentTable) {
+    const { bytes, virtual } = owner.addon.allocationInfo(memory);
+    this.#owner = owner;
+    this.#memory = memory;
+    this.#virtual = virtual;
+    this.#table = table;
+    this.#layout = treeLayout(byteLength);
+    this.byteLength = byteLength;
+    this.allocatedBytes = bytes;
+    this.faults = owner.drills ? { flip: (byte, mask) => this.#flip(byte, mask) } : null;
+  }
+
+  /** `memory` holds zeros, and is a whole number of blocks. */
+  static async create(owner: RegionOwner, memory: MemoryHandle, byteLength: number): Promise<CudaRegion> {
+    return new CudaRegion(owner, memory, byteLength, await SegmentTable.create([byteLength]));
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('filling');
+    checkBytes('bytes', bytes);
+    this.#table.resolve(offset, bytes.length, { offset: 'offset', length: 'bytes' });
+    await this.#inTurn('DEVICE_UNAVAILABLE', 'write', async () => {
+      const { addon, stagingBytes } = this.#owner;
+      for (let at = 0; at < bytes.length; at += stagingBytes) {
+        await addon.write(this.#memory, offset + at, bytes.subarray(at, at + stagingBytes));
+      }
+      this.#owner.countUpload(bytes.length);
+    });
+  }
+
+  freeze(): Promise<Immutability> {
+    return this.#settled(() => {
+      this.#checkLive();
+      this.#state = 'frozen';
+      this.#freezing ??= this.#inTurn('DEVICE_UNAVAILABLE', 'freeze', async () => {
+        await this.#owner.addon.drain(this.#memory);
+        return await this.#protect();
+      });
+      return this.#freezing;
+    });
+  }
+
+  async root(options: RunOptions = {}): Promise<TreeRoot> {
+    const root = new Uint8Array(HASH_BYTES);
+    const level = this.#layout.levels.length - 1;
+    const blocks = await this.#tree({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, options);
+    return { root, blocks };
+  }
+
+  async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
+    this.#checkState('frozen');
+    checkInteger('level', level, 0, this.#layout.levels.length - 1);
+    const present = this.#layout.levels[level]?.nodes ?? 0;
+    checkInteger('first', first, 0, present - 1);
+    checkInteger('count', count, 1, present - first);
+    const under = HASHES_PER_BLOCK ** level;
+    const blocks = Math.min(count * under, this.#layout.blocks - first * under);
+    const nodes = new Uint8Array(count * HASH_BYTES);
+    await this.#tree({ level, firstBlock: first * under, blocks }, nodes, options);
+    return nodes;
+  }
+
+  async patch(block: number, bytes: Uint8Array): Promise<void> {
+    this.#checkState('frozen');
+    checkInteger('block', block, 0, this.#layout.blocks - 1);
+    checkBytes('bytes', bytes);
+    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
+    if (bytes.length !== wanted) {
+      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
+    }
+    // The padding is part of what is hashed, so it is healed with its block.
+    const whole = new Uint8Array(BLOCK_BYTES);
+    whole.set(bytes);
+    await this.#inTurn('DEVICE_UNAVAILABLE', 'patch', async () => {
+      await this.#overwrite(block * BLOCK_BYTES, whole);
+      this.#owner.countUpload(bytes.length);
+    });
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    this.#checkLive();
+    this.#table.resolve(offset, length);
+    const bytes = new Uint8Array(length);
+    await this.#inTurn('DEVICE_UNAVAILABLE', 'read', async () => {
+      const { addon, stagingBytes } = this.#owner;
+      for (let at = 0; at < length; at += stagingBytes) {
+        bytes.set(await addon.read(this.#memory, offset + at, Math.min(stagingBytes, length - at)), at);
+      }
+      this.#owner.countReadback(length);
+    });
+    return bytes;
+  }
+
+  view(offset: number, length: number): CudaBinding {
+    this.#checkState('frozen');
+    this.#table.resolve(offset, length);
+    return this.#owner.bind(this.#memory, offset, length);
+  }
+
+  release(): Promise<void> {
+    this.#state = 'released';
+    this.#release ??= this.#calls.run(() => this.#giveBack());
+    return this.#release;
+  }
+
+  async #giveBack(): Promise<void> {
+    try {
+      await this.#owner.addon.release(this.#memory);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : 'an unknown error';
+      throw new VramError(
+        'RELEASE_FAILED',
+        `device memory could not be wiped and given back in full: ${reason}`,
+        { cause },
+      );
+    } finally {
+      this.#owner.forget(this);
+    }
+  }
+
+  /** The strongest means there is: asked for, then asked back. */
+  async #protect(): Promise<Immutability> {
+    if (!this.#virtual) return 'api-only';
+    try {
+      const granted = await this.#owner.addon.protect(this.#memory, true);
+      return granted === ACCESS_READ ? 'mmu-readonly' : 'api-only';
+    } catch (error) {
+      if (isUnsupported(error)) return 'api-only';
+      throw error;
+    }
+  }
+
+  /** Writes under the read-only mapping, which stands again on every way out. */
+  async #overwrite(offset: number, bytes: Uint8Array): Promise<void> {
+    const { addon } = this.#owner;
+    const readOnly = (await this.#freezing) === 'mmu-readonly';
+    let failure: { readonly error: unknown } | null = null;
+    try {
+      if (readOnly) await addon.protect(this.#memory, false);
+      await addon.write(this.#memory, offset, bytes);
+      await addon.drain(this.#memory);
+    } catch (error) {
+      failure = { error };
+    }
+    if (readOnly) {
+      const restored = await this.#restore();
+      failure ??= restored;
+    }
+    if (failure !== null) throw failure.error;
+  }
+
+  /** A second attempt is made since a region that is left writable is worse; the first failure is told all the same. */
+  async #restore(): Promise<{ readonly error: unknown } | null> {
+    let failure: { readonly error: unknown } | null = null;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        if ((await this.#owner.addon.protect(this.#memory, true)) === ACCESS_READ) return failure;
+        failure ??= { error: new Error('the driver did not grant read-only access again') };
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    return failure;
+  }
+
+  async #tree(part: TreePart, out: Uint8Array, options: RunOptions): Promise<number> {
+    this.#checkState('frozen');
+    return await this.#inTurn('DEVICE_UNAVAILABLE', 'tree run', async () => {
+      // A freeze that failed has left a region that must not be trusted.
+      await this.#freezing;
+      return await this.#owner.tree(this.#memory, part, out, options);
+    });
+  }
+
+  async #flip(byte: number, mask: number): Promise<void> {
+    this.#checkLive();
+    checkInteger('byte', byte, 0, this.#layout.blocks * BLOCK_BYTES - 1);
+    checkInteger('mask', mask, 1, 255);
+    await this.#inTurn('DEVICE_UNAVAILABLE', 'flip', async () => {
+      const [value = 0] = await this.#owner.addon.read(this.#memory, byte, 1);
+      await this.#overwrite(byte, Uint8Array.of(value ^ mask));
+    });
+  }
+
+  async #inTurn<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T> {
+    return await this.#calls.run(async () => {
+      this.#owner.checkPresent();
+      return await this.#owner.attempt(code, what, work);
+    });
+  }
+
+  /** Errors of the border reject instead of being thrown. */
+  async #settled<T>(work: () => Promise<T>): Promise<T> {
+    return await work();
+  }
+
+  #checkLive(): void {
+    if (this.#state === 'released') throw new VramError('NOT_FOUND', 'this region has been released');
+    this.#owner.checkPresent();
+  }
+
+  #checkState(needed: 'filling' | 'frozen'): void {
+    this.#checkLive();
+    if (this.#state === needed) return;
+    throw new VramError(
+      'INVALID_INPUT',
+      needed === 'filling'
+        ? 'this region is frozen: nothing may be written to it'
+        : 'this region must be frozen before it can be verified or bound',
+    );
+  }
+}

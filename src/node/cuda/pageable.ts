@@ -1,0 +1,32 @@
+import { existsSync, readFileSync } from 'node:fs';
+
+/** What the system says of itself; given in tests. */
+export interface SystemSigns {
+  /** Text of /proc/sys/kernel/osrelease; null if it cannot be read. */
+  readonly kernelRelease: string | null;
+  /** /dev/dxg exists: the GPU is Windows' own, reached through its driver. */
+  readonly dxg: boolean;
+}
+
+/** Signs of this machine. */
+export function systemSigns(): SystemSigns {
+  return { kernelRelease: readKernelRelease(), dxg: existsSync('/dev/dxg') };
+}
+
+/**
+ * Whether the system may page device memory out behind the driver's back: under WSL2 the GPU is driven by Windows (WDDM), which does. Null where there
+ * is no telling.
+ */
+export function isPageable(libraryPath: string, signs: SystemSigns): boolean | null {
+  if (signs.dxg || libraryPath.startsWith('/usr/lib/wsl/')) return true;
+  if (signs.kernelRelease === null) return null;
+  return /microsoft/i.test(signs.kernelRelease);
+}
+
+function readKernelRelease(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/osrelease', 'utf8');
+  } catch {
+    return null;
+  }
+}
