@@ -1,9 +1,8 @@
 import { flatAbsorb, flatBegin, flatFinish } from './flat';
-import { hashBlocks, treeBegin, treeFinish } from './tree';
+import { groups as groupsAt, hashBlocks, treeBegin, treeFinish } from './tree';
 
 export { reserve, resolve, setSegments } from './ranges';
 export { takeGroups } from './tree';
-import { groups as groupsAt } from './tree';
 
 const BLOCK: i32 = 4096;
 /** Input is handed over here, 16 blocks at a time: small enough to stay in the first-level cache between the two hashes. */

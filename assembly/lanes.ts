@@ -1,5 +1,6 @@
 // SHA-256 of four 4096-byte blocks at once (FIPS 180-4, section 6.2.2), one block in each 32-bit lane of a vector.
 
+import { bigEndian } from './bytes';
 import { H0, K, PADDING_WK } from './constants';
 
 const BLOCK: usize = 4096;
@@ -68,6 +69,7 @@ function extend(): void {
   }
 }
 
+/** Within a round, what is known early is added first: sum1 and sum0 come last. */
 function compress(schedule: usize): void {
   let a = v128.load(state);
   let b = v128.load(state, 16);
@@ -78,32 +80,32 @@ function compress(schedule: usize): void {
   let g = v128.load(state, 96);
   let h = v128.load(state, 112);
   for (let at = schedule, end = schedule + ROUNDS * 16; at < end; at += 128) {
-    h = add(add(h, v128.load(at, 0)), add(sum1(e), v128.bitselect(f, g, e)));
+    h = add(add(add(h, v128.load(at)), v128.bitselect(f, g, e)), sum1(e));
     d = add(d, h);
-    h = add(h, add(sum0(a), v128.bitselect(c, b, v128.xor(a, b))));
-    g = add(add(g, v128.load(at, 16)), add(sum1(d), v128.bitselect(e, f, d)));
+    h = add(h, add(v128.bitselect(c, b, v128.xor(a, b)), sum0(a)));
+    g = add(add(add(g, v128.load(at, 16)), v128.bitselect(e, f, d)), sum1(d));
     c = add(c, g);
-    g = add(g, add(sum0(h), v128.bitselect(b, a, v128.xor(h, a))));
-    f = add(add(f, v128.load(at, 32)), add(sum1(c), v128.bitselect(d, e, c)));
+    g = add(g, add(v128.bitselect(b, a, v128.xor(h, a)), sum0(h)));
+    f = add(add(add(f, v128.load(at, 32)), v128.bitselect(d, e, c)), sum1(c));
     b = add(b, f);
-    f = add(f, add(sum0(g), v128.bitselect(a, h, v128.xor(g, h))));
-    e = add(add(e, v128.load(at, 48)), add(sum1(b), v128.bitselect(c, d, b)));
+    f = add(f, add(v128.bitselect(a, h, v128.xor(g, h)), sum0(g)));
+    e = add(add(add(e, v128.load(at, 48)), v128.bitselect(c, d, b)), sum1(b));
     a = add(a, e);
-    e = add(e, add(sum0(f), v128.bitselect(h, g, v128.xor(f, g))));
-    d = add(add(d, v128.load(at, 64)), add(sum1(a), v128.bitselect(b, c, a)));
+    e = add(e, add(v128.bitselect(h, g, v128.xor(f, g)), sum0(f)));
+    d = add(add(add(d, v128.load(at, 64)), v128.bitselect(b, c, a)), sum1(a));
     h = add(h, d);
-    d = add(d, add(sum0(e), v128.bitselect(g, f, v128.xor(e, f))));
-    c = add(add(c, v128.load(at, 80)), add(sum1(h), v128.bitselect(a, b, h)));
+    d = add(d, add(v128.bitselect(g, f, v128.xor(e, f)), sum0(e)));
+    c = add(add(add(c, v128.load(at, 80)), v128.bitselect(a, b, h)), sum1(h));
     g = add(g, c);
-    c = add(c, add(sum0(d), v128.bitselect(f, e, v128.xor(d, e))));
-    b = add(add(b, v128.load(at, 96)), add(sum1(g), v128.bitselect(h, a, g)));
+    c = add(c, add(v128.bitselect(f, e, v128.xor(d, e)), sum0(d)));
+    b = add(add(add(b, v128.load(at, 96)), v128.bitselect(h, a, g)), sum1(g));
     f = add(f, b);
-    b = add(b, add(sum0(c), v128.bitselect(e, d, v128.xor(c, d))));
-    a = add(add(a, v128.load(at, 112)), add(sum1(f), v128.bitselect(g, h, f)));
+    b = add(b, add(v128.bitselect(e, d, v128.xor(c, d)), sum0(c)));
+    a = add(add(add(a, v128.load(at, 112)), v128.bitselect(g, h, f)), sum1(f));
     e = add(e, a);
-    a = add(a, add(sum0(b), v128.bitselect(d, c, v128.xor(b, c))));
+    a = add(a, add(v128.bitselect(d, c, v128.xor(b, c)), sum0(b)));
   }
-  v128.store(state, add(v128.load(state, 0), a), 0);
+  v128.store(state, add(v128.load(state), a));
   v128.store(state, add(v128.load(state, 16), b), 16);
   v128.store(state, add(v128.load(state, 32), c), 32);
   v128.store(state, add(v128.load(state, 48), d), 48);
@@ -130,7 +132,6 @@ function storeLanes(word: usize, out: usize): void {
   v128.store(out, bigEndian(v128.shuffle<u64>(high01, high23, 1, 3)), 96);
 }
 
-// @ts-ignore: decorator
 @inline
 function put(t: usize, word: v128): void {
   v128.store(w + (t << 4), word);
@@ -138,51 +139,38 @@ function put(t: usize, word: v128): void {
 }
 
 /** W[t] from W[t - 16], W[t - 15], W[t - 7] and W[t - 2]. */
-// @ts-ignore: decorator
 @inline
 function next(t: usize): v128 {
   const at = w + (t << 4) - 256;
   return add(add(v128.load(at), sigma0(v128.load(at, 16))), add(v128.load(at, 144), sigma1(v128.load(at, 224))));
 }
 
-// @ts-ignore: decorator
 @inline
 function add(x: v128, y: v128): v128 {
   return i32x4.add(x, y);
 }
 
-// @ts-ignore: decorator
 @inline
 function rotr(x: v128, bits: i32): v128 {
   return v128.or(i32x4.shr_u(x, bits), i32x4.shl(x, 32 - bits));
 }
 
-// @ts-ignore: decorator
 @inline
 function sum0(x: v128): v128 {
   return v128.xor(v128.xor(rotr(x, 2), rotr(x, 13)), rotr(x, 22));
 }
 
-// @ts-ignore: decorator
 @inline
 function sum1(x: v128): v128 {
   return v128.xor(v128.xor(rotr(x, 6), rotr(x, 11)), rotr(x, 25));
 }
 
-// @ts-ignore: decorator
 @inline
 function sigma0(x: v128): v128 {
   return v128.xor(v128.xor(rotr(x, 7), rotr(x, 18)), i32x4.shr_u(x, 3));
 }
 
-// @ts-ignore: decorator
 @inline
 function sigma1(x: v128): v128 {
   return v128.xor(v128.xor(rotr(x, 17), rotr(x, 19)), i32x4.shr_u(x, 10));
-}
-
-// @ts-ignore: decorator
-@inline
-function bigEndian(x: v128): v128 {
-  return v128.shuffle<u8>(x, x, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
 }

@@ -87,14 +87,12 @@ function firstEndingAfter(from: u64): i32 {
   return low;
 }
 
-// @ts-ignore: decorator
 @inline
 function endOf(index: i32): u64 {
   return load<u64>(table + ((<usize>index) << 3));
 }
 
 /** An integer in [0, 2^53 - 1]; false for NaN. Minus zero is zero. */
-// @ts-ignore: decorator
 @inline
 function isCount(value: f64): bool {
   return value >= 0 && value <= MAX_INTEGER && nearest(value) == value;

@@ -10,13 +10,15 @@ const BUFFER: usize = 4 * BLOCK;
 const LEVELS: i32 = 7;
 
 /** Four blocks of hashes a level. */
-const buffers: usize = memory.data(<i32>(LEVELS * BUFFER), 16);
+const buffers: usize = memory.data(LEVELS * <i32>BUFFER, 16);
 /** Bytes filled in each level's buffer (u32), and nodes seen so far in each level (u64). */
 const filled: usize = memory.data(LEVELS * 4, 4);
 const nodes: usize = memory.data(LEVELS * 8, 8);
 /** Level-1 nodes made since they were last taken: at most four by a full buffer and four by the end of the stream. */
 export const groups: usize = memory.data(8 * 32, 16);
 let groupCount: i32 = 0;
+/** Four nodes on their way up. */
+const hashed: usize = memory.data(4 * 32, 16);
 
 export function treeBegin(): void {
   memory.fill(filled, 0, LEVELS * 4);
@@ -31,7 +33,10 @@ export function takeGroups(): i32 {
   return count;
 }
 
-/** `count` blocks (any number, the last one padded): their hashes go to `out` and, if `keep`, into the tree. Up to three more blocks are read and hashed for nothing. */
+/**
+ * `count` blocks, the last one padded: their hashes go to `out` and, if `keep`, into the tree. Blocks are hashed in fours: up to three more
+ * are read from behind the last one, hashed for nothing, and written to `out`.
+ */
 export function hashBlocks(from: usize, count: i32, out: usize, keep: bool): void {
   for (let i: i32 = 0; i < count; i += 4) {
     const at = out + (<usize>i) * HASH;
@@ -76,5 +81,3 @@ function hashUp(level: i32, count: i32): void {
   store<u32>(filled + (<usize>level << 2), 0);
   append(level + 1, out, count);
 }
-
-const hashed: usize = memory.data(4 * 32, 16);

@@ -89,6 +89,17 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
     },
   );
 
+  it('builds every level of a big tree: 260 MiB, level 1 longer than four blocks of hashes', async () => {
+    const chunk = xorshiftBytes(11, 1 << 20);
+    const [part = new Uint8Array()] = naiveTree(chunk);
+    const leaves = new Uint8Array(260 * part.length);
+    for (let i = 0; i < 260; i++) leaves.set(part, i * part.length);
+    const above = naiveTree(leaves);
+    const stream = engine.start({ byteLength: 260 << 20, sha256: false, keep: 'groups' });
+    for (let i = 0; i < 260; i++) await stream.update(chunk);
+    expect(await stream.finish()).toMatchObject({ root: above.at(-1), groups: above[0] });
+  });
+
   it('leaves the flat hash out when it is not asked for', async () => {
     for (const size of [0, 5000, 4_200_000]) {
       const bytes = xorshiftBytes(3, size);
