@@ -71,8 +71,5 @@ function isText(value: string | undefined): value is string {
 
 /** Drivers name themselves; what is shown has no control characters and an end. */
 function shown(text: string): string {
-  return text
-    .replace(/\p{C}/gu, ' ')
-    .trim()
-    .slice(0, MAX_NAME_LENGTH);
+  return text.replace(/\p{C}/gu, ' ').trim().slice(0, MAX_NAME_LENGTH);
 }

@@ -1,11 +1,11 @@
 import { BLOCK_BYTES } from '../../digest/types.js';
-import { VramError, invalidInput } from '../../errors.js';
+import { invalidInput, VramError } from '../../errors.js';
 import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
-import { deviceId } from '../types.js';
 import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
-import { ADAPTER_REQUESTS, adapterKey, describeAdapter } from './adapter.js';
+import { deviceId } from '../types.js';
 import type { AdapterFacts } from './adapter.js';
+import { ADAPTER_REQUESTS, adapterKey, describeAdapter } from './adapter.js';
 import { WebGpuDevice } from './device.js';
 
 /** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */

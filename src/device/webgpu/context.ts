@@ -1,4 +1,4 @@
-import { VramError, isVramError } from '../../errors.js';
+import { isVramError, VramError } from '../../errors.js';
 import type { DeviceLost } from '../types.js';
 
 /** What the work was for, so that an error of the device gets the right code. */
@@ -188,4 +188,10 @@ function firstLine(error: unknown): string {
       ? error.message
       : 'no reason was given';
   return (message.split('\n')[0] ?? '').slice(0, 300);
+}
+
+/** Waits for all, so that none is left to reject unseen or to run on; then throws what the first one threw. */
+export async function settleAll(promises: readonly Promise<unknown>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(promises);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

@@ -15,8 +15,8 @@ import { Submitter } from './batch.js';
 import { BufferUsage } from './constants.js';
 import { GpuContext } from './context.js';
 import { createKernels } from './kernels.js';
-import { WebGpuRegion, fillZeros } from './region.js';
 import type { RegionOwner } from './region.js';
+import { fillZeros, WebGpuRegion } from './region.js';
 import { Staging } from './staging.js';
 import { TreeEngine } from './tree.js';
 
@@ -43,7 +43,11 @@ export class WebGpuDevice implements Device {
   readonly #regions = new Set<WebGpuRegion>();
   #closing: Promise<void> | null = null;
 
-  private constructor(settings: WebGpuDeviceSettings, owner: Omit<RegionOwner, 'forget'>, segmentBytes: number) {
+  private constructor(
+    settings: WebGpuDeviceSettings,
+    owner: Omit<RegionOwner, 'forget'>,
+    segmentBytes: number,
+  ) {
     this.info = settings.info;
     this.#owned = settings.owned;
     this.#segmentBytes = segmentBytes;

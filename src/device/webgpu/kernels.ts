@@ -1,8 +1,8 @@
 import { shaders } from '../../generated/shaders.js';
 import { ShaderStage } from './constants.js';
 import type { GpuContext } from './context.js';
-import { sha256Wgsl } from './sha256-wgsl.js';
 import type { Sha256Variant } from './sha256-wgsl.js';
+import { sha256Wgsl } from './sha256-wgsl.js';
 
 /** Bytes of parameters that a dispatch is given. */
 export const PARAMS_BYTES = 32;
@@ -40,7 +40,8 @@ export async function createKernels(
         entries: types.map((type, binding) => ({
           binding,
           visibility: ShaderStage.COMPUTE,
-          buffer: type === 'uniform' ? { type, hasDynamicOffset: true, minBindingSize: PARAMS_BYTES } : { type },
+          buffer:
+            type === 'uniform' ? { type, hasDynamicOffset: true, minBindingSize: PARAMS_BYTES } : { type },
         })),
       });
     const layouts = {
@@ -77,4 +78,3 @@ export async function createKernels(
   ]);
   return { leaves, nodes, fill, copy, flip, ...value.layouts };
 }
-

@@ -40,9 +40,7 @@ export class WebGpuLease implements WebGpuBinding {
     return this.#region.layout;
   }
 
-  bindings(
-    range: ByteRange = { offset: 0, length: this.byteLength },
-  ): ReturnType<WebGpuBinding['bindings']> {
+  bindings(range: ByteRange = { offset: 0, length: this.byteLength }): ReturnType<WebGpuBinding['bindings']> {
     this.#check();
     const offset = checkInteger('offset', range.offset, 0, this.byteLength);
     const length = checkInteger('length', range.length, 0, this.byteLength - offset);

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASHES_PER_BLOCK, HASH_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 
 /** Levels of a tree over 2^53 - 1 bytes. */
 const LEVELS = 7;
@@ -91,7 +91,14 @@ export function* planTree(part: TreePart, shape: ScratchShape, resultNodes: numb
       const count = Math.min(above.room, Math.ceil((used - taken) / HASHES_PER_BLOCK));
       const inCount = Math.min(count * HASHES_PER_BLOCK, used - taken);
       const isLast = level + 1 === part.level;
-      yield { kind: 'nodes', inSlot: first + taken, inCount, count, outSlot: above.first + above.used, isLast };
+      yield {
+        kind: 'nodes',
+        inSlot: first + taken,
+        inCount,
+        count,
+        outSlot: above.first + above.used,
+        isLast,
+      };
       waiting[level + 1] = above.used + count;
       taken += inCount;
     }

@@ -1,7 +1,7 @@
-import { treeLayout } from '../../digest/layout.js';
 import type { TreeLayout } from '../../digest/layout.js';
+import { treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
-import { VramError, invalidInput } from '../../errors.js';
+import { invalidInput, VramError } from '../../errors.js';
 import { checkBytes, checkInteger } from '../../validate.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
@@ -9,11 +9,12 @@ import type { Submitter } from './batch.js';
 import { MAX_DISPATCHES } from './batch.js';
 import { VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
+import { settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
 import { WebGpuLease } from './lease.js';
 import { Mutex } from './mutex.js';
-import { SLOT_BYTES } from './staging.js';
 import type { SealedRange, Staging } from './staging.js';
+import { SLOT_BYTES } from './staging.js';
 import type { TreeEngine } from './tree.js';
 
 /** Chunks of a readback that are under way at a time: as many as there are slots. */
@@ -184,19 +185,14 @@ export class WebGpuRegion implements Region {
   }
 
   async #download(offset: number, into: Uint8Array): Promise<void> {
-    const running: Promise<void>[] = [];
-    try {
-      for (const { range, at } of this.#chunks(offset, into.length)) {
-        if (running.length >= READS) await running.shift();
-        const fetched = this.#owner.staging
-          .readSealed({ what: 'a readback' }, range)
-          .then((part) => into.set(part, at));
-        running.push(fetched);
+    // Shared: each reader takes the next chunk, and none is left when one has failed.
+    const chunks = this.#chunks(offset, into.length);
+    const readChunks = async (): Promise<void> => {
+      for (const { range, at } of chunks) {
+        into.set(await this.#owner.staging.readSealed({ what: 'a readback' }, range), at);
       }
-    } finally {
-      const outcomes = await Promise.allSettled(running);
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-    }
+    };
+    await settleAll(Array.from({ length: READS }, readChunks));
   }
 
   async #giveBack(): Promise<void> {

@@ -1,15 +1,15 @@
-import { Submitter } from './batch.js';
-import type { Batch } from './batch.js';
+import type { Batch, Submitter } from './batch.js';
 import { BufferUsage, MapMode, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
+import { settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
 import { Pool } from './mutex.js';
 
 /** Bytes of sealed memory that one slot carries at a time. */
-export const SLOT_BYTES = 2 * 1024 * 1024;
+export const SLOT_BYTES = 4 * 1024 * 1024;
 /** Room for bytes that do not begin or end with a vector. */
 const SLOT_BUFFER_BYTES = SLOT_BYTES + 2 * VECTOR_BYTES;
-const UPLOAD_SLOTS = 4;
+const UPLOAD_SLOTS = 3;
 const DOWNLOAD_SLOTS = 2;
 
 interface UploadSlot {
@@ -37,8 +37,7 @@ export interface SealedRange {
  * them and the sealed ones, and bounded numbers of each.
  */
 export class Staging {
-  static readonly byteLength =
-    2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
+  static readonly byteLength = 2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
   readonly #context: GpuContext;
   readonly #kernels: Kernels;
   readonly #submitter: Submitter;
@@ -164,13 +163,7 @@ export class Staging {
         const submitted = this.#submitter.submit(purpose, (batch) => build(batch, slot));
         return { submitted, mapping: slot.host.mapAsync(MapMode.READ, 0, mappedLength) };
       });
-      // All are awaited, so that none is left to reject unseen.
-      const outcomes = await Promise.allSettled([
-        mapped.submitted.accepted,
-        accepted,
-        this.#context.wait(purpose, mapped.mapping),
-      ]);
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+      await settleAll([mapped.submitted.accepted, accepted, this.#context.wait(purpose, mapped.mapping)]);
       const bytes = new Uint8Array(slot.host.getMappedRange(0, mappedLength)).slice(0, byteLength);
       this.#context.readbackBytes += byteLength;
       return bytes;

@@ -1,15 +1,15 @@
-import { BLOCK_BYTES, HASHES_PER_BLOCK, HASH_BYTES } from '../../digest/types.js';
-import { VramError, throwIfAborted } from '../../errors.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { throwIfAborted, VramError } from '../../errors.js';
 import type { Batch, Submitter } from './batch.js';
 import { MAX_DISPATCHES } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import type { Kernels } from './kernels.js';
 import { Mutex } from './mutex.js';
-import { planTree, scratchShape } from './plan.js';
 import type { ScratchShape, TreePart, TreeStep } from './plan.js';
-import { SLOT_BYTES } from './staging.js';
+import { planTree, scratchShape } from './plan.js';
 import type { SealedRange, Staging } from './staging.js';
+import { SLOT_BYTES } from './staging.js';
 
 /** Root (32 bytes), hashes counted (8), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
 const PROOF_BYTES = 72;

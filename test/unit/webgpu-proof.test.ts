@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { xorshiftBytes } from '../../src/device/known-answers.js';
+import type { Device, Region } from '../../src/device/types.js';
+import { adoptGpuDevice } from '../../src/device/webgpu/index.js';
+import { prepareVulkan } from '../support/vulkan.js';
+import type { Interception } from '../support/vulkan-device.js';
+import { cryptoRoot, cryptoTree, intercept, requestGpuDevice } from '../support/vulkan-device.js';
+
+const { adapter } = await prepareVulkan();
+/** With 64 invocations a workgroup the canary of the leaves is then alone in the last one. */
+const BLOCKS = 192;
+
+describe.skipIf(adapter === 'host')(
+  '[CI-010] a run that did not happen (skipped without a WebGPU adapter)',
+  () => {
+    let gpu: GPUDevice;
+    let device: Device;
+    let region: Region;
+    let fault: Interception = {};
+    const bytes = xorshiftBytes(4, BLOCKS * 4096);
+
+    beforeAll(async () => {
+      gpu = await requestGpuDevice();
+      intercept(gpu, {
+        dispatch: (pipeline, x, y) =>
+          fault.dispatch === undefined ? [x, y] : fault.dispatch(pipeline, x, y),
+        copies: (from, to) => fault.copies?.(from, to) ?? true,
+      });
+      device = await adoptGpuDevice(gpu);
+      region = await device.allocate(bytes.length);
+      await region.write(0, bytes);
+      await region.freeze();
+    });
+    beforeEach(() => {
+      fault = {};
+    });
+    afterAll(async () => {
+      fault = {};
+      await device.close();
+      gpu.destroy();
+    });
+
+    async function rejected(run: () => Promise<unknown>, message: RegExp): Promise<void> {
+      await expect(run()).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message: expect.stringMatching(message),
+      });
+      fault = {};
+      expect((await region.root()).root).toEqual(cryptoRoot(bytes));
+    }
+
+    it.each(['leaves', 'nodes'])('with the dispatch of %s skipped is found by its count', async (skipped) => {
+      await region.root();
+      fault = { dispatch: (pipeline, x, y) => (pipeline === skipped ? null : [x, y]) };
+      await rejected(() => region.root(), /hashes were counted/);
+    });
+
+    it('with a part of the blocks left out is found by its count', async () => {
+      fault = { dispatch: (pipeline, x, y) => (pipeline === 'leaves' ? [x - 2, y] : [x, y]) };
+      await rejected(() => region.root(), /131 of 195 hashes were counted/);
+    });
+
+    it('with all dispatches skipped is found, though scratch still holds the right hashes of the run before', async () => {
+      await region.root();
+      fault = { dispatch: () => null };
+      await rejected(() => region.root(), /0 of \d+ hashes were counted/);
+      await region.nodes(0, 0, BLOCKS);
+      fault = { dispatch: () => null };
+      await rejected(() => region.nodes(0, 0, BLOCKS), /not those of this run/);
+    });
+
+    it('with a stale root, whose result was not copied, is found', async () => {
+      await region.root();
+      fault = { copies: (from) => from !== 'state' };
+      await rejected(() => region.root(), /hashes were counted/);
+    });
+
+    it('with stale nodes, which were not copied, is found', async () => {
+      await region.nodes(0, 0, BLOCKS);
+      fault = { copies: (from) => from !== 'scratch' };
+      await rejected(() => region.nodes(0, 0, BLOCKS), /not those of this run/);
+    });
+
+    it.each(['leaves', 'nodes'])(
+      'with a dead canary in the dispatch of %s is found, though all is counted',
+      async (dead) => {
+        // Leaves: 192 blocks fill three workgroups, the canary is in the fourth. Nodes of 64 groups do the same.
+        const wide = dead === 'leaves' ? region : await groups();
+        fault = { dispatch: (pipeline, x, y) => (pipeline === dead ? [x - 1, y] : [x, y]) };
+        await expect(
+          wide.nodes(dead === 'leaves' ? 0 : 1, 0, dead === 'leaves' ? BLOCKS : 64),
+        ).rejects.toMatchObject({
+          code: 'DEVICE_UNAVAILABLE',
+          message: expect.stringMatching(/canary block was not hashed/),
+        });
+        fault = {};
+        if (wide !== region) await wide.release();
+        expect(await region.nodes(0, 0, BLOCKS)).toEqual(cryptoTree(bytes)[0]);
+      },
+    );
+
+    /** 64 groups: 32 MiB, of which nothing has to be written. */
+    async function groups(): Promise<Region> {
+      const many = await device.allocate(64 * 524_288);
+      await many.freeze();
+      return many;
+    }
+
+    it('with a broken kernel never opens: one wrong round constant', async () => {
+      const other = await requestGpuDevice();
+      const createShaderModule = other.createShaderModule.bind(other);
+      let broken = 0;
+      other.createShaderModule = (descriptor) => {
+        const code = descriptor.code.replace(/0x428a2f98u/g, '0x428a2f99u');
+        if (code !== descriptor.code) broken++;
+        return createShaderModule({ ...descriptor, code });
+      };
+      await expect(adoptGpuDevice(other)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+      expect(broken).toBe(2);
+      other.destroy();
+    });
+
+    it('with a kernel that hashes the canary but not the weights never opens (CI-011)', async () => {
+      const other = await requestGpuDevice();
+      const createShaderModule = other.createShaderModule.bind(other);
+      other.createShaderModule = (descriptor) =>
+        createShaderModule({
+          ...descriptor,
+          code: descriptor.code.replace(
+            'return weights[block * 256u + index];',
+            'return vec4<u32>(weights[0].x * 0u);',
+          ),
+        });
+      await expect(adoptGpuDevice(other)).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message: expect.stringMatching(/known-answer/),
+      });
+      other.destroy();
+    });
+  },
+);
