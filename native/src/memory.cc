@@ -1,6 +1,7 @@
 #include "memory.h"
 
 #include <limits>
+#include <utility>
 
 namespace vram {
 
@@ -45,32 +46,38 @@ Status Memory::protect(bool readOnly, int& granted) {
   return {};
 }
 
+bool Memory::given(const Status& status) const {
+  return status.ok() || (retrying_ && (status.result == CUDA_ERROR_INVALID_VALUE || status.result == CUDA_ERROR_INVALID_HANDLE));
+}
+
 Status Memory::giveBack() {
   Status first;
   usable_ = false;
   if (kind_ == MemoryKind::kPlain) {
-    if (address_ != 0) {
-      first.keep(VRAM_CALL(driver_, cuMemFree_v2, address_));
-      if (first.ok()) address_ = 0;
-    }
+    // Freed even when an error is returned: that may be one of earlier work.
+    if (address_ != 0) first.keep(VRAM_CALL(driver_, cuMemFree_v2, std::exchange(address_, 0)));
     return first;
   }
   if (mapped_) {
     Status status = VRAM_CALL(driver_, cuMemUnmap, address_, size_);
-    mapped_ = !status.ok();
+    if (given(status)) mapped_ = false;
     first.keep(std::move(status));
   }
   if (handle_ != 0) {
     Status status = VRAM_CALL(driver_, cuMemRelease, handle_);
-    if (status.ok()) handle_ = 0;
+    if (given(status)) handle_ = 0;
     first.keep(std::move(status));
   }
-  // A range must not be freed under a mapping.
-  if (address_ != 0 && !mapped_) {
+  // The driver refuses this while anything is mapped: success also tells that nothing is.
+  if (address_ != 0) {
     Status status = VRAM_CALL(driver_, cuMemAddressFree, address_, size_);
-    if (status.ok()) address_ = 0;
+    if (given(status)) {
+      address_ = 0;
+      mapped_ = false;
+    }
     first.keep(std::move(status));
   }
+  retrying_ = true;
   return first;
 }
 

@@ -37,7 +37,8 @@ class Memory {
   Status allocate();
   // Sets the access rights of virtual memory and asks the driver what they now are.
   Status protect(bool readOnly, int& granted);
-  // Carries out what is left to be given back; each step is tried, whatever became of the one before, unless it depends on it.
+  // Carries out what is left to be given back: each step is tried, whatever became of the one before. A call that fails may have done its
+  // work all the same; when it is made again, the driver's not knowing the thing counts as success.
   Status giveBack();
 
   bool usable() const { return usable_; }
@@ -51,6 +52,7 @@ class Memory {
 
  private:
   Status setAccess(int flags);
+  bool given(const Status& status) const;
 
   const Driver& driver_;
   const CUdevice device_;
@@ -61,6 +63,7 @@ class Memory {
   bool mapped_ = false;
   bool usable_ = false;
   bool readOnly_ = false;
+  bool retrying_ = false;
 };
 
 }  // namespace vram

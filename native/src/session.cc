@@ -45,45 +45,21 @@ Status Session::start(std::size_t stagingBytes) {
 Status Session::close() {
   if (closed()) return {};
   Status first;
-  // Once is enough unless a call fails: a second try costs nothing, and what stays behind would be weights in memory.
-  for (int attempt = 0; attempt < 2; attempt++) first.keep(giveBackAll());
-  context_ = nullptr;
-  return first;
-}
-
-Status Session::giveBackAll() {
-  Status first;
-  if (context_ == nullptr) return first;
-  for (auto it = memories_.begin(); it != memories_.end();) {
-    const std::shared_ptr<Memory> memory = *it;
+  for (const std::shared_ptr<Memory>& memory : memories_) {
     if (memory->usable()) first.keep(wipe(memory));
     first.keep(memory->giveBack());
-    it = memory->empty() ? memories_.erase(it) : std::next(it);
+    if (!memory->empty()) static_cast<void>(memory->giveBack());
   }
-  for (auto it = modules_.begin(); it != modules_.end();) {
-    Status status = VRAM_CALL(*driver_, cuModuleUnload, (*it)->module);
-    if (status.ok()) {
-      (*it)->module = nullptr;
-      it = modules_.erase(it);
-    } else {
-      first.keep(std::move(status));
-      ++it;
-    }
+  memories_.clear();
+  // Modules, streams and pinned buffers are gone even when an error is returned, and what is not goes with the context.
+  for (const std::shared_ptr<Module>& module : modules_) {
+    first.keep(VRAM_CALL(*driver_, cuModuleUnload, std::exchange(module->module, nullptr)));
   }
+  modules_.clear();
   first.keep(staging_.close());
-  if (compute_ != nullptr) {
-    Status status = VRAM_CALL(*driver_, cuStreamDestroy_v2, compute_);
-    if (status.ok()) compute_ = nullptr;
-    first.keep(std::move(status));
-  }
-  // The context goes last; a failure before it is tried again while it is there. A lost device refuses all but this.
-  const bool clean = memories_.empty() && modules_.empty() && staging_.empty() && compute_ == nullptr;
-  if (clean || retrying_) {
-    Status status = VRAM_CALL(*driver_, cuDevicePrimaryCtxRelease_v2, device_);
-    if (status.ok()) context_ = nullptr;
-    first.keep(std::move(status));
-  }
-  retrying_ = true;
+  if (compute_ != nullptr) first.keep(VRAM_CALL(*driver_, cuStreamDestroy_v2, std::exchange(compute_, nullptr)));
+  context_ = nullptr;
+  first.keep(VRAM_CALL(*driver_, cuDevicePrimaryCtxRelease_v2, device_));
   return first;
 }
 
@@ -202,10 +178,8 @@ Status Session::loadModule(const std::string& ptx, std::shared_ptr<Module>& out)
 
 Status Session::unloadModule(const std::shared_ptr<Module>& module) {
   if (closed() || module->module == nullptr) return {};
-  VRAM_TRY(VRAM_CALL(*driver_, cuModuleUnload, module->module));
-  module->module = nullptr;
   modules_.erase(module);
-  return {};
+  return VRAM_CALL(*driver_, cuModuleUnload, std::exchange(module->module, nullptr));
 }
 
 Status Session::launch(Module& module, const Launch& launch) {

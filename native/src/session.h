@@ -47,7 +47,7 @@ class Session {
 
   // On failure everything that was taken is given back.
   Status open(std::size_t stagingBytes);
-  // Wipes and gives back all there is; what fails is tried twice. The session is closed whatever comes out.
+  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out.
   Status close();
   bool closed() const { return context_ == nullptr; }
 
@@ -76,7 +76,6 @@ class Session {
 
  private:
   Status start(std::size_t stagingBytes);
-  Status giveBackAll();
   Status wipe(const std::shared_ptr<Memory>& memory);
 
   const std::shared_ptr<Driver> driver_;
@@ -88,8 +87,6 @@ class Session {
   Staging staging_;
   std::size_t granularity_ = 0;
   bool virtualMemory_ = false;
-  // One attempt to give everything back was not enough.
-  bool retrying_ = false;
   std::set<std::shared_ptr<Memory>> memories_;
   std::set<std::shared_ptr<Module>> modules_;
 };

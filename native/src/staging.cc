@@ -28,25 +28,17 @@ Status Staging::open(std::size_t size) {
 Status Staging::close() {
   Status first;
   for (Slot& slot : slots_) {
-    if (slot.stream != nullptr) {
-      wait(slot);
-      Status status = VRAM_CALL(driver_, cuStreamDestroy_v2, slot.stream);
-      if (status.ok()) slot.stream = nullptr;
-      first.keep(std::move(status));
-    }
+    const std::shared_ptr<Memory> target = slot.target;
+    wait(slot);
+    if (target != nullptr) first.keep(target->pending);
+    // Both are gone even when an error is returned, and what is not goes with the context.
+    if (slot.stream != nullptr) first.keep(VRAM_CALL(driver_, cuStreamDestroy_v2, std::exchange(slot.stream, nullptr)));
     if (slot.buffer != nullptr) {
       wipe(slot);
-      Status status = VRAM_CALL(driver_, cuMemFreeHost, slot.buffer);
-      if (status.ok()) slot.buffer = nullptr;
-      first.keep(std::move(status));
+      first.keep(VRAM_CALL(driver_, cuMemFreeHost, std::exchange(slot.buffer, nullptr)));
     }
   }
   return first;
-}
-
-bool Staging::empty() const {
-  return std::all_of(slots_.begin(), slots_.end(),
-                     [](const Slot& slot) { return slot.buffer == nullptr && slot.stream == nullptr; });
 }
 
 void Staging::wait(Slot& slot) {

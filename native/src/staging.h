@@ -20,9 +20,8 @@ class Staging {
 
   // `size` bytes in each buffer.
   Status open(std::size_t size);
-  // Wipes and gives back; what could not be given back stays for the next call.
+  // Waits, wipes and gives back.
   Status close();
-  bool empty() const;
   std::size_t size() const { return size_; }
 
   // Starts a copy to the device; `length` is at most size(). `from` may be reused on return.
