@@ -12,7 +12,7 @@ import {
 } from '../../src/digest/index.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 import { xorshiftBytes } from '../support/xorshift.js';
-import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from './digest-engines.js';
+import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './digest-engines.js';
 
 interface Vector {
   readonly size: number;
@@ -76,16 +76,14 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
       expect(tree.map((level) => level.length / 32)).toEqual(
         treeLayout(size).levels.map(({ nodes }) => nodes),
       );
+      const expected = inHex({ root, groups, leaves });
       for (const chunks of [[size], [1000, 4096, 7, 70_000], [65_536], [1 << 20, 1]]) {
-        expect(await digest(bytes, chunks)).toMatchObject({
-          leaves,
-          groups,
-          root,
-          sha256: toHex(sha256(bytes)),
-        });
+        const result = await digest(bytes, chunks);
+        expect(inHex(result)).toEqual(expected);
+        expect(result.sha256).toBe(toHex(sha256(bytes)));
       }
-      expect(await digest(bytes, [size], 'groups')).toMatchObject({ groups, root, leaves: null });
-      expect(await digest(bytes, [size], 'root')).toMatchObject({ groups: null, root, leaves: null });
+      expect(inHex(await digest(bytes, [size], 'groups'))).toEqual({ ...expected, leaves: null });
+      expect(inHex(await digest(bytes, [size], 'root'))).toEqual({ ...expected, groups: null, leaves: null });
     },
   );
 
@@ -97,7 +95,9 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
     const above = naiveTree(leaves);
     const stream = engine.start({ byteLength: 260 << 20, sha256: false, keep: 'groups' });
     for (let i = 0; i < 260; i++) await stream.update(chunk);
-    expect(await stream.finish()).toMatchObject({ root: above.at(-1), groups: above[0] });
+    const root = above.at(-1) ?? new Uint8Array();
+    const groups = above[0] ?? null;
+    expect(inHex(await stream.finish())).toEqual(inHex({ root, groups, leaves: null }));
   });
 
   it('leaves the flat hash out when it is not asked for', async () => {
@@ -117,10 +117,10 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
     async (size) => {
       const bytes = xorshiftBytes(5, size);
       const [leaves = new Uint8Array()] = naiveTree(bytes);
-      expect(await engine.leaves(bytes)).toEqual(leaves);
+      expect(toHex(await engine.leaves(bytes))).toBe(toHex(leaves));
       expect(await engine.sha256(bytes)).toEqual(sha256(bytes));
       const hashes = bytes.subarray(0, size - (size % 32));
-      expect(await engine.nodes(hashes)).toEqual(naiveTree(hashes)[0] ?? new Uint8Array());
+      expect(toHex(await engine.nodes(hashes))).toBe(toHex(naiveTree(hashes)[0] ?? new Uint8Array()));
       await expect(engine.nodes(new Uint8Array(33))).rejects.toEqual(refused('INVALID_INPUT', 'hashes'));
     },
   );

@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import { BLOCK_BYTES, type DigestEngine, type EngineName, HASH_BYTES } from '../../src/digest/index.js';
+import {
+  BLOCK_BYTES,
+  type DigestEngine,
+  type EngineName,
+  HASH_BYTES,
+  toHex,
+} from '../../src/digest/index.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 
 export const ENGINE_NAMES: readonly EngineName[] = ['native', 'wasm', 'hash-wasm'];
@@ -43,4 +49,14 @@ export async function feed(
     chunk.fill(0xa5);
     offset += size;
   }
+}
+
+/** A digest's hashes as text: comparing long arrays element by element is slow. */
+export function inHex(hashes: {
+  readonly root: Uint8Array;
+  readonly groups: Uint8Array | null;
+  readonly leaves: Uint8Array | null;
+}) {
+  const { root, groups, leaves } = hashes;
+  return { root: toHex(root), groups: groups && toHex(groups), leaves: leaves && toHex(leaves) };
 }
