@@ -14,8 +14,8 @@ export interface ContractTarget {
   readonly maxBytes: number;
   /** Device memory given back since the device was opened, as it was left; absent where nobody can look. */
   readonly freed?: () => readonly Uint8Array[];
-  /** A device whose next allocation fails as the platform's own out-of-memory does; absent where that cannot be had. */
-  readonly openOutOfMemory?: () => Promise<Device>;
+  /** A device on which the next allocation, of `byteLength` bytes, runs out of memory; absent where that cannot be had. */
+  readonly openOutOfMemory?: () => Promise<{ readonly device: Device; readonly byteLength: number }>;
   /** A device that is lost when `lose` is called; absent where that cannot be brought about. */
   readonly openLosable?: () => Promise<{ readonly device: Device; lose(): Promise<void> }>;
 }

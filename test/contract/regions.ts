@@ -1,6 +1,10 @@
 import { xorshiftBytes } from '../../src/device/known-answers.js';
 import type { Device, Region } from '../../src/device/types.js';
+import { BLOCK_BYTES } from '../../src/digest/types.js';
 import type { ContractContext } from './context.js';
+
+/** 48 blocks: windows that end inside a group of 128. */
+export const SMALL_WINDOW = 48 * BLOCK_BYTES;
 
 /** Repeatable data of the suite's own; never all zero. */
 export function dataOf(seed: number, byteLength: number): Uint8Array {

@@ -23,7 +23,7 @@ export function hostTarget(
     name,
     open: (openOptions) => hostBackend({ ...options, inject: seeing }).open(0, openOptions),
     oracle: nodeOracle,
-    maxBytes: 24 * MIB,
+    maxBytes: 80 * MIB,
     freed: () => freed,
     openOutOfMemory: async () => {
       let armed = false;
@@ -39,7 +39,7 @@ export function hostTarget(
         },
       }).open(0);
       armed = true;
-      return device;
+      return { device, byteLength: 100_000 };
     },
     openLosable: async () => {
       let report: (reason: string) => void = () => undefined;

@@ -5,8 +5,8 @@ import type { ContractCase, ContractContext } from '../context.js';
 import { differing, hostTree, padded, rootOf } from '../host-tree.js';
 import { dataOf, sealed, using } from '../regions.js';
 
-const LENGTH = 300 * BLOCK_BYTES + 9;
-const PADDED = 301 * BLOCK_BYTES;
+const LENGTH = 140 * BLOCK_BYTES + 9;
+const PADDED = 141 * BLOCK_BYTES;
 
 function drills(context: ContractContext): Promise<Device> {
   return context.shared({ drills: true });

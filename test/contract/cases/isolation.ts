@@ -1,14 +1,14 @@
 import { differ, equal, sameBytes } from '../assert.js';
 import type { ContractCase } from '../context.js';
 import { hostTree, rootOf } from '../host-tree.js';
-import { dataOf, sealed, using } from '../regions.js';
+import { dataOf, SMALL_WINDOW, sealed, using } from '../regions.js';
 
 export const isolationCases: readonly ContractCase[] = [
   {
     name: '[CI-008] two devices at once, with different windows: each has its own regions and the right roots',
     run: async (context) => {
       const one = await context.open();
-      const two = await context.open({ windowBytes: 65_536 });
+      const two = await context.open({ windowBytes: SMALL_WINDOW });
       const a = dataOf(101, 200_001);
       const b = dataOf(102, 300_002);
       const [regionA, regionB] = await Promise.all([sealed(one, a), sealed(two, b)]);
@@ -54,7 +54,7 @@ export const isolationCases: readonly ContractCase[] = [
   {
     name: 'root, nodes and read of two regions at once: every answer is its own region’s',
     run: async (context) => {
-      const device = await context.shared({ windowBytes: 65_536 });
+      const device = await context.shared({ windowBytes: SMALL_WINDOW });
       const a = dataOf(105, 500_003);
       const b = dataOf(106, 90_000);
       const treeA = await hostTree(context.oracle, a);

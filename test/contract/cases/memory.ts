@@ -49,13 +49,13 @@ export const memoryCases: readonly ContractCase[] = [
     },
   },
   {
-    name: '[RP-002] out of memory is ALLOCATION_FAILED, leaves no accounting behind, and the next allocation works',
+    name: '[RP-002] out of memory is refused by type, leaves no accounting behind, and the next allocation works',
     run: async (context) => {
       const { openOutOfMemory, name } = context.target;
       if (openOutOfMemory === undefined) return context.skip(`${name} offers no way to run out of memory`);
-      const device = await openOutOfMemory();
+      const { device, byteLength } = await openOutOfMemory();
       try {
-        await refused('ALLOCATION_FAILED', () => device.allocate(100_000), 'allocate');
+        await refused(TOO_BIG, () => device.allocate(byteLength), 'allocate');
         equal(device.stats().liveRegions, 0, 'live regions');
         equal(device.stats().liveBytes, 0, 'live bytes');
         await using(await sealed(device, dataOf(94, 5000)), (region) => region.root());
@@ -67,7 +67,7 @@ export const memoryCases: readonly ContractCase[] = [
   {
     name: '[RP-002] accounting: live regions and bytes are those of the regions, at every step',
     run: async (context) => {
-      const device = await context.open();
+      const device = await context.shared();
       const scratch = device.stats().scratchBytes;
       equal(device.stats().liveRegions, 0, 'live regions at the start');
       let expected = 0;

@@ -3,7 +3,7 @@ import { BLOCK_BYTES, HASH_BYTES } from '../../../src/digest/types.js';
 import { equal, refused, sameBytes } from '../assert.js';
 import type { ContractCase, ContractContext } from '../context.js';
 import { hostTree, padded, rootOf } from '../host-tree.js';
-import { dataOf } from '../regions.js';
+import { dataOf, SMALL_WINDOW } from '../regions.js';
 
 /** A region and what must be in it, padding included. */
 interface Modelled {
@@ -90,7 +90,7 @@ async function step(
 }
 
 async function sequence(context: ContractContext, seed: number, steps: number): Promise<void> {
-  const device = await context.shared({ drills: true, windowBytes: 160 * 1024 });
+  const device = await context.shared({ drills: true, windowBytes: SMALL_WINDOW });
   const roll = dice(seed);
   const live: Modelled[] = [];
   try {

@@ -2,7 +2,7 @@ import { BLOCK_BYTES, HASH_BYTES } from '../../../src/digest/types.js';
 import { equal, fail, ok, sameBytes } from '../assert.js';
 import type { ContractCase } from '../context.js';
 import { hostTree, rootOf } from '../host-tree.js';
-import { affordable, dataOf, sealed, using } from '../regions.js';
+import { affordable, dataOf, SMALL_WINDOW, sealed, using } from '../regions.js';
 
 const MIB = 1024 * 1024;
 /** The root, its count and the canary's hash: nothing more may come back. */
@@ -12,7 +12,7 @@ export const readbackCases: readonly ContractCase[] = [
   {
     name: 'verification in place: root brings back at most 128 bytes, whatever the size, and read is not used',
     run: async (context) => {
-      for (const windowBytes of [undefined, 256 * 1024]) {
+      for (const windowBytes of [undefined, SMALL_WINDOW]) {
         const device = await context.shared(windowBytes === undefined ? {} : { windowBytes });
         const counted: number[] = [];
         for (const length of [1, 4097, affordable(context, MIB + 5)]) {
@@ -35,7 +35,7 @@ export const readbackCases: readonly ContractCase[] = [
     },
   },
   {
-    name: 'verification in place: nodes bring back 32 bytes each and at most 128 more, and read is not used',
+    name: 'verification in place: nodes bring back 32 bytes each and at most 1 KiB more, and read is not used',
     run: async (context) => {
       const device = await context.shared();
       const bytes = dataOf(82, 200 * BLOCK_BYTES);

@@ -118,7 +118,7 @@ export const stateCases: readonly ContractCase[] = [
   {
     name: '[MS-005] a device is not lost while it is open',
     run: async (context) => {
-      const device = await context.open();
+      const device = await context.shared();
       const first = await Promise.race([device.lost.then(() => 'lost'), Promise.resolve('open')]);
       equal(first, 'open', 'state');
     },

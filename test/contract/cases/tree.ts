@@ -3,13 +3,10 @@ import { BLOCK_BYTES, HASH_BYTES } from '../../../src/digest/types.js';
 import { equal, sameBytes } from '../assert.js';
 import type { ContractCase, ContractContext } from '../context.js';
 import { hostTree, rootOf } from '../host-tree.js';
-import { affordable, dataOf, sealed, using } from '../regions.js';
+import { affordable, dataOf, SMALL_WINDOW, sealed, using } from '../regions.js';
 
 const MIB = 1024 * 1024;
 const SIZES = [1, 4095, 4096, 4097, 524288, 524289, 3 * MIB + 1];
-/** 48 blocks: windows that end inside a group of 128. */
-const SMALL_WINDOW = 48 * BLOCK_BYTES;
-
 const WINDOWS: readonly { readonly label: string; readonly options: OpenOptions }[] = [
   { label: 'the default window', options: {} },
   { label: 'a window of 192 KiB', options: { windowBytes: SMALL_WINDOW } },
@@ -49,13 +46,24 @@ export const treeCases: readonly ContractCase[] = [
     run: (context) => rootAndNodes(context, 3 * BLOCK_BYTES + 1, { windowBytes: BLOCK_BYTES }),
   },
   {
-    name: '[CI-008] the largest size that this target bears: root and nodes of every level are the host’s',
-    run: (context) => rootAndNodes(context, context.maxBytes - 1, {}),
+    name: '[CI-008] the largest size that this target bears, up to 24 MiB: root and nodes of every level are the host’s',
+    run: (context) => rootAndNodes(context, Math.min(context.maxBytes, 24 * MIB) - 1, {}),
+  },
+  {
+    name: '[CI-008] more than 65,535 workgroups of 64 invocations of 16 bytes: root and blocks are the host’s',
+    run: async (context) => {
+      const bytes = dataOf(12, affordable(context, 65_536 * 1024 + BLOCK_BYTES + 1));
+      await using(await sealed(await context.shared(), bytes), async (region) => {
+        const answer = await region.root();
+        sameBytes(answer.root, rootOf(await hostTree(context.oracle, bytes)), 'root');
+        equal(answer.blocks, 16_386, 'blocks hashed');
+      });
+    },
   },
   {
     name: '[CI-008] any part of any level: the same hashes as in the whole level',
     run: async (context) => {
-      const bytes = dataOf(11, affordable(context, 2 * MIB + 3 * BLOCK_BYTES + 5));
+      const bytes = dataOf(11, affordable(context, MIB + 3 * BLOCK_BYTES + 5));
       const tree = await hostTree(context.oracle, bytes);
       for (const { label, options } of WINDOWS) {
         await using(await sealed(await context.shared(options), bytes), async (region) => {

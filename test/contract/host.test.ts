@@ -1,0 +1,4 @@
+import { hostTargets } from '../support/backends.js';
+import { describeContract } from './describe.js';
+
+describeContract(hostTargets());

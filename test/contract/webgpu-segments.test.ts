@@ -1,0 +1,4 @@
+import { segmentedWebGpuTargets } from '../support/backends.js';
+import { describeContract } from './describe.js';
+
+describeContract(await segmentedWebGpuTargets());

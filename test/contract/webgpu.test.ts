@@ -1,0 +1,4 @@
+import { webGpuTargets } from '../support/backends.js';
+import { describeContract } from './describe.js';
+
+describeContract(await webGpuTargets());
