@@ -6,18 +6,20 @@ const WINDOW_BYTES = 64 * 1024;
 const TWO_32 = 2 ** 32;
 
 /**
- * Reads forwards through part of a file with one window of 64 KiB in memory. Reads are synchronous and need bytes that are in the window:
+ * Reads forwards through part of a file with one window, by default of 64 KiB, in memory. Reads are synchronous and need bytes that are in the window:
  * `if (!cursor.holds(n)) await cursor.fill(n)` brings them in, or refuses the file if they are not there.
  */
 export class ByteCursor {
   readonly #access: RandomAccess;
   readonly #refuse: Refuse;
+  readonly #windowBytes: number;
   #window: Uint8Array = new Uint8Array(0);
   #view: DataView = new DataView(this.#window.buffer);
   #windowStart: number;
   #at: number;
 
-  constructor(access: RandomAccess, offset: number, refuse: Refuse) {
+  constructor(access: RandomAccess, offset: number, refuse: Refuse, windowBytes: number = WINDOW_BYTES) {
+    this.#windowBytes = windowBytes;
     this.#access = access;
     this.#refuse = refuse;
     this.#windowStart = offset;
@@ -44,7 +46,7 @@ export class ByteCursor {
     if (length > this.remaining) throw this.#refuse(`ends too early: at byte ${this.#access.byteLength}`);
     const window = await this.#access.read(
       this.#at,
-      Math.min(Math.max(length, WINDOW_BYTES), this.remaining),
+      Math.min(Math.max(length, this.#windowBytes), this.remaining),
     );
     this.#window = window;
     this.#view = new DataView(window.buffer, window.byteOffset, window.length);

@@ -78,7 +78,7 @@ export async function readSafetensors(access: RandomAccess, what = 'file'): Prom
 async function readHeader(access: RandomAccess, refuse: Refuse): Promise<Uint8Array> {
   if (access.byteLength < LENGTH_BYTES)
     throw refuse('is too short for a safetensors file: fewer than 8 bytes');
-  const cursor = new ByteCursor(access, 0, refuse);
+  const cursor = new ByteCursor(access, 0, refuse, LENGTH_BYTES);
   await cursor.fill(LENGTH_BYTES);
   const length = cursor.u64('a header length');
   if (length > MAX_SAFETENSORS_HEADER_BYTES) {
