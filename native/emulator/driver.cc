@@ -86,6 +86,7 @@ Driver& Driver::instance() {
 Driver::Driver() { reset(configFromEnvironment()); }
 
 void Driver::reset(const Config& next) {
+  epoch++;
   config = next;
   initialised = false;
   calls.fill(0);

@@ -43,6 +43,7 @@ struct Config {
   int driverVersion = 12080;
   CUresult initResult = CUDA_SUCCESS;
   bool deferCopies = true;
+  bool ignoreReadOnly = false;  // cuMemSetAccess to read-only leaves memory writable
   uint64_t granularity = 2u << 20;
   uint64_t instructionBudget = 400'000'000;
   unsigned workers = 2;
@@ -130,6 +131,7 @@ class Driver {
   std::recursive_mutex mutex;
   Config config;
   bool initialised = false;
+  uint64_t epoch = 0;  // resets so far
   std::array<uint64_t, static_cast<size_t>(Call::Count)> calls{};
   std::vector<Injection> injections;
   std::vector<Device> devices;
