@@ -1,7 +1,7 @@
 import type { TreeLayout } from '../../digest/layout.js';
 import { treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
-import { invalidInput, VramError } from '../../errors.js';
+import { invalidInput, isVramError, VramError } from '../../errors.js';
 import { checkBytes, checkInteger } from '../../validate.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';
@@ -147,10 +147,25 @@ export class HostRegion implements Region {
     const run = new TreeRun(this.#owner.machine, part, out);
     return await this.#owner.serial(async () => {
       this.#owner.checkPresent();
-      const blocks = await run.execute(this.#memory, options.signal);
+      const blocks = await this.#executed(run, options);
       this.#owner.countReadback(out.length + RUN_PROOF_BYTES);
       return blocks;
     });
+  }
+
+  async #executed(run: TreeRun, options: RunOptions): Promise<number> {
+    try {
+      return await run.execute(this.#memory, options.signal);
+    } catch (cause) {
+      if (isVramError(cause)) throw cause;
+      throw new VramError(
+        'DEVICE_UNAVAILABLE',
+        'the digest engine of the host device failed; nothing was verified',
+        {
+          cause,
+        },
+      );
+    }
   }
 
   async #flip(byte: number, mask: number): Promise<void> {

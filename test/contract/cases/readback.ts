@@ -51,10 +51,8 @@ export const readbackCases: readonly ContractCase[] = [
           const before = device.stats().readbackBytes;
           await region.nodes(level, 0, count);
           const more = device.stats().readbackBytes - before - count * HASH_BYTES;
-          ok(
-            more >= 0 && more <= ROOT_READBACK_BYTES,
-            `${more} bytes beside ${count} nodes of level ${level}`,
-          );
+          // A mark for every window, the count and the canary: far below one block of the 200.
+          ok(more >= 0 && more <= 1024, `${more} bytes beside ${count} nodes of level ${level}`);
         }
       });
     },

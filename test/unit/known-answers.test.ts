@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { hostBackend } from '../../src/device/host/index.js';
+import { proveKnownAnswers, xorshiftBytes } from '../../src/device/known-answers.js';
+import type { Device, Region } from '../../src/device/types.js';
+import { fsverityDigest } from '../../src/digest/index.js';
+import { VramError } from '../../src/errors.js';
+import { overlay } from '../contract/broken.js';
+import { nodeOracle } from '../support/oracle.js';
+import { xorshiftBytes as oracleBytes } from '../support/xorshift.js';
+
+interface Vectors {
+  readonly cases: readonly { readonly size: number; readonly seed: number; readonly fsverity: string }[];
+}
+
+function withRegions(device: Device, replace: (region: Region) => Partial<Region>): Device {
+  return overlay(device, {
+    allocate: async (byteLength) => {
+      const region = await device.allocate(byteLength);
+      return overlay(region, replace(region));
+    },
+  });
+}
+
+describe('[CI-011] known answers', () => {
+  it('makes the data of the vectors', () => {
+    for (const size of [1, 3, 4, 4097]) expect(xorshiftBytes(1006, size)).toEqual(oracleBytes(1006, size));
+  });
+
+  it('its roots lead to the digests that the fsverity program printed', async () => {
+    const vectors: Vectors = JSON.parse(readFileSync('test/vectors/fsverity.json', 'utf8'));
+    const asked: { readonly bytes: Uint8Array; readonly root: Uint8Array }[] = [];
+    const device = await hostBackend().open(0);
+    // Sound only if root is right, and right only if the descriptor over it is what the program printed.
+    const watched = withRegions(device, (region) => {
+      let bytes = new Uint8Array();
+      return {
+        write: async (offset, chunk) => {
+          bytes = chunk.slice();
+          await region.write(offset, chunk);
+        },
+        root: async () => {
+          const answer = await region.root();
+          asked.push({ bytes, root: answer.root });
+          return answer;
+        },
+      };
+    });
+    await proveKnownAnswers(watched);
+    await device.close();
+    const known = asked.slice(0, -1);
+    expect(known.map(({ bytes }) => bytes.length)).toEqual([1, 4096, 4097, 12289, 524289]);
+    for (const { bytes, root } of known) {
+      const vector = vectors.cases.find(({ size }) => size === bytes.length);
+      const descriptor = new Uint8Array(256);
+      descriptor.set([1, 1, 12, 0]);
+      new DataView(descriptor.buffer).setBigUint64(8, BigInt(bytes.length), true);
+      descriptor.set(root, 16);
+      expect(createHash('sha256').update(descriptor).digest('hex')).toBe(vector?.fsverity);
+      expect(await fsverityDigest(bytes.length, root, nodeOracle.sha256)).toContain(vector?.fsverity);
+    }
+  });
+
+  it('refuses a device whose roots are wrong, and names the size', async () => {
+    const device = await hostBackend().open(0);
+    const wrong = withRegions(device, (region) => ({
+      root: async () => {
+        const { root, blocks } = await region.root();
+        if (blocks === 129) root[31] = (root[31] ?? 0) ^ 1;
+        return { root, blocks };
+      },
+    }));
+    await expect(proveKnownAnswers(wrong)).rejects.toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+      message: expect.stringContaining('524289 bytes'),
+    });
+    expect(device.stats().liveRegions).toBe(0);
+    await device.close();
+  });
+
+  it('refuses a device that does not look at its input', async () => {
+    const device = await hostBackend().open(0);
+    const roots = new Map<number, Uint8Array>();
+    const learned = withRegions(device, (region) => ({
+      root: async () => {
+        const answer = await region.root();
+        const root = roots.get(region.byteLength) ?? answer.root;
+        roots.set(region.byteLength, root);
+        return { ...answer, root };
+      },
+    }));
+    await expect(proveKnownAnswers(learned)).rejects.toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+      message: expect.stringContaining('changed bit'),
+    });
+    expect(device.stats().liveRegions).toBe(0);
+    await device.close();
+  });
+
+  for (const step of ['allocate', 'write', 'freeze', 'root', 'release'] as const) {
+    it(`gives back what it took when ${step} fails`, async () => {
+      const device = await hostBackend().open(0);
+      let releases = 0;
+      const failure = new VramError('DEVICE_LOST', 'unplugged');
+      const fails = () => Promise.reject(failure);
+      const failing =
+        step === 'allocate'
+          ? overlay(device, { allocate: fails })
+          : withRegions(device, (region) => ({
+              release: async () => {
+                releases++;
+                await region.release();
+                if (step === 'release') throw failure;
+              },
+              ...(step === 'release' ? {} : { [step]: fails }),
+            }));
+      await expect(proveKnownAnswers(failing)).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        cause: failure,
+      });
+      expect(releases).toBe(step === 'allocate' ? 0 : 1);
+      expect(device.stats().liveRegions).toBe(0);
+      await device.close();
+    });
+  }
+});
