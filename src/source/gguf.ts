@@ -8,7 +8,7 @@ import {
   GGUF_VALUE_BYTES,
 } from './gguf-types.js';
 import type { RandomAccess } from './random-access.js';
-import { quoted, type Refuse, refusalOf } from './refusal.js';
+import { quoted, type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import {
   bytesOfElements,
   elementCount,
@@ -185,18 +185,17 @@ class GgufReader {
     await this.#need(4);
     const rank = this.#cursor.u32();
     if (rank > MAX_RANK)
-      throw this.#refuse(`has the tensor ${quoted(name)} with more than ${MAX_RANK} dimensions`);
+      throw this.#refuse(`has ${tensorCalled(name)} with more than ${MAX_RANK} dimensions`);
     await this.#need(8 * rank + 12);
     const shape: number[] = [];
     for (let i = 0; i < rank; i++) shape.push(this.#cursor.u64('a dimension'));
     const typeNumber = this.#cursor.u32();
     const byteOffset = this.#cursor.u64('a tensor offset');
     const type = GGUF_TYPES.get(typeNumber);
-    if (type === undefined)
-      throw this.#refuse(`has the tensor ${quoted(name)} of the unknown type ${typeNumber}`);
+    if (type === undefined) throw this.#refuse(`has ${tensorCalled(name)} of the unknown type ${typeNumber}`);
     const elements = elementCount(shape, name, this.#refuse);
     if ((shape[0] ?? 1) % type.blockElements !== 0) {
-      throw this.#refuse(`has the tensor ${quoted(name)} whose rows are not whole blocks of ${type.name}`);
+      throw this.#refuse(`has ${tensorCalled(name)} whose rows are not whole blocks of ${type.name}`);
     }
     const byteLength = bytesOfElements(
       elements / type.blockElements,
@@ -205,7 +204,7 @@ class GgufReader {
       this.#refuse,
     );
     if (byteOffset % this.#alignment !== 0) {
-      throw this.#refuse(`has the tensor ${quoted(name)} at an offset that is not aligned`);
+      throw this.#refuse(`has ${tensorCalled(name)} at an offset that is not aligned`);
     }
     return { name, dtype: type.name, shape, byteOffset, byteLength, encoding: 'raw' };
   }
@@ -217,10 +216,10 @@ class GgufReader {
       const byteOffset = dataStart + info.byteOffset;
       const end = byteOffset + info.byteLength;
       if (end > this.#access.byteLength) {
-        throw this.#refuse(`has the tensor ${quoted(info.name)} that ends after the file`);
+        throw this.#refuse(`has ${tensorCalled(info.name)} that ends after the file`);
       }
       if (byteOffset < previousEnd)
-        throw this.#refuse(`has the tensor ${quoted(info.name)} over the bytes of another`);
+        throw this.#refuse(`has ${tensorCalled(info.name)} over the bytes of another`);
       previousEnd = end;
       return { ...info, byteOffset };
     });

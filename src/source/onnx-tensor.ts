@@ -1,7 +1,7 @@
 import { MAX_INTEGER } from '../validate.js';
 import { ONNX_TYPES, type OnnxType, VALUE_FIELDS } from './onnx-types.js';
 import { FIXED32, FIXED64, LENGTH_DELIMITED, type ProtobufReader, VARINT } from './protobuf.js';
-import { quoted, type Refuse } from './refusal.js';
+import { type Refuse, tensorCalled } from './refusal.js';
 import { bytesOfElements, elementCount, TENSOR_LIMITS } from './tensors.js';
 
 /** Where the bytes of a tensor lie outside the ONNX file. */
@@ -78,7 +78,7 @@ export class OnnxTensorReader {
         draft.type = fields.value;
         break;
       case 3:
-        throw this.#refuse(`has the tensor ${quoted(name)} in segments, which are not supported`);
+        throw this.#refuse(`has ${tensorCalled(name)} in segments, which are not supported`);
       case 8:
         this.#once(draft.name, 'name', name);
         draft.name = await fields.text(TENSOR_LIMITS.nameBytes, 'a tensor name');
@@ -121,11 +121,9 @@ export class OnnxTensorReader {
 
   #dimension(draft: Draft, value: number, name: string): void {
     if (value > MAX_INTEGER)
-      throw this.#refuse(
-        `has the tensor ${quoted(name)} with a dimension that is negative or beyond 2^53 - 1`,
-      );
+      throw this.#refuse(`has ${tensorCalled(name)} with a dimension that is negative or beyond 2^53 - 1`);
     if (draft.shape.length >= TENSOR_LIMITS.rank) {
-      throw this.#refuse(`has the tensor ${quoted(name)} with more than ${TENSOR_LIMITS.rank} dimensions`);
+      throw this.#refuse(`has ${tensorCalled(name)} with more than ${TENSOR_LIMITS.rank} dimensions`);
     }
     draft.shape.push(value);
   }
@@ -134,9 +132,9 @@ export class OnnxTensorReader {
     const { number: field, wireType, length } = this.#fields;
     // An element alone, outside a packed field, has no place of its own among raw bytes.
     if (wireType === VARINT || wireType === FIXED32 || wireType === FIXED64) {
-      throw this.#refuse(`has the tensor ${quoted(name)} with values that are not packed`);
+      throw this.#refuse(`has ${tensorCalled(name)} with values that are not packed`);
     }
-    if (draft.values !== undefined) throw this.#refuse(`has the values of the tensor ${quoted(name)} twice`);
+    if (draft.values !== undefined) throw this.#refuse(`has the values of ${tensorCalled(name)} twice`);
     const offset = this.#fields.cursor.offset;
     const counted =
       field === VALUE_FIELDS.int32Data ||
@@ -152,8 +150,7 @@ export class OnnxTensorReader {
     this.#fields.expect(LENGTH_DELIMITED, 'string_data');
     const field = VALUE_FIELDS.stringData;
     draft.values ??= { field, offset: this.#fields.cursor.offset, length: 0, count: 0 };
-    if (draft.values.field !== field)
-      throw this.#refuse(`has the values of the tensor ${quoted(name)} twice`);
+    if (draft.values.field !== field) throw this.#refuse(`has the values of ${tensorCalled(name)} twice`);
     draft.values.count = (draft.values.count ?? 0) + 1;
     this.#fields.skip();
   }
@@ -179,12 +176,12 @@ export class OnnxTensorReader {
       }
     }
     if (key === undefined || value === undefined) {
-      throw this.#refuse(`has the tensor ${quoted(name)} with external_data that lacks a key or value`);
+      throw this.#refuse(`has ${tensorCalled(name)} with external_data that lacks a key or value`);
     }
     this.#once(draft.external.get(key), 'an external_data key', name);
     if (draft.external.size >= MAX_EXTERNAL_ENTRIES) {
       throw this.#refuse(
-        `has the tensor ${quoted(name)} with more than ${MAX_EXTERNAL_ENTRIES} external_data entries`,
+        `has ${tensorCalled(name)} with more than ${MAX_EXTERNAL_ENTRIES} external_data entries`,
       );
     }
     draft.external.set(key, value);
@@ -192,15 +189,15 @@ export class OnnxTensorReader {
 
   #judge(draft: Draft, name: string, start: number, end: number): OnnxTensor {
     const type = draft.type === undefined ? undefined : ONNX_TYPES.get(draft.type);
-    if (type === undefined) throw this.#refuse(`has the tensor ${quoted(name)} of an unknown data_type`);
+    if (type === undefined) throw this.#refuse(`has ${tensorCalled(name)} of an unknown data_type`);
     const elements = elementCount(draft.shape, name, this.#refuse);
     const base = { name, dtype: type.name, shape: draft.shape };
     if (draft.location !== undefined && draft.location > EXTERNAL) {
-      throw this.#refuse(`has the tensor ${quoted(name)} with an unknown data_location`);
+      throw this.#refuse(`has ${tensorCalled(name)} with an unknown data_location`);
     }
     if (draft.location === EXTERNAL) {
       if (draft.values !== undefined)
-        throw this.#refuse(`has the values of the tensor ${quoted(name)} inside and outside the file`);
+        throw this.#refuse(`has the values of ${tensorCalled(name)} inside and outside the file`);
       const byteLength = this.#rawBytes(type, elements, name);
       return {
         ...base,
@@ -211,7 +208,7 @@ export class OnnxTensorReader {
       };
     }
     if (draft.external.size > 0)
-      throw this.#refuse(`has the tensor ${quoted(name)} with external_data but no data_location`);
+      throw this.#refuse(`has ${tensorCalled(name)} with external_data but no data_location`);
     const range = this.#rawRange(draft, type, elements, name);
     return range === null
       ? { ...base, byteOffset: start, byteLength: end - start, encoding: 'protobuf', external: null }
@@ -227,17 +224,17 @@ export class OnnxTensorReader {
   ): { byteOffset: number; byteLength: number } | null {
     const values = draft.values;
     if (values === undefined) {
-      if (elements > 0) throw this.#refuse(`has the tensor ${quoted(name)} without values`);
+      if (elements > 0) throw this.#refuse(`has ${tensorCalled(name)} without values`);
       return { byteOffset: this.#fields.cursor.offset, byteLength: 0 };
     }
     if (values.field !== VALUE_FIELDS.rawData && values.field !== type.field) {
-      throw this.#refuse(`has the tensor ${quoted(name)} with values in the field of another data_type`);
+      throw this.#refuse(`has ${tensorCalled(name)} with values in the field of another data_type`);
     }
     if (values.count !== null) {
       const needed = type.entries(elements);
       if (values.count !== needed) {
         throw this.#refuse(
-          `has the tensor ${quoted(name)} whose shape needs ${needed} values, not ${values.count}`,
+          `has ${tensorCalled(name)} whose shape needs ${needed} values, not ${values.count}`,
         );
       }
       return null;
@@ -245,14 +242,14 @@ export class OnnxTensorReader {
     const needed = this.#rawBytes(type, elements, name);
     if (values.length !== needed) {
       throw this.#refuse(
-        `has the tensor ${quoted(name)} whose shape and data_type need ${needed} bytes, not ${values.length}`,
+        `has ${tensorCalled(name)} whose shape and data_type need ${needed} bytes, not ${values.length}`,
       );
     }
     return { byteOffset: values.offset, byteLength: values.length };
   }
 
   #rawBytes(type: OnnxType, elements: number, name: string): number {
-    if (type.bits === 0) throw this.#refuse(`has the tensor ${quoted(name)} of strings in raw bytes`);
+    if (type.bits === 0) throw this.#refuse(`has ${tensorCalled(name)} of strings in raw bytes`);
     // Elements smaller than a byte are packed; the last byte may be part empty.
     const perByte = Math.max(1, 8 / type.bits);
     return bytesOfElements(Math.ceil(elements / perByte), Math.max(8, type.bits), name, this.#refuse);
@@ -261,11 +258,11 @@ export class OnnxTensorReader {
   #external(draft: Draft, byteLength: number, name: string): ExternalLocation {
     const location = draft.external.get('location');
     if (location === undefined)
-      throw this.#refuse(`has the tensor ${quoted(name)} outside the file without a location`);
+      throw this.#refuse(`has ${tensorCalled(name)} outside the file without a location`);
     const length = this.#decimal(draft.external.get('length'), name) ?? byteLength;
     if (length !== byteLength) {
       throw this.#refuse(
-        `has the tensor ${quoted(name)} whose shape and data_type need ${byteLength} bytes, not ${length}`,
+        `has ${tensorCalled(name)} whose shape and data_type need ${byteLength} bytes, not ${length}`,
       );
     }
     const offset = this.#decimal(draft.external.get('offset'), name) ?? 0;
@@ -276,21 +273,19 @@ export class OnnxTensorReader {
     if (text === undefined) return undefined;
     const value = Number(text);
     if (!DECIMAL.test(text) || value > MAX_INTEGER) {
-      throw this.#refuse(
-        `has the tensor ${quoted(name)} with an offset or length that is no number of bytes`,
-      );
+      throw this.#refuse(`has ${tensorCalled(name)} with an offset or length that is no number of bytes`);
     }
     return value;
   }
 
   #once(earlier: unknown, what: string, name: string): void {
-    if (earlier !== undefined) throw this.#refuse(`has ${what} twice in the tensor ${quoted(name)}`);
+    if (earlier !== undefined) throw this.#refuse(`has ${what} twice in ${tensorCalled(name)}`);
   }
 }
 
 /** A relative path that stays inside the model's folder, with its `.` parts taken out. */
 export function checkExternalPath(path: string, name: string, refuse: Refuse): string {
-  const outside = (why: string): Error => refuse(`has the tensor ${quoted(name)} in a file ${why}`);
+  const outside = (why: string): Error => refuse(`has ${tensorCalled(name)} in a file ${why}`);
   if (/[\p{Cc}\u2028\u2029]/u.test(path)) throw outside('with control characters in its name');
   if (path.startsWith('/') || path.startsWith('\\') || /^[A-Za-z]:/.test(path))
     throw outside('with an absolute path');

@@ -2,7 +2,7 @@ import { ByteCursor } from './byte-cursor.js';
 import { type OnnxTensor, OnnxTensorReader } from './onnx-tensor.js';
 import { LENGTH_DELIMITED, ProtobufReader, VARINT } from './protobuf.js';
 import type { RandomAccess } from './random-access.js';
-import { quoted, type Refuse, refusalOf } from './refusal.js';
+import { type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import {
   inByteOrder,
   TENSOR_LIMITS,
@@ -46,7 +46,7 @@ export async function readOnnx(access: RandomAccess, what = 'file'): Promise<Onn
   const external: ExternalTensor[] = [];
   const paths = new Map<string, string>();
   for (const { external: place, ...tensor } of found) {
-    if (names.has(tensor.name)) throw refuse(`has the tensor ${quoted(tensor.name)} twice`);
+    if (names.has(tensor.name)) throw refuse(`has ${tensorCalled(tensor.name)} twice`);
     names.add(tensor.name);
     if (place === null) {
       inside.add(tensor);
@@ -74,11 +74,10 @@ export function placeExternalTensors(
   let previous: TensorEntry | undefined;
   for (const tensor of sorted) {
     const { name, byteOffset } = tensor;
-    if (byteOffset + tensor.byteLength > byteLength)
-      throw refuse(`is too short for the tensor ${quoted(name)}`);
+    if (byteOffset + tensor.byteLength > byteLength) throw refuse(`is too short for ${tensorCalled(name)}`);
     if (previous !== undefined && byteOffset < previous.byteOffset + previous.byteLength) {
       const same = byteOffset === previous.byteOffset && tensor.byteLength === previous.byteLength;
-      if (!same) throw refuse(`has the tensor ${quoted(name)} over part of another`);
+      if (!same) throw refuse(`has ${tensorCalled(name)} over part of another`);
     }
     previous = tensor;
   }
@@ -140,7 +139,7 @@ class OnnxReader {
     await this.#message(end, (number) => {
       if (number === 1) return this.#collect(found, '', this.#node(this.#submessage('a node'), depth));
       if (number === 5) return this.#collect(found, '', this.#tensor(this.#submessage('an initializer'), ''));
-      if (number === 15) return this.#collect(found, '', this.#sparseTensor());
+      if (number === 15) return this.#collect(found, '', this.#sparseTensor(true));
       return this.#fields.skip();
     });
     return found;
@@ -211,7 +210,7 @@ class OnnxReader {
         case 5:
           return this.#collect(single, '', this.#unnamedTensor());
         case 22:
-          return this.#collect(single, '', this.#sparseTensor());
+          return this.#collect(single, '', this.#sparseTensor(false));
         case 6:
           return this.#collect(others, '/', this.#graph(this.#submessage('a graph'), depth + 1));
         case 10:
@@ -219,7 +218,7 @@ class OnnxReader {
           return this.#collect(others, `.${tensors - 1}`, this.#unnamedTensor());
         case 23:
           tensors += 1;
-          return this.#collect(others, `.${tensors - 1}`, this.#sparseTensor());
+          return this.#collect(others, `.${tensors - 1}`, this.#sparseTensor(false));
         case 11:
           graphs += 1;
           return this.#collect(
@@ -235,12 +234,15 @@ class OnnxReader {
     return [...this.#prefixed(name === 'value' ? '' : suffix, single), ...this.#prefixed(suffix, others)];
   }
 
-  /** SparseTensorProto: values = 1 (which has the name), indices = 2. */
-  async #sparseTensor(): Promise<OnnxTensor[]> {
+  /** SparseTensorProto: values = 1, indices = 2. That of an initializer is named by its values, another by its place. */
+  async #sparseTensor(named: boolean): Promise<OnnxTensor[]> {
     const values: OnnxTensor[] = [];
     const indices: OnnxTensor[] = [];
     await this.#message(this.#submessage('a sparse tensor'), (number) => {
-      if (number === 1) return this.#collect(values, '', this.#tensor(this.#submessage('sparse values'), ''));
+      if (number === 1) {
+        const tensor = named ? this.#tensor(this.#submessage('sparse values'), '') : this.#unnamedTensor();
+        return this.#collect(values, '', tensor);
+      }
       if (number === 2) return this.#collect(indices, '.indices', this.#unnamedTensor());
       return this.#fields.skip();
     });

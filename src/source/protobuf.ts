@@ -1,5 +1,5 @@
 import type { ByteCursor } from './byte-cursor.js';
-import { quoted, type Refuse } from './refusal.js';
+import { type Refuse, tensorCalled } from './refusal.js';
 import { decodeUtf8 } from './utf8.js';
 
 export const VARINT = 0;
@@ -111,7 +111,7 @@ export class ProtobufReader {
       }
       this.cursor.skip(bytes.length);
     }
-    if (bytesOfOne > 0) throw this.#refuse(`has the tensor ${quoted(name)} whose values end inside a varint`);
+    if (bytesOfOne > 0) throw this.#refuse(`has ${tensorCalled(name)} whose values end inside a varint`);
     return count;
   }
 

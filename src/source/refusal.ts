@@ -13,3 +13,8 @@ const MAX_QUOTED = 80;
 export function quoted(name: string): string {
   return JSON.stringify(name.length > MAX_QUOTED ? `${name.slice(0, MAX_QUOTED)}…` : name);
 }
+
+/** A tensor, as it may stand in a message; its name may not be known yet. */
+export function tensorCalled(name: string): string {
+  return name === '' ? 'a tensor' : `the tensor ${quoted(name)}`;
+}

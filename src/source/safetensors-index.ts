@@ -1,6 +1,6 @@
 import { JsonScanner } from './json-scanner.js';
 import type { RandomAccess } from './random-access.js';
-import { quoted, type Refuse, refusalOf } from './refusal.js';
+import { quoted, type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import { checkTensorName, TENSOR_LIMITS, type TensorIndex } from './tensors.js';
 import { checkUtf8 } from './utf8.js';
 
@@ -55,7 +55,7 @@ function readWeightMap(scanner: JsonScanner, refuse: Refuse): Map<string, string
     nameBytes += name.length;
     if (nameBytes > 2 * TENSOR_LIMITS.allNameBytes)
       throw refuse('has too many bytes of tensor names in its index');
-    if (map.has(name)) throw refuse(`has the tensor ${quoted(name)} twice in its index`);
+    if (map.has(name)) throw refuse(`has ${tensorCalled(name)} twice in its index`);
     if (map.size >= MAX_TENSORS) throw refuse(`has more than ${MAX_TENSORS} tensors in its index`);
     const file = checkFileName(scanner.string(MAX_FILE_NAME_BYTES), refuse);
     // One string for each file, not one for each tensor.
@@ -89,18 +89,15 @@ export function checkShardsAgainstIndex(
     for (const { name } of tensors) {
       const named = index.fileOf.get(name);
       if (named === undefined)
-        throw refuse(`does not name the tensor ${quoted(name)}, which ${quoted(file)} holds`);
+        throw refuse(`does not name ${tensorCalled(name)}, which ${quoted(file)} holds`);
       if (named !== file)
-        throw refuse(
-          `names another file for the tensor ${quoted(name)} than ${quoted(file)}, which holds it`,
-        );
+        throw refuse(`names another file for ${tensorCalled(name)} than ${quoted(file)}, which holds it`);
       found += 1;
     }
   }
   if (found === index.fileOf.size) return;
   const held = new Set(shards.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
   for (const [name, file] of index.fileOf) {
-    if (!held.has(name))
-      throw refuse(`names the tensor ${quoted(name)}, which ${quoted(file)} does not hold`);
+    if (!held.has(name)) throw refuse(`names ${tensorCalled(name)}, which ${quoted(file)} does not hold`);
   }
 }

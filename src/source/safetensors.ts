@@ -1,7 +1,7 @@
 import { ByteCursor } from './byte-cursor.js';
 import { JsonScanner } from './json-scanner.js';
 import type { RandomAccess } from './random-access.js';
-import { quoted, type Refuse, refusalOf } from './refusal.js';
+import { quoted, type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import {
   bytesOfElements,
   elementCount,
@@ -94,7 +94,7 @@ function readTensor(scanner: JsonScanner, name: string, dataStart: number, refus
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
   const once = (field: unknown, key: string): void => {
-    if (field !== undefined) throw refuse(`has ${key} twice in the tensor ${quoted(name)}`);
+    if (field !== undefined) throw refuse(`has ${key} twice in ${tensorCalled(name)}`);
   };
   scanner.object(TENSOR_LIMITS.nameBytes, (key) => {
     switch (key) {
@@ -105,33 +105,33 @@ function readTensor(scanner: JsonScanner, name: string, dataStart: number, refus
       case 'shape':
         once(shape, key);
         shape = readIntegers(scanner, TENSOR_LIMITS.rank, () =>
-          refuse(`has the tensor ${quoted(name)} with more than ${TENSOR_LIMITS.rank} dimensions`),
+          refuse(`has ${tensorCalled(name)} with more than ${TENSOR_LIMITS.rank} dimensions`),
         );
         break;
       case 'data_offsets':
         once(offsets, key);
         offsets = readIntegers(scanner, 2, () =>
-          refuse(`has the tensor ${quoted(name)} with more than two data_offsets`),
+          refuse(`has ${tensorCalled(name)} with more than two data_offsets`),
         );
         break;
       default:
-        throw refuse(`has an unknown field in the tensor ${quoted(name)}`);
+        throw refuse(`has an unknown field in ${tensorCalled(name)}`);
     }
   });
   if (dtype === undefined || shape === undefined || offsets === undefined) {
-    throw refuse(`has the tensor ${quoted(name)} without dtype, shape or data_offsets`);
+    throw refuse(`has ${tensorCalled(name)} without dtype, shape or data_offsets`);
   }
   const [begin, end] = offsets;
   if (begin === undefined || end === undefined) {
-    throw refuse(`has the tensor ${quoted(name)} with fewer than two data_offsets`);
+    throw refuse(`has ${tensorCalled(name)} with fewer than two data_offsets`);
   }
   const bits = DTYPE_BITS.get(dtype);
-  if (bits === undefined) throw refuse(`has the tensor ${quoted(name)} of an unknown dtype`);
-  if (end < begin) throw refuse(`has the tensor ${quoted(name)} that ends before it begins`);
+  if (bits === undefined) throw refuse(`has ${tensorCalled(name)} of an unknown dtype`);
+  if (end < begin) throw refuse(`has ${tensorCalled(name)} that ends before it begins`);
   const byteLength = bytesOfElements(elementCount(shape, name, refuse), bits, name, refuse);
   if (byteLength !== end - begin) {
     throw refuse(
-      `has the tensor ${quoted(name)} whose shape and dtype need ${byteLength} bytes, not ${end - begin}`,
+      `has ${tensorCalled(name)} whose shape and dtype need ${byteLength} bytes, not ${end - begin}`,
     );
   }
   return { name, dtype, shape, byteOffset: dataStart + begin, byteLength, encoding: 'raw' };
@@ -161,11 +161,10 @@ function readMetadata(scanner: JsonScanner, refuse: Refuse): void {
 function checkContiguous(entries: TensorIndex, dataStart: number, fileEnd: number, refuse: Refuse): void {
   let end = dataStart;
   for (const { name, byteOffset, byteLength } of entries) {
-    if (byteOffset + byteLength > fileEnd)
-      throw refuse(`has the tensor ${quoted(name)} that ends after the file`);
-    if (byteOffset < end) throw refuse(`has the tensor ${quoted(name)} over the bytes of another`);
+    if (byteOffset + byteLength > fileEnd) throw refuse(`has ${tensorCalled(name)} that ends after the file`);
+    if (byteOffset < end) throw refuse(`has ${tensorCalled(name)} over the bytes of another`);
     if (byteOffset > end)
-      throw refuse(`has a hole of ${byteOffset - end} bytes before the tensor ${quoted(name)}`);
+      throw refuse(`has a hole of ${byteOffset - end} bytes before ${tensorCalled(name)}`);
     end = byteOffset + byteLength;
   }
   if (end !== fileEnd) throw refuse(`has ${fileEnd - end} bytes after its last tensor`);

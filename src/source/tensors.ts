@@ -1,6 +1,6 @@
 import { invalidInput } from '../errors.js';
 import { checkInteger, MAX_INTEGER } from '../validate.js';
-import { quoted, type Refuse } from './refusal.js';
+import { type Refuse, tensorCalled } from './refusal.js';
 
 /** One tensor of a shard. */
 export interface TensorEntry {
@@ -56,7 +56,7 @@ export class TensorIndexBuilder {
     if (this.#nameBytes > TENSOR_LIMITS.allNameBytes) {
       throw this.#refuse(`has more than ${TENSOR_LIMITS.allNameBytes} bytes of tensor names`);
     }
-    if (this.#names.has(entry.name)) throw this.#refuse(`has the tensor ${quoted(entry.name)} twice`);
+    if (this.#names.has(entry.name)) throw this.#refuse(`has ${tensorCalled(entry.name)} twice`);
     this.#names.add(entry.name);
     this.#entries.push(entry);
   }
@@ -84,7 +84,7 @@ export function elementCount(shape: readonly number[], name: string, refuse: Ref
     if (dimension === 0) return 0;
     // Below 2^53 both factors are exact, and a product that rounds is itself at least 2^53.
     count *= dimension;
-    if (count > MAX_INTEGER) throw refuse(`has the tensor ${quoted(name)} with more than 2^53 - 1 elements`);
+    if (count > MAX_INTEGER) throw refuse(`has ${tensorCalled(name)} with more than 2^53 - 1 elements`);
   }
   return count;
 }
@@ -92,8 +92,8 @@ export function elementCount(shape: readonly number[], name: string, refuse: Ref
 /** Bytes of `elements` elements of `bits` bits. */
 export function bytesOfElements(elements: number, bits: number, name: string, refuse: Refuse): number {
   const total = elements * bits;
-  if (total > MAX_INTEGER) throw refuse(`has the tensor ${quoted(name)} with more than 2^53 - 1 bits`);
-  if (total % 8 !== 0) throw refuse(`has the tensor ${quoted(name)} that ends inside a byte`);
+  if (total > MAX_INTEGER) throw refuse(`has ${tensorCalled(name)} with more than 2^53 - 1 bits`);
+  if (total % 8 !== 0) throw refuse(`has ${tensorCalled(name)} that ends inside a byte`);
   return total / 8;
 }
 
