@@ -1,4 +1,5 @@
 import { VramError } from '../../errors.js';
+import { Serial } from '../../serial.js';
 import { checkInteger } from '../../validate.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
 import { engineKernels } from './kernels.js';
@@ -7,7 +8,6 @@ import type { BlockHasher, HostOptions } from './options.js';
 import type { HostOwner } from './region.js';
 import { HostRegion } from './region.js';
 import { HostScratch } from './scratch.js';
-import { Serial } from './serial.js';
 
 /** Where free memory is unknown, a region beyond this is refused before the system is asked for it: 1 TiB. */
 const MAX_REGION_BYTES = 2 ** 40;
