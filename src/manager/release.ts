@@ -1,4 +1,4 @@
-import { isVramError, VramError } from '../errors.js';
+import { VramError } from '../errors.js';
 import { verifySignature } from '../seal/index.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
@@ -16,9 +16,13 @@ export async function releaseShard(
 ): Promise<ReleaseReport> {
   return await runOperation(core.events, 'release', options, async (operation) => {
     const live = await find(core, operation, handle);
-    if (live === null) return { released: false, freedBytes: 0, wiped: false, recorded: true };
+    // Another release may have begun while this one looked the handle up.
+    if (live === null || live.condition === 'releasing') {
+      return { released: false, freedBytes: 0, wiped: false, recorded: true };
+    }
     const { error, unheard } = await releaseLive(core, operation, live);
-    if (error !== null && !isVramError(error, 'DEVICE_LOST')) {
+    // The memory of a lost device is out of reach, and nobody's.
+    if (error !== null && core.lifecycle.state !== 'lost') {
       throw new VramError(
         'RELEASE_FAILED',
         'the memory was given back, but it is not certain that it was overwritten first; take the device out of use',

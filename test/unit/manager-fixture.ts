@@ -172,3 +172,27 @@ export function overlay<T extends object>(inner: T, replaced: Partial<Record<key
     },
   });
 }
+
+/** Wraps a device so that a test can damage the region of the n-th allocation, past the manager. */
+export function regionsOf(around: (device: Device) => Device = (device) => device): {
+  readonly wrap: (device: Device) => Device;
+  readonly regions: Region[];
+  readonly flip: (region: number, byte: number, mask: number) => Promise<void>;
+} {
+  const regions: Region[] = [];
+  return {
+    regions,
+    wrap: (device) =>
+      around(
+        wrapRegions(device, (region) => {
+          regions.push(region);
+          return region;
+        }),
+      ),
+    flip: async (region, byte, mask) => {
+      const faults = regions[region]?.faults;
+      if (faults === undefined || faults === null) throw new Error('no fault port');
+      await faults.flip(byte, mask);
+    },
+  };
+}

@@ -1,0 +1,391 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { hostBackend } from '../../src/device/host/index.js';
+import { systemClock } from '../../src/manager/clock.js';
+import { VramManager } from '../../src/manager/index.js';
+import { bytesSource } from '../../src/source/index.js';
+import {
+  failure,
+  openHost,
+  overlay,
+  pattern,
+  platform,
+  Recorder,
+  regionsOf,
+  token,
+} from './manager-fixture.js';
+
+describe('open', () => {
+  it.each<[string, string, object]>([
+    ['[WK-005] no worker id', 'workerId', { workerId: undefined }],
+    ['[IV-003] a bad worker id', 'workerId', { workerId: 'a/b' }],
+    ['a short token', 'token', { token: new Uint8Array(15).fill(1) }],
+    ['a token of zeros', 'token', { token: new Uint8Array(32) }],
+    ['a token that is text', 'token', { token: 'secret-secret-secret' }],
+    ['an unknown policy', 'policy', { policy: 'none' }],
+    ['a budget of nothing', 'budgetBytes', { budgetBytes: 0 }],
+    ['a negative budget', 'budgetBytes', { budgetBytes: -1 }],
+    ['a fractional budget', 'budgetBytes', { budgetBytes: 0.5 }],
+    ['a budget of NaN', 'budgetBytes', { budgetBytes: Number.NaN }],
+    ['a budget of 2^53', 'budgetBytes', { budgetBytes: 2 ** 53 }],
+    ['[RP-003] an infinite maxShardBytes', 'maxShardBytes', { maxShardBytes: Number.POSITIVE_INFINITY }],
+    ['an unknown reaction', 'onVerificationFailure', { onVerificationFailure: 'ignore' }],
+    ['an unknown level to keep', 'keep', { keep: 'all' }],
+    ['observers that are none', 'observers', { observers: [{}] }],
+    ['drills that are text', 'drills', { drills: 'yes' }],
+    ['[IV-002] a device that is not there', 'device', { device: 'host:3' }],
+    ['a device that is a number', 'device', { device: 5 }],
+    ['a tiny window', 'windowBytes', { windowBytes: 100 }],
+    ['a malformed traceparent', 'traceparent', { traceparent: 'x' }],
+  ])('refuses %s and says which argument', async (_name, argument, options) => {
+    const call = VramManager.open({ device: 'host', workerId: 'w', policy: 'any', ...options }, platform());
+    expect(await failure(call)).toMatchObject({ code: 'INVALID_INPUT', argument });
+  });
+
+  it('refuses options that are none', async () => {
+    expect(await failure(VramManager.open(JSON.parse('null'), platform()))).toMatchObject({
+      argument: 'options',
+    });
+  });
+
+  it('[VP-002] [VP-005] [VP-007] host memory does not open under the default policy, and that is told', async () => {
+    const recorder = new Recorder();
+    const call = VramManager.open({ device: 'host', workerId: 'w', observers: [recorder] }, platform());
+    const error = await failure(call);
+    expect(error).toMatchObject({ code: 'POLICY_VIOLATION', kind: 'fatal', scope: 'manager' });
+    expect(error.message).toContain('"any"');
+    expect(recorder.of('policy.violation')).toMatchObject([
+      { policy: 'vram-only', residency: 'host', action: 'refused', workerId: 'w' },
+    ]);
+    expect(recorder.types()).not.toContain('manager.opened');
+  });
+
+  it('[VP-005] [AU-005] an audit failure does not mask the violation', async () => {
+    const recorder = new Recorder(true);
+    recorder.refuse = (event) => event.type === 'policy.violation';
+    const call = VramManager.open({ device: 'host', workerId: 'w', observers: [recorder] }, platform());
+    expect(await failure(call)).toMatchObject({ code: 'POLICY_VIOLATION', cause: { code: 'AUDIT_FAILED' } });
+  });
+
+  it('mock mode opens the host alone, and never under vram-only', async () => {
+    const mock = platform([hostBackend()], true);
+    const manager = await VramManager.open({ workerId: 'w', policy: 'any' }, mock);
+    expect(manager.status()).toMatchObject({ device: 'host', residency: 'host' });
+    await manager.close();
+    expect(await failure(VramManager.open({ workerId: 'w' }, mock))).toMatchObject({
+      code: 'POLICY_VIOLATION',
+    });
+    expect(
+      await failure(VramManager.open({ workerId: 'w', policy: 'any', device: 'cuda:0' }, mock)),
+    ).toMatchObject({
+      code: 'INVALID_INPUT',
+    });
+  });
+
+  it('tells why a device could not be opened', async () => {
+    const recorder = new Recorder();
+    const call = VramManager.open({ device: 'cuda:0', workerId: 'w', observers: [recorder] }, platform());
+    expect(await failure(call)).toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+    expect(recorder.types()).toEqual(['operation.started', 'device.open_failed', 'operation.finished']);
+  });
+
+  it('[AU-005] does not open if a required observer fails, and gives back the device it had opened', async () => {
+    for (const type of ['operation.started', 'device.opened', 'manager.opened']) {
+      const recorder = new Recorder(true);
+      recorder.refuse = (event) => event.type === type;
+      const closed: string[] = [];
+      const backend = hostBackend();
+      const watched = overlay(backend, {
+        open: async (index: number) => {
+          const device = await backend.open(index);
+          return overlay(device, {
+            close: async () => {
+              closed.push('device');
+              await device.close();
+            },
+          });
+        },
+      });
+      const call = VramManager.open(
+        { device: 'host', workerId: 'w', policy: 'any', observers: [recorder] },
+        platform([watched]),
+      );
+      expect(await failure(call)).toMatchObject({ code: 'AUDIT_FAILED' });
+      expect(closed).toEqual(type === 'operation.started' ? [] : ['device']);
+    }
+  });
+
+  it('an observer that is not required may fail as it likes', async () => {
+    const recorder = new Recorder(false);
+    recorder.refuse = () => true;
+    const { manager } = await openHost({ recorder });
+    await manager.verify(await manager.seal(bytesSource(pattern(5))));
+    await manager.close();
+  });
+
+  it('[CI-006] zeroes the token and shows only its fingerprint', async () => {
+    const given = token();
+    const { manager } = await openHost({ options: { token: given } });
+    expect(given.every((byte) => byte === 0)).toBe(true);
+    // printf 'vram-residency/fp\0ZZ...Z' (32 times) | sha256sum
+    expect(manager.status()).toMatchObject({
+      key: 'token',
+      keyFingerprint: expect.stringMatching(/^[0-9a-f]{6}$/),
+    });
+    await manager.close();
+    const { manager: other } = await openHost();
+    expect(other.status().key).toBe('ephemeral');
+    await other.close();
+  });
+
+  it('leaves the token to the caller if it does not open', async () => {
+    const given = token();
+    const call = VramManager.open({ device: 'host', workerId: 'w', token: given }, platform());
+    expect(await failure(call)).toMatchObject({ code: 'POLICY_VIOLATION' });
+    expect(given).toEqual(token());
+  });
+
+  it('[RP-001] a budget that cannot hold the verification scratch does not open', async () => {
+    const call = VramManager.open(
+      { device: 'host', workerId: 'w', policy: 'any', budgetBytes: 4096 },
+      platform(),
+    );
+    expect(await failure(call)).toMatchObject({ code: 'INSUFFICIENT_VRAM', availableBytes: 4096 });
+  });
+});
+
+describe('capacity and status', () => {
+  it('[WK-003] says what there is and where the figures come from', async () => {
+    const none = await openHost();
+    expect(await none.manager.capacity()).toMatchObject({
+      totalBytes: null,
+      usedBytes: 0,
+      availableBytes: null,
+      source: 'none',
+    });
+    await none.manager.close();
+
+    const host = { totalMemory: () => 2 ** 30, freeMemory: () => 2 ** 29 };
+    const system = await openHost({ host });
+    expect(await system.manager.capacity()).toMatchObject({
+      totalBytes: 2 ** 30,
+      availableBytes: 2 ** 29,
+      source: 'system',
+    });
+    await system.manager.close();
+
+    const budgeted = await openHost({ host, options: { budgetBytes: 2 ** 24 } });
+    const shard = await budgeted.manager.seal(bytesSource(pattern(5000)));
+    const capacity = await budgeted.manager.capacity();
+    expect(capacity).toMatchObject({ totalBytes: 2 ** 24, usedBytes: 8192, source: 'budget' });
+    expect(capacity.availableBytes).toBe(2 ** 24 - 8192 - capacity.scratchBytes);
+    expect(capacity.scratchBytes).toBe(budgeted.device.stats().scratchBytes);
+    expect(budgeted.recorder.of('capacity.queried')).toMatchObject([{ source: 'budget', usedBytes: 8192 }]);
+    await budgeted.manager.release(shard);
+    await budgeted.manager.close();
+  });
+
+  it('[VP-004] [RP-004] too little memory fails at once with both figures', async () => {
+    const { manager, device, recorder } = await openHost({ options: { budgetBytes: 2 ** 23 } });
+    const uploaded = device.stats().uploadedBytes;
+    const error = await failure(manager.seal(bytesSource(new Uint8Array(2 ** 23))));
+    const { scratchBytes } = device.stats();
+    expect(error).toMatchObject({
+      code: 'INSUFFICIENT_VRAM',
+      kind: 'retriable',
+      neededBytes: 2 ** 23,
+      availableBytes: 2 ** 23 - scratchBytes,
+    });
+    expect(device.stats().uploadedBytes).toBe(uploaded);
+    expect(recorder.of('vram.allocation_failed')).toMatchObject([{ requestedBytes: 2 ** 23, usedBytes: 0 }]);
+    await manager.close();
+  });
+
+  it('[VP-007] the policy in force can be asked for', async () => {
+    const { manager } = await openHost();
+    expect(manager.status()).toEqual({
+      state: 'open',
+      workerId: 'worker-1',
+      device: 'host',
+      deviceName: 'system memory',
+      residency: 'host',
+      residencyReason: expect.stringContaining('host memory'),
+      policy: 'any',
+      policyAccepts: ['device-local', 'unified', 'unproven', 'host'],
+      key: 'ephemeral',
+      keyFingerprint: expect.stringMatching(/^[0-9a-f]{6}$/),
+      liveShards: 0,
+      quarantined: [],
+      unrecordedReleases: 0,
+    });
+    await manager.close();
+  });
+});
+
+describe('close', () => {
+  it('[MS-005] releases live shards, is safe twice, and refuses what comes after', async () => {
+    const { manager, recorder, device } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(100)));
+    await Promise.all([manager.close(), manager.close(), manager[Symbol.asyncDispose]()]);
+    expect(device.stats().liveRegions).toBe(0);
+    expect(recorder.of('manager.closed')).toMatchObject([{ shardsReleased: 1 }]);
+    expect(recorder.of('vram.deallocated')).toMatchObject([
+      { wiped: true, operation: 'close', shardId: shard.shardId },
+    ]);
+    expect(await failure(manager.seal(bytesSource(pattern(1))))).toMatchObject({ code: 'STOPPED' });
+    expect(await failure(manager.capacity())).toMatchObject({ code: 'STOPPED' });
+    expect(await failure(manager.verify(shard))).toMatchObject({ code: 'NOT_FOUND' });
+    expect(await manager.release(shard)).toMatchObject({ released: false });
+    expect(manager.status().state).toBe('closed');
+  });
+
+  it('does not close a device that it was handed', async () => {
+    const { manager, device } = await openHost();
+    await manager.close();
+    const region = await device.allocate(5);
+    await region.release();
+    await device.close();
+  });
+
+  it('ends a seal that is under way, which gives back what it took', async () => {
+    const { manager, device } = await openHost();
+    const sealing = manager.seal({
+      ...bytesSource(pattern(10)),
+      async *stream() {
+        yield pattern(5);
+        closing = manager.close();
+        yield pattern(5);
+      },
+    });
+    let closing: Promise<void> = Promise.resolve();
+    expect(await failure(sealing)).toMatchObject({ code: 'STOPPED' });
+    await closing;
+    expect(device.stats().liveRegions).toBe(0);
+  });
+
+  it('[MS-004] never rejects: not over memory that cannot be wiped, nor over observers', async () => {
+    const recorder = new Recorder(true);
+    let broken = false;
+    const { manager } = await openHost({
+      recorder,
+      inject: {
+        wipe: () => {
+          if (broken) throw new Error('stuck');
+        },
+      },
+    });
+    await manager.seal(bytesSource(pattern(10)));
+    broken = true;
+    recorder.refuse = () => true;
+    await manager.close();
+    expect(manager.status()).toMatchObject({ state: 'closed', liveShards: 0, unrecordedReleases: 1 });
+  });
+
+  it('flushes and closes observers, in that order, after the last event', async () => {
+    const calls: string[] = [];
+    const manager = await VramManager.open(
+      {
+        device: 'host',
+        workerId: 'w',
+        policy: 'any',
+        observers: [
+          {
+            name: 'log',
+            required: true,
+            on: ({ type }) => void calls.push(type),
+            flush: async () => void calls.push('flush'),
+            close: async () => void calls.push('close'),
+          },
+        ],
+      },
+      platform(),
+    );
+    await manager.close();
+    expect(calls.slice(-4)).toEqual(['manager.closed', 'operation.finished', 'flush', 'close']);
+  });
+});
+
+describe('device loss', () => {
+  it('[ST-003] voids every seal at once', async () => {
+    let lose: (reason: string) => void = () => undefined;
+    const lost = new Promise<string>((resolve) => {
+      lose = resolve;
+    });
+    const { manager, recorder } = await openHost({ inject: { lost } });
+    const shards = [
+      await manager.seal(bytesSource(pattern(10))),
+      await manager.seal(bytesSource(pattern(20))),
+    ];
+    lose('the bus fell off');
+    await lost;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    for (const shard of shards)
+      expect(await failure(manager.verify(shard))).toMatchObject({ code: 'DEVICE_LOST', scope: 'device' });
+    expect(await failure(manager.seal(bytesSource(pattern(10))))).toMatchObject({ code: 'DEVICE_LOST' });
+    expect(recorder.of('device.lost')).toMatchObject([{ shards: 2, reason: 'the bus fell off' }]);
+    expect(manager.status().state).toBe('lost');
+    for (const shard of shards)
+      expect(await manager.release(shard)).toMatchObject({ released: true, wiped: false });
+    await manager.close();
+    expect(recorder.of('manager.closed')).toHaveLength(1);
+  });
+});
+
+describe('[CI-006] [MS-001] [AU-006] nothing secret is ever shown', () => {
+  it('no key, token, weight byte or address in handles, errors, events, JSON or inspection', async () => {
+    const secret = Uint8Array.from({ length: 32 }, (_, index) => 0xc0 + index);
+    const weights = new Uint8Array(9000).fill(0).map((_, index) => 0x61 + (index % 7));
+    const seen = regionsOf();
+    const recorder = new Recorder(true);
+    const { manager } = await openHost({
+      recorder,
+      wrap: seen.wrap,
+      options: { token: Uint8Array.from(secret) },
+    });
+    const shown: unknown[] = [manager];
+    const shard = await manager.seal(bytesSource(weights), { shardId: 'a' });
+    shown.push(shard, await manager.verify(shard), await manager.verify(shard, { mode: 'readback' }));
+    await seen.flip(0, 4097, 3);
+    const source = bytesSource(weights);
+    for (const call of [
+      manager.verify(shard, { source }),
+      manager.verify({ ...shard.toJSON(), shardId: 'b' }),
+      manager.seal(source, { shardId: 'a' }),
+      manager.seal(source, { expected: `sha256:${'0'.repeat(64)}` }),
+      manager.seal(source, { shardId: `${Buffer.from(secret).toString('hex')}/` }),
+    ]) {
+      shown.push(await failure(call));
+    }
+    shown.push(await manager.release(shard), manager.status(), await manager.capacity());
+    await manager.close();
+    shown.push(...recorder.events);
+    const text = shown
+      .map(
+        (value) =>
+          `${inspect(value, { depth: 12, showHidden: true, maxArrayLength: 1e5 })} ${JSON.stringify(value)}`,
+      )
+      .join('\n');
+    expect(text.length).toBeGreaterThan(10_000);
+    const bytes = Buffer.from(secret);
+    for (const form of [
+      bytes.toString('hex'),
+      bytes.toString('base64'),
+      bytes.toString('latin1'),
+      bytes.join(','),
+    ]) {
+      expect(text).not.toContain(form.slice(0, 8));
+    }
+    expect(text).not.toContain('192, 193, 194');
+    expect(text).not.toMatch(/abcdefg|97, 98, 99|97,98,99|616263/);
+    expect(text).not.toMatch(/0x[0-9a-f]{6,}/i);
+    expect(text).not.toMatch(/Uint8Array|ArrayBuffer|Buffer\(/);
+  });
+});
+
+describe('system clock', () => {
+  it('gives wall time, and monotonic time that does not run back', () => {
+    expect(Math.abs(systemClock.now() - Date.now())).toBeLessThan(60_000);
+    const first = systemClock.monotonic();
+    expect(systemClock.monotonic()).toBeGreaterThanOrEqual(first);
+  });
+});
