@@ -19,7 +19,8 @@ function must(...args) {
 const NO_COMPILER = 3;
 function optional(what, ...args) {
   const { status } = node(...args);
-  if (status === NO_COMPILER) warnings.push(`no C++ compiler found: ${what} was not built, its tests are skipped`);
+  if (status === NO_COMPILER)
+    warnings.push(`no C++ compiler found: ${what} was not built, its tests are skipped`);
   else if (status !== 0) process.exit(status ?? 1);
 }
 

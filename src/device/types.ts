@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode } from '../errors.js';
 
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
 

@@ -1,5 +1,7 @@
-// The page under test: the shared contract suite and a seal-verify run over the built bundle, in a real browser.
+// The page under test: the shared contract suite and a seal-verify run over the built library, in a real browser.
 import * as library from '../../dist/browser.js';
+import { webgpuBackend } from '../../dist/device/webgpu/index.js';
+import { createPortableEngine } from '../../dist/digest/index.js';
 import { contractCases } from '../contract/cases.js';
 import { ContractRun } from '../contract/run.js';
 import type { PageReport, SealReport } from './report.js';
@@ -8,33 +10,30 @@ import type { PageReport, SealReport } from './report.js';
 const MAX_BYTES = 4 * 1024 * 1024;
 
 async function contract(): Promise<PageReport[]> {
-  const backend = library.browserWebGpuBackend();
-  const oracle = library.createPortableEngine('hash-wasm');
+  const backend = webgpuBackend({ gpu: () => Promise.resolve(navigator.gpu), adviceWithoutAdapter: '' });
   const run = new ContractRun({
-    name: 'webgpu (page)',
+    name: 'webgpu in a page',
     open: (options) => backend.open(0, options),
-    oracle,
+    oracle: createPortableEngine('hash-wasm'),
     maxBytes: MAX_BYTES,
   });
   const reports: PageReport[] = [];
   for (const test of contractCases) {
     const outcome = await run.run(test);
-    reports.push({
-      name: test.name,
-      status: outcome.status,
-      detail:
-        outcome.status === 'skipped'
-          ? outcome.reason
-          : outcome.status === 'failed'
-            ? String(outcome.error instanceof Error ? outcome.error.message : outcome.error)
-            : null,
-    });
+    reports.push({ name: test.name, status: outcome.status, detail: detailOf(outcome) });
   }
   await run.close();
   return reports;
 }
 
+function detailOf(outcome: Awaited<ReturnType<ContractRun['run']>>): string | null {
+  if (outcome.status === 'skipped') return outcome.reason;
+  if (outcome.status === 'passed') return null;
+  return outcome.error instanceof Error ? outcome.error.message : 'unknown failure';
+}
+
 async function sealAndVerify(url: string): Promise<SealReport> {
+  const before = new Set(Object.getOwnPropertyNames(globalThis));
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
   const manager = await library.VramManager.open({ device: 'webgpu:0', policy: 'any', workerId: 'page' });
   try {
@@ -47,11 +46,22 @@ async function sealAndVerify(url: string): Promise<SealReport> {
       residency: shard.residency,
       immutability: shard.immutability,
       verified: report.verified,
-      globals: Object.keys(globalThis).filter((name) => /vram|gpubuffer(usage)?$/i.test(name)),
+      newGlobals: Object.getOwnPropertyNames(globalThis).filter((name) => !before.has(name)),
     };
   } finally {
     await manager.close();
   }
 }
 
-Object.assign(globalThis, { pageTests: { contract, sealAndVerify } });
+/** What a page gets that asks for the default policy. */
+async function openVramOnly(): Promise<string> {
+  try {
+    const manager = await library.VramManager.open({ workerId: 'page' });
+    await manager.close();
+    return 'opened';
+  } catch (error) {
+    return library.isVramError(error) ? error.code : 'unknown';
+  }
+}
+
+Object.assign(globalThis, { pageTests: { contract, sealAndVerify, openVramOnly } });

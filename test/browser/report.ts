@@ -11,5 +11,6 @@ export interface SealReport {
   readonly residency: string;
   readonly immutability: string;
   readonly verified: boolean;
-  readonly globals: readonly string[];
+  /** Names that the library left on the global object. */
+  readonly newGlobals: readonly string[];
 }

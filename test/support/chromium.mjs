@@ -47,7 +47,9 @@ async function launch({ executablePath, env }) {
 
 /** An adapter's description as a page sees it, or null. WebGPU exists in secure contexts alone, so a loopback page is served. */
 async function pageAdapter(browser) {
-  const server = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<p>'));
+  const server = createServer((_request, response) =>
+    response.setHeader('content-type', 'text/html').end('<p>'),
+  );
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const page = await browser.newPage();
   try {

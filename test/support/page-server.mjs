@@ -21,7 +21,9 @@ export async function servePage(entry, files = {}) {
     response.setHeader('cross-origin-embedder-policy', 'require-corp');
     response.setHeader('cache-control', 'no-store');
     if (path === '/') {
-      response.setHeader('content-type', 'text/html').end('<!doctype html><script type="module" src="/page.js"></script>');
+      response
+        .setHeader('content-type', 'text/html')
+        .end('<!doctype html><script type="module" src="/page.js"></script>');
     } else if (path === '/page.js') {
       response.setHeader('content-type', 'text/javascript').end(script);
     } else if (files[path]) {

@@ -73,8 +73,10 @@ export class WebGpuRegion implements Region {
   }
 
   freeze(): Promise<Immutability> {
+    // Asked first: a second rejection that nobody holds would be unhandled.
+    if (this.#state === 'released') return Promise.reject(releasedError());
     this.#freeze ??= this.#track(this.#finishWrites());
-    return this.#state === 'released' ? Promise.reject(releasedError()) : this.#freeze;
+    return this.#freeze;
   }
 
   async root(options: RunOptions = {}): Promise<TreeRoot> {

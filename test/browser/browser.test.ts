@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bytesSource, VramManager } from '../../src/index.js';
+import { launchChromium } from '../support/chromium.mjs';
+import { servePage } from '../support/page-server.mjs';
+import type { PageReport, SealReport } from './report.js';
+
+declare global {
+  // What page.ts leaves on its global object.
+  var pageTests: {
+    contract(): Promise<PageReport[]>;
+    sealAndVerify(url: string): Promise<SealReport>;
+    openVramOnly(): Promise<string>;
+  };
+}
+
+const WEIGHTS = createRequire(import.meta.url).resolve('@ricky0123/vad-web/dist/silero_vad_v5.onnx');
+
+describe('in a page of a real browser', () => {
+  let browser: Browser;
+  let page: Page;
+  let weights: Uint8Array;
+  let server: Awaited<ReturnType<typeof servePage>>;
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    weights = await readFile(WEIGHTS);
+    server = await servePage(fileURLToPath(new URL('page.ts', import.meta.url)), { '/weights': weights });
+    const started = await launchChromium();
+    browser = started.browser;
+    console.log(`page tests: Chromium ${started.version} (${started.from}), WebGPU on ${started.adapter}`);
+    page = await browser.newPage();
+    page.on('pageerror', (error) => complaints.push(error.stack ?? error.message));
+    await page.goto(server.url);
+    await page.waitForFunction(() => 'pageTests' in globalThis);
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  it('passes the shared contract suite', { timeout: 180_000 }, async () => {
+    const reports = await page.evaluate(() => globalThis.pageTests.contract());
+    const failed = reports.filter(({ status }) => status === 'failed');
+    expect(failed).toEqual([]);
+    const passed = reports.filter(({ status }) => status === 'passed').length;
+    const skipped = reports.filter(({ status }) => status === 'skipped');
+    console.log(`page tests: contract suite ${passed} passed, ${skipped.length} skipped`);
+    for (const { name, detail } of skipped) console.log(`  skipped: ${name}: ${detail}`);
+    expect(passed).toBeGreaterThan(30);
+    expect(passed).toBeGreaterThan(skipped.length * 4);
+  });
+
+  it('[CI-008] seals and verifies real weights with the digests that Node computes', {
+    timeout: 120_000,
+  }, async () => {
+    const inPage = await page.evaluate(() => globalThis.pageTests.sealAndVerify('/weights'));
+    const manager = await VramManager.open({ device: 'host', policy: 'any', workerId: 'node' });
+    const inNode = await manager.seal(bytesSource(weights));
+    await manager.close();
+    expect({ sha256: inPage.sha256, fsverity: inPage.fsverity }).toEqual({
+      sha256: inNode.sha256,
+      fsverity: inNode.fsverity,
+    });
+    expect(inPage).toMatchObject({ verified: true, immutability: 'usage-locked', newGlobals: [] });
+    // The browser runs WebGPU on the CPU here; a page on a real GPU would say "unproven".
+    expect(['host', 'unproven']).toContain(inPage.residency);
+  });
+
+  it('[VP-002] refuses vram-only, because no page can know where its memory lives', async () => {
+    expect(await page.evaluate(() => globalThis.pageTests.openVramOnly())).toBe('POLICY_VIOLATION');
+  });
+
+  it('leaves no uncaught error in the page', () => {
+    expect(complaints).toEqual([]);
+  });
+});
