@@ -1,0 +1,378 @@
+import type { JsonValue } from '../canonical.js';
+import type { DamagedRange, EventOf, EventType, OperationEvent } from '../events.js';
+
+/** CRITICAL records are on stable storage before their operation returns (AU-003). */
+export type AuditSeverity = 'CRITICAL' | 'HIGH' | 'MEDIUM';
+
+/** The fields of one record's `data`; all present, absent values null. */
+export type AuditData = { readonly [field: string]: JsonValue };
+
+/** One type of record: what it says, how grave it is, and what each field of `data` means. */
+export interface CatalogueEntry {
+  readonly severity: AuditSeverity;
+  readonly summary: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+interface OperationEntry<T extends EventType> extends CatalogueEntry {
+  readonly data: (event: EventOf<T>) => AuditData;
+}
+
+/** Operation events that are a matter for the audit; all others are not recorded. */
+export type AuditedEventType = Extract<
+  EventType,
+  | 'vram.sealed'
+  | 'seal.verified'
+  | 'seal.verification_failed'
+  | 'vram.allocated'
+  | 'vram.allocation_failed'
+  | 'vram.deallocated'
+  | 'policy.violation'
+  | 'shard.quarantined'
+  | 'shard.healed'
+  | 'manager.stopped'
+  | 'drill.injected'
+>;
+
+/** What the log says of itself. */
+export type LogEventType = 'audit.opened' | 'audit.recovered' | 'audit.pruned' | 'audit.closed';
+
+export type AuditType = AuditedEventType | LogEventType;
+
+/** Ranges named in one record; the count of all stands beside them. Keeps a line under the 65,535 bytes of a tlog-tiles entry. */
+const MAX_RANGES = 64;
+const MAX_TEXT = 1024;
+
+/** In every record of an operation. */
+const COMMON_FIELDS = {
+  operation: 'what the manager was asked to do',
+  operationId: 'joins the records of one operation',
+  shardId: 'the shard, or null where there is none yet',
+  modelRef: "the caller's name for the model, or null",
+  device: '{id, name, uuid, residency, emulated}, or null before a device is open',
+} as const;
+
+function entry<T extends EventType, F extends string>(
+  severity: AuditSeverity,
+  summary: string,
+  fields: Readonly<Record<F, string>>,
+  data: (event: EventOf<T>) => Readonly<Record<F, JsonValue>>,
+): OperationEntry<T> {
+  return {
+    severity,
+    summary,
+    fields: { ...COMMON_FIELDS, ...fields },
+    data: (event) => ({ ...commonData(event), ...data(event) }),
+  };
+}
+
+const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
+  'vram.sealed': entry(
+    'CRITICAL',
+    'A shard was sealed: its bytes are resident, hashed in place, and signed.',
+    {
+      sealId: 'names this sealing',
+      byteLength: 'size of the shard, bytes',
+      sha256: 'flat SHA-256 of the stream that was sealed, or null',
+      fsverity: 'fs-verity digest of the resident bytes',
+      residency: 'class of the memory it lives in',
+      immutability: 'what keeps it from being written',
+      sealedAt: 'time inside the seal',
+      shardIndex: 'position among the shards of a model, or null',
+      totalShards: 'number of shards of the model, or null',
+    },
+    (event) => ({
+      sealId: text(event.sealId),
+      byteLength: integer(event.byteLength),
+      sha256: optionalText(event.sha256),
+      fsverity: text(event.fsverity),
+      residency: text(event.residency),
+      immutability: text(event.immutability),
+      sealedAt: text(event.sealedAt),
+      shardIndex: integer(event.shardIndex),
+      totalShards: integer(event.totalShards),
+    }),
+  ),
+  'seal.verified': entry(
+    'HIGH',
+    'A seal was verified and holds.',
+    {
+      sealId: 'names the sealing',
+      mode: 'resident (in place), readback or sampled',
+      byteLength: 'bytes verified',
+      fsverity: 'digest that was re-proved',
+    },
+    (event) => ({
+      sealId: text(event.sealId),
+      mode: event.mode,
+      byteLength: integer(event.byteLength),
+      fsverity: text(event.fsverity),
+    }),
+  ),
+  'seal.verification_failed': entry(
+    'CRITICAL',
+    'A seal or a handle did not verify.',
+    {
+      sealId: 'names the sealing, or null for a handle that names none',
+      mode: 'resident (in place), readback or sampled',
+      reason: 'why, in words',
+      errorCode: 'why, for programs',
+      expectedDigest: 'digest that was sealed, or null',
+      actualDigest: 'digest that was found, or null',
+      transient: 'true where a repetition did not show it again',
+      damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]`,
+      damagedRanges: 'number of all damaged ranges',
+      damagedGroups: 'number of damaged groups of 128 blocks',
+    },
+    (event) => ({
+      sealId: optionalText(event.sealId),
+      mode: event.mode,
+      reason: text(event.error.message),
+      errorCode: event.error.code,
+      expectedDigest: optionalText(event.expectedDigest),
+      actualDigest: optionalText(event.actualDigest),
+      transient: event.transient,
+      damaged: ranges(event.damaged),
+      damagedRanges: event.damaged.length,
+      damagedGroups: integer(event.damagedGroups),
+    }),
+  ),
+  'vram.allocated': entry(
+    'MEDIUM',
+    'Device memory was taken for a shard.',
+    {
+      requestedBytes: 'bytes asked for',
+      allocatedBytes: 'bytes taken',
+      usedBytes: 'bytes in use afterwards',
+      availableBytes: 'bytes still free afterwards, or null where the device does not tell',
+    },
+    (event) => ({
+      requestedBytes: integer(event.requestedBytes),
+      allocatedBytes: integer(event.allocatedBytes),
+      usedBytes: integer(event.usedBytes),
+      availableBytes: integer(event.availableBytes),
+    }),
+  ),
+  'vram.allocation_failed': entry(
+    'MEDIUM',
+    'Device memory was asked for and not given.',
+    {
+      requestedBytes: 'bytes asked for',
+      usedBytes: 'bytes in use',
+      availableBytes: 'bytes free, or null where the device does not tell',
+      reason: 'why, in words',
+      errorCode: 'why, for programs',
+    },
+    (event) => ({
+      requestedBytes: integer(event.requestedBytes),
+      usedBytes: integer(event.usedBytes),
+      availableBytes: integer(event.availableBytes),
+      reason: text(event.error.message),
+      errorCode: event.error.code,
+    }),
+  ),
+  'vram.deallocated': entry(
+    'MEDIUM',
+    'Device memory was given back (RP-005).',
+    {
+      freedBytes: 'bytes given back',
+      remainingBytes: 'bytes still in use afterwards',
+      availableBytes: 'bytes free afterwards, or null where the device does not tell',
+      wiped: 'true where it was overwritten with zeros first',
+      reason: 'what went wrong, or null',
+      errorCode: 'what went wrong, for programs, or null',
+    },
+    (event) => ({
+      freedBytes: integer(event.freedBytes),
+      remainingBytes: integer(event.usedBytes),
+      availableBytes: integer(event.availableBytes),
+      wiped: event.wiped,
+      reason: optionalText(event.error?.message),
+      errorCode: event.error?.code ?? null,
+    }),
+  ),
+  'policy.violation': entry(
+    'CRITICAL',
+    'Weights would have lived where the policy forbids it.',
+    {
+      policy: 'the policy in force',
+      residency: 'class of memory that was found',
+      violation: 'what was violated, in words',
+      action: 'what was done about it: refused or stopped',
+    },
+    (event) => ({
+      policy: text(event.policy),
+      residency: text(event.residency),
+      violation: text(event.violation),
+      action: event.action,
+    }),
+  ),
+  'shard.quarantined': entry(
+    'CRITICAL',
+    'Resident bytes are damaged: nothing runs on the shard until it is healed or released.',
+    { sealId: 'names the sealing', reason: 'why, in words', leasesRevoked: 'running uses that were ended' },
+    (event) => ({
+      sealId: text(event.sealId),
+      reason: text(event.reason),
+      leasesRevoked: integer(event.leasesRevoked),
+    }),
+  ),
+  'shard.healed': entry(
+    'HIGH',
+    'Damaged blocks were replaced from the source and verified again.',
+    {
+      sealId: 'names the sealing',
+      healedBlocks: 'number of 4096-byte blocks replaced',
+      healed: `the ranges, at most ${MAX_RANGES}: [{firstBlock, blocks}]`,
+      healedRanges: 'number of all ranges',
+      source: 'where the good bytes came from',
+    },
+    (event) => ({
+      sealId: text(event.sealId),
+      healedBlocks: integer(event.healedBlocks),
+      healed: ranges(event.healed),
+      healedRanges: event.healed.length,
+      source: text(event.source),
+    }),
+  ),
+  'manager.stopped': entry(
+    'CRITICAL',
+    'The manager stopped: no sealing and no execution from here on.',
+    { reason: 'why, in words' },
+    (event) => ({ reason: text(event.reason) }),
+  ),
+  'drill.injected': entry(
+    'CRITICAL',
+    'A drill is about to flip one bit of resident memory; written before the flip.',
+    { sealId: 'names the sealing', byte: 'offset in the shard, bytes', bit: 'bit of that byte, 0 to 7' },
+    (event) => ({ sealId: text(event.sealId), byte: integer(event.byte), bit: integer(event.bit) }),
+  ),
+};
+
+const LOG_EVENTS: { readonly [T in LogEventType]: CatalogueEntry } = {
+  'audit.opened': {
+    severity: 'HIGH',
+    summary: 'The log was opened for writing. Record 0 of every log is one.',
+    fields: {
+      logId: '16 random bytes that name the log, hex',
+      origin: 'origin line of its checkpoints',
+      verifierKey: 'C2SP verifier key of its checkpoints, or null where none are signed',
+      resumed: 'false in record 0, true afterwards',
+    },
+  },
+  'audit.recovered': {
+    severity: 'CRITICAL',
+    summary:
+      'The log goes on after an end without closing, or after a time in which it could not be written.',
+    fields: {
+      reason: 'unclean-stop or write-failure',
+      errorCode: "the system's code of the write failure, or null",
+      tornBytes: 'bytes of an unfinished record that were cut',
+      tornFile: 'where they were saved, or null',
+      newlineAdded: 'true where the last record lacked only its newline',
+      recordsPastCheckpoint: 'valid records found after the last checkpoint',
+      unrecordedEvents: 'events that found the queue full while writing failed, and are not in the log',
+      unrecordedReleases: 'how many of these gave device memory back',
+    },
+  },
+  'audit.pruned': {
+    severity: 'CRITICAL',
+    summary: 'Old segments are about to be removed; written before they are. Their leaf hashes stay.',
+    fields: {
+      before: 'segments whose records are all older than this date',
+      retentionDays: 'the retention in force, days',
+      removedSegments: 'number of segments',
+      removedRecords: 'number of records',
+      firstKeptSeq: 'sequence number of the first record kept',
+      firstKeptEpoch: 'epoch of the first record kept',
+      prev: 'prev of the first record kept',
+    },
+  },
+  'audit.closed': {
+    severity: 'HIGH',
+    summary: 'The log was closed in order; everything before is on stable storage.',
+    fields: { records: 'number of records up to and with this one' },
+  },
+};
+
+/** Every type of record there is. Records, documentation and tests are made from this. */
+export const AUDIT_CATALOGUE: { readonly [T in AuditType]: CatalogueEntry } = {
+  ...OPERATIONS,
+  ...LOG_EVENTS,
+};
+
+/** All types, in the order of the documentation. */
+export const AUDIT_TYPES: readonly AuditType[] = [
+  'vram.sealed',
+  'seal.verified',
+  'seal.verification_failed',
+  'vram.allocated',
+  'vram.allocation_failed',
+  'vram.deallocated',
+  'policy.violation',
+  'shard.quarantined',
+  'shard.healed',
+  'manager.stopped',
+  'drill.injected',
+  'audit.opened',
+  'audit.recovered',
+  'audit.pruned',
+  'audit.closed',
+];
+
+export type AuditedEvent = Extract<OperationEvent, { readonly type: AuditedEventType }>;
+
+/** True for the events that become records. */
+export function isAudited(event: OperationEvent): event is AuditedEvent {
+  return Object.hasOwn(OPERATIONS, event.type);
+}
+
+/** The `data` of an event's record. */
+export function auditData<T extends AuditedEventType>(event: EventOf<T>): AuditData {
+  return OPERATIONS[event.type].data(event);
+}
+
+function commonData(event: EventOf<EventType>): Record<keyof typeof COMMON_FIELDS, JsonValue> {
+  const { device } = event;
+  return {
+    operation: event.operation,
+    operationId: text(event.operationId),
+    shardId: optionalText(event.shardId),
+    modelRef: optionalText(event.modelRef),
+    device:
+      device === null
+        ? null
+        : {
+            id: text(device.id),
+            name: text(device.name),
+            uuid: optionalText(device.uuid),
+            residency: text(device.residency),
+            emulated: device.emulated,
+          },
+  };
+}
+
+/**
+ * Text of others, made safe for a record: bounded, well-formed, and without anything that looks like an address (AU-006, MS-001).
+ * Events promise that already; a record cannot be taken back, so it is seen to here too.
+ */
+export function text(value: string): string {
+  const bounded = value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}\u2026` : value;
+  return bounded.replace(/\p{Surrogate}/gu, '\ufffd').replace(/0x[0-9a-f]{6,}/gi, '[address]');
+}
+
+function optionalText(value: string | null | undefined): string | null {
+  return value === null || value === undefined ? null : text(value);
+}
+
+/** Canonical JSON holds safe integers alone; anything else would make the event unrecordable, so it is null instead. */
+function integer(value: number | null): number | null {
+  return value !== null && Number.isSafeInteger(value) ? value + 0 : null;
+}
+
+function ranges(all: readonly DamagedRange[]): JsonValue {
+  return all.slice(0, MAX_RANGES).map(({ firstBlock, blocks }) => ({
+    firstBlock: integer(firstBlock),
+    blocks: integer(blocks),
+  }));
+}

@@ -1,0 +1,172 @@
+import type { CryptoProvider, Mac } from '../crypto.js';
+import { toHex } from '../hex.js';
+import { concatBytes, utf8 } from './bytes.js';
+import type { AuditData, AuditSeverity, AuditType } from './catalogue.js';
+import { logOrigin } from './checkpoint.js';
+import { type KeyRatchet, MAC_BYTES } from './keys.js';
+import { CompactRange, leafHash } from './merkle.js';
+import { type UnsignedLine, unsignedLine } from './record.js';
+import type { Segment } from './segment.js';
+
+/** 100 MB, the size at which a segment ends. */
+export const MAX_SEGMENT_BYTES = 100_000_000;
+const ID_BYTES = 16;
+/** Asking for random bytes costs more than using them: ids are cut from a larger draw. */
+const IDS_A_DRAW = 256;
+
+/** What a record says, before the chain gives it its place. */
+export interface RecordDraft {
+  readonly type: AuditType;
+  readonly severity: AuditSeverity;
+  /** RFC 3339, UTC, milliseconds. */
+  readonly ts: string;
+  readonly correlationId: string | null;
+  readonly traceparent: string | null;
+  readonly data: AuditData;
+}
+
+/** A record in its place. */
+export interface ChainedLine {
+  readonly seq: number;
+  readonly segment: Segment;
+  /** The line with its newline. */
+  readonly bytes: Uint8Array;
+}
+
+/** Where a log goes on: everything that the next record depends on. */
+export interface ChainState {
+  readonly workerId: string;
+  readonly logId: string;
+  /** In the epoch of the segment, or epoch 0 for an empty log. */
+  readonly ratchet: KeyRatchet;
+  /** mac of the last record, 32 bytes; zeros for an empty log. */
+  readonly prev: Uint8Array;
+  /** All records so far; its end is the next sequence number. */
+  readonly tree: CompactRange;
+  /** The segment that is being written, with its size, or null for an empty log. */
+  readonly segment: { readonly start: Segment; readonly bytes: number } | null;
+}
+
+/** The start of a new log. */
+export function emptyChain(
+  crypto: CryptoProvider,
+  workerId: string,
+  logId: string,
+  ratchet: KeyRatchet,
+): ChainState {
+  return {
+    workerId,
+    logId,
+    ratchet,
+    prev: new Uint8Array(MAC_BYTES),
+    tree: new CompactRange(crypto),
+    segment: null,
+  };
+}
+
+/** Gives records their sequence number, epoch and MAC, one after the other, and grows the Merkle tree with them. */
+export class Chain {
+  readonly workerId: string;
+  readonly logId: string;
+  readonly #crypto: CryptoProvider;
+  readonly #ratchet: KeyRatchet;
+  readonly #tree: CompactRange;
+  readonly #maxSegmentBytes: number;
+  #prev: Uint8Array;
+  #prevHex: string;
+  #segment: Segment | null;
+  #segmentBytes: number;
+  #mac: Mac | null = null;
+  #ids = new Uint8Array(0);
+  #nextId = 0;
+
+  constructor(crypto: CryptoProvider, state: ChainState, maxSegmentBytes = MAX_SEGMENT_BYTES) {
+    this.workerId = state.workerId;
+    this.logId = state.logId;
+    this.#crypto = crypto;
+    this.#ratchet = state.ratchet;
+    this.#tree = state.tree;
+    this.#prev = state.prev;
+    this.#prevHex = toHex(state.prev);
+    this.#segment = state.segment?.start ?? null;
+    this.#segmentBytes = state.segment?.bytes ?? 0;
+    this.#maxSegmentBytes = maxSegmentBytes;
+  }
+
+  get origin(): string {
+    return logOrigin(this.workerId, this.logId);
+  }
+
+  /** Number of records. */
+  get size(): number {
+    return this.#tree.end;
+  }
+
+  root(): Promise<Uint8Array> {
+    return this.#tree.root();
+  }
+
+  /** Not reentrant: each call waits for the one before. */
+  async append(draft: RecordDraft): Promise<ChainedLine> {
+    const seq = this.#tree.end;
+    const id = this.#id();
+    let segment = this.#segment;
+    // A clock that is set back does not end a segment: only a later day does.
+    if (segment === null || draft.ts.slice(0, 10) > segment.date) segment = await this.#rotate(draft);
+    let unsigned = this.#unsigned(draft, seq, id, segment);
+    if (this.#segmentBytes > 0 && this.#segmentBytes + signedLength(unsigned) > this.#maxSegmentBytes) {
+      segment = await this.#rotate(draft);
+      unsigned = this.#unsigned(draft, seq, id, segment);
+    }
+
+    this.#mac ??= await this.#ratchet.mac();
+    const mac = await this.#mac.sign(concatBytes(this.#prev, utf8(unsigned.head + unsigned.tail)));
+    const macHex = toHex(mac);
+    const bytes = utf8(`${unsigned.head}"mac":"${macHex}",${unsigned.tail}\n`);
+    await this.#tree.append(await leafHash(this.#crypto, bytes.subarray(0, -1)));
+    this.#prev = mac;
+    this.#prevHex = macHex;
+    this.#segmentBytes += bytes.length;
+    return { seq, segment, bytes };
+  }
+
+  /** Zeroes the keys; nothing can be appended afterwards. */
+  destroy(): void {
+    this.#ratchet.destroy();
+    this.#mac = null;
+  }
+
+  #unsigned(draft: RecordDraft, seq: number, id: string, { epoch }: Segment): UnsignedLine {
+    return unsignedLine({ ...draft, v: 1, seq, id, epoch, workerId: this.workerId, prev: this.#prevHex });
+  }
+
+  async #rotate(draft: RecordDraft): Promise<Segment> {
+    const epoch = this.#segment === null ? 0 : this.#segment.epoch + 1;
+    await this.#ratchet.advanceTo(epoch);
+    this.#mac = null;
+    this.#segment = {
+      epoch,
+      firstSeq: this.#tree.end,
+      date: draft.ts.slice(0, 10),
+      prev: this.#prev,
+      frontier: this.#tree.hashes,
+    };
+    this.#segmentBytes = 0;
+    return this.#segment;
+  }
+
+  #id(): string {
+    if (this.#nextId >= this.#ids.length) {
+      this.#ids = new Uint8Array(this.#crypto.randomBytes(ID_BYTES * IDS_A_DRAW));
+      this.#nextId = 0;
+    }
+    const id = this.#ids.subarray(this.#nextId, this.#nextId + ID_BYTES);
+    this.#nextId += ID_BYTES;
+    return toHex(id);
+  }
+}
+
+/** Bytes of a line with its mac and newline. */
+function signedLength({ head, tail }: UnsignedLine): number {
+  return utf8(head).length + tail.length + '"mac":"",\n'.length + 2 * MAC_BYTES;
+}

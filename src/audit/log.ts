@@ -1,0 +1,496 @@
+import type { CryptoProvider, Signer } from '../crypto.js';
+import { invalidInput, VramError } from '../errors.js';
+import type { Observer, OperationEvent } from '../events.js';
+import { checkInteger } from '../validate.js';
+import {
+  AUDIT_CATALOGUE,
+  type AuditData,
+  type AuditedEvent,
+  auditData,
+  isAudited,
+  type LogEventType,
+  text,
+} from './catalogue.js';
+import type { Chain, ChainedLine, RecordDraft } from './chain.js';
+import { type SignedCheckpoint, signCheckpoint } from './checkpoint.js';
+import { isTimestamp, traceparentOrNull } from './record.js';
+import type { AuditGroup, AuditSink } from './sink.js';
+
+/** Records between two checkpoints, at most. */
+export const CHECKPOINT_RECORDS = 256;
+/** How long a record that nobody waits for may stay unwritten, ms. */
+const GROUP_MS = 20;
+/** How long a written record may stay without a checkpoint while nothing else happens, ms. */
+const CHECKPOINT_MS = 1_000;
+/** Between two attempts to write while writing fails, ms. */
+const RETRY_MS = 100;
+const DEFAULT_MAX_QUEUE = 8_192;
+
+/** Takes each new checkpoint to a place that the log's directory is not. */
+export type OnCheckpoint = (checkpoint: SignedCheckpoint) => void | Promise<void>;
+
+export interface AuditLogOptions {
+  /** Events that may wait to be written before emitters have to wait: 1 and more, default 8192. */
+  readonly maxQueue?: number;
+  /**
+   * Called with each new checkpoint, one after the other. A failure does not stop the log; `close()` rejects with it, and
+   * `status().checkpointFailures` counts them.
+   */
+  readonly onCheckpoint?: OnCheckpoint;
+  /** Wall clock; default the system's. */
+  readonly now?: () => Date;
+  /** Monotonic milliseconds; default performance.now. */
+  readonly monotonicMs?: () => number;
+}
+
+export interface AuditLogParts {
+  readonly crypto: CryptoProvider;
+  readonly chain: Chain;
+  readonly sinks: readonly AuditSink[];
+  /** null: no checkpoints. */
+  readonly signer: Signer | null;
+  /** Records that the newest checkpoint covers; default all that the chain has. */
+  readonly checkpointedSize?: number;
+}
+
+/** The head of the log: what an attestation carries. */
+export interface LogHead {
+  readonly origin: string;
+  readonly logId: string;
+  /** Number of records. */
+  readonly size: number;
+  /** RFC 6962 root of these records, 32 bytes. */
+  readonly root: Uint8Array;
+  /** The signed checkpoint of exactly this head, or null where none are signed. */
+  readonly checkpoint: string | null;
+}
+
+export interface AuditStatus {
+  /** Records in the chain. */
+  readonly records: number;
+  readonly queued: number;
+  /** True while the log cannot be written; seals and executions fail meanwhile. */
+  readonly failing: boolean;
+  /** Since the last recovery: events that found the queue full while writing failed. */
+  readonly unrecordedEvents: number;
+  readonly unrecordedReleases: number;
+  /** Checkpoints that `onCheckpoint` did not take. */
+  readonly checkpointFailures: number;
+}
+
+interface Entry {
+  readonly draft: () => RecordDraft;
+  readonly critical: boolean;
+}
+
+/** How far an entry has come: out of the queue; on stable storage; under a checkpoint. */
+type Stage = 'taken' | 'durable' | 'covered';
+
+/** Waits until every entry up to `ticket` (counted from the first ever enqueued) has come to a stage. */
+interface Waiter {
+  readonly ticket: number;
+  readonly stage: Stage;
+  readonly resolve: () => void;
+  readonly reject: (error: VramError) => void;
+}
+
+/**
+ * The log's writer, an Observer. Telling it of an event is an enqueue; records are built, chained and written in groups behind it, in
+ * the order in which the events came. See docs/audit.md for what waits for what.
+ */
+export class AuditLog implements Observer {
+  readonly name = 'audit';
+  readonly required = true;
+  readonly #crypto: CryptoProvider;
+  readonly #chain: Chain;
+  readonly #sinks: readonly AuditSink[];
+  readonly #signer: Signer | null;
+  readonly #maxQueue: number;
+  readonly #onCheckpoint: OnCheckpoint | null;
+  readonly #now: () => Date;
+  readonly #monotonicMs: () => number;
+
+  readonly #queue: Entry[] = [];
+  #waiters: Waiter[] = [];
+  #enqueued = 0;
+  readonly #reached: Record<Stage, number> = { taken: 0, durable: 0, covered: -1 };
+  /** A checkpoint is wanted that covers this ticket. */
+  #wantedTicket = -1;
+
+  #draining: Promise<void> | null = null;
+  #groupTimer: ReturnType<typeof setTimeout> | null = null;
+  #checkpointTimer: ReturnType<typeof setTimeout> | null = null;
+  #checkpointed: SignedCheckpoint | null = null;
+  #checkpointedSize: number;
+
+  #failure: { readonly error: VramError; readonly code: string | null } | null = null;
+  #failedAtMs = 0;
+  #unrecordedEvents = 0;
+  #unrecordedReleases = 0;
+
+  #delivery: Promise<void> = Promise.resolve();
+  #checkpointFailures = 0;
+  #deliveryError: unknown = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: AuditLogParts, options: AuditLogOptions = {}) {
+    const { crypto, chain, sinks, signer } = parts;
+    if (sinks.length === 0) throw invalidInput('sinks', 'must be at least one sink');
+    this.#crypto = crypto;
+    this.#chain = chain;
+    this.#sinks = [...sinks];
+    this.#signer = signer;
+    this.#maxQueue = checkInteger('maxQueue', options.maxQueue ?? DEFAULT_MAX_QUEUE, 1);
+    this.#onCheckpoint = options.onCheckpoint ?? null;
+    this.#now = options.now ?? (() => new Date());
+    this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
+    this.#checkpointedSize = parts.checkpointedSize ?? chain.size;
+  }
+
+  /**
+   * Takes an event. Returns nothing for events that are no audit matter and for those written in groups; a promise for CRITICAL ones
+   * (on stable storage), when the queue is full (there is room again), and while writing fails.
+   * Errors of the promise: AUDIT_FAILED.
+   */
+  on(event: OperationEvent): void | Promise<void> {
+    if (!isAudited(event)) return undefined;
+    if (this.#closing !== null) return Promise.reject(closedError());
+    const critical = AUDIT_CATALOGUE[event.type].severity === 'CRITICAL';
+    if (this.#failure !== null) return this.#onWhileFailing(event, critical, this.#failure.error);
+    const full = this.#queue.length >= this.#maxQueue;
+    this.#enqueue({ draft: () => this.#draftOf(event), critical });
+    if (critical) return this.#wait('durable');
+    if (full) return this.#wait('taken');
+    if (this.#queue.length >= CHECKPOINT_RECORDS) this.#wake();
+    else this.#groupTimer ??= setTimeout(() => this.#wake(), GROUP_MS);
+    return undefined;
+  }
+
+  /** Records what the log says of itself, and waits until it is on stable storage. Errors: AUDIT_FAILED. */
+  record(type: LogEventType, data: AuditData): Promise<void> {
+    if (this.#closing !== null) return Promise.reject(closedError());
+    this.#enqueue(this.#logEntry(type, () => data));
+    return this.#wait('durable');
+  }
+
+  /** Resolves when everything told so far is on stable storage. Errors: AUDIT_FAILED. */
+  flush(): Promise<void> {
+    if (this.#closing !== null) return this.#closing;
+    return this.#reached.durable === this.#enqueued && this.#failure === null
+      ? Promise.resolve()
+      : this.#wait('durable');
+  }
+
+  /** Flushes, publishes a checkpoint of everything, and gives it. Errors: AUDIT_FAILED. */
+  async head(): Promise<LogHead> {
+    if (this.#closing !== null) throw closedError();
+    await this.#waitForCheckpoint();
+    // Records that came meanwhile may be in the chain already; the newest checkpoint is a head of what was flushed too.
+    const { origin, logId } = this.#chain;
+    if (this.#signer !== null && this.#checkpointed !== null) {
+      const { size, root, note } = this.#checkpointed;
+      return { origin, logId, size, root, checkpoint: note };
+    }
+    return { origin, logId, size: this.#chain.size, root: await this.#chain.root(), checkpoint: null };
+  }
+
+  status(): AuditStatus {
+    return {
+      records: this.#chain.size,
+      queued: this.#queue.length,
+      failing: this.#failure !== null,
+      unrecordedEvents: this.#unrecordedEvents,
+      unrecordedReleases: this.#unrecordedReleases,
+      checkpointFailures: this.#checkpointFailures,
+    };
+  }
+
+  /** Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const failures: unknown[] = [];
+    this.#enqueue(this.#logEntry('audit.closed', () => ({ records: this.#chain.size + 1 })));
+    try {
+      await this.#waitForCheckpoint();
+    } catch (error) {
+      failures.push(error);
+    }
+    this.#stopTimers();
+    for (const sink of this.#sinks) {
+      try {
+        await sink.close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    this.#chain.destroy();
+    await this.#delivery;
+    if (this.#deliveryError !== null) failures.push(this.#deliveryError);
+    if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
+  }
+
+  #onWhileFailing(event: AuditedEvent, critical: boolean, error: VramError): Promise<void> {
+    if (this.#queue.length >= this.#maxQueue) {
+      this.#unrecordedEvents += 1;
+      if (event.type === 'vram.deallocated') this.#unrecordedReleases += 1;
+    } else {
+      this.#enqueue({ draft: () => this.#draftOf(event), critical });
+    }
+    if (this.#monotonicMs() - this.#failedAtMs < RETRY_MS) return Promise.reject(error);
+    return this.#wait('durable');
+  }
+
+  #enqueue(entry: Entry): void {
+    this.#queue.push(entry);
+    this.#enqueued += 1;
+  }
+
+  /** Wakes the writer and waits for everything enqueued so far. */
+  #wait(stage: Stage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ ticket: this.#enqueued, stage, resolve, reject });
+      this.#wake();
+    });
+  }
+
+  #waitForCheckpoint(): Promise<void> {
+    this.#wantedTicket = this.#enqueued;
+    return this.#wait(this.#signer === null ? 'durable' : 'covered');
+  }
+
+  #wake(): void {
+    if (this.#groupTimer !== null) clearTimeout(this.#groupTimer);
+    this.#groupTimer = null;
+    this.#draining ??= this.#drain();
+  }
+
+  #stopTimers(): void {
+    if (this.#groupTimer !== null) clearTimeout(this.#groupTimer);
+    if (this.#checkpointTimer !== null) clearTimeout(this.#checkpointTimer);
+    this.#groupTimer = null;
+    this.#checkpointTimer = null;
+  }
+
+  /** Writes until nothing is queued and nobody waits. Never rejects: waiters are told. */
+  async #drain(): Promise<void> {
+    // What one tick emits goes into one group.
+    await Promise.resolve();
+    try {
+      if (this.#failure !== null) await this.#recover();
+      while (this.#queue.length > 0 || this.#waiters.length > 0 || this.#checkpointDue()) {
+        if (this.#checkpointDue()) await this.#publish();
+        else await this.#writeGroup();
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#draining = null;
+    }
+    this.#scheduleCheckpoint();
+  }
+
+  #scheduleCheckpoint(): void {
+    if (this.#failure !== null || this.#closing !== null || this.#signer === null) return;
+    if (this.#chain.size === this.#checkpointedSize) return;
+    this.#checkpointTimer ??= setTimeout(() => {
+      this.#checkpointTimer = null;
+      this.#wantedTicket = this.#enqueued;
+      this.#wake();
+    }, CHECKPOINT_MS);
+  }
+
+  #checkpointDue(): boolean {
+    if (this.#signer === null) return false;
+    if (this.#chain.size - this.#checkpointedSize >= CHECKPOINT_RECORDS) return true;
+    const { taken, covered } = this.#reached;
+    return covered < this.#wantedTicket && this.#wantedTicket <= taken;
+  }
+
+  async #writeGroup(): Promise<void> {
+    const uncovered = this.#signer === null ? 0 : this.#chain.size - this.#checkpointedSize;
+    const entries = this.#queue.splice(0, CHECKPOINT_RECORDS - uncovered);
+    const { lines, failure } = await this.#chainAll(entries);
+    this.#reached.taken += lines.length;
+    await this.#toSinks(groupBySegment(lines));
+    if (failure !== null) throw failure.cause;
+    const awaited = this.#queue.length === 0 && this.#waiters.some(({ stage }) => stage === 'durable');
+    if (awaited || entries.some(({ critical }) => critical)) await this.#sync();
+    this.#settle();
+  }
+
+  /** Entries that cannot be chained go back to the head of the queue; what was chained before them has its place and must be written. */
+  async #chainAll(
+    entries: readonly Entry[],
+  ): Promise<{ readonly lines: ChainedLine[]; readonly failure: { readonly cause: unknown } | null }> {
+    const lines: ChainedLine[] = [];
+    for (const { draft } of entries) {
+      try {
+        lines.push(await this.#chain.append(draft()));
+      } catch (cause) {
+        this.#queue.unshift(...entries.slice(lines.length));
+        return { lines, failure: { cause } };
+      }
+    }
+    return { lines, failure: null };
+  }
+
+  /** Every sink is given every group, whatever becomes of the others: the chain has moved on. */
+  async #toSinks(groups: readonly AuditGroup[]): Promise<void> {
+    const failures: unknown[] = [];
+    for (const group of groups) {
+      for (const sink of this.#sinks) {
+        try {
+          await sink.append(group);
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #sync(): Promise<void> {
+    const { taken } = this.#reached;
+    for (const sink of this.#sinks) await sink.sync();
+    this.#reached.durable = taken;
+  }
+
+  async #publish(): Promise<void> {
+    const signer = this.#signer;
+    if (signer === null) return;
+    await this.#sync();
+    const { origin, size } = this.#chain;
+    const { taken } = this.#reached;
+    const root = await this.#chain.root();
+    const checkpoint = await signCheckpoint(this.#crypto, { origin, size, root }, signer);
+    for (const sink of this.#sinks) await sink.checkpoint(checkpoint);
+    this.#checkpointed = checkpoint;
+    this.#checkpointedSize = size;
+    this.#reached.covered = taken;
+    this.#deliver(checkpoint);
+    this.#settle();
+  }
+
+  #deliver(checkpoint: SignedCheckpoint): void {
+    const onCheckpoint = this.#onCheckpoint;
+    if (onCheckpoint === null) return;
+    this.#delivery = this.#delivery.then(async () => {
+      try {
+        await onCheckpoint(checkpoint);
+      } catch (error) {
+        this.#checkpointFailures += 1;
+        this.#deliveryError = error;
+      }
+    });
+  }
+
+  /** Tells waiters whose entries have come far enough. */
+  #settle(): void {
+    const arrived = ({ ticket, stage }: Waiter): boolean => ticket <= this.#reached[stage];
+    const ready = this.#waiters.filter(arrived);
+    this.#waiters = this.#waiters.filter((waiter) => !arrived(waiter));
+    for (const { resolve } of ready) resolve();
+  }
+
+  #fail(cause: unknown): void {
+    const error = auditFailed('the audit log cannot be written', cause);
+    this.#failure = { error, code: systemCode(cause) };
+    this.#failedAtMs = this.#monotonicMs();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const { reject } of waiters) reject(error);
+  }
+
+  /** Sinks make good what they hold; then the log says what happened. */
+  async #recover(): Promise<void> {
+    await this.#sync();
+    const code = this.#failure?.code ?? null;
+    const unrecordedEvents = this.#unrecordedEvents;
+    const unrecordedReleases = this.#unrecordedReleases;
+    this.#failure = null;
+    this.#unrecordedEvents = 0;
+    this.#unrecordedReleases = 0;
+    const recovered = this.#logEntry('audit.recovered', () =>
+      recoveredData({ reason: 'write-failure', errorCode: code, unrecordedEvents, unrecordedReleases }),
+    );
+    // Ahead of what is queued: its place is where the gap was. Everything behind it moves one ticket on.
+    this.#queue.unshift(recovered);
+    this.#enqueued += 1;
+    if (this.#wantedTicket >= 0) this.#wantedTicket += 1;
+    this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, ticket: waiter.ticket + 1 }));
+  }
+
+  #logEntry(type: LogEventType, data: () => AuditData): Entry {
+    const { severity } = AUDIT_CATALOGUE[type];
+    return {
+      critical: severity === 'CRITICAL',
+      draft: () => ({
+        type,
+        severity,
+        ts: this.#now().toISOString(),
+        correlationId: null,
+        traceparent: null,
+        data: data(),
+      }),
+    };
+  }
+
+  #draftOf(event: AuditedEvent): RecordDraft {
+    return {
+      type: event.type,
+      severity: AUDIT_CATALOGUE[event.type].severity,
+      ts: isTimestamp(event.at) ? event.at : this.#now().toISOString(),
+      correlationId: text(event.correlationId),
+      traceparent: traceparentOrNull(event.traceparent),
+      data: auditData(event),
+    };
+  }
+}
+
+/** The data of `audit.recovered`; what is not given did not happen. */
+export function recoveredData(
+  given: { readonly reason: 'unclean-stop' | 'write-failure' } & AuditData,
+): AuditData {
+  return {
+    errorCode: null,
+    tornBytes: 0,
+    tornFile: null,
+    newlineAdded: false,
+    recordsPastCheckpoint: 0,
+    unrecordedEvents: 0,
+    unrecordedReleases: 0,
+    ...given,
+  };
+}
+
+function groupBySegment(lines: readonly ChainedLine[]): AuditGroup[] {
+  const groups: { segment: AuditGroup['segment']; firstSeq: number; lines: Uint8Array[] }[] = [];
+  for (const { segment, seq, bytes } of lines) {
+    const last = groups.at(-1);
+    if (last !== undefined && last.segment === segment) last.lines.push(bytes);
+    else groups.push({ segment, firstSeq: seq, lines: [bytes] });
+  }
+  return groups;
+}
+
+function closedError(): VramError {
+  return new VramError('AUDIT_FAILED', 'the audit log is closed');
+}
+
+/** AUDIT_FAILED with the system's error code, which is all that is told of a foreign error. */
+export function auditFailed(what: string, cause: unknown): VramError {
+  if (cause instanceof VramError && cause.code === 'AUDIT_FAILED') return cause;
+  const code = systemCode(cause);
+  return new VramError('AUDIT_FAILED', code === null ? what : `${what}: ${code}`, { cause });
+}
+
+/** ENOSPC and the like, or null. */
+function systemCode(error: unknown): string | null {
+  if (error instanceof VramError) return systemCode(error.cause);
+  if (typeof error !== 'object' || error === null || !('code' in error)) return null;
+  return typeof error.code === 'string' && /^[A-Z0-9_]{2,40}$/.test(error.code) ? error.code : null;
+}

@@ -1,0 +1,410 @@
+import type { CryptoProvider } from '../crypto.js';
+import { invalidInput, isVramError } from '../errors.js';
+import { checkInteger } from '../validate.js';
+import { equalBytes, toBase64 } from './bytes.js';
+import { parseCheckpoint, parseOrigin, type SignedCheckpoint } from './checkpoint.js';
+import { KeyRatchet, MAC_BYTES, MAX_EPOCH } from './keys.js';
+import { CompactRange, HASH_BYTES } from './merkle.js';
+import { parseVerifierKey, type UnverifiedNote, type VerifierKey, verifyNote } from './note.js';
+import { parseStem } from './segment.js';
+import {
+  type AuditFault,
+  type BadRecord,
+  faultMessage,
+  type PruneNotice,
+  type SegmentJob,
+  type SegmentResult,
+} from './segment-verifier.js';
+
+/** A log at rest, wherever it is kept. */
+export interface LogSource {
+  /** Segments whose records were removed and whose leaf hashes stay, in order. */
+  readonly prunedStems: readonly string[];
+  /** Segments with records, in order. */
+  readonly stems: readonly string[];
+  /** The newest checkpoint kept with the log, or null. Read before the segments are listed. */
+  readonly checkpoint: string | null;
+  /** Leaf hashes of a pruned segment, end to end. */
+  retainedHashes(stem: string): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** epoch of a segment's first record as it says itself, or null where it cannot be read. */
+  claimedEpoch(stem: string): Promise<number | null>;
+  /** Verifies one segment. */
+  run(job: SegmentJob): Promise<SegmentResult>;
+}
+
+export interface VerifyLogOptions {
+  /** With it, every record's MAC is verified. */
+  readonly token?: Uint8Array;
+  /** The line that "audit key" prints, from a place that the log's keeper cannot write. Without it the token must be given. */
+  readonly verifierKey?: string;
+  /** A signed checkpoint kept elsewhere: finds truncation and rollback. */
+  readonly checkpoint?: string;
+  /** True while a writer has the log open: an unfinished last line is then not a fault. */
+  readonly live?: boolean;
+  /** Segments verified at once, default 1. */
+  readonly concurrency?: number;
+  readonly onProgress?: (progress: { readonly records: number; readonly segments: number }) => void;
+}
+
+export interface CheckedHead {
+  readonly size: number;
+  /** Base64, as in the checkpoint. */
+  readonly root: string;
+}
+
+/** What was checked, and what was found. */
+export interface AuditReport {
+  readonly v: 1;
+  readonly ok: boolean;
+  readonly origin: string | null;
+  /** Good records, with those that were pruned. */
+  readonly records: number;
+  readonly prunedRecords: number;
+  readonly segments: number;
+  /** MACs of all records, or only that they follow each other. */
+  readonly chain: 'verified' | 'links-only';
+  readonly signature: 'verified' | 'not-verified';
+  /** The log's own newest checkpoint, where it holds. */
+  readonly checkpoint: CheckedHead | null;
+  /** The checkpoint kept elsewhere, where it holds. */
+  readonly external: CheckedHead | null;
+  readonly recordsPastCheckpoint: number;
+  readonly bad: BadRecord | null;
+  /** What this verification could not see. */
+  readonly notes: readonly string[];
+}
+
+interface ReadCheckpoint {
+  readonly checkpoint: SignedCheckpoint;
+  readonly note: UnverifiedNote;
+}
+
+/**
+ * Verifies a log as far as what is given reaches: with the token every MAC, with a verifier key the signatures, always the tree.
+ * Gives a report for any log, however bad. Errors: INVALID_INPUT for options that prove nothing or that cannot be read.
+ */
+export async function verifyLog(
+  crypto: CryptoProvider,
+  source: LogSource,
+  options: VerifyLogOptions,
+): Promise<AuditReport> {
+  if (options.token === undefined && options.verifierKey === undefined) {
+    throw invalidInput('verifierKey', 'or a token must be given: nothing can be proved without a key');
+  }
+  const key = options.verifierKey === undefined ? null : await parseVerifierKey(crypto, options.verifierKey);
+  const external =
+    options.checkpoint === undefined ? null : parseCheckpoint(options.checkpoint, 'checkpoint');
+  const own = readOwnCheckpoint(source.checkpoint);
+  const verification = new LogVerification(crypto, source, options, key, own, external);
+  return verification.report();
+}
+
+function readOwnCheckpoint(note: string | null): ReadCheckpoint | AuditFault {
+  if (note === null) return 'checkpoint-missing';
+  try {
+    return parseCheckpoint(note);
+  } catch (error) {
+    if (isVramError(error, 'INVALID_INPUT')) return 'checkpoint-unreadable';
+    throw error;
+  }
+}
+
+class LogVerification {
+  readonly #crypto: CryptoProvider;
+  readonly #source: LogSource;
+  readonly #options: VerifyLogOptions;
+  readonly #key: VerifierKey | null;
+  readonly #own: ReadCheckpoint | AuditFault;
+  readonly #external: ReadCheckpoint | null;
+  readonly #tree: CompactRange;
+  readonly #roots = new Map<number, Uint8Array>();
+  readonly #sizes: readonly number[];
+  readonly #prunes: PruneNotice[] = [];
+  readonly #verifierKeys: string[] = [];
+  /** Keys are derived one after the other: the ratchet only moves forward. */
+  #keys: Promise<unknown> = Promise.resolve();
+  #prunedRecords = 0;
+  #firstPrev: string | null = null;
+  #bad: BadRecord | null = null;
+  #signed = false;
+  #unfinished = false;
+
+  constructor(
+    crypto: CryptoProvider,
+    source: LogSource,
+    options: VerifyLogOptions,
+    key: VerifierKey | null,
+    own: ReadCheckpoint | AuditFault,
+    external: ReadCheckpoint | null,
+  ) {
+    this.#crypto = crypto;
+    this.#source = source;
+    this.#options = options;
+    this.#key = key;
+    this.#own = own;
+    this.#external = external;
+    this.#tree = new CompactRange(crypto);
+    this.#sizes = [own, external].flatMap((read) =>
+      read === null || typeof read === 'string' ? [] : [read.checkpoint.size],
+    );
+  }
+
+  async report(): Promise<AuditReport> {
+    const origin = this.#origin();
+    if (origin === null) {
+      this.#fault(0, null, typeof this.#own === 'string' ? this.#own : 'checkpoint-missing');
+    } else {
+      const { workerId, logId } = parseOrigin(origin);
+      await this.#retained();
+      if (this.#bad === null) await this.#segments(workerId, logId);
+      if (this.#bad === null) this.#checkPruning();
+      if (this.#bad === null) await this.#checkCheckpoints(origin);
+    }
+    const held = this.#bad === null && typeof this.#own !== 'string' ? this.#own.checkpoint : null;
+    return {
+      v: 1,
+      ok: this.#bad === null,
+      origin,
+      records: this.#tree.end,
+      prunedRecords: this.#prunedRecords,
+      segments: this.#source.stems.length,
+      chain: this.#options.token === undefined ? 'links-only' : 'verified',
+      signature: this.#signed ? 'verified' : 'not-verified',
+      checkpoint: held === null ? null : headOf(held),
+      external: this.#bad === null && this.#external !== null ? headOf(this.#external.checkpoint) : null,
+      recordsPastCheckpoint: held === null ? 0 : this.#tree.end - held.size,
+      bad: this.#bad,
+      notes: this.#notes(held),
+    };
+  }
+
+  /** The log's identity. It is proved by the signature, or by MACs made with keys that are derived from it. */
+  #origin(): string | null {
+    if (typeof this.#own !== 'string') return this.#own.checkpoint.origin;
+    return this.#external?.checkpoint.origin ?? null;
+  }
+
+  async #retained(): Promise<void> {
+    for (const stem of this.#source.prunedStems) {
+      if (parseStem(stem)?.firstSeq !== this.#tree.end) {
+        this.#fault(this.#tree.end, stem, 'missing-segment');
+        return;
+      }
+      let rest = new Uint8Array(0);
+      for await (const chunk of this.#source.retainedHashes(stem)) {
+        const bytes = new Uint8Array(rest.length + chunk.length);
+        bytes.set(rest);
+        bytes.set(chunk, rest.length);
+        let at = 0;
+        for (; at + HASH_BYTES <= bytes.length; at += HASH_BYTES) {
+          await this.#tree.append(bytes.slice(at, at + HASH_BYTES));
+          await this.#keepRoot(this.#tree);
+        }
+        rest = bytes.slice(at);
+      }
+      if (rest.length > 0) {
+        this.#fault(this.#tree.end, stem, 'retained-hashes');
+        return;
+      }
+    }
+    this.#prunedRecords = this.#tree.end;
+  }
+
+  async #segments(workerId: string, logId: string): Promise<void> {
+    const { stems } = this.#source;
+    const concurrency = checkInteger('concurrency', this.#options.concurrency ?? 1, 1);
+    const firstEpoch = await this.#firstEpoch();
+    const { token } = this.#options;
+    const ratchet =
+      token === undefined ? null : await KeyRatchet.fromToken(this.#crypto, token, workerId, logId);
+    const running: Promise<SegmentResult>[] = [];
+    try {
+      let lastMac: string | null = null;
+      for (let next = 0, done = 0; done < stems.length; done++) {
+        for (; next < stems.length && running.length < concurrency; next++) {
+          const started = this.#start(stems[next] ?? '', firstEpoch + next, workerId, ratchet);
+          // It is awaited in its turn; until then a failure must not count as unhandled.
+          started.catch(() => undefined);
+          running.push(started);
+        }
+        const result = await running.shift();
+        if (result === undefined) break;
+        if (!(await this.#join(result, lastMac, done === stems.length - 1))) break;
+        lastMac = result.lastMac ?? lastMac;
+        this.#options.onProgress?.({ records: this.#tree.end, segments: done + 1 });
+      }
+    } finally {
+      ratchet?.destroy();
+      await Promise.allSettled(running);
+    }
+    if (this.#bad === null && this.#tree.end === 0) this.#fault(0, stems[0] ?? null, 'missing-segment');
+  }
+
+  async #firstEpoch(): Promise<number> {
+    const [first] = this.#source.stems;
+    if (first === undefined || this.#tree.end === 0) return 0;
+    const claimed = await this.#source.claimedEpoch(first);
+    return claimed === null || claimed > MAX_EPOCH ? 0 : claimed;
+  }
+
+  async #start(
+    stem: string,
+    epoch: number,
+    workerId: string,
+    ratchet: KeyRatchet | null,
+  ): Promise<SegmentResult> {
+    const macKey = ratchet === null ? null : await this.#macKey(ratchet, epoch);
+    return this.#source.run({ stem, workerId, epoch, macKey, snapshots: this.#sizes });
+  }
+
+  #macKey(ratchet: KeyRatchet, epoch: number): Promise<Uint8Array> {
+    const key = this.#keys.then(async () => {
+      await ratchet.advanceTo(epoch);
+      return ratchet.macKey();
+    });
+    this.#keys = key;
+    return key;
+  }
+
+  /** Adds a segment's records to the tree. False at the first fault. */
+  async #join(result: SegmentResult, lastMac: string | null, last: boolean): Promise<boolean> {
+    const { stem, firstPrev, range } = result;
+    if (range.begin !== this.#tree.end) {
+      this.#fault(
+        this.#tree.end,
+        stem,
+        range.begin > this.#tree.end ? 'missing-segment' : 'wrong-segment-name',
+      );
+      return false;
+    }
+    if (firstPrev !== null) {
+      const expected = lastMac ?? (this.#prunedRecords === 0 ? '0'.repeat(2 * MAC_BYTES) : null);
+      if (expected !== null && firstPrev !== expected) {
+        this.#fault(range.begin, stem, 'wrong-prev', 0);
+        return false;
+      }
+      this.#firstPrev ??= firstPrev;
+    } else if (!last && result.bad === null) {
+      // Only the newest segment can be empty: a crash between making it and writing to it.
+      this.#fault(range.begin, stem, 'missing-segment', 0);
+      return false;
+    }
+    for (const [size, upTo] of result.snapshots) {
+      const tree = this.#tree.copy();
+      await tree.join(upTo);
+      this.#roots.set(size, await tree.root());
+    }
+    await this.#tree.join(range);
+    this.#prunes.push(...result.prunes);
+    this.#verifierKeys.push(...result.verifierKeys);
+    if (result.bad === null) return true;
+    if (last && this.#options.live === true && result.bad.reason === 'torn') {
+      this.#unfinished = true;
+      return true;
+    }
+    this.#bad = result.bad;
+    return false;
+  }
+
+  async #keepRoot(tree: CompactRange): Promise<void> {
+    if (this.#sizes.includes(tree.end)) this.#roots.set(tree.end, await tree.root());
+  }
+
+  /** What was removed must have been removed by the writer: a record in the chain says up to where. */
+  #checkPruning(): void {
+    if (this.#prunedRecords === 0) return;
+    const [stem] = this.#source.stems;
+    const explained = this.#prunes.some(
+      ({ firstKeptSeq, prev }) =>
+        firstKeptSeq > this.#prunedRecords ||
+        (firstKeptSeq === this.#prunedRecords && prev === this.#firstPrev),
+    );
+    if (!explained) this.#fault(0, stem ?? null, 'unexplained-pruning');
+  }
+
+  async #checkCheckpoints(origin: string): Promise<void> {
+    if (typeof this.#own === 'string') {
+      this.#fault(0, null, this.#own);
+      return;
+    }
+    await this.#checkCheckpoint(this.#own, origin, 'the checkpoint of the log');
+    if (this.#bad === null && this.#external !== null) {
+      await this.#checkCheckpoint(this.#external, origin, 'the checkpoint kept elsewhere');
+    }
+  }
+
+  async #checkCheckpoint(read: ReadCheckpoint, origin: string, which: string): Promise<void> {
+    const { checkpoint } = read;
+    if (checkpoint.origin !== origin || (this.#key !== null && this.#key.name !== origin)) {
+      this.#checkpointFault('checkpoint-origin', `${which} or the verifier key names another log`);
+      return;
+    }
+    if (!(await this.#isSigned(read.note))) {
+      this.#checkpointFault('checkpoint-signature', `${which} is not signed by the log's key`);
+      return;
+    }
+    this.#signed = true;
+    if (checkpoint.size > this.#tree.end) {
+      const message = `${which} covers ${checkpoint.size} records, ${this.#tree.end} are there: the log was cut or rolled back`;
+      this.#bad = { seq: this.#tree.end, segment: null, offset: null, reason: 'truncated', message };
+      return;
+    }
+    const root = this.#roots.get(checkpoint.size) ?? (await this.#emptyRoot(checkpoint.size));
+    if (root === null || !equalBytes(root, checkpoint.root)) {
+      const why =
+        this.#options.token === undefined
+          ? 'one of them was changed; the token would name it'
+          : 'though every MAC holds: this is not the history that was signed';
+      this.#checkpointFault(
+        'root-mismatch',
+        `records 0 to ${checkpoint.size - 1} are not those of ${which}: ${why}`,
+      );
+    }
+  }
+
+  async #emptyRoot(size: number): Promise<Uint8Array | null> {
+    return size === 0 ? new CompactRange(this.#crypto).root() : null;
+  }
+
+  async #isSigned(note: UnverifiedNote): Promise<boolean> {
+    if (this.#key !== null) return verifyNote(this.#crypto, note, this.#key);
+    // Named by records whose MACs hold, so as good as the token.
+    for (const line of new Set(this.#verifierKeys)) {
+      if (await verifyNote(this.#crypto, note, await parseVerifierKey(this.#crypto, line))) return true;
+    }
+    return false;
+  }
+
+  #fault(seq: number, segment: string | null, reason: AuditFault, offset: number | null = null): void {
+    this.#bad = { seq, segment, offset, reason, message: faultMessage(reason, seq) };
+  }
+
+  #checkpointFault(reason: AuditFault, message: string): void {
+    this.#bad = { seq: null, segment: null, offset: null, reason, message };
+  }
+
+  #notes(held: SignedCheckpoint | null): string[] {
+    const notes: string[] = [];
+    if (this.#options.token === undefined) {
+      notes.push(
+        'Without the token the MACs were not verified: whoever holds the signing key can rewrite history.',
+      );
+      if (held !== null && this.#tree.end > held.size) {
+        notes.push(
+          `Nothing proves the ${this.#tree.end - held.size} records after the checkpoint without the token.`,
+        );
+      }
+    }
+    if (this.#external === null) {
+      notes.push(
+        'A tail removed together with its checkpoints cannot be seen: compare with a checkpoint kept elsewhere.',
+      );
+    }
+    if (this.#unfinished) notes.push('The writer was in the middle of a line.');
+    return notes;
+  }
+}
+
+function headOf({ size, root }: SignedCheckpoint): CheckedHead {
+  return { size, root: toBase64(root) };
+}

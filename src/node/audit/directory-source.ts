@@ -1,0 +1,25 @@
+import { claimedEpoch } from '../../audit/memory-source.js';
+import { runSegmentJob } from '../../audit/segment-verifier.js';
+import type { LogSource } from '../../audit/verifier.js';
+import type { CryptoProvider } from '../../crypto.js';
+import { type AuditFileSystem, readChunks } from './file-system.js';
+import { leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';
+
+/** A log's directory, for `verifyLog`. */
+export async function directorySource(
+  fs: AuditFileSystem,
+  crypto: CryptoProvider,
+  dir: string,
+): Promise<LogSource> {
+  // The checkpoint first: a writer that goes on meanwhile only adds to what it covers.
+  const checkpoint = await readCheckpointFile(fs, dir);
+  const { stems, prunedStems } = await listLog(fs, dir);
+  return {
+    stems,
+    prunedStems,
+    checkpoint,
+    retainedHashes: (stem) => readChunks(fs, leavesPath(dir, stem)),
+    claimedEpoch: (stem) => claimedEpoch(readChunks(fs, segmentPath(dir, stem))),
+    run: (job) => runSegmentJob(crypto, readChunks(fs, segmentPath(dir, job.stem)), job),
+  };
+}

@@ -1,0 +1,196 @@
+import { resolve } from 'node:path';
+import { Chain, MAX_SEGMENT_BYTES } from '../../audit/chain.js';
+import { logOrigin } from '../../audit/checkpoint.js';
+import { checkToken } from '../../audit/keys.js';
+import { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from '../../audit/log.js';
+import { formatVerifierKey, verifierKey } from '../../audit/note.js';
+import { openedData } from '../../audit/observer.js';
+import type { AuditSink } from '../../audit/sink.js';
+import type { CryptoProvider, Signer } from '../../crypto.js';
+import { invalidInput, isVramError } from '../../errors.js';
+import type { Observer } from '../../events.js';
+import { checkId, checkInteger } from '../../validate.js';
+import { nodeCrypto } from '../crypto.js';
+import { DirectorySink } from './directory-sink.js';
+import { type AuditFileSystem, nodeFileSystem } from './file-system.js';
+import { defaultKeyFile, openKeyFile } from './key-file.js';
+import { acquireLock, type WriterLock } from './lock.js';
+import { mendLog } from './mend.js';
+import { type ProcessTable, systemProcesses } from './process-identity.js';
+import { type Survey, surveyLog } from './recover.js';
+
+export interface AuditDirectoryOptions extends AuditLogOptions {
+  /** Made if it is not there. */
+  readonly dir: string;
+  /** At least 16 bytes, not all zero. Used up before the promise resolves; the caller zeroes it. */
+  readonly token: Uint8Array;
+  readonly workerId: string;
+  /** Ed25519 key of the checkpoints, made there if there is none; default in the user's state directory. Never inside `dir`. */
+  readonly keyFile?: string;
+  /** Further sinks that are given the same lines. */
+  readonly sinks?: readonly AuditSink[];
+  /** Verify every segment before going on, not only the newest: `verifyAudit` at every start, at its price. Default false. */
+  readonly verifyAll?: boolean;
+  /** Bytes at which a segment ends; default and at most 100,000,000. */
+  readonly maxSegmentBytes?: number;
+}
+
+/** The platform below the log; tests replace parts of it. */
+export interface AuditPlatform {
+  readonly fs: AuditFileSystem;
+  readonly processes: ProcessTable;
+  readonly crypto: CryptoProvider;
+}
+
+/** A log directory that is open for writing. */
+export interface AuditDirectory {
+  /** To be given to the manager. */
+  readonly observer: Observer;
+  readonly log: AuditLog;
+  readonly dir: string;
+  /** Origin line of the checkpoints. */
+  readonly origin: string;
+  /** Ed25519, 32 bytes: what checkpoints are verified with. */
+  readonly signerPublicKey: Uint8Array;
+  /** The same as the line that "audit key" prints. */
+  readonly verifierKey: string;
+  /** Flushes, publishes a checkpoint, and gives it: the log head for an attestation. Errors: AUDIT_FAILED. */
+  head(): Promise<LogHead>;
+  /** Waits until everything told so far is on stable storage. Errors: AUDIT_FAILED. */
+  flush(): Promise<void>;
+  /** Closes the log in order and lets the next writer in. Again: the same promise. Errors: AUDIT_FAILED. */
+  close(): Promise<void>;
+}
+
+const MIN_SEGMENT_BYTES = 1_024;
+
+export const systemPlatform: AuditPlatform = {
+  fs: nodeFileSystem,
+  processes: systemProcesses,
+  crypto: nodeCrypto,
+};
+
+/**
+ * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records that it was opened.
+ * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk), AUDIT_CORRUPT (damage
+ * that no crash leaves; nothing is changed).
+ */
+export async function openAuditDirectory(
+  options: AuditDirectoryOptions,
+  platform: AuditPlatform = systemPlatform,
+): Promise<AuditDirectory> {
+  const { fs, processes } = platform;
+  const workerId = checkId('workerId', options.workerId);
+  checkToken('token', options.token);
+  const maxSegmentBytes = checkInteger(
+    'maxSegmentBytes',
+    options.maxSegmentBytes ?? MAX_SEGMENT_BYTES,
+    MIN_SEGMENT_BYTES,
+    MAX_SEGMENT_BYTES,
+  );
+  if (typeof options.dir !== 'string' || options.dir === '') throw invalidInput('dir', 'must be a path');
+  const dir = resolve(options.dir);
+  await writing(() => fs.makeDirectory(dir));
+  const signer = await openKeyFile(options.keyFile ?? defaultKeyFile(workerId), dir);
+  const lock = await writing(() => acquireLock(fs, dir, processes));
+  try {
+    const context = {
+      ...platform,
+      dir,
+      token: options.token,
+      workerId,
+      signer,
+      whole: options.verifyAll ?? false,
+    };
+    const survey = await writing(() => surveyLog(context));
+    return await start(options, platform, { dir, lock, signer, survey, maxSegmentBytes });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Prepared {
+  readonly dir: string;
+  readonly lock: WriterLock;
+  readonly signer: Signer;
+  readonly survey: Survey;
+  readonly maxSegmentBytes: number;
+}
+
+async function start(
+  options: AuditDirectoryOptions,
+  { fs, crypto }: AuditPlatform,
+  { dir, lock, signer, survey, maxSegmentBytes }: Prepared,
+): Promise<AuditDirectory> {
+  const { state } = survey;
+  const { workerId, logId } = state;
+  const resumed = state.tree.end > 0;
+  const recordsPastCheckpoint = state.tree.end - survey.checkpointedSize;
+  const tornFile = await writing(() => mendLog(fs, dir, survey));
+  const directory = new DirectorySink(fs, dir, survey.segment);
+  const sinks = [directory, ...(options.sinks ?? []), new LockSink(lock)];
+  const chain = new Chain(crypto, state, maxSegmentBytes);
+  const { checkpointedSize } = survey;
+  const log = new AuditLog({ crypto, chain, sinks, signer, checkpointedSize }, options);
+  try {
+    await log.record('audit.opened', await openedData(crypto, workerId, logId, signer, resumed));
+    if (!survey.closed) {
+      await log.record(
+        'audit.recovered',
+        recoveredData({
+          reason: 'unclean-stop',
+          tornBytes: survey.torn?.bytes ?? 0,
+          tornFile,
+          newlineAdded: survey.newlineMissing,
+          recordsPastCheckpoint,
+        }),
+      );
+    }
+    await log.head();
+  } catch (error) {
+    await Promise.allSettled([directory.close()]);
+    throw error;
+  }
+  const origin = logOrigin(workerId, logId);
+  return {
+    observer: log,
+    log,
+    dir,
+    origin,
+    signerPublicKey: signer.publicKey,
+    verifierKey: formatVerifierKey(await verifierKey(crypto, origin, signer.publicKey)),
+    head: () => log.head(),
+    flush: () => log.flush(),
+    close: () => log.close(),
+  };
+}
+
+/** Lets the next writer in once the log is closed, whoever closes it: the manager closes its observers itself. */
+class LockSink implements AuditSink {
+  readonly name = 'lock';
+  readonly #lock: WriterLock;
+
+  constructor(lock: WriterLock) {
+    this.#lock = lock;
+  }
+
+  async append(): Promise<void> {}
+
+  async sync(): Promise<void> {}
+
+  async checkpoint(): Promise<void> {}
+
+  close(): Promise<void> {
+    return this.#lock.release();
+  }
+}
+
+/** Turns what the system says into AUDIT_FAILED; errors of the library stay as they are. */
+async function writing<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw isVramError(error) ? error : auditFailed('the audit log cannot be opened', error);
+  }
+}

@@ -1,0 +1,196 @@
+import { constants } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+
+/** An open file. Offsets and lengths in bytes. */
+export interface AuditFile {
+  /** Bytes written, which may be fewer than given. */
+  write(bytes: Uint8Array, offset: number): Promise<number>;
+  /** Bytes read into `target`; 0 at the end. */
+  read(target: Uint8Array, offset: number): Promise<number>;
+  size(): Promise<number>;
+  truncate(length: number): Promise<void>;
+  /** fsync. */
+  sync(): Promise<void>;
+  /** Tells this file from every other; the same as AuditFileSystem.identity of its path. */
+  identity(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** `create`: must not exist. `replace`: emptied. `update`: must exist. */
+export type OpenMode = 'create' | 'replace' | 'update' | 'read';
+
+/** What the log needs of a file system: the seam where tests inject failures and watch the order of calls. */
+export interface AuditFileSystem {
+  open(path: string, mode: OpenMode): Promise<AuditFile>;
+  /** Names in a directory. */
+  list(directory: string): Promise<string[]>;
+  /** Atomic; replaces what has the new name. */
+  rename(from: string, to: string): Promise<void>;
+  /** Atomic; fails with EEXIST where the new name is taken. */
+  link(existing: string, name: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** With its parents; private to the user. Does nothing where it exists. */
+  makeDirectory(path: string): Promise<void>;
+  /** fsync of a directory: makes its new, renamed and removed names durable. */
+  syncDirectory(path: string): Promise<void>;
+  /** null where there is nothing. */
+  identity(path: string): Promise<string | null>;
+}
+
+const FLAGS: Readonly<Record<OpenMode, number>> = {
+  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+  replace: constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
+  update: constants.O_RDWR,
+  read: constants.O_RDONLY,
+};
+/** Records name shards and models: nobody else's business. */
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+export const nodeFileSystem: AuditFileSystem = {
+  open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode], FILE_MODE)),
+  list: (directory) => readdir(directory),
+  rename,
+  link,
+  remove: unlink,
+  async makeDirectory(path) {
+    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+  },
+  async syncDirectory(path) {
+    // Windows opens no directories; NTFS journals names by itself.
+    if (process.platform === 'win32') return;
+    const handle = await open(path, constants.O_RDONLY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+  async identity(path) {
+    try {
+      return identityOf(await stat(path, { bigint: true }));
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return null;
+      throw error;
+    }
+  },
+};
+
+class NodeFile implements AuditFile {
+  readonly #handle: FileHandle;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  async write(bytes: Uint8Array, offset: number): Promise<number> {
+    return (await this.#handle.write(bytes, 0, bytes.length, offset)).bytesWritten;
+  }
+
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    return (await this.#handle.read(target, 0, target.length, offset)).bytesRead;
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length);
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  async identity(): Promise<string> {
+    return identityOf(await this.#handle.stat({ bigint: true }));
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`;
+}
+
+/** True for a system error with one of these codes. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return (
+    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
+  );
+}
+
+/** Writes all bytes, however many calls it takes. */
+export async function writeFully(file: AuditFile, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const written = await file.write(bytes.subarray(done), offset + done);
+    // A file system that takes nothing and reports no error would be asked for ever.
+    if (written <= 0) throw new Error('the file system wrote nothing');
+    done += written;
+  }
+}
+
+/** Bytes at a time when reading through a file. */
+const CHUNK_BYTES = 262_144;
+
+/** A file's bytes from an offset on. A chunk is valid until the next one is asked for. */
+export async function* readChunks(
+  fs: AuditFileSystem,
+  path: string,
+  from = 0,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const file = await fs.open(path, 'read');
+  try {
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    let offset = from;
+    for (let read = await file.read(buffer, offset); read > 0; read = await file.read(buffer, offset)) {
+      yield buffer.subarray(0, read);
+      offset += read;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** A whole small file, or null where there is none. Errors: what the system says; a RangeError above `maxBytes`. */
+export async function readSmall(
+  fs: AuditFileSystem,
+  path: string,
+  maxBytes: number,
+): Promise<Uint8Array | null> {
+  let file: AuditFile;
+  try {
+    file = await fs.open(path, 'read');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    throw error;
+  }
+  try {
+    const size = await file.size();
+    if (size > maxBytes) throw new RangeError(`the file is larger than ${maxBytes} bytes`);
+    const bytes = new Uint8Array(size);
+    let done = 0;
+    for (let read = -1; done < size && read !== 0; done += read) {
+      read = await file.read(bytes.subarray(done), done);
+    }
+    return bytes.subarray(0, done);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Puts a file in place whole or not at all: temporary file, fsync, rename. The caller syncs the directory. */
+export async function replaceFile(fs: AuditFileSystem, path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`;
+  const file = await fs.open(temporary, 'replace');
+  try {
+    await writeFully(file, bytes, 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await fs.rename(temporary, path);
+}

@@ -1,0 +1,144 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign as signBytes,
+} from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import type { Signer } from '../../crypto.js';
+import { invalidInput } from '../../errors.js';
+import { hasCode } from './file-system.js';
+
+const KEY_MODE = 0o600;
+const STATE_MODE = 0o700;
+const OTHERS = 0o077;
+const MAX_KEY_FILE_BYTES = 4_096;
+
+/** Where the checkpoint key of a worker lies unless told otherwise: the user's state directory (XDG Base Directory). */
+export function defaultKeyFile(
+  workerId: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const stated = env['XDG_STATE_HOME'];
+  const local = env['LOCALAPPDATA'];
+  const base =
+    stated !== undefined && isAbsolute(stated)
+      ? stated
+      : process.platform === 'win32' && local !== undefined
+        ? local
+        : join(homedir(), '.local', 'state');
+  return join(base, 'vram-residency', `checkpoint-${workerId}.key`);
+}
+
+/**
+ * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory and be readable by its
+ * owner alone. Errors: INVALID_INPUT.
+ */
+export async function openKeyFile(path: string, logDirectory: string): Promise<Signer> {
+  await checkOutside(path, logDirectory);
+  const existing = await readKey(path);
+  return signerOf(existing ?? (await createKey(path)));
+}
+
+/** The public half, 32 bytes, or null where there is no key file. Errors: INVALID_INPUT. */
+export async function readPublicKey(path: string): Promise<Uint8Array | null> {
+  const key = await readKey(path);
+  return key === null ? null : publicKeyOf(key);
+}
+
+/** Who can write the log must not be able to read the key that vouches for it. */
+async function checkOutside(path: string, logDirectory: string): Promise<void> {
+  const inside = relative(await realest(logDirectory), await realest(resolve(path)));
+  if (inside === '' || !(inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside))) {
+    throw invalidInput('keyFile', "must lie outside the log's directory");
+  }
+}
+
+/** The path without symbolic links, as far as it exists. */
+async function realest(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw invalidInput('keyFile', 'cannot be reached', error);
+    const parent = dirname(path);
+    return parent === path ? path : join(await realest(parent), path.slice(parent.length));
+  }
+}
+
+async function readKey(path: string): Promise<KeyObject | null> {
+  let pem: Buffer;
+  try {
+    const handle = await open(path, constants.O_RDONLY);
+    try {
+      const { mode, size } = await handle.stat();
+      if (process.platform !== 'win32' && (mode & OTHERS) !== 0) {
+        throw invalidInput('keyFile', 'can be read or written by others; make it private (chmod 600)');
+      }
+      if (size > MAX_KEY_FILE_BYTES) throw invalidInput('keyFile', 'is too large to be a key');
+      pem = await handle.readFile();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    if (hasCode(error, 'EACCES', 'EPERM', 'EISDIR', 'ELOOP', 'ENOTDIR')) {
+      throw invalidInput('keyFile', 'cannot be read', error);
+    }
+    throw error;
+  }
+  try {
+    const key = createPrivateKey({ key: pem, format: 'pem' });
+    if (key.asymmetricKeyType !== 'ed25519') throw invalidInput('keyFile', 'must hold an Ed25519 key');
+    return key;
+  } catch (error) {
+    // The parser's message may quote what it was given.
+    throw invalidInput('keyFile', 'must hold an Ed25519 private key (PKCS #8, PEM)', error);
+  } finally {
+    pem.fill(0);
+  }
+}
+
+/** Whole or not at all, and the first one wins where two processes start together. */
+async function createKey(path: string): Promise<KeyObject> {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: STATE_MODE });
+    const handle = await open(temporary, 'wx', KEY_MODE);
+    try {
+      await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    try {
+      await link(temporary, path);
+    } finally {
+      await unlink(temporary);
+    }
+    return privateKey;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) {
+      const first = await readKey(path);
+      if (first !== null) return first;
+    }
+    throw invalidInput('keyFile', 'cannot be made', error);
+  }
+}
+
+function signerOf(privateKey: KeyObject): Signer {
+  return {
+    publicKey: publicKeyOf(privateKey),
+    sign: async (bytes) => new Uint8Array(signBytes(null, bytes, privateKey)),
+  };
+}
+
+function publicKeyOf(privateKey: KeyObject): Uint8Array {
+  const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
+  if (x === undefined) throw invalidInput('keyFile', 'must hold an Ed25519 key');
+  return new Uint8Array(Buffer.from(x, 'base64url'));
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { utf8 } from '../../audit/bytes.js';
+import { parseStem } from '../../audit/segment.js';
+import { VramError } from '../../errors.js';
+import { type AuditFileSystem, readSmall } from './file-system.js';
+
+export const CHECKPOINT_FILE = 'checkpoint';
+export const FRONTIER_FILE = 'frontier.json';
+export const SEGMENT_SUFFIX = '.ndjson';
+/** Leaf hashes of a pruned segment, 32 bytes each. */
+export const LEAVES_SUFFIX = '.leaves';
+const MAX_CHECKPOINT_BYTES = 65_536;
+
+export interface LogFiles {
+  /** Segments with records, in order. */
+  readonly stems: readonly string[];
+  /** Segments of which only the leaf hashes are left, in order. */
+  readonly prunedStems: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** What is in a log's directory. Errors: INVALID_INPUT where there is none. */
+export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFiles> {
+  let names: string[];
+  try {
+    names = await fs.list(dir);
+  } catch (error) {
+    throw new VramError('INVALID_INPUT', `"dir" cannot be read as an audit log's directory`, {
+      cause: error,
+      argument: 'dir',
+    });
+  }
+  const stemsWith = (suffix: string): string[] =>
+    names
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => name.slice(0, -suffix.length))
+      .filter((stem) => parseStem(stem) !== null)
+      .sort();
+  const stems = stemsWith(SEGMENT_SUFFIX);
+  // A crash while pruning leaves both: the records count.
+  const prunedStems = stemsWith(LEAVES_SUFFIX).filter((stem) => !stems.includes(stem));
+  return { stems, prunedStems, names };
+}
+
+export function segmentPath(dir: string, stem: string): string {
+  return join(dir, stem + SEGMENT_SUFFIX);
+}
+
+export function leavesPath(dir: string, stem: string): string {
+  return join(dir, stem + LEAVES_SUFFIX);
+}
+
+/** The checkpoint file's text, or null where there is none. What is no text is given as it decodes: it will not parse. */
+export async function readCheckpointFile(fs: AuditFileSystem, dir: string): Promise<string | null> {
+  let bytes: Uint8Array | null;
+  try {
+    bytes = await readSmall(fs, join(dir, CHECKPOINT_FILE), MAX_CHECKPOINT_BYTES);
+  } catch (error) {
+    if (error instanceof RangeError) return '';
+    throw error;
+  }
+  if (bytes === null) return null;
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  const exact = utf8(text);
+  return exact.length === bytes.length && exact.every((byte, index) => byte === bytes[index]) ? text : '';
+}

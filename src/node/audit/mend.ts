@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import {
+  type AuditFile,
+  type AuditFileSystem,
+  readChunks,
+  readSmall,
+  replaceFile,
+  writeFully,
+} from './file-system.js';
+import { segmentPath } from './layout.js';
+import type { Survey, TornTail } from './recover.js';
+
+/** More than a segment: a tail is a part of one. */
+const MAX_COMPARED_BYTES = 128_000_000;
+const NEWLINE = Uint8Array.of(0x0a);
+
+/**
+ * Makes a log's end whole, as the survey found it: saves and cuts an unfinished tail, adds a missing newline, removes segments that
+ * never had a record. What is saved is on stable storage before anything is cut. Gives the name of the saved file, or null.
+ */
+export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
+  const { torn, segment, emptyStems } = survey;
+  const tornFile = torn === null ? null : await saveTorn(fs, dir, torn);
+  if (torn !== null && !emptyStems.includes(torn.stem)) {
+    await withFile(fs, segmentPath(dir, torn.stem), async (file) => {
+      await file.truncate(torn.offset);
+      await file.sync();
+    });
+  }
+  for (const stem of emptyStems) await fs.remove(segmentPath(dir, stem));
+  if (emptyStems.length > 0) await fs.syncDirectory(dir);
+  if (segment !== null) {
+    await withFile(fs, segmentPath(dir, segment.stem), async (file) => {
+      if (survey.newlineMissing) await writeFully(file, NEWLINE, segment.bytes - 1);
+      // The last writer may have died before its fsync: what goes on from here must not stand on unsynced records.
+      await file.sync();
+    });
+  }
+  return tornFile;
+}
+
+async function saveTorn(fs: AuditFileSystem, dir: string, torn: TornTail): Promise<string> {
+  const stem = `torn-${String(torn.seq).padStart(16, '0')}`;
+  const bytes = await tailOf(fs, dir, torn);
+  for (let copy = 1; ; copy++) {
+    const name = copy === 1 ? `${stem}.bin` : `${stem}.${copy}.bin`;
+    const there = await readSmall(fs, join(dir, name), MAX_COMPARED_BYTES);
+    if (there === null) {
+      await replaceFile(fs, join(dir, name), bytes);
+      await fs.syncDirectory(dir);
+      return name;
+    }
+    // Saved by a mending that did not get further.
+    if (there.length === bytes.length && there.every((byte, index) => byte === bytes[index])) return name;
+  }
+}
+
+async function tailOf(fs: AuditFileSystem, dir: string, torn: TornTail): Promise<Uint8Array> {
+  const bytes = new Uint8Array(torn.bytes);
+  let done = 0;
+  for await (const chunk of readChunks(fs, segmentPath(dir, torn.stem), torn.offset)) {
+    bytes.set(chunk.subarray(0, bytes.length - done), done);
+    done += chunk.length;
+    if (done >= bytes.length) break;
+  }
+  return bytes;
+}
+
+async function withFile(
+  fs: AuditFileSystem,
+  path: string,
+  work: (file: AuditFile) => Promise<void>,
+): Promise<void> {
+  const file = await fs.open(path, 'update');
+  try {
+    await work(file);
+  } finally {
+    await file.close();
+  }
+}

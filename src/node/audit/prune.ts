@@ -1,0 +1,169 @@
+import { concatBytes } from '../../audit/bytes.js';
+import { splitLines } from '../../audit/lines.js';
+import { leafHash } from '../../audit/merkle.js';
+import { type AuditRecord, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
+import { parseStem } from '../../audit/segment.js';
+import { invalidInput, VramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
+import { readChunks, replaceFile } from './file-system.js';
+import { leavesPath, listLog, segmentPath } from './layout.js';
+import { parseTime } from './show.js';
+import { reading, verifyAudit } from './verify.js';
+
+/** Seven years of 365.25 days. */
+export const DEFAULT_RETENTION_DAYS = 2_557;
+const DAY_MS = 86_400_000;
+
+export interface PruneAuditOptions {
+  readonly token: Uint8Array;
+  readonly workerId: string;
+  readonly keyFile?: string;
+  /** Segments go whose records are all older than this; default, and at the latest, the end of the retention. */
+  readonly before?: string;
+  /** How long records must be kept, days; default 2557 (seven years). */
+  readonly retentionDays?: number;
+  /** Only say what would go. */
+  readonly dryRun?: boolean;
+  /** Wall clock; default the system's. */
+  readonly now?: () => Date;
+}
+
+export interface PruneReport {
+  readonly v: 1;
+  readonly dryRun: boolean;
+  /** The date in force. */
+  readonly before: string;
+  readonly retentionDays: number;
+  readonly removedSegments: readonly string[];
+  readonly removedRecords: number;
+  /** null where nothing was removed. */
+  readonly firstKeptSeq: number | null;
+}
+
+interface OldSegment {
+  readonly stem: string;
+  readonly leaves: readonly Uint8Array[];
+}
+
+/**
+ * Removes whole segments from the front of a log. The log is verified first; then the leaf hashes of what goes are kept, a record that says
+ * so is written and signed, and only then are files removed. A crash on the way is made good by pruning again.
+ * Errors: INVALID_INPUT, AUDIT_CORRUPT (the log does not verify), AUDIT_FAILED (a writer has it open; the disk fails).
+ */
+export async function pruneAudit(
+  dir: string,
+  options: PruneAuditOptions,
+  platform: AuditPlatform = systemPlatform,
+): Promise<PruneReport> {
+  const { fs } = platform;
+  const now = options.now ?? (() => new Date());
+  const retentionDays = checkInteger(
+    'retentionDays',
+    options.retentionDays ?? DEFAULT_RETENTION_DAYS,
+    0,
+    36_525,
+  );
+  const latest = now().getTime() - retentionDays * DAY_MS;
+  const before = options.before === undefined ? latest : parseTime('before', options.before);
+  if (before > latest) {
+    throw invalidInput(
+      'before',
+      `must not be later than ${new Date(latest).toISOString()}: records are kept ${retentionDays} days`,
+    );
+  }
+  const keyFile = options.keyFile === undefined ? {} : { keyFile: options.keyFile };
+  const verified = await verifyAudit(dir, { token: options.token, ...keyFile }, platform);
+  if (verified.bad !== null) {
+    throw new VramError('AUDIT_CORRUPT', `the audit log is not pruned: ${verified.bad.message}`);
+  }
+  const old = await reading(() => findOld(platform, dir, before));
+  const removedRecords = old.reduce((sum, { leaves }) => sum + leaves.length, 0);
+  const report = {
+    v: 1,
+    dryRun: options.dryRun === true,
+    before: new Date(before).toISOString(),
+    retentionDays,
+    removedSegments: old.map(({ stem }) => stem),
+    removedRecords,
+    firstKeptSeq: null,
+  } as const;
+  if (old.length === 0) return report;
+  const kept = await reading(() => firstKept(platform, dir, old));
+  if (report.dryRun) return { ...report, firstKeptSeq: kept.seq };
+
+  const log = await openAuditDirectory(
+    { dir, token: options.token, workerId: options.workerId, now, ...keyFile },
+    platform,
+  );
+  try {
+    await reading(async () => {
+      for (const { stem, leaves } of old)
+        await replaceFile(fs, leavesPath(dir, stem), concatBytes(...leaves));
+      await fs.syncDirectory(dir);
+    });
+    await log.log.record('audit.pruned', {
+      before: report.before,
+      retentionDays,
+      removedSegments: old.length,
+      removedRecords,
+      firstKeptSeq: kept.seq,
+      firstKeptEpoch: kept.epoch,
+      prev: kept.prev,
+    });
+    await log.head();
+    await reading(async () => {
+      for (const { stem } of old) await fs.remove(segmentPath(dir, stem));
+      await fs.syncDirectory(dir);
+    });
+  } finally {
+    await log.close();
+  }
+  return { ...report, firstKeptSeq: kept.seq };
+}
+
+/** Segments from the front whose every record is older; never the newest, which is being written. */
+async function findOld(platform: AuditPlatform, dir: string, before: number): Promise<OldSegment[]> {
+  const { stems } = await listLog(platform.fs, dir);
+  const old: OldSegment[] = [];
+  for (const stem of stems.slice(0, -1)) {
+    const leaves: Uint8Array[] = [];
+    for await (const record of recordsOf(platform, dir, stem, leaves)) {
+      if (Date.parse(record.ts) >= before) return old;
+    }
+    old.push({ stem, leaves });
+  }
+  return old;
+}
+
+async function firstKept(
+  platform: AuditPlatform,
+  dir: string,
+  old: readonly OldSegment[],
+): Promise<AuditRecord> {
+  const { stems } = await listLog(platform.fs, dir);
+  const last = parseStem(old.at(-1)?.stem ?? '')?.firstSeq ?? -1;
+  const stem = stems.find((name) => (parseStem(name)?.firstSeq ?? -1) > last);
+  if (stem !== undefined) {
+    for await (const record of recordsOf(platform, dir, stem, [])) return record;
+  }
+  throw new VramError('AUDIT_CORRUPT', 'the audit log is corrupt: it has no record to be kept');
+}
+
+/** The records of a segment that was verified; their leaf hashes are added to `leaves`. */
+async function* recordsOf(
+  { fs, crypto }: AuditPlatform,
+  dir: string,
+  stem: string,
+  leaves: Uint8Array[],
+): AsyncGenerator<AuditRecord, void, undefined> {
+  for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
+    for (const { bytes } of lines) {
+      const parsed = parseLine(bytes);
+      if (typeof parsed === 'string')
+        throw new VramError('AUDIT_CORRUPT', `the audit log changed while it was pruned`);
+      leaves.push(await leafHash(crypto, bytes));
+      yield parsed.record;
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseCheckpoint, parseOrigin } from '../../audit/checkpoint.js';
+import { auditFailed } from '../../audit/log.js';
+import { formatVerifierKey, verifierKey } from '../../audit/note.js';
+import { type AuditReport, type LogSource, type VerifyLogOptions, verifyLog } from '../../audit/verifier.js';
+import { invalidInput, isVramError } from '../../errors.js';
+import { checkInteger } from '../../validate.js';
+import { nodeCrypto } from '../crypto.js';
+import { type AuditPlatform, systemPlatform } from './directory.js';
+import { directorySource } from './directory-source.js';
+import { defaultKeyFile, readPublicKey } from './key-file.js';
+import { readCheckpointFile, segmentPath } from './layout.js';
+import { isHeld } from './lock.js';
+import { VerifyPool } from './verify-pool.js';
+
+export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'concurrency'> {
+  /** Key file whose public half verifies the checkpoints; default the worker's own, if it is there. */
+  readonly keyFile?: string;
+  /** Threads; default as many as there are cores and segments to feed them, at most 4; 1 stays in this thread. */
+  readonly workers?: number;
+}
+
+const MAX_DEFAULT_WORKERS = 4;
+/** Below this a thread costs more than it saves. */
+const MIN_PARALLEL_BYTES = 33_554_432;
+/** Beside this module once compiled; absent where the sources run uncompiled. */
+const WORKER_SCRIPT = new URL('./verify-worker.js', import.meta.url);
+
+/**
+ * Verifies a log directory: the chain with the token, the tree always, signatures with the worker's public key (or, given the token
+ * alone, with the one that the log's own authenticated records name). Streams; memory does not grow with the log.
+ * Errors: INVALID_INPUT (options), AUDIT_FAILED (the files cannot be read). A bad log is a report with `ok: false`.
+ */
+export async function verifyAudit(
+  dir: string,
+  options: VerifyAuditOptions = {},
+  platform: AuditPlatform = systemPlatform,
+): Promise<AuditReport> {
+  const { fs, processes, crypto } = platform;
+  const source = await reading(() => directorySource(fs, crypto, dir));
+  const key = options.verifierKey ?? (await localVerifierKey(source, options.keyFile));
+  const threads = platform === systemPlatform ? await threadsFor(dir, source, options.workers) : 1;
+  const pool = threads > 1 ? new VerifyPool(threads, WORKER_SCRIPT) : null;
+  try {
+    return await reading(async () =>
+      verifyLog(
+        crypto,
+        pool === null ? source : { ...source, run: (job) => pool.run(segmentPath(dir, job.stem), job) },
+        {
+          ...options,
+          live: await isHeld(fs, dir, processes),
+          // One more than there are threads, so that none waits for its next segment.
+          concurrency: pool === null ? 1 : threads + 1,
+          ...(key === null ? {} : { verifierKey: key }),
+        },
+      ),
+    );
+  } finally {
+    await pool?.close();
+  }
+}
+
+/** The verifier key line of a log, from the worker's key file. Errors: INVALID_INPUT where there is no key or no checkpoint. */
+export async function auditVerifierKey(
+  dir: string,
+  options: { readonly keyFile?: string } = {},
+): Promise<string> {
+  const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
+  if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
+  const { origin } = parseCheckpoint(checkpoint, 'dir').checkpoint;
+  const line = await keyLine(origin, options.keyFile);
+  if (line === null) throw invalidInput('keyFile', 'is not there: the key lies where the log was written');
+  return line;
+}
+
+async function localVerifierKey(source: LogSource, keyFile: string | undefined): Promise<string | null> {
+  if (source.checkpoint === null) return null;
+  let origin: string;
+  try {
+    origin = parseCheckpoint(source.checkpoint).checkpoint.origin;
+  } catch (error) {
+    // The verification will say so.
+    if (isVramError(error, 'INVALID_INPUT')) return null;
+    throw error;
+  }
+  const line = await keyLine(origin, keyFile);
+  if (line === null && keyFile !== undefined) throw invalidInput('keyFile', 'is not there');
+  return line;
+}
+
+async function keyLine(origin: string, keyFile: string | undefined): Promise<string | null> {
+  const publicKey = await readPublicKey(keyFile ?? defaultKeyFile(parseOrigin(origin).workerId));
+  return publicKey === null ? null : formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
+}
+
+async function threadsFor(dir: string, source: LogSource, wanted: number | undefined): Promise<number> {
+  const most = Math.max(1, source.stems.length);
+  if (!existsSync(fileURLToPath(WORKER_SCRIPT))) return 1;
+  if (wanted !== undefined) return Math.min(checkInteger('workers', wanted, 1, 256), most);
+  let bytes = 0;
+  for (const stem of source.stems) bytes += (await stat(segmentPath(dir, stem))).size;
+  return bytes < MIN_PARALLEL_BYTES ? 1 : Math.min(availableParallelism(), MAX_DEFAULT_WORKERS, most);
+}
+
+/** Turns what the system says into AUDIT_FAILED; errors of the library stay as they are. */
+export async function reading<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw isVramError(error) ? error : auditFailed('the audit log cannot be read', error);
+  }
+}

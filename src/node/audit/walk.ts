@@ -1,0 +1,62 @@
+import { splitLines } from '../../audit/lines.js';
+import { HASH_BYTES, leafHash } from '../../audit/merkle.js';
+import { MAX_LINE_BYTES } from '../../audit/record.js';
+import { parseStem } from '../../audit/segment.js';
+import { VramError } from '../../errors.js';
+import type { AuditPlatform } from './directory.js';
+import { readChunks } from './file-system.js';
+import { type LogFiles, leavesPath, segmentPath } from './layout.js';
+
+/** One leaf of a log. */
+export interface Leaf {
+  readonly seq: number;
+  readonly hash: Uint8Array;
+  /** The record's line; null where it was pruned. Valid until the next leaf is asked for. */
+  readonly line: Uint8Array | null;
+}
+
+/** All leaves of a log in order, up to `size`. Nothing is verified: compare a root. Errors: AUDIT_CORRUPT where leaves are missing. */
+export async function* walkLeaves(
+  { fs, crypto }: AuditPlatform,
+  dir: string,
+  files: LogFiles,
+  size: number,
+): AsyncGenerator<Leaf, void, undefined> {
+  let seq = 0;
+  for (const stem of files.prunedStems) {
+    checkPlace(stem, seq);
+    let rest = new Uint8Array(0);
+    for await (const chunk of readChunks(fs, leavesPath(dir, stem))) {
+      const bytes = new Uint8Array(rest.length + chunk.length);
+      bytes.set(rest);
+      bytes.set(chunk, rest.length);
+      const whole = bytes.length - (bytes.length % HASH_BYTES);
+      for (let at = 0; at < whole && seq < size; at += HASH_BYTES) {
+        yield { seq, hash: bytes.slice(at, at + HASH_BYTES), line: null };
+        seq += 1;
+      }
+      rest = bytes.slice(whole);
+    }
+  }
+  for (const stem of files.stems) {
+    if (seq >= size) return;
+    checkPlace(stem, seq);
+    for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
+      for (const { bytes, terminated } of lines) {
+        if (seq >= size) return;
+        if (!terminated) break;
+        yield { seq, hash: await leafHash(crypto, bytes), line: bytes };
+        seq += 1;
+      }
+    }
+  }
+  if (seq < size) throw incomplete(seq);
+}
+
+function checkPlace(stem: string, seq: number): void {
+  if (parseStem(stem)?.firstSeq !== seq) throw incomplete(seq);
+}
+
+function incomplete(seq: number): VramError {
+  return new VramError('AUDIT_CORRUPT', `the audit log is corrupt: record ${seq} is missing`);
+}
