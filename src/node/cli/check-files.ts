@@ -24,25 +24,32 @@ export interface RefusedArgument {
 /** What seal() allows in one tensor-parallel set. */
 const MAX_SET = 1024;
 
+export type CheckItem = CheckTarget | RefusedArgument;
+
+export function isTarget(item: CheckItem): item is CheckTarget {
+  return 'shard' in item;
+}
+
 /** The shards behind the arguments, in order. Only headers are read. Errors: INVALID_INPUT for a bad `--expect`. */
-export async function checkTargets(
-  paths: readonly string[],
-  expect: string | undefined,
-): Promise<{ readonly targets: readonly CheckTarget[]; readonly refused: readonly RefusedArgument[] }> {
+export async function checkItems(paths: readonly string[], expect: string | undefined): Promise<CheckItem[]> {
   const expected = expect === undefined ? null : await loadExpected(expect);
-  const found: Omit<CheckTarget, 'expected'>[] = [];
-  const refused: RefusedArgument[] = [];
+  const items: CheckItem[] = [];
   for (const path of paths) {
     try {
       const model = await openModel(path);
       for (const [index, shard] of model.shards.entries()) {
-        found.push({ file: nameOf(path, model, shard), shard, place: placeOf(path, model, index) });
+        items.push({
+          file: nameOf(path, model, shard),
+          shard,
+          place: placeOf(path, model, index),
+          expected: null,
+        });
       }
     } catch (error) {
-      refused.push({ file: path, error });
+      items.push({ file: path, error });
     }
   }
-  return { targets: withExpected(found, expected), refused };
+  return withExpected(items, expected);
 }
 
 function nameOf(path: string, model: Model, shard: ModelShard): string {
@@ -57,10 +64,12 @@ function placeOf(path: string, model: Model, shardIndex: number): CheckTarget['p
   return { modelRef: basename(path), shardIndex, totalShards };
 }
 
-function withExpected(
-  found: readonly Omit<CheckTarget, 'expected'>[],
-  expected: ExpectedDigests | null,
-): CheckTarget[] {
-  const digests = expected?.forAll(found.map(({ file }) => file)) ?? [];
-  return found.map((target, index) => ({ ...target, expected: digests[index]?.digest ?? null }));
+/** Each target with what it must be. Errors: INVALID_INPUT if the list does not name all of them. */
+function withExpected(items: readonly CheckItem[], expected: ExpectedDigests | null): CheckItem[] {
+  if (expected === null) return [...items];
+  const digests = expected.forAll(items.filter(isTarget).map(({ file }) => file));
+  let next = 0;
+  return items.map((item) =>
+    isTarget(item) ? { ...item, expected: digests[next++]?.digest ?? null } : item,
+  );
 }

@@ -3,7 +3,6 @@ import { invalidInput } from '../../errors.js';
 import type { Observer } from '../../events.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
 import { narrationObserver } from '../../narration/index.js';
-import { openAuditDirectory } from '../audit/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { pinoSink, prettySink } from '../narration.js';
 import type { CliContext } from './context.js';
@@ -68,6 +67,7 @@ async function openObservers(
   if (options.audit !== undefined) {
     // Without a token nobody could check the log's MACs after this process.
     if (token === undefined) throw invalidInput('audit', 'needs --token-file');
+    const { openAuditDirectory } = await import('../audit/index.js');
     const log = await openAuditDirectory({
       dir: options.audit,
       token: Uint8Array.from(token),

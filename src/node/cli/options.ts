@@ -28,7 +28,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 };
 
 /** Bytes: a whole number, with KiB, MiB or GiB behind it if wanted. */
-function parseBytes(text: string): number {
+export function parseBytes(text: string): number {
   const match = /^(\d{1,16})(KiB|MiB|GiB)?$/.exec(text);
   const bytes = match === null ? Number.NaN : Number(match[1]) * (BYTE_UNITS[match[2] ?? ''] ?? Number.NaN);
   if (!Number.isSafeInteger(bytes) || bytes < 1) {
@@ -37,7 +37,7 @@ function parseBytes(text: string): number {
   return bytes;
 }
 
-function parseDevice(text: string): string {
+export function parseDevice(text: string): string {
   if (!/^(auto|host|(cuda|webgpu):\d{1,4})$/.test(text)) {
     throw new InvalidArgumentError('It must be auto, host, cuda:N or webgpu:N.');
   }

@@ -2,7 +2,7 @@ import type { VramManager } from '../../../manager/index.js';
 import type { SealedShard } from '../../../seal/index.js';
 import type { TensorIndex } from '../../../source/models.js';
 import { openShard } from '../../model-files.js';
-import { type CheckTarget, checkTargets } from '../check-files.js';
+import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import type { AddCommand, CliContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
@@ -56,12 +56,12 @@ class CheckRun {
     const { io } = this.#context;
     let failure: unknown;
     try {
-      const { targets, refused } = await checkTargets(files, this.#options.expect);
-      for (const { file, error } of refused) this.#refuse(file, error);
-      if (targets.length > 0) {
-        await withManager(this.#context, this.#options, {}, (session) =>
-          this.#checkTargets(session, targets),
-        );
+      const items = await checkItems(files, this.#options.expect);
+      if (items.some(isTarget)) {
+        await withManager(this.#context, this.#options, {}, (session) => this.#checkItems(session, items));
+      } else {
+        // Nothing to seal: no device is opened.
+        for (const item of items) if (!isTarget(item)) this.#refuse(item.file, item.error);
       }
     } catch (error) {
       failure = error;
@@ -80,24 +80,25 @@ class CheckRun {
     if (failure !== undefined) throw failure;
   }
 
-  async #checkTargets({ manager, trace }: ManagerSession, targets: readonly CheckTarget[]): Promise<void> {
+  async #checkItems({ manager, trace }: ManagerSession, items: readonly CheckItem[]): Promise<void> {
     const { io } = this.#context;
     this.#device = deviceJson(manager.device, manager.status());
     this.#people(deviceText(manager.device, manager.status()));
     let verified = 0;
-    for (const target of targets) {
+    for (const item of items) {
       if (io.signal.aborted) break;
-      this.#people(`\n${escapeForTerminal(target.file)}\n`);
+      this.#people(`\n${escapeForTerminal(item.file)}\n`);
       try {
-        await this.#checkOne(manager, trace, target);
+        if (!isTarget(item)) throw item.error;
+        await this.#checkOne(manager, trace, item);
         verified += 1;
         this.#done(EXIT.ok);
       } catch (error) {
-        this.#refuse(target.file, error);
+        this.#refuse(item.file, error);
       }
     }
     this.#people(
-      `\n${verified} of ${targets.length} ${targets.length === 1 ? 'shard' : 'shards'} verified in place\n`,
+      `\n${verified} of ${items.length} ${items.length === 1 ? 'shard' : 'shards'} verified in place\n`,
     );
   }
 

@@ -2,5 +2,6 @@ import type { AddCommand } from '../context.js';
 import { addCheck } from './check.js';
 import { addDevices } from './devices.js';
 import { addDigest } from './digest.js';
+import { addSelftest } from './selftest.js';
 
-export const COMMANDS: readonly AddCommand[] = [addCheck, addDigest, addDevices];
+export const COMMANDS: readonly AddCommand[] = [addCheck, addDigest, addDevices, addSelftest];
