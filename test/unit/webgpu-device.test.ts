@@ -78,6 +78,28 @@ describe.skipIf(adapter === 'host')('a WebGPU device (skipped without a WebGPU a
       await expect(region.patch(3, new Uint8Array(4096))).rejects.toMatchObject({ code: 'INVALID_INPUT' });
       await region.release();
     });
+
+    it('a region of more than a TiB is refused before the device is asked', async () => {
+      await expect(device.allocate(2 ** 41)).rejects.toMatchObject({ code: 'ALLOCATION_FAILED' });
+      await expect(device.allocate(0)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+      await expect(device.allocate(2 ** 53)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+    });
+
+    it('release waits for what is under way, and ends everything after', async () => {
+      const bytes = xorshiftBytes(8, 2_000_000);
+      const region = await device.allocate(bytes.length);
+      await region.write(0, bytes);
+      await region.freeze();
+      const running = region.root();
+      const released = region.release();
+      expect((await running).root).toEqual(cryptoRoot(bytes));
+      await released;
+      await region.release();
+      await expect(region.root()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(region.freeze()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(region.read(0, 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      expect(() => region.view(0, 1)).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }));
+    });
   });
 
   describe('[MS-002] errors of the device are typed', () => {
@@ -97,185 +119,80 @@ describe.skipIf(adapter === 'host')('a WebGPU device (skipped without a WebGPU a
       },
     );
 
-    /** The scope of that kind reports an error the next time one was raised for a sealed buffer. */
-    function failNextAllocation(gpu: GPUDevice, filter: GPUErrorFilter): void {
-      const pushed: GPUErrorFilter[] = [];
-      const pushErrorScope = gpu.pushErrorScope.bind(gpu);
-      const popErrorScope = gpu.popErrorScope.bind(gpu);
-      const createBuffer = gpu.createBuffer.bind(gpu);
-      let armed = true;
-      let failing = false;
-      gpu.pushErrorScope = (pushedFilter) => {
-        pushed.push(pushedFilter);
-        return pushErrorScope(pushedFilter);
-      };
-      gpu.createBuffer = (descriptor) => {
-        if (armed && descriptor.label === 'sealed weights') failing = true;
-        return createBuffer(descriptor);
-      };
-      gpu.popErrorScope = async () => {
-        const popped = pushed.pop();
-        const inject = failing && popped === filter;
-        if (inject) {
-          failing = false;
-          armed = false;
-        }
-        const error = await popErrorScope();
-        return inject ? { message: 'injected' } : error;
-      };
-    }
+    describe('injected', () => {
+      let gpu: GPUDevice;
+      let device: Device;
+      let sealed: GPUBuffer[];
+      let armed: GPUErrorFilter | null = null;
 
-    it.each([
-      ['out-of-memory', 'INSUFFICIENT_VRAM'],
-      ['validation', 'ALLOCATION_FAILED'],
-      ['internal', 'ALLOCATION_FAILED'],
-    ] as const)('%s while allocating (injected) is %s; nothing stays allocated', async (filter, code) => {
-      const gpu = await requestGpuDevice();
-      const device = await adoptGpuDevice(gpu);
-      failNextAllocation(gpu, filter);
-      // The refused allocation does not disturb what goes on beside it.
-      const [refused, ...others] = await Promise.allSettled([
-        device.allocate(5000),
-        device.allocate(6000),
-        device.allocate(7000),
-      ]);
-      expect(refused).toMatchObject({ status: 'rejected', reason: { code, neededBytes: 8192 } });
-      for (const other of others) {
-        if (other.status === 'rejected') throw other.reason;
-        await other.value.write(0, xorshiftBytes(1, 100));
-        await other.value.freeze();
-        await other.value.release();
-      }
-      expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
-      await device.close();
-      gpu.destroy();
-    });
-
-    it('a region of more than a TiB is refused before the device is asked', async () => {
-      const device = await open();
-      await expect(device.allocate(2 ** 41)).rejects.toMatchObject({ code: 'ALLOCATION_FAILED' });
-      await expect(device.allocate(0)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
-      await expect(device.allocate(2 ** 53)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
-      await device.close();
-    });
-
-    it('a run on a buffer that has gone is DEVICE_UNAVAILABLE, never an answer', async () => {
-      const gpu = await requestGpuDevice();
-      const sealed = captureBuffers(gpu, 'sealed weights');
-      const device = await adoptGpuDevice(gpu);
-      sealed.length = 0;
-      const region = await device.allocate(5000);
-      await region.freeze();
-      sealed[0]?.destroy();
-      await expect(region.root()).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
-      await expect(region.read(0, 10)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
-      await expect(region.release()).rejects.toMatchObject({ code: 'RELEASE_FAILED' });
-      await region.release().catch(() => undefined);
-      expect(device.stats().liveRegions).toBe(0);
-      await device.close();
-      gpu.destroy();
-    });
-  });
-
-  describe('loss and close', () => {
-    it('a lost device says so once, and everything after is DEVICE_LOST', async () => {
-      const gpu = await requestGpuDevice();
-      const device = await adoptGpuDevice(gpu);
-      const filling = await device.allocate(5000);
-      const region = await device.allocate(3_000_000);
-      await region.freeze();
-      const running = region.root();
-      gpu.destroy();
-      await expect(running).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      expect(await device.lost).toMatchObject({ reason: 'lost' });
-      await expect(filling.write(0, new Uint8Array(10))).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(filling.freeze()).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(region.root()).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(region.nodes(0, 0, 1)).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(region.read(0, 1)).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(region.patch(0, new Uint8Array(4096))).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      expect(() => region.view(0, 1)).toThrow(expect.objectContaining({ code: 'DEVICE_LOST' }));
-      await expect(device.allocate(1)).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      await expect(device.capacity()).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-      // It could not be overwritten; its accounting ends all the same.
-      await expect(region.release()).rejects.toMatchObject({ code: 'RELEASE_FAILED' });
-      await device.close();
-      expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
-    });
-
-    it('work begun in the very turn of the loss ends as DEVICE_LOST, not with an answer', async () => {
-      const gpu = await requestGpuDevice();
-      const device = await adoptGpuDevice(gpu);
-      const region = await device.allocate(5000);
-      await region.freeze();
-      gpu.destroy();
-      const outcomes = await Promise.allSettled([region.root(), region.read(0, 10), device.allocate(10)]);
-      for (const outcome of outcomes) {
-        expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'DEVICE_LOST' } });
-      }
-      await device.close();
-    });
-
-    it('[MS-005] an adopted GPUDevice outlives close(), and what was made on it is given back', async () => {
-      const gpu = await requestGpuDevice();
-      const sealed = captureBuffers(gpu, 'sealed weights');
-      const device = await adoptGpuDevice(gpu);
-      const region = await device.allocate(5000);
-      await device.close();
-      await device.close();
-      expect(await device.lost).toMatchObject({ reason: 'closed' });
-      expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
-      await expect(region.root()).rejects.toMatchObject({ code: 'NOT_FOUND' });
-      await region.release();
-      const again = await adoptGpuDevice(gpu);
-      const other = await again.allocate(10);
-      await other.write(0, xorshiftBytes(1, 10));
-      await other.freeze();
-      expect((await other.root()).root).toEqual(cryptoRoot(xorshiftBytes(1, 10)));
-      await again.close();
-      let lost = false;
-      void gpu.lost.then(() => {
-        lost = true;
+      beforeAll(async () => {
+        gpu = await requestGpuDevice();
+        injectAllocationErrors();
+        sealed = captureBuffers(gpu, 'sealed weights');
+        device = await adoptGpuDevice(gpu);
       });
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      expect(lost).toBe(false);
-      expect(sealed.length).toBeGreaterThan(1);
-      gpu.destroy();
-    });
+      afterAll(async () => {
+        await device.close();
+        gpu.destroy();
+      });
 
-    it('two devices work at once, and closing one leaves the other', async () => {
-      const [one, two] = await Promise.all([open(), open()]);
-      const bytes = xorshiftBytes(6, 300_000);
-      const seal = async (device: Device) => {
-        const region = await device.allocate(bytes.length);
-        await region.write(0, bytes);
+      /** The armed kind of scope reports an error when the next sealed buffer is made inside it. */
+      function injectAllocationErrors(): void {
+        const pushed: GPUErrorFilter[] = [];
+        const pushErrorScope = gpu.pushErrorScope.bind(gpu);
+        const popErrorScope = gpu.popErrorScope.bind(gpu);
+        const createBuffer = gpu.createBuffer.bind(gpu);
+        let failing = false;
+        gpu.pushErrorScope = (filter) => {
+          pushed.push(filter);
+          return pushErrorScope(filter);
+        };
+        gpu.createBuffer = (descriptor) => {
+          if (armed !== null && descriptor.label === 'sealed weights') failing = true;
+          return createBuffer(descriptor);
+        };
+        gpu.popErrorScope = async () => {
+          const inject = pushed.pop() === armed && failing;
+          if (inject) {
+            failing = false;
+            armed = null;
+          }
+          const error = await popErrorScope();
+          return inject ? { message: 'injected' } : error;
+        };
+      }
+
+      it.each([
+        ['out-of-memory', 'INSUFFICIENT_VRAM'],
+        ['validation', 'ALLOCATION_FAILED'],
+        ['internal', 'ALLOCATION_FAILED'],
+      ] as const)('%s while allocating is %s; nothing stays allocated', async (filter, code) => {
+        armed = filter;
+        // The refused allocation does not disturb what goes on beside it.
+        const [refused, ...others] = await Promise.allSettled(
+          [5000, 9000, 7000].map((n) => device.allocate(n)),
+        );
+        expect(refused).toMatchObject({ status: 'rejected', reason: { code, neededBytes: 8192 } });
+        for (const other of others) {
+          if (other.status === 'rejected') throw other.reason;
+          await other.value.write(0, xorshiftBytes(1, 100));
+          await other.value.freeze();
+          await other.value.release();
+        }
+        expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
+      });
+
+      it('a run on a buffer that has gone is DEVICE_UNAVAILABLE, never an answer', async () => {
+        sealed.length = 0;
+        const region = await device.allocate(5000);
         await region.freeze();
-        return region;
-      };
-      const [first, second] = await Promise.all([seal(one), seal(two)]);
-      const roots = await Promise.all([first.root(), second.root(), first.root()]);
-      for (const { root } of roots) expect(root).toEqual(cryptoRoot(bytes));
-      await one.close();
-      expect((await second.root()).root).toEqual(cryptoRoot(bytes));
-      await two.close();
-    });
-
-    it('release waits for what is under way, and ends everything after', async () => {
-      const device = await open();
-      const bytes = xorshiftBytes(8, 2_000_000);
-      const region = await device.allocate(bytes.length);
-      await region.write(0, bytes);
-      await region.freeze();
-      const running = region.root();
-      const released = region.release();
-      expect((await running).root).toEqual(cryptoRoot(bytes));
-      await released;
-      await region.release();
-      await expect(region.root()).rejects.toMatchObject({ code: 'NOT_FOUND' });
-      await expect(region.freeze()).rejects.toMatchObject({ code: 'NOT_FOUND' });
-      await expect(region.read(0, 1)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-      expect(() => region.view(0, 1)).toThrow(expect.objectContaining({ code: 'NOT_FOUND' }));
-      await device.close();
+        sealed[0]?.destroy();
+        await expect(region.root()).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+        await expect(region.nodes(0, 0, 2)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+        await expect(region.read(0, 10)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+        await expect(region.release()).rejects.toMatchObject({ code: 'RELEASE_FAILED' });
+        expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
+      });
     });
   });
 });

@@ -4,7 +4,7 @@ import type { Device, Region } from '../../src/device/types.js';
 import { adoptGpuDevice } from '../../src/device/webgpu/index.js';
 import { prepareVulkan } from '../support/vulkan.js';
 import type { Interception } from '../support/vulkan-device.js';
-import { cryptoRoot, cryptoTree, intercept, requestGpuDevice } from '../support/vulkan-device.js';
+import { cryptoRoot, intercept, requestGpuDevice } from '../support/vulkan-device.js';
 
 const { adapter } = await prepareVulkan();
 /** With 64 invocations a workgroup the canary of the leaves is then alone in the last one. */
@@ -81,30 +81,25 @@ describe.skipIf(adapter === 'host')(
       await rejected(() => region.nodes(0, 0, BLOCKS), /not those of this run/);
     });
 
-    it.each(['leaves', 'nodes'])(
-      'with a dead canary in the dispatch of %s is found, though all is counted',
-      async (dead) => {
-        // Leaves: 192 blocks fill three workgroups, the canary is in the fourth. Nodes of 64 groups do the same.
-        const wide = dead === 'leaves' ? region : await groups();
-        fault = { dispatch: (pipeline, x, y) => (pipeline === dead ? [x - 1, y] : [x, y]) };
-        await expect(
-          wide.nodes(dead === 'leaves' ? 0 : 1, 0, dead === 'leaves' ? BLOCKS : 64),
-        ).rejects.toMatchObject({
-          code: 'DEVICE_UNAVAILABLE',
-          message: expect.stringMatching(/canary block was not hashed/),
-        });
-        fault = {};
-        if (wide !== region) await wide.release();
-        expect(await region.nodes(0, 0, BLOCKS)).toEqual(cryptoTree(bytes)[0]);
+    async function deadCanary(pipeline: string, run: () => Promise<unknown>): Promise<void> {
+      fault = { dispatch: (each, x, y) => (each === pipeline ? [x - 1, y] : [x, y]) };
+      await rejected(run, /canary block was not hashed/);
+    }
+
+    it('with a dead canary in the dispatch of leaves is found, though all is counted', async () => {
+      await deadCanary('leaves', () => region.nodes(0, 0, BLOCKS));
+    });
+
+    it.skipIf(adapter === 'swiftshader')(
+      'with a dead canary in the dispatch of nodes is found, though all is counted (32 MiB: not on SwiftShader)',
+      async () => {
+        // 64 nodes fill a workgroup; nothing has to be written for that.
+        const many = await device.allocate(64 * 524_288);
+        await many.freeze();
+        await deadCanary('nodes', () => many.nodes(1, 0, 64));
+        await many.release();
       },
     );
-
-    /** 64 groups: 32 MiB, of which nothing has to be written. */
-    async function groups(): Promise<Region> {
-      const many = await device.allocate(64 * 524_288);
-      await many.freeze();
-      return many;
-    }
 
     it('with a broken kernel never opens: one wrong round constant', async () => {
       const other = await requestGpuDevice();

@@ -38,18 +38,12 @@ export function sha256Wgsl(variant: Sha256Variant): string {
     '  return (v << vec4<u32>(24u)) | ((v & vec4<u32>(0xff00u)) << vec4<u32>(8u))',
     '    | ((v >> vec4<u32>(8u)) & vec4<u32>(0xff00u)) | (v >> vec4<u32>(24u));',
     '}',
-    variant === 'looped' ? tables() : '',
+    variant === 'looped' ? `const ROUND_K = array<u32, 64>(${K.map(hex).join(', ')});` : '',
     'fn hash_block(block: u32) -> Hash {',
     ...INITIAL.map((value, i) => `  var s${i} = ${hex(value)};`),
     ...STATE.map((name, i) => `  var ${name} = s${i};`),
     '  var t = 0u;',
-    '  for (var chunk = 0u; chunk < 256u; chunk += 4u) {',
-    ...[0, 1, 2, 3].flatMap(loadVector),
-    ...(variant === 'unrolled' ? unrolledChunk() : loopedChunk()),
-    ...addBack(),
-    '  }',
-    ...(variant === 'unrolled' ? unrolledPadding() : loopedPadding()),
-    ...addBack(),
+    ...(variant === 'unrolled' ? unrolledBody() : loopedBody()),
     '  return Hash(byte_swap(vec4<u32>(s0, s1, s2, s3)), byte_swap(vec4<u32>(s4, s5, s6, s7)));',
     '}',
     '',
@@ -71,47 +65,42 @@ function paddingConstants(): number[] {
   return K.map((k, t) => (k + at(t)) >>> 0);
 }
 
-function tables(): string {
-  const table = (name: string, values: readonly number[]): string =>
-    `const ${name} = array<u32, 64>(${values.map(hex).join(', ')});`;
-  return `${table('ROUND_K', K)}\n${table('PADDING_KW', paddingConstants())}`;
-}
-
-function loadVector(i: number): string[] {
-  const lanes = ['x', 'y', 'z', 'w'].map((lane, j) => `    var w${4 * i + j} = v${i}.${lane};`);
-  return [`    let v${i} = byte_swap(block_vector(block, chunk + ${i}u));`, ...lanes];
-}
-
-function unrolledChunk(): string[] {
-  const lines: string[] = [];
+function unrolledBody(): string[] {
+  const lines = ['  for (var chunk = 0u; chunk < 256u; chunk += 4u) {'];
+  for (let i = 0; i < 4; i++) lines.push(`    let v${i} = byte_swap(block_vector(block, chunk + ${i}u));`);
+  lines.push(...words());
   for (let t = 0; t < ROUNDS; t++) {
     if (t >= WORDS) lines.push(schedule(t));
     lines.push(...round(t, `${hex(K[t] ?? 0)} + w${t % WORDS}`));
   }
+  lines.push(...addBack(), '  }');
+  lines.push(...paddingConstants().flatMap((kw, t) => round(t, hex(kw))), ...addBack());
   return lines;
 }
 
-function unrolledPadding(): string[] {
-  return paddingConstants().flatMap((kw, t) => round(t, hex(kw)));
+/** The padding chunk goes through the same loop, so that there is only one body of rounds to compile. */
+function loopedBody(): string[] {
+  const lines = [
+    '  for (var chunk = 0u; chunk <= 256u; chunk += 4u) {',
+    '    var v0 = vec4<u32>(0x80000000u, 0u, 0u, 0u);',
+    '    var v1 = vec4<u32>(0u);',
+    '    var v2 = vec4<u32>(0u);',
+    `    var v3 = vec4<u32>(0u, 0u, 0u, ${BLOCK_BITS}u);`,
+    '    if (chunk < 256u) {',
+  ];
+  for (let i = 0; i < 4; i++) lines.push(`    v${i} = byte_swap(block_vector(block, chunk + ${i}u));`);
+  lines.push('    }', ...words(), '    for (var r = 0u; r < 64u; r += 16u) {');
+  for (let t = 0; t < WORDS; t++) lines.push(...round(t, `ROUND_K[r + ${t}u] + w${t}`));
+  lines.push('      if (r < 48u) {');
+  for (let t = 0; t < WORDS; t++) lines.push(schedule(t));
+  lines.push('      }', '    }', ...addBack(), '  }');
+  return lines;
 }
 
-function loopedChunk(): string[] {
-  const rounds = Array.from({ length: WORDS }, (_, t) => t);
-  return [
-    ...rounds.flatMap((t) => round(t, `${hex(K[t] ?? 0)} + w${t}`)),
-    '    for (var r = 16u; r < 64u; r += 16u) {',
-    ...rounds.flatMap((t) => [schedule(t), ...round(t, `ROUND_K[r + ${t}u] + w${t}`)]),
-    '    }',
-  ];
-}
-
-function loopedPadding(): string[] {
-  const rounds = Array.from({ length: WORDS }, (_, t) => t);
-  return [
-    '    for (var r = 0u; r < 64u; r += 16u) {',
-    ...rounds.flatMap((t) => round(t, `PADDING_KW[r + ${t}u]`)),
-    '    }',
-  ];
+function words(): string[] {
+  return [0, 1, 2, 3].flatMap((i) =>
+    ['x', 'y', 'z', 'w'].map((lane, j) => `    var w${4 * i + j} = v${i}.${lane};`),
+  );
 }
 
 /** FIPS 180-4, section 6.2.2, step 1, in place. */

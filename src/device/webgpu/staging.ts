@@ -3,7 +3,7 @@ import { BufferUsage, MapMode, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import { settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
-import { Pool } from './mutex.js';
+import { Pool } from './pool.js';
 
 /** Bytes of sealed memory that one slot carries at a time. */
 export const SLOT_BYTES = 4 * 1024 * 1024;

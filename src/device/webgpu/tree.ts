@@ -1,11 +1,11 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 import { throwIfAborted, VramError } from '../../errors.js';
+import { Serial } from '../../serial.js';
 import type { Batch, Submitter } from './batch.js';
 import { MAX_DISPATCHES } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import type { Kernels } from './kernels.js';
-import { Mutex } from './mutex.js';
 import type { ScratchShape, TreePart, TreeStep } from './plan.js';
 import { planTree, scratchShape } from './plan.js';
 import type { SealedRange, Staging } from './staging.js';
@@ -54,7 +54,7 @@ export class TreeEngine {
   readonly #state: GPUBuffer;
   readonly #work: GPUBindGroup;
   readonly #fill: GPUBindGroup;
-  readonly #lock = new Mutex();
+  readonly #lock = new Serial();
 
   /** Called inside error scopes. */
   constructor(

@@ -1,18 +1,3 @@
-/** Runs bodies one after another, in the order of the calls. */
-export class Mutex {
-  #tail: Promise<unknown> = Promise.resolve();
-
-  run<T>(body: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(body);
-    this.#tail = result.then(
-      () => undefined,
-      // The caller of this body has the error; the next one in line must run all the same.
-      () => undefined,
-    );
-    return result;
-  }
-}
-
 /** A fixed set of things, each lent to one user at a time, first come first served. */
 export class Pool<T> {
   readonly #free: T[];
