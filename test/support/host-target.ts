@@ -11,11 +11,11 @@ export function hostTarget(
   options: Omit<HostOptions, 'inject'> = {},
   inject: HostInjection = {},
 ): ContractTarget {
-  const freed: Uint8Array[] = [];
+  let unwiped = 0;
   const seeing: HostInjection = {
     ...inject,
     freed: (segment) => {
-      freed.push(segment);
+      if (segment.some((byte) => byte !== 0)) unwiped++;
       inject.freed?.(segment);
     },
   };
@@ -24,7 +24,7 @@ export function hostTarget(
     open: (openOptions) => hostBackend({ ...options, inject: seeing }).open(0, openOptions),
     oracle: nodeOracle,
     maxBytes: 80 * MIB,
-    freed: () => freed,
+    unwiped: () => unwiped,
     openOutOfMemory: async () => {
       let armed = false;
       const device = await hostBackend({
