@@ -167,6 +167,23 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
     await expect(stream.finish()).rejects.toEqual(refused('INVALID_INPUT', 'stream'));
   });
 
+  it('pads messages of every length up to two chunks', async () => {
+    const bytes = xorshiftBytes(31, 193);
+    for (let size = 0; size <= bytes.length; size++) {
+      const message = bytes.subarray(0, size);
+      expect(toHex(await engine.sha256(message))).toBe(toHex(sha256(message)));
+      expect((await digest(message, [50])).sha256).toBe(toHex(sha256(message)));
+    }
+  });
+
+  it.each([100, 5_000_000])('rejects a finish of %d bytes that abort() overtakes', async (size) => {
+    const stream = engine.start({ byteLength: size, sha256: true, keep: 'root' });
+    await stream.update(new Uint8Array(size));
+    const finished = expect(stream.finish()).rejects.toEqual(refused('ABORTED'));
+    stream.abort();
+    await finished;
+  });
+
   it('keeps streams apart that run at once', async () => {
     const results = await Promise.all(
       [4_200_000, 10, 5_000_000, 70_000, 0, 4_300_000, 600_000].map(async (size, i) => {

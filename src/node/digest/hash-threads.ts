@@ -31,7 +31,6 @@ export class HashThread {
   #ended = false;
 
   constructor() {
-    this.#worker.unref();
     this.#worker.on('message', (message: unknown) => this.#answer(message));
     this.#worker.on('error', (cause) => this.#end(cause));
     this.#worker.on('exit', () => this.#end(undefined));
