@@ -43,7 +43,7 @@ export interface PruneReport {
 
 interface OldSegment {
   readonly stem: string;
-  readonly leaves: readonly Uint8Array[];
+  readonly records: number;
 }
 
 /**
@@ -78,7 +78,7 @@ export async function pruneAudit(
     throw new VramError('AUDIT_CORRUPT', `the audit log is not pruned: ${verified.bad.message}`);
   }
   const old = await reading(() => findOld(platform, dir, before));
-  const removedRecords = old.reduce((sum, { leaves }) => sum + leaves.length, 0);
+  const removedRecords = old.reduce((sum, { records }) => sum + records, 0);
   const report = {
     v: 1,
     dryRun: options.dryRun === true,
@@ -98,8 +98,7 @@ export async function pruneAudit(
   );
   try {
     await reading(async () => {
-      for (const { stem, leaves } of old)
-        await replaceFile(fs, leavesPath(dir, stem), concatBytes(...leaves));
+      for (const { stem } of old) await keepLeaves(platform, dir, stem);
       await fs.syncDirectory(dir);
     });
     await log.log.record('audit.pruned', {
@@ -127,11 +126,12 @@ async function findOld(platform: AuditPlatform, dir: string, before: number): Pr
   const { stems } = await listLog(platform.fs, dir);
   const old: OldSegment[] = [];
   for (const stem of stems.slice(0, -1)) {
-    const leaves: Uint8Array[] = [];
-    for await (const record of recordsOf(platform, dir, stem, leaves)) {
+    let records = 0;
+    for await (const { record } of recordsOf(platform, dir, stem)) {
       if (Date.parse(record.ts) >= before) return old;
+      records += 1;
     }
-    old.push({ stem, leaves });
+    old.push({ stem, records });
   }
   return old;
 }
@@ -145,25 +145,33 @@ async function firstKept(
   const last = parseStem(old.at(-1)?.stem ?? '')?.firstSeq ?? -1;
   const stem = stems.find((name) => (parseStem(name)?.firstSeq ?? -1) > last);
   if (stem !== undefined) {
-    for await (const record of recordsOf(platform, dir, stem, [])) return record;
+    for await (const { record } of recordsOf(platform, dir, stem)) return record;
   }
   throw new VramError('AUDIT_CORRUPT', 'the audit log is corrupt: it has no record to be kept');
 }
 
-/** The records of a segment that was verified; their leaf hashes are added to `leaves`. */
+/** Writes a segment's leaf hashes beside it, whole or not at all. */
+async function keepLeaves(platform: AuditPlatform, dir: string, stem: string): Promise<void> {
+  const leaves: Uint8Array[] = [];
+  for await (const { line } of recordsOf(platform, dir, stem)) {
+    leaves.push(await leafHash(platform.crypto, line));
+  }
+  await replaceFile(platform.fs, leavesPath(dir, stem), concatBytes(...leaves));
+}
+
+/** The records of a segment that was verified a moment ago. */
 async function* recordsOf(
-  { fs, crypto }: AuditPlatform,
+  { fs }: AuditPlatform,
   dir: string,
   stem: string,
-  leaves: Uint8Array[],
-): AsyncGenerator<AuditRecord, void, undefined> {
+): AsyncGenerator<{ readonly record: AuditRecord; readonly line: Uint8Array }, void, undefined> {
   for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
     for (const { bytes } of lines) {
       const parsed = parseLine(bytes);
-      if (typeof parsed === 'string')
-        throw new VramError('AUDIT_CORRUPT', `the audit log changed while it was pruned`);
-      leaves.push(await leafHash(crypto, bytes));
-      yield parsed.record;
+      if (typeof parsed === 'string') {
+        throw new VramError('AUDIT_CORRUPT', 'the audit log changed while it was pruned');
+      }
+      yield { record: parsed.record, line: bytes };
     }
   }
 }
