@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { ERROR_CLASS, invalidInput, isVramError, throwIfAborted, VramError } from '../../src/errors.js';
+
+describe('errors', () => {
+  it('[WK-002] the class of every code is what was published', () => {
+    const published = Object.entries(ERROR_CLASS).map(
+      ([code, { kind, scope }]) => `${code} ${kind}${scope === null ? '' : ` ${scope}`}`,
+    );
+    expect(published.sort()).toEqual([
+      'ABORTED invalid',
+      'ALLOCATION_FAILED retriable',
+      'AUDIT_CORRUPT fatal manager',
+      'AUDIT_FAILED retriable',
+      'DEVICE_LOST fatal device',
+      'DEVICE_UNAVAILABLE retriable',
+      'INSUFFICIENT_VRAM retriable',
+      'INTEGRITY_VIOLATION fatal shard',
+      'INVALID_INPUT invalid',
+      'NOT_FOUND invalid',
+      'NOT_SEALED invalid',
+      'POLICY_VIOLATION fatal manager',
+      'RELEASE_FAILED fatal device',
+      'SEAL_VERIFICATION_FAILED invalid',
+      'SOURCE_MISMATCH invalid',
+      'STOPPED invalid',
+    ]);
+  });
+
+  it('carry their class, figures and cause', () => {
+    const cause = new Error('below');
+    const error = new VramError('INSUFFICIENT_VRAM', 'no room', {
+      neededBytes: 5,
+      availableBytes: null,
+      cause,
+    });
+    expect(error).toMatchObject({
+      kind: 'retriable',
+      scope: null,
+      neededBytes: 5,
+      availableBytes: null,
+      cause,
+      name: 'VramError',
+    });
+    expect(error).toBeInstanceOf(Error);
+    expect('cause' in new VramError('STOPPED', 'x')).toBe(false);
+  });
+
+  it('are told apart by code', () => {
+    expect(isVramError(new VramError('STOPPED', 'x'))).toBe(true);
+    expect(isVramError(new VramError('STOPPED', 'x'), 'STOPPED')).toBe(true);
+    expect(isVramError(new VramError('STOPPED', 'x'), 'ABORTED')).toBe(false);
+    expect(isVramError(Object.assign(new Error('x'), { code: 'STOPPED' }))).toBe(false);
+  });
+
+  it('name the argument', () => {
+    expect(invalidInput('shardId', 'must be shorter')).toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'shardId',
+      message: '"shardId" must be shorter',
+    });
+  });
+
+  it('ABORTED carries the reason of the signal', () => {
+    throwIfAborted(undefined);
+    throwIfAborted(new AbortController().signal);
+    expect(() => throwIfAborted(AbortSignal.abort('why'))).toThrow(
+      expect.objectContaining({ code: 'ABORTED', cause: 'why' }),
+    );
+  });
+});
