@@ -1,8 +1,9 @@
 import type { ContractTarget } from '../contract/cases.js';
+import { cudaTargets } from './cuda-target.js';
 import { hostTarget } from './host-target.js';
 import { segmentedWebGpuTargets, webGpuTargets } from './webgpu-target.js';
 
-export { segmentedWebGpuTargets, webGpuTargets };
+export { cudaTargets, segmentedWebGpuTargets, webGpuTargets };
 
 /** A backend that tests run over; `target` is null where it is missing here, and `missing` says why. */
 export type PresentBackend =
@@ -18,5 +19,5 @@ export function hostTargets(): readonly PresentBackend[] {
 
 /** Every backend of this machine, and those that are missing with the reason. */
 export async function presentBackends(): Promise<readonly PresentBackend[]> {
-  return [...hostTargets(), ...(await webGpuTargets())];
+  return [...hostTargets(), ...(await webGpuTargets()), ...(await cudaTargets())];
 }

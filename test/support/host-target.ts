@@ -11,11 +11,12 @@ export function hostTarget(
   options: Omit<HostOptions, 'inject'> = {},
   inject: HostInjection = {},
 ): ContractTarget {
-  let unwiped = 0;
+  const freed = { allocations: 0, unwiped: 0 };
   const seeing: HostInjection = {
     ...inject,
     freed: (segment) => {
-      if (segment.some((byte) => byte !== 0)) unwiped++;
+      freed.allocations++;
+      if (segment.some((byte) => byte !== 0)) freed.unwiped++;
       inject.freed?.(segment);
     },
   };
@@ -24,7 +25,7 @@ export function hostTarget(
     open: (openOptions) => hostBackend({ ...options, inject: seeing }).open(0, openOptions),
     oracle: nodeOracle,
     maxBytes: 80 * MIB,
-    unwiped: () => unwiped,
+    freed: () => ({ ...freed }),
     openOutOfMemory: async () => {
       let armed = false;
       const device = await hostBackend({
