@@ -1,0 +1,60 @@
+/** One thing to time. */
+export interface Timed {
+  readonly name: string;
+  run(): Promise<unknown>;
+}
+
+export interface Pair {
+  readonly ours: string;
+  readonly peer: string;
+  readonly rounds: number;
+  /** Medians, in milliseconds. */
+  readonly oursMs: number;
+  readonly peerMs: number;
+  /** Median of the rounds' own ratios, peer over ours: above 1, ours is faster. */
+  readonly ratio: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+/** Runs both in turns, so that whatever else the machine does falls on both; one round of each warms up and is not counted. */
+export async function measurePair(
+  ours: Timed,
+  peer: Timed,
+  rounds: number,
+  signal: AbortSignal,
+): Promise<Pair> {
+  await ours.run();
+  await peer.run();
+  const times = { ours: [] as number[], peer: [] as number[] };
+  for (let round = 0; round < rounds; round += 1) {
+    signal.throwIfAborted();
+    // Whoever goes first finds the caches as the other left them: take turns in that too.
+    if (round % 2 === 0) {
+      times.ours.push(await elapsed(ours));
+      times.peer.push(await elapsed(peer));
+    } else {
+      times.peer.push(await elapsed(peer));
+      times.ours.push(await elapsed(ours));
+    }
+  }
+  return {
+    ours: ours.name,
+    peer: peer.name,
+    rounds,
+    oursMs: median(times.ours),
+    peerMs: median(times.peer),
+    ratio: median(times.ours.map((ms, round) => (times.peer[round] ?? Number.NaN) / ms)),
+  };
+}
+
+async function elapsed(timed: Timed): Promise<number> {
+  const started = performance.now();
+  await timed.run();
+  return performance.now() - started;
+}

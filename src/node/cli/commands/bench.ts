@@ -1,0 +1,89 @@
+import { cpus } from 'node:os';
+import { Option } from 'commander';
+import { VramManager } from '../../../manager/index.js';
+import { benchPairs, benchStated } from '../../bench/cases.js';
+import type { Pair } from '../../bench/measure.js';
+import { nodeCrypto } from '../../crypto.js';
+import type { AddCommand } from '../context.js';
+import { deviceJson, deviceText } from '../device-report.js';
+import { EXIT } from '../exit-codes.js';
+import { jsonOption, parseBytes, parseCount, parseDevice } from '../options.js';
+import { jsonDocument } from '../output.js';
+import { escapeForTerminal } from '../text.js';
+
+interface BenchOptions {
+  readonly device: string;
+  readonly size?: number;
+  readonly fileSize: number;
+  readonly rounds: number;
+  readonly json?: boolean;
+}
+
+const MIB = 1024 * 1024;
+/** Enough to be measured; software devices differ by a factor of fifty. */
+const DEVICE_BYTES = { hardware: 1024 * MIB, software: 64 * MIB, emulated: MIB } as const;
+
+/** `bench`: ours against peers, in turns, as ratios. */
+export const addBench: AddCommand = (program, context, done) => {
+  jsonOption(program.command('bench'))
+    .description('measure against peers on this machine, as ratios')
+    .addOption(
+      new Option('--device <device>', 'auto, cuda:N, webgpu:N or host')
+        .default('auto')
+        .argParser(parseDevice),
+    )
+    .addOption(new Option('--size <bytes>', 'bytes to verify on the device').argParser(parseBytes))
+    .addOption(
+      new Option('--file-size <bytes>', 'bytes of the file to seal')
+        .default(256 * MIB, '256MiB')
+        .argParser(parseBytes),
+    )
+    .addOption(
+      new Option('--rounds <n>', 'measured rounds of each pair').default(9).argParser(parseCount(1, 1000)),
+    )
+    .action(async (options: BenchOptions) => {
+      const { io } = context;
+      const people = options.json ? io.stderr : io.stdout;
+      const platform = {
+        backends: context.backends,
+        crypto: nodeCrypto,
+        engine: context.engine,
+        forceHost: io.env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
+      };
+      const probe = await VramManager.open(
+        { device: options.device, policy: 'any', workerId: 'bench' },
+        platform,
+      );
+      const info = probe.device;
+      const device = deviceJson(info, probe.status());
+      people(deviceText(info, probe.status()));
+      await probe.close();
+      const processor = `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} cores, Node ${process.versions.node}`;
+      people(`machine   ${escapeForTerminal(processor)}\n\n${HEAD}`);
+      const setting = {
+        platform,
+        device: device.id,
+        deviceBytes: options.size ?? DEVICE_BYTES[info.execution],
+        fileBytes: options.fileSize,
+        rounds: options.rounds,
+        signal: io.signal,
+        onPair: (pair: Pair) => people(pairText(pair)),
+      };
+      const pairs = await benchPairs(setting);
+      const stated = await benchStated(setting);
+      people(
+        '\nThe original system’s stated figures, and the same step here on the host backend (CPU, no GPU):\n',
+      );
+      for (const { step, original, measured } of stated) {
+        people(`${step.padEnd(14)}stated ${original.padEnd(14)}measured ${measured}\n`);
+      }
+      if (options.json) io.stdout(jsonDocument({ v: 1, device, machine: processor, pairs, stated }));
+      done(EXIT.ok);
+    });
+};
+
+const HEAD = 'ratio = peer / ours: above 1, ours is faster; medians of alternating rounds\n';
+
+function pairText({ ours, peer, oursMs, peerMs, ratio }: Pair): string {
+  return `${ratio.toFixed(2).padStart(6)}x  ${ours}: ${oursMs.toFixed(1)} ms  |  ${peer}: ${peerMs.toFixed(1)} ms\n`;
+}
