@@ -182,6 +182,8 @@ napi_value reset(const Js& js, Driver& driver, const Arguments& arguments) {
   Config config;
   if (!arguments.empty() && !js.absent(arguments[0])) apply(js, arguments[0], config);
   driver.reset(config);
+  Physical::freed = 0;
+  Physical::freedUnwiped = 0;
   return nullptr;
 }
 
@@ -306,6 +308,20 @@ napi_value allocations(const Js& js, Driver& driver, const Arguments&) {
   return list;
 }
 
+// Bytes of pinned memory that are not zero.
+napi_value pinnedResidue(const Js& js, Driver& driver, const Arguments&) {
+  size_t count = 0;
+  for (const auto& entry : driver.pinned) {
+    const GuardedPages& pages = *entry.second.pages;
+    for (size_t k = 0; k < pages.size(); k++) count += pages.data()[k] != 0 ? 1 : 0;
+  }
+  return js.of(count);
+}
+
+// Pieces of device memory that went back since reset(), and those of them with something in them.
+napi_value freed(const Js& js, Driver&, const Arguments&) { return js.of(static_cast<double>(Physical::freed.load())); }
+napi_value freedUnwiped(const Js& js, Driver&, const Arguments&) { return js.of(static_cast<double>(Physical::freedUnwiped.load())); }
+
 napi_value pendingCopies(const Js& js, Driver& driver, const Arguments&) { return js.of(driver.pendingCopies()); }
 napi_value waitsOnEventLoop(const Js& js, Driver& driver, const Arguments&) { return js.of(static_cast<double>(driver.waitsOnEventLoop)); }
 napi_value lastFault(const Js& js, Driver& driver, const Arguments&) { return js.of(driver.lastFault); }
@@ -405,6 +421,9 @@ napi_value entry(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+// Its presence tells who opens the library that this is no real driver.
+VR_EXPORT int vrEmulator() { return 1; }
+
 VR_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {
   isEventLoop = true;
   const std::pair<const char*, napi_callback> functions[] = {
@@ -419,6 +438,9 @@ VR_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {
       {"peek", entry<peek>},
       {"loseDevice", entry<loseDevice>},
       {"eccError", entry<eccError>},
+      {"pinnedResidue", entry<pinnedResidue>},
+      {"freed", entry<freed>},
+      {"freedUnwiped", entry<freedUnwiped>},
       {"pendingCopies", entry<pendingCopies>},
       {"waitsOnEventLoop", entry<waitsOnEventLoop>},
       {"lastFault", entry<lastFault>},

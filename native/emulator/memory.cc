@@ -42,4 +42,17 @@ Mapping* AddressSpace::around(uint64_t address) {
   return address - mapping.begin < mapping.bytes ? &mapping : nullptr;
 }
 
+std::atomic<uint64_t> Physical::freed{0};
+std::atomic<uint64_t> Physical::freedUnwiped{0};
+
+Physical::~Physical() {
+  freed++;
+  const uint8_t* data = pages.data();
+  for (size_t k = 0; k < pages.size(); k++) {
+    if (data[k] == 0) continue;
+    freedUnwiped++;
+    return;
+  }
+}
+
 }  // namespace emulator

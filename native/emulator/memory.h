@@ -3,6 +3,7 @@
 #ifndef VRAM_RESIDENCY_EMULATOR_MEMORY_H
 #define VRAM_RESIDENCY_EMULATOR_MEMORY_H
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -29,6 +30,11 @@ class GuardedPages {
 
 struct Physical {
   Physical(int device_, size_t bytes) : device(device_), pages(bytes) {}
+  // Counts the memory that goes back with something in it.
+  ~Physical();
+  Physical(const Physical&) = delete;
+  Physical& operator=(const Physical&) = delete;
+  static std::atomic<uint64_t> freed, freedUnwiped;
   int device;
   GuardedPages pages;
 };

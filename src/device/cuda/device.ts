@@ -224,7 +224,6 @@ export class CudaDevice implements Device {
       addon,
       device,
       stagingBytes: this.#stagingBytes,
-      checkPresent: () => this.#checkPresent(),
       attempt: (code, what, work) => this.#attempt(code, what, work),
       takeMemory: (byteLength) => this.#take(byteLength, false),
     };
@@ -248,7 +247,8 @@ export class CudaDevice implements Device {
           }
         });
       },
-      bind: (memory, offset, length) => new CudaLease(this.#leaseOwner, { memory, offset }, length),
+      bind: (memory, offset, length, checkLive) =>
+        new CudaLease(this.#leaseOwner, { memory, offset, checkLive }, length),
       countUpload: (bytes) => {
         this.#uploadedBytes += bytes;
       },

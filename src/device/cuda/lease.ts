@@ -19,7 +19,6 @@ export interface LeaseOwner {
   readonly addon: Addon;
   readonly device: DeviceHandle;
   readonly stagingBytes: number;
-  checkPresent(): void;
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
   /** Zero-filled device memory; capacity is checked first. */
   takeMemory(byteLength: number): Promise<MemoryHandle>;
@@ -28,6 +27,8 @@ export interface LeaseOwner {
 interface Weights {
   readonly memory: MemoryHandle;
   readonly offset: number;
+  /** Throws NOT_FOUND after the region's release, DEVICE_LOST after the device's end. */
+  checkLive(): void;
 }
 
 /**
@@ -200,7 +201,7 @@ export class CudaLease implements CudaBinding {
 
   async #begin<T>(work: () => Promise<T>): Promise<T> {
     if (this.#end !== null) throw new VramError('NOT_FOUND', 'this binding has ended with its lease');
-    this.#owner.checkPresent();
+    this.#weights.checkLive();
     return await work();
   }
 }

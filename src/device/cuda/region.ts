@@ -23,7 +23,8 @@ export interface RegionOwner {
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
   /** Runs the tree kernels: one after another, since they share one scratch pool. */
   tree(memory: MemoryHandle, part: TreePart, out: Uint8Array, options: RunOptions): Promise<number>;
-  bind(memory: MemoryHandle, offset: number, length: number): CudaBinding;
+  /** `checkLive` throws once the region is gone. */
+  bind(memory: MemoryHandle, offset: number, length: number, checkLive: () => void): CudaBinding;
   countUpload(bytes: number): void;
   countReadback(bytes: number): void;
   /** Ends the accounting of a region. */
@@ -143,7 +144,7 @@ export class CudaRegion implements Region {
   view(offset: number, length: number): CudaBinding {
     this.#checkState('frozen');
     this.#table.resolve(offset, length);
-    return this.#owner.bind(this.#memory, offset, length);
+    return this.#owner.bind(this.#memory, offset, length, () => this.#checkLive());
   }
 
   release(): Promise<void> {

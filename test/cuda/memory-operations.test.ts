@@ -1,0 +1,149 @@
+import { expect, it } from 'vitest';
+import { STAGING_BYTES } from '../../src/device/cuda/device.js';
+import type { DeviceBinding } from '../../src/device/types.js';
+import { hostTree, rootOf } from '../contract/host-tree.js';
+import { nodeOracle } from '../support/oracle.js';
+import { xorshiftBytes } from '../support/xorshift.js';
+import { describeCuda, newestAllocation, sealed, withDevice } from './testbed.js';
+
+const BLOCK = 4096;
+
+describeCuda('cuda: memory operations', (bed) => {
+  const { emulator } = bed;
+
+  it('what was written is what lies in device memory, at the same offsets', async () => {
+    await withDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(21, 20_000);
+      const region = await device.allocate(bytes.length);
+      await region.write(0, bytes.subarray(0, 7001));
+      await region.write(7001, bytes.subarray(7001));
+      await region.freeze();
+      expect(emulator.peek(newestAllocation(bed), 0, bytes.length)).toEqual(bytes);
+      expect(await region.read(6999, 5)).toEqual(bytes.slice(6999, 7004));
+    });
+  });
+
+  it('a write resolves while its copy is under way; freeze waits for it', async () => {
+    await withDevice(bed, async (device) => {
+      const region = await device.allocate(BLOCK);
+      await region.write(0, xorshiftBytes(22, BLOCK));
+      expect(emulator.pendingCopies()).toBe(1);
+      await region.freeze();
+      expect(emulator.pendingCopies()).toBe(0);
+    });
+  });
+
+  it('[VP-003] pinned buffers hold weights during copies alone: after freeze and after read they are zeros', async () => {
+    await withDevice(bed, async (device) => {
+      const region = await device.allocate(50_000);
+      await region.write(0, xorshiftBytes(23, 30_000));
+      await region.write(30_000, xorshiftBytes(24, 20_000));
+      expect(emulator.pinnedResidue()).toBeGreaterThan(0);
+      await region.freeze();
+      expect(emulator.pinnedResidue()).toBe(0);
+      await region.read(0, 50_000);
+      expect(emulator.pinnedResidue()).toBe(0);
+    });
+  });
+
+  it('writes and reads larger than both staging buffers together', async () => {
+    await withDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(25, 2 * STAGING_BYTES + 4321);
+      const region = await device.allocate(bytes.length);
+      await region.write(0, bytes);
+      await region.freeze();
+      expect(Buffer.compare(await region.read(0, bytes.length), bytes)).toBe(0);
+    });
+  });
+
+  it('patch opens the mapping for its one block, and the mapping is read-only again afterwards', async () => {
+    await withDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(26, 3 * BLOCK + 5);
+      const region = await sealed(device, bytes);
+      const { root } = await region.root();
+      emulator.flip(newestAllocation(bed), BLOCK + 17, 0x40);
+      expect((await region.root()).root).not.toEqual(root);
+      const before = emulator.calls()['cuMemSetAccess'] ?? 0;
+      await region.patch(1, bytes.slice(BLOCK, 2 * BLOCK));
+      expect((emulator.calls()['cuMemSetAccess'] ?? 0) - before).toBe(2);
+      expect((await region.root()).root).toEqual(root);
+    });
+  });
+
+  it('a patch that fails half-way leaves the region read-only: the next kernel store still faults', async () => {
+    for (const call of ['cuMemcpyHtoDAsync_v2', 'cuStreamSynchronize', 'cuMemSetAccess', 'cuMemGetAccess']) {
+      emulator.reset();
+      const device = await bed.backend().open(0);
+      const region = await sealed(device, xorshiftBytes(27, BLOCK));
+      emulator.failCall(call, 1, 1);
+      await expect(region.patch(0, new Uint8Array(BLOCK))).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+      });
+      await expect(storeInto(region.view(0, BLOCK))).rejects.toMatchObject({ code: 'DEVICE_LOST' });
+      await region.release().catch(() => undefined);
+      await device.close();
+    }
+  });
+
+  it('restoring read-only access is tried again, and its first failure is told', async () => {
+    await withDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(28, BLOCK);
+      const region = await sealed(device, bytes);
+      emulator.failCall('cuMemSetAccess', 2, 1);
+      await expect(region.patch(0, bytes)).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message: expect.stringContaining('cuMemSetAccess'),
+      });
+      expect((await region.root()).root).toEqual(rootOf(await hostTree(nodeOracle, bytes)));
+    });
+  });
+
+  it('the root brings back 80 bytes: root, two counts, the canary’s last hash', async () => {
+    await withDevice(bed, async (device) => {
+      const region = await sealed(device, xorshiftBytes(29, 130 * BLOCK));
+      const before = device.stats().readbackBytes;
+      await region.root();
+      expect(device.stats().readbackBytes - before).toBe(80);
+    });
+  });
+
+  it('a flipped bit in device memory, also in the padding of the last block, changes the root', async () => {
+    await withDevice(bed, async (device) => {
+      const region = await sealed(device, xorshiftBytes(30, BLOCK + 100));
+      const { root } = await region.root();
+      for (const byte of [0, BLOCK + 99, BLOCK + 100, 2 * BLOCK - 1]) {
+        emulator.flip(newestAllocation(bed), byte, 1);
+        expect((await region.root()).root).not.toEqual(root);
+        emulator.flip(newestAllocation(bed), byte, 1);
+      }
+      expect((await region.root()).root).toEqual(root);
+    });
+  });
+});
+
+async function storeInto(binding: DeviceBinding): Promise<void> {
+  if (binding.kind !== 'cuda') throw new Error('not a CUDA binding');
+  await binding.launch({
+    module: `.version 8.0
+.target sm_75
+.address_size 64
+.visible .entry store(
+	.param .u64 store_param_0
+)
+{
+	.reg .b32 	%r<2>;
+	.reg .b64 	%rd<3>;
+	ld.param.u64 	%rd1, [store_param_0];
+	cvta.to.global.u64 	%rd2, %rd1;
+	mov.u32 	%r1, 7;
+	st.global.u32 	[%rd2], %r1;
+	ret;
+}
+`,
+    entry: 'store',
+    grid: [1, 1, 1],
+    block: [1, 1, 1],
+    args: [{ weights: { offset: 0, length: BLOCK } }],
+  });
+  await binding.end();
+}
