@@ -52,7 +52,10 @@ function withHeader(body, version) {
 }
 
 function headerOf(text) {
-  const header = /^\/\/ Made by .*\n\/\/ source sha256: (.+)\n\/\/ body sha256: (.+)\n\/\/ compiler: nvcc (.+)\n/.exec(text);
+  const header =
+    /^\/\/ Made by .*\n\/\/ source sha256: (.+)\n\/\/ body sha256: (.+)\n\/\/ compiler: nvcc (.+)\n/.exec(
+      text,
+    );
   if (header === null) return null;
   return { source: header[1], body: header[2], compiler: header[3], length: header[0].length };
 }
@@ -64,7 +67,8 @@ function check() {
   const header = headerOf(text);
   if (header === null) return ['cuda/vram.ptx has no header: run `npm run build:cuda`'];
   const problems = [];
-  if (header.source !== sha256(readFileSync(source))) problems.push('cuda/vram.cu changed since cuda/vram.ptx was made');
+  if (header.source !== sha256(readFileSync(source)))
+    problems.push('cuda/vram.cu changed since cuda/vram.ptx was made');
   if (header.body !== sha256(text.slice(header.length))) problems.push('cuda/vram.ptx was edited by hand');
   const version = compilerVersion();
   if (version !== header.compiler) {
@@ -90,5 +94,7 @@ if (process.argv.includes('--check')) {
   }
   const text = withHeader(compile(), version);
   writeFileSync(shipped, text);
-  console.log(`cuda/vram.ptx: ${text.length} characters, PTX ${PTX_VERSION}, ${ARCHITECTURE}, nvcc ${version}`);
+  console.log(
+    `cuda/vram.ptx: ${text.length} characters, PTX ${PTX_VERSION}, ${ARCHITECTURE}, nvcc ${version}`,
+  );
 }

@@ -3,7 +3,7 @@
 // Prints the library's path as its last line. Exit code 3: no compiler.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,8 @@ const headers = join(root, 'node_modules/node-api-headers/include');
 const sanitize = process.argv.includes('--sanitize');
 const output = join(folder, 'build', sanitize ? 'sanitize' : '', 'libcuda.so.1');
 
+/** The interpreter's loop; the rest is compiled fast rather than made fast. */
+const HOT = 'execute.cc';
 const FLAGS = [
   '-std=c++17',
   '-fPIC',
@@ -23,8 +25,14 @@ const FLAGS = [
   '-Wextra',
   '-Werror',
   ...(sanitize
-    ? ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
-    : ['-O3']),
+    ? [
+        '-O1',
+        '-g',
+        '-fno-omit-frame-pointer',
+        '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=undefined',
+      ]
+    : []),
 ];
 
 function findCompiler() {
@@ -48,7 +56,7 @@ const sources = readdirSync(folder).filter((name) => name.endsWith('.cc'));
 const inputs = readdirSync(folder).filter((name) => /\.(cc|h)$/.test(name));
 
 function stamp(compiler) {
-  const hash = createHash('sha256').update(JSON.stringify([compiler, FLAGS, process.arch]));
+  const hash = createHash('sha256').update(JSON.stringify([compiler, FLAGS, HOT, process.arch]));
   for (const name of [...inputs.map((input) => join(folder, input)), join(root, 'native/driver_api.h')]) {
     hash.update(basename(name)).update('\0').update(readFileSync(name));
   }
@@ -56,13 +64,31 @@ function stamp(compiler) {
 }
 
 async function compile(compiler) {
-  const objects = join(dirname(output), 'objects');
+  // Of this process alone: two builds may run at once.
+  const objects = join(dirname(output), `objects.${process.pid}`);
   mkdirSync(objects, { recursive: true });
+  try {
+    return await compileInto(objects, compiler);
+  } finally {
+    rmSync(objects, { recursive: true, force: true });
+  }
+}
+
+async function compileInto(objects, compiler) {
   const queue = [...sources];
   const results = [];
   const worker = async () => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      const made = [...FLAGS, '-isystem', headers, '-c', join(folder, name), '-o', join(objects, `${name}.o`)];
+      const made = [
+        ...FLAGS,
+        ...(sanitize ? [] : [name === HOT ? '-O3' : '-O1']),
+        '-isystem',
+        headers,
+        '-c',
+        join(folder, name),
+        '-o',
+        join(objects, `${name}.o`),
+      ];
       results.push(await run(compiler.name, made));
     }
   };
