@@ -6,7 +6,7 @@ import type { Operation } from './operation.js';
 import type { OperationOptions } from './types.js';
 
 /** Large enough that a chunk is worth sending to a worker thread, small enough that a few in flight are not felt. */
-const CHUNK_BYTES = 4 * 2 ** 20;
+const CHUNK_BYTES = 2 * 2 ** 20;
 
 /**
  * Streams a source into a region and a digest. The next chunk is read while this one is hashed and uploaded.

@@ -172,6 +172,7 @@ describe('seal', () => {
     const seen: unknown[] = [];
     await manager.seal(bytesSource(pattern(5 * MIB)), { onProgress: (progress) => seen.push(progress) });
     expect(seen).toEqual([
+      { phase: 'load', bytes: 2 * MIB, totalBytes: 5 * MIB },
       { phase: 'load', bytes: 4 * MIB, totalBytes: 5 * MIB },
       { phase: 'load', bytes: 5 * MIB, totalBytes: 5 * MIB },
       { phase: 'verify', bytes: 5 * MIB, totalBytes: 5 * MIB },
