@@ -165,8 +165,9 @@ function parseListLine(line: string, number: number): { name: string; expected: 
       `is neither a digest, an integrity string, a Git LFS pointer nor a list of digests (line ${number})`,
     );
   }
-  const plain = marker === '\\' ? unescapeName(name, number) : name;
-  return { name: normalise(plain), expected: expectedOf(algorithm, hex) };
+  const plain = normalise(marker === '\\' ? unescapeName(name, number) : name);
+  if (plain === '') throw refuse(`has a digest without a file name (line ${number})`);
+  return { name: plain, expected: expectedOf(algorithm, hex) };
 }
 
 /** sha256sum writes `\\`, `\n` and `\r` in the names of lines that start with a backslash. */

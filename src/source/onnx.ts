@@ -171,10 +171,10 @@ class OnnxReader {
   /** NodeProto: output = 2, name = 3, attribute = 5. */
   async #node(end: number, depth: number): Promise<OnnxTensor[]> {
     const found: OnnxTensor[] = [];
-    let output = '';
+    let output: string | undefined;
     let name = '';
     await this.#message(end, (number) => {
-      if (number === 2 && output === '') {
+      if (number === 2 && output === undefined) {
         return this.#text('an output name', (text) => {
           output = text;
         });

@@ -123,6 +123,7 @@ describe('parseExpected [CI-009] [IV-004]', () => {
     [`${pointer(`sha256:${A}`, '1')}\n`, 'is a Git LFS pointer with a line that is not "key value"'],
     [`${A}  a\n${A}  a\n`, 'names a file twice (line 2)'],
     [`${A}  a\n${B}  ./a\n`, 'names a file twice (line 2)'],
+    [`${A}  ./\n`, 'has a digest without a file name (line 1)'],
     [`\\${A}  a\\x\n`, 'has a bad escape in a file name (line 1)'],
     [`\\${A}  a\\\n`, 'has a bad escape in a file name (line 1)'],
     [
