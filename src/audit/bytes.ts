@@ -37,3 +37,34 @@ export function fromBase64(text: string, argument: string): Uint8Array<ArrayBuff
   }
   throw invalidInput(argument, 'must be base64');
 }
+
+/** Bytes of lowercase hexadecimal that has been checked to be such: the verifier's inner loop reads two of these a record. */
+export function bytesOfHex(hex: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = (nibble(hex.charCodeAt(2 * i)) << 4) | nibble(hex.charCodeAt(2 * i + 1));
+  }
+  return bytes;
+}
+
+function nibble(code: number): number {
+  return code < 0x3a ? code - 0x30 : code - 0x57;
+}
+
+/**
+ * A buffer that is used again for one short-lived input after the other: allocating each costs more than hashing it. Its user waits for
+ * the hash before filling it again.
+ */
+export class Scratch {
+  #buffer: Uint8Array<ArrayBuffer>;
+
+  constructor(bytes = 1_024) {
+    this.#buffer = new Uint8Array(bytes);
+  }
+
+  /** The first `length` bytes, with what was left in them. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (length > this.#buffer.length) this.#buffer = new Uint8Array(2 * length);
+    return this.#buffer.subarray(0, length);
+  }
+}

@@ -1,11 +1,11 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
 import { toHex } from '../hex.js';
-import { concatBytes, utf8 } from './bytes.js';
+import { Scratch } from './bytes.js';
 import type { AuditData, AuditSeverity, AuditType } from './catalogue.js';
 import { logOrigin } from './checkpoint.js';
 import { type KeyRatchet, MAC_BYTES } from './keys.js';
 import { CompactRange, leafHash } from './merkle.js';
-import { type UnsignedLine, unsignedLine } from './record.js';
+import { unsignedLine } from './record.js';
 import type { Segment } from './segment.js';
 
 /** 100 MB, the size at which a segment ends. */
@@ -79,6 +79,7 @@ export class Chain {
   #mac: Mac | null = null;
   #ids = new Uint8Array(0);
   #nextId = 0;
+  readonly #scratch = new Scratch();
 
   constructor(crypto: CryptoProvider, state: ChainState, maxSegmentBytes = MAX_SEGMENT_BYTES) {
     this.workerId = state.workerId;
@@ -114,16 +115,16 @@ export class Chain {
     // A clock that is set back does not end a segment: only a later day does.
     if (segment === null || draft.ts.slice(0, 10) > segment.date) segment = await this.#rotate(draft);
     let unsigned = this.#unsigned(draft, seq, id, segment);
-    if (this.#segmentBytes > 0 && this.#segmentBytes + signedLength(unsigned) > this.#maxSegmentBytes) {
+    if (this.#segmentBytes > 0 && this.#segmentBytes + unsigned.lineBytes > this.#maxSegmentBytes) {
       segment = await this.#rotate(draft);
       unsigned = this.#unsigned(draft, seq, id, segment);
     }
 
     this.#mac ??= await this.#ratchet.mac();
-    const mac = await this.#mac.sign(concatBytes(this.#prev, utf8(unsigned.head + unsigned.tail)));
+    const mac = await this.#mac.sign(unsigned.macInput);
     const macHex = toHex(mac);
-    const bytes = utf8(`${unsigned.head}"mac":"${macHex}",${unsigned.tail}\n`);
-    await this.#tree.append(await leafHash(this.#crypto, bytes.subarray(0, -1)));
+    const bytes = signedLine(unsigned, macHex);
+    await this.#tree.append(await leafHash(this.#crypto, bytes.subarray(0, -1), this.#scratch));
     this.#prev = mac;
     this.#prevHex = macHex;
     this.#segmentBytes += bytes.length;
@@ -136,8 +137,25 @@ export class Chain {
     this.#mac = null;
   }
 
-  #unsigned(draft: RecordDraft, seq: number, id: string, { epoch }: Segment): UnsignedLine {
-    return unsignedLine({ ...draft, v: 1, seq, id, epoch, workerId: this.workerId, prev: this.#prevHex });
+  #unsigned(draft: RecordDraft, seq: number, id: string, { epoch }: Segment): Unsigned {
+    const { head, tail } = unsignedLine({
+      ...draft,
+      v: 1,
+      seq,
+      id,
+      epoch,
+      workerId: this.workerId,
+      prev: this.#prevHex,
+    });
+    // At most three bytes of UTF-8 for each UTF-16 unit.
+    const room = this.#scratch.take(MAC_BYTES + 3 * (head.length + tail.length));
+    room.set(this.#prev);
+    const { written } = encoder.encodeInto(head + tail, room.subarray(MAC_BYTES));
+    return {
+      macInput: room.subarray(0, MAC_BYTES + written),
+      tailBytes: tail.length,
+      lineBytes: written + MAC_MEMBER_BYTES + 1,
+    };
   }
 
   async #rotate(draft: RecordDraft): Promise<Segment> {
@@ -166,7 +184,25 @@ export class Chain {
   }
 }
 
-/** Bytes of a line with its mac and newline. */
-function signedLength({ head, tail }: UnsignedLine): number {
-  return utf8(head).length + tail.length + '"mac":"",\n'.length + 2 * MAC_BYTES;
+/** prev and the line without its mac, as the MAC takes them. Valid until the next record. */
+interface Unsigned {
+  readonly macInput: Uint8Array;
+  /** Of the line behind its mac; all ASCII. */
+  readonly tailBytes: number;
+  /** With mac and newline. */
+  readonly lineBytes: number;
+}
+
+const encoder = new TextEncoder();
+const MAC_MEMBER_BYTES = '"mac":"",'.length + 2 * MAC_BYTES;
+const NEWLINE = 0x0a;
+
+function signedLine({ macInput, tailBytes, lineBytes }: Unsigned, macHex: string): Uint8Array {
+  const bytes = new Uint8Array(lineBytes);
+  const macStart = macInput.length - MAC_BYTES - tailBytes;
+  bytes.set(macInput.subarray(MAC_BYTES, MAC_BYTES + macStart));
+  encoder.encodeInto(`"mac":"${macHex}",`, bytes.subarray(macStart));
+  bytes.set(macInput.subarray(MAC_BYTES + macStart), macStart + MAC_MEMBER_BYTES);
+  bytes[lineBytes - 1] = NEWLINE;
+  return bytes;
 }

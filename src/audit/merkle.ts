@@ -1,5 +1,6 @@
 import type { CryptoProvider } from '../crypto.js';
 import { invalidInput } from '../errors.js';
+import { Scratch } from './bytes.js';
 
 export const HASH_BYTES = 32;
 /** RFC 6962, section 2.1: what keeps a leaf from being taken for a node. */
@@ -8,17 +9,22 @@ const NODE_PREFIX = 0x01;
 
 type Hashing = Pick<CryptoProvider, 'sha256'>;
 
-/** SHA-256(0x00 || entry). */
-export function leafHash(crypto: Hashing, entry: Uint8Array): Promise<Uint8Array> {
-  const input = new Uint8Array(1 + entry.length);
+/** SHA-256(0x00 || entry). `scratch`: the caller's own, which waits before using it again. */
+export function leafHash(crypto: Hashing, entry: Uint8Array, scratch?: Scratch): Promise<Uint8Array> {
+  const input = scratch?.take(1 + entry.length) ?? new Uint8Array(1 + entry.length);
   input[0] = LEAF_PREFIX;
   input.set(entry, 1);
   return crypto.sha256(input);
 }
 
-/** SHA-256(0x01 || left || right). */
-export function nodeHash(crypto: Hashing, left: Uint8Array, right: Uint8Array): Promise<Uint8Array> {
-  const input = new Uint8Array(1 + 2 * HASH_BYTES);
+/** SHA-256(0x01 || left || right). `scratch` as for leaves. */
+export function nodeHash(
+  crypto: Hashing,
+  left: Uint8Array,
+  right: Uint8Array,
+  scratch?: Scratch,
+): Promise<Uint8Array> {
+  const input = scratch?.take(1 + 2 * HASH_BYTES) ?? new Uint8Array(1 + 2 * HASH_BYTES);
   input[0] = NODE_PREFIX;
   input.set(left, 1);
   input.set(right, 1 + HASH_BYTES);
@@ -33,6 +39,7 @@ export class CompactRange {
   readonly begin: number;
   readonly #crypto: Hashing;
   readonly #hashes: Uint8Array[];
+  readonly #scratch = new Scratch(1 + 2 * HASH_BYTES);
   #end: number;
 
   constructor(crypto: Hashing, begin = 0, end = begin, hashes: readonly Uint8Array[] = []) {
@@ -64,7 +71,7 @@ export class CompactRange {
     return new CompactRange(this.#crypto, this.begin, this.#end, this.#hashes);
   }
 
-  /** Adds the next leaf. */
+  /** Adds the next leaf. Not reentrant: each call waits for the one before. */
   async append(leaf: Uint8Array): Promise<void> {
     await this.#push(leaf, 0);
   }
@@ -93,7 +100,7 @@ export class CompactRange {
     while (index % 2 === 1 && (index - 1) * width >= this.begin) {
       const left = this.#hashes[kept - 1];
       if (left === undefined) throw new Error('compact range lost a subtree');
-      merged = await nodeHash(this.#crypto, left, merged);
+      merged = await nodeHash(this.#crypto, left, merged, this.#scratch);
       kept -= 1;
       index = (index - 1) / 2;
       width *= 2;

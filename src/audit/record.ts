@@ -35,6 +35,7 @@ const MAC_MEMBER_LENGTH = '"mac":"",'.length + 64;
 const TAIL =
   /,"mac":"([0-9a-f]{64})","prev":"([0-9a-f]{64})","seq":(0|[1-9][0-9]{0,15}),"severity":"(CRITICAL|HIGH|MEDIUM)","traceparent":(?:null|"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"),"ts":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)","type":"([a-z_.]{1,40})","v":1,"workerId":"([A-Za-z0-9_-]{1,256})"\}$/;
 const MAX_TAIL_LENGTH = 700;
+const TYPES: ReadonlySet<string> = new Set(AUDIT_TYPES);
 const ID = /^[0-9a-f]{32}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -137,18 +138,19 @@ function isRecordShape(value: unknown): value is AuditRecord {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const keys = Object.keys(value);
   if (keys.length !== KEYS.length || !KEYS.every((key, index) => keys[index] === key)) return false;
-  const record: Readonly<Record<string, unknown>> = { ...value };
+  const record: Partial<Record<(typeof KEYS)[number], unknown>> = value;
   return (
-    record['v'] === 1 &&
-    Number.isSafeInteger(record['seq']) &&
-    isCount(record['epoch']) &&
-    typeof record['id'] === 'string' &&
-    ID.test(record['id']) &&
-    AUDIT_TYPES.some((type) => type === record['type']) &&
-    (record['correlationId'] === null || typeof record['correlationId'] === 'string') &&
-    typeof record['data'] === 'object' &&
-    record['data'] !== null &&
-    !Array.isArray(record['data'])
+    record.v === 1 &&
+    isCount(record.seq) &&
+    isCount(record.epoch) &&
+    typeof record.id === 'string' &&
+    ID.test(record.id) &&
+    typeof record.type === 'string' &&
+    TYPES.has(record.type) &&
+    (record.correlationId === null || typeof record.correlationId === 'string') &&
+    typeof record.data === 'object' &&
+    record.data !== null &&
+    !Array.isArray(record.data)
   );
 }
 

@@ -1,7 +1,7 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
-import { fromHex } from '../hex.js';
-import { concatBytes } from './bytes.js';
+import { bytesOfHex, Scratch } from './bytes.js';
 import { splitLines } from './lines.js';
+import { MAC_BYTES } from './keys.js';
 import { CompactRange, leafHash } from './merkle.js';
 import { type AuditRecord, dataText, MAX_LINE_BYTES, type ParsedLine, parseLine } from './record.js';
 import { parseStem } from './segment.js';
@@ -94,27 +94,36 @@ export interface Expected {
   readonly mac: Mac | null;
 }
 
-/** Checks one line against its place. Gives the record, or what is wrong with it. */
-export async function checkLine(
-  bytes: Uint8Array,
-  expected: Expected,
-): Promise<AuditRecord | { readonly fault: AuditFault }> {
-  const parsed = parseLine(bytes);
-  if (typeof parsed === 'string') return { fault: parsed };
-  const { record } = parsed;
-  if (record.seq !== expected.seq) return { fault: 'wrong-sequence' };
-  if (record.epoch !== expected.epoch) return { fault: 'wrong-epoch' };
-  if (record.workerId !== expected.workerId) return { fault: 'wrong-worker' };
-  if (expected.prev !== null && record.prev !== expected.prev) return { fault: 'wrong-prev' };
-  if (expected.mac !== null && !(await macHolds(bytes, parsed, expected.mac))) return { fault: 'bad-mac' };
-  return record;
-}
+/** Checks lines one after the other; not reentrant. */
+export class LineChecker {
+  readonly #scratch = new Scratch();
 
-/** True if the line's MAC holds for the line's own prev. */
-export function macHolds(bytes: Uint8Array, parsed: ParsedLine, mac: Mac): Promise<boolean> {
-  const { record, macStart, macEnd } = parsed;
-  const covered = concatBytes(fromHex(record.prev), bytes.subarray(0, macStart), bytes.subarray(macEnd));
-  return mac.verify(covered, fromHex(record.mac));
+  /** Checks one line against its place. Gives the record, or what is wrong with it. */
+  async check(
+    bytes: Uint8Array,
+    expected: Expected,
+  ): Promise<AuditRecord | { readonly fault: AuditFault }> {
+    const parsed = parseLine(bytes);
+    if (typeof parsed === 'string') return { fault: parsed };
+    const { record } = parsed;
+    if (record.seq !== expected.seq) return { fault: 'wrong-sequence' };
+    if (record.epoch !== expected.epoch) return { fault: 'wrong-epoch' };
+    if (record.workerId !== expected.workerId) return { fault: 'wrong-worker' };
+    if (expected.prev !== null && record.prev !== expected.prev) return { fault: 'wrong-prev' };
+    if (expected.mac !== null && !(await this.macHolds(bytes, parsed, expected.mac))) {
+      return { fault: 'bad-mac' };
+    }
+    return record;
+  }
+
+  /** True if the line's MAC holds for the line's own prev. */
+  macHolds(bytes: Uint8Array, { record, macStart, macEnd }: ParsedLine, mac: Mac): Promise<boolean> {
+    const covered = this.#scratch.take(MAC_BYTES + macStart + bytes.length - macEnd);
+    covered.set(bytesOfHex(record.prev));
+    covered.set(bytes.subarray(0, macStart), MAC_BYTES);
+    covered.set(bytes.subarray(macEnd), MAC_BYTES + macStart);
+    return mac.verify(covered, bytesOfHex(record.mac));
+  }
 }
 
 /** Runs a job where its bytes are; zeroes its key. */
@@ -137,6 +146,8 @@ export async function verifySegment(
   const name = parseStem(task.stem);
   if (name === null) throw new Error('a segment task needs a segment name');
   const range = new CompactRange(crypto, name.firstSeq);
+  const checker = new LineChecker();
+  const scratch = new Scratch();
   const snapshots = new Map<number, CompactRange>();
   const prunes: PruneNotice[] = [];
   const verifierKeys: string[] = [];
@@ -152,13 +163,13 @@ export async function verifySegment(
   lines: for await (const batch of splitLines(chunks, MAX_LINE_BYTES)) {
     for (const { bytes, offset, terminated } of batch) {
       const seq = range.end;
-      const checked = await checkLine(bytes, { ...task, seq, prev: lastMac });
+      const checked = await checker.check(bytes, { ...task, seq, prev: lastMac });
       let fault: AuditFault | null = 'fault' in checked ? checked.fault : null;
       if (fault === null && !('fault' in checked)) {
         if (lastMac === null && checked.ts.slice(0, 10) !== name.date) fault = 'wrong-segment-name';
         else if (!terminated) fault = 'torn';
         else {
-          await range.append(await leafHash(crypto, bytes));
+          await range.append(await leafHash(crypto, bytes, scratch));
           firstPrev ??= checked.prev;
           lastMac = checked.mac;
           goodBytes = offset + bytes.length + 1;

@@ -8,7 +8,7 @@ import { parseNote, verifierKey, verifyNote } from '../../audit/note.js';
 import { newLogId } from '../../audit/observer.js';
 import { type AuditRecord, dataText, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
 import { parseStem, type Segment } from '../../audit/segment.js';
-import { checkLine, faultMessage, macHolds } from '../../audit/segment-verifier.js';
+import { faultMessage, LineChecker } from '../../audit/segment-verifier.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto.js';
 import { invalidInput, isVramError, VramError } from '../../errors.js';
 import { fromHex, toHex } from '../../hex.js';
@@ -130,6 +130,7 @@ class Walk {
   readonly #files: LogFiles;
   readonly #checkpoint: SignedCheckpoint | null;
   readonly #logId: string;
+  readonly #checker = new LineChecker();
   #tree: CompactRange;
   #prev: string = '0'.repeat(64);
   #segment: Segment | null = null;
@@ -269,7 +270,7 @@ class Walk {
           continue;
         }
         const seq = this.#tree.end;
-        const record = await checkLine(line.bytes, { workerId, seq, epoch, prev: this.#prev, mac });
+        const record = await this.#checker.check(line.bytes, { workerId, seq, epoch, prev: this.#prev, mac });
         const misnamed =
           seq === name.firstSeq && !('fault' in record) && record.ts.slice(0, 10) !== name.date;
         if ('fault' in record || misnamed) {
@@ -311,7 +312,7 @@ class Walk {
   /** After the first bad line nothing may be genuine: a record whose MAC holds was not left by a crash. */
   async #checkRubble({ bytes }: FileLine, mac: Mac): Promise<void> {
     const parsed = parseLine(bytes);
-    if (typeof parsed === 'string' || !(await macHolds(bytes, parsed, mac))) return;
+    if (typeof parsed === 'string' || !(await this.#checker.macHolds(bytes, parsed, mac))) return;
     throw corrupt(`record ${this.#tree.end} is damaged or missing, and genuine records follow it`);
   }
 
