@@ -1,0 +1,166 @@
+// npm run check:package: packs the package, unpacks it into an empty folder with its dependencies alone, and uses it from there:
+// the entries in Node, the types as a consumer sees them, the page entry through a bundler, the program.
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const work = mkdtempSync(join(tmpdir(), 'vram-package-'));
+const run = (command, args, options = {}) =>
+  execFileSync(command, args, { cwd: work, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options });
+const checked = [];
+const must = (what, condition) => {
+  if (!condition) throw new Error(`package check failed: ${what}`);
+  checked.push(what);
+};
+
+try {
+  // --ignore-scripts: what prepack would build is there already, and a check must not change the tree.
+  const [{ filename, files, size }] = JSON.parse(
+    run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd: root }),
+  );
+  const paths = files.map(({ path }) => path);
+  for (const path of [
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/browser.js',
+    'dist/node/cli/main.js',
+    'cuda/vram.ptx',
+    'README.md',
+    'LICENSE',
+  ]) {
+    must(`contains ${path}`, paths.includes(path));
+  }
+  must(
+    'contains no tests, sources, emulator or fixtures',
+    !paths.some((path) => /^(src|test|native\/emulator|\.cache|bench)\//.test(path)),
+  );
+  must(`is under 4 MB packed (${size} bytes)`, size < 4e6);
+
+  const home = join(work, 'node_modules', 'vram-residency');
+  mkdirSync(home, { recursive: true });
+  run('tar', ['-xzf', filename, '-C', home, '--strip-components=1']);
+  const {
+    dependencies,
+    optionalDependencies,
+    scripts = {},
+  } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+  must(
+    'runs no script on install',
+    !['preinstall', 'install', 'postinstall', 'prepare'].some((name) => name in scripts),
+  );
+  for (const name of [...Object.keys(dependencies), ...transitive(Object.keys(dependencies))]) link(name);
+
+  writeFileSync(
+    join(work, 'use.mjs'),
+    `import { bytesSource, VramManager } from 'vram-residency';
+     const manager = await VramManager.open({ device: 'host', policy: 'any', workerId: 'package' });
+     const shard = await manager.seal(bytesSource(new Uint8Array(10000).fill(7)));
+     const { verified } = await manager.verify(shard);
+     await manager.close();
+     console.log(verified, shard.fsverity.length);`,
+  );
+  writeFileSync(join(work, 'package.json'), '{"type":"module"}');
+  must(
+    'seals and verifies in Node without the optional webgpu',
+    run(process.execPath, ['use.mjs']).startsWith('true '),
+  );
+  must(
+    'runs as a program',
+    /^\d+\.\d+\.\d+/.test(run(process.execPath, [join(home, 'dist/node/cli/main.js'), '--version'])),
+  );
+  must(
+    'says what is missing where webgpu is not installed',
+    /webgpu: not available: /.test(run(process.execPath, [join(home, 'dist/node/cli/main.js'), 'devices'])),
+  );
+
+  for (const name of Object.keys(optionalDependencies)) link(name);
+  writeFileSync(
+    join(work, 'use.ts'),
+    `import { type SealedShard, VramManager, isVramError } from 'vram-residency';
+     export async function seal(): Promise<SealedShard | null> {
+       const manager = await VramManager.open({ workerId: 'types' });
+       try { return await manager.seal(await (await import('vram-residency')).fileSource('x')); }
+       catch (error) { if (isVramError(error, 'NOT_FOUND')) return null; throw error; }
+     }`,
+  );
+  // Types of its own are checked too: no skipLibCheck. The DOM library of TypeScript 7 declares WebGPU.
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  for (const [module, resolution] of [
+    ['NodeNext', 'NodeNext'],
+    ['ESNext', 'Bundler'],
+  ]) {
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--target',
+      'ES2023',
+      '--module',
+      module,
+      '--moduleResolution',
+      resolution,
+    ];
+    const lib = ['--lib', 'ES2023,DOM,DOM.Iterable,ESNext.Disposable', '--types', ''];
+    run(process.execPath, [tsc, ...options, ...lib, 'use.ts']);
+    checked.push(`its types resolve with ${resolution}`);
+  }
+
+  writeFileSync(join(work, 'page.js'), `export { VramManager } from 'vram-residency';`);
+  const bundle = await build({
+    absWorkingDir: work,
+    entryPoints: ['page.js'],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    metafile: true,
+    logLevel: 'silent',
+  });
+  const inputs = Object.keys(bundle.metafile.inputs);
+  must('bundles for pages without a Node module', !inputs.some((path) => path.includes('/dist/node/')));
+  must(
+    `is under 200 kB in a page, minified (${bundle.outputFiles[0].contents.length} bytes)`,
+    bundle.outputFiles[0].contents.length < 200_000,
+  );
+  console.log(
+    `package: ${filename}, ${size} bytes packed, ${paths.length} files; ${checked.length} checks passed`,
+  );
+} catch (error) {
+  console.error(String(error.stderr || error.stdout || error.stack).slice(0, 4000));
+  process.exitCode = 1;
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+function link(name) {
+  const target = join(work, 'node_modules', name);
+  if (existsSync(target) || !existsSync(join(root, 'node_modules', name))) return;
+  mkdirSync(dirname(target), { recursive: true });
+  symlinkSync(join(root, 'node_modules', name), target);
+}
+
+/** What the dependencies depend on, as npm laid it out beside them. */
+function transitive(names, seen = new Set(names)) {
+  for (const name of [...names]) {
+    const path = join(root, 'node_modules', name, 'package.json');
+    if (!existsSync(path)) continue;
+    const found = Object.keys(JSON.parse(readFileSync(path, 'utf8')).dependencies ?? {}).filter(
+      (next) => !seen.has(next),
+    );
+    for (const next of found) seen.add(next);
+    transitive(found, seen);
+  }
+  return seen;
+}
