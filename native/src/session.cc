@@ -8,7 +8,7 @@ namespace vram {
 namespace {
 
 constexpr std::size_t kJitLogBytes = 4096;
-// Memory that the addon does not map itself still comes in whole 4096-byte blocks.
+// What regions in plain memory are rounded up to: the unit of hashing.
 constexpr std::size_t kPlainGranularity = 4096;
 
 Status closedStatus(const char* what) { return Status::fail(Failure::kClosed, std::string("the ") + what + " is closed"); }
@@ -75,8 +75,9 @@ Status Session::memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const {
 
 Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out) {
   if (closed()) return closedStatus("device");
-  std::size_t size = 0;
-  if (!roundUp(bytes, kind == MemoryKind::kVirtual ? granularity_ : kPlainGranularity, size)) {
+  // Plain memory is no larger than was asked for: tools that watch bounds then see the first byte too many.
+  std::size_t size = bytes;
+  if (kind == MemoryKind::kVirtual && !roundUp(bytes, granularity_, size)) {
     return Status::fail(Failure::kState, "the size leaves the address range");
   }
   auto memory = std::make_shared<Memory>(*driver_, device_, kind, size);

@@ -4,6 +4,7 @@ import type { DeviceBinding } from '../../src/device/types.js';
 import { hostTree, rootOf } from '../contract/host-tree.js';
 import { nodeOracle } from '../support/oracle.js';
 import { xorshiftBytes } from '../support/xorshift.js';
+import { STORE } from './programs.js';
 import { describeCuda, newestAllocation, sealed, withDevice } from './testbed.js';
 
 const BLOCK = 4096;
@@ -124,22 +125,7 @@ describeCuda('cuda: memory operations', (bed) => {
 async function storeInto(binding: DeviceBinding): Promise<void> {
   if (binding.kind !== 'cuda') throw new Error('not a CUDA binding');
   await binding.launch({
-    module: `.version 8.0
-.target sm_75
-.address_size 64
-.visible .entry store(
-	.param .u64 store_param_0
-)
-{
-	.reg .b32 	%r<2>;
-	.reg .b64 	%rd<3>;
-	ld.param.u64 	%rd1, [store_param_0];
-	cvta.to.global.u64 	%rd2, %rd1;
-	mov.u32 	%r1, 7;
-	st.global.u32 	[%rd2], %r1;
-	ret;
-}
-`,
+    module: STORE,
     entry: 'store',
     grid: [1, 1, 1],
     block: [1, 1, 1],
