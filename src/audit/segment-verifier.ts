@@ -1,7 +1,7 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
 import { bytesOfHex, Scratch } from './bytes.js';
-import { splitLines } from './lines.js';
 import { MAC_BYTES } from './keys.js';
+import { splitLines } from './lines.js';
 import { CompactRange, leafHash } from './merkle.js';
 import { type AuditRecord, dataText, MAX_LINE_BYTES, type ParsedLine, parseLine } from './record.js';
 import { parseStem } from './segment.js';
@@ -99,10 +99,7 @@ export class LineChecker {
   readonly #scratch = new Scratch();
 
   /** Checks one line against its place. Gives the record, or what is wrong with it. */
-  async check(
-    bytes: Uint8Array,
-    expected: Expected,
-  ): Promise<AuditRecord | { readonly fault: AuditFault }> {
+  async check(bytes: Uint8Array, expected: Expected): Promise<AuditRecord | { readonly fault: AuditFault }> {
     const parsed = parseLine(bytes);
     if (typeof parsed === 'string') return { fault: parsed };
     const { record } = parsed;

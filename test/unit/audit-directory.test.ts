@@ -2,17 +2,17 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../src/node/audit/index.js';
-import { event, openLog, scratch, TOKEN } from './audit-support.js';
+import { emit, event, openLog, scratch, TOKEN } from './audit-support.js';
 
 describe('a log directory', () => {
   it('[AU-001] is written, closed, opened again and verified', async () => {
     const place = await scratch();
     const log = await openLog(place);
     await log.observer.on(event('vram.sealed'));
-    log.observer.on(event('seal.verified'));
+    emit(log, event('seal.verified'));
     await log.close();
     const again = await openLog(place);
-    for (let i = 0; i < 600; i++) again.observer.on(event('vram.allocated'));
+    for (let i = 0; i < 600; i++) emit(again, event('vram.allocated'));
     await again.close();
     expect((await readdir(place.dir)).sort()).toEqual([
       `0000000000000000-${new Date().toISOString().slice(0, 10)}.ndjson`,

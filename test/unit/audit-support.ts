@@ -2,9 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import type { EventContext, EventOf, EventPayloads, EventType } from '../../src/events.js';
-import { type AuditDirectory, type AuditDirectoryOptions, openAuditDirectory } from '../../src/node/audit/index.js';
-import { type AuditPlatform, systemPlatform } from '../../src/node/audit/index.js';
+import type { EventContext, EventOf, EventPayloads, EventType, Observer, OperationEvent } from '../../src/events.js';
+import {
+  type AuditDirectory,
+  type AuditDirectoryOptions,
+  type AuditPlatform,
+  openAuditDirectory,
+  systemPlatform,
+} from '../../src/node/audit/index.js';
 
 export const TOKEN = new TextEncoder().encode('an audit test token, 32 bytes...');
 export const WORKER = 'worker-1';
@@ -30,7 +35,12 @@ const CONTEXT: EventContext = {
 };
 
 const DIGEST = `fsverity-sha256-12:${'ab'.repeat(32)}`;
-const ERROR = { code: 'INTEGRITY_VIOLATION', kind: 'fatal', scope: 'shard', message: 'block 3 differs' } as const;
+const ERROR = {
+  code: 'INTEGRITY_VIOLATION',
+  kind: 'fatal',
+  scope: 'shard',
+  message: 'block 3 differs',
+} as const;
 
 /** One event of every audited type, with plausible figures. */
 export const PAYLOADS = {
@@ -101,7 +111,11 @@ afterEach(async () => {
 });
 
 /** A directory that goes after the test; `log` in it is for the log, `key` beside it for the key. */
-export async function scratch(): Promise<{ readonly root: string; readonly dir: string; readonly keyFile: string }> {
+export async function scratch(): Promise<{
+  readonly root: string;
+  readonly dir: string;
+  readonly keyFile: string;
+}> {
   const root = await mkdtemp(join(tmpdir(), 'audit-'));
   made.push(root);
   return { root, dir: join(root, 'log'), keyFile: join(root, 'key') };
@@ -116,4 +130,10 @@ export function openLog(
     { dir: place.dir, keyFile: place.keyFile, token: TOKEN, workerId: WORKER, ...options },
     platform,
   );
+}
+
+/** Emits without waiting, as an operation does that need not wait. */
+export function emit(log: { readonly observer: Observer } | Observer, ...events: readonly OperationEvent[]): void {
+  const observer = 'observer' in log ? log.observer : log;
+  for (const each of events) void observer.on(each);
 }

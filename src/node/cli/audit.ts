@@ -1,0 +1,346 @@
+import { readFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { AUDIT_TYPES, type AuditSeverity, type AuditType } from '../../audit/catalogue.js';
+import { parseCheckpoint, parseOrigin } from '../../audit/checkpoint.js';
+import { formatVerifierKey, verifierKey } from '../../audit/note.js';
+import { parseProof } from '../../audit/proof-document.js';
+import type { AuditRecord } from '../../audit/record.js';
+import type { AuditReport } from '../../audit/verifier.js';
+import { invalidInput, throwIfAborted } from '../../errors.js';
+import { nodeFileSystem } from '../audit/file-system.js';
+import {
+  auditVerifierKey,
+  DEFAULT_RETENTION_DAYS,
+  exportTiles,
+  proveAudit,
+  pruneAudit,
+  showAudit,
+  verifyAudit,
+  verifyProof,
+} from '../audit/index.js';
+import { readPublicKey } from '../audit/key-file.js';
+import { readCheckpointFile } from '../audit/layout.js';
+import { nodeCrypto } from '../crypto.js';
+import type { AddCommand } from './context.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import type { CliIo } from './io.js';
+import { jsonOption, parseCount, readToken } from './options.js';
+import { jsonDocument } from './output.js';
+import { escapeForTerminal } from './text.js';
+
+type Done = (code: ExitCode) => void;
+
+const SEVERITIES: readonly AuditSeverity[] = ['CRITICAL', 'HIGH', 'MEDIUM'];
+/** Records between two turns of the event loop, so that output can leave while more is read. */
+const RECORDS_A_TURN = 1_000;
+
+/** Adds `audit` and its subcommands. */
+export const addAudit: AddCommand = (program, { io }, done) => {
+  program.addCommand(auditCommand(io, done));
+};
+
+/** `audit verify|show|prove|verify-proof|prune|key|export`: the log's own tools. */
+export function auditCommand(io: CliIo, done: Done): Command {
+  const audit = new Command('audit').description('verify, show, prove, prune and export an audit log');
+  addVerify(audit, io, done);
+  addShow(audit, io, done);
+  addProve(audit, io, done);
+  addVerifyProof(audit, io, done);
+  addPrune(audit, io, done);
+  addKey(audit, io, done);
+  addExport(audit, io, done);
+  return audit;
+}
+
+interface KeyOptions {
+  readonly verifierKey?: string;
+  readonly keyFile?: string;
+}
+
+function keyOptions(command: Command): Command {
+  return command
+    .option('--verifier-key <line>', 'the line that "audit key" prints, or a file that holds it')
+    .option('--key-file <file>', 'the key file of the writer; its public half is used');
+}
+
+function addVerify(audit: Command, io: CliIo, done: Done): void {
+  interface Options extends KeyOptions {
+    readonly tokenFile?: string;
+    readonly checkpoint?: string;
+    readonly workers?: number;
+    readonly json?: boolean;
+  }
+  jsonOption(keyOptions(audit.command('verify')))
+    .description('verify a log: tree and signatures, and with the token every record')
+    .argument('<dir>', 'the directory of the log')
+    .option('--token-file <file>', 'the worker token: verifies the MAC of every record')
+    .option('--checkpoint <file>', 'a checkpoint kept elsewhere: finds truncation and rollback')
+    .addOption(new Option('--workers <n>', 'threads').argParser(parseCount(1, 256)))
+    .action(async (dir: string, options: Options) => {
+      const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+      try {
+        const report = await verifyAudit(dir, {
+          ...(await keyChoice(options)),
+          ...(token === undefined ? {} : { token }),
+          ...(options.checkpoint === undefined
+            ? {}
+            : { checkpoint: await readText('checkpoint', options.checkpoint) }),
+          ...(options.workers === undefined ? {} : { workers: options.workers }),
+          onProgress: () => throwIfAborted(io.signal),
+        });
+        io.stdout(options.json ? jsonDocument(report) : verifyText(report));
+        done(report.ok ? EXIT.ok : EXIT.audit);
+      } finally {
+        token?.fill(0);
+      }
+    });
+}
+
+function verifyText(report: AuditReport): string {
+  const { bad, checkpoint, external } = report;
+  const lines = [
+    bad === null ? `OK: ${report.records} records` : `BAD: ${escapeForTerminal(bad.message)} [${bad.reason}]`,
+    ...(bad?.segment == null ? [] : [`  in ${bad.segment}.ndjson, byte ${bad.offset ?? 0}`]),
+    `log:        ${escapeForTerminal(report.origin ?? 'unknown')}`,
+    `records:    ${report.records} good in ${report.segments} segments, ${report.prunedRecords} of them pruned`,
+    `chain:      ${report.chain === 'verified' ? 'every MAC verified with the token' : 'links only; MACs need the token'}`,
+    `signature:  ${report.signature}`,
+    `checkpoint: ${checkpoint === null ? 'does not hold or was not reached' : `${checkpoint.size} records, ${report.recordsPastCheckpoint} after it`}`,
+    ...(external === null
+      ? []
+      : [`elsewhere:  the checkpoint of ${external.size} records is a part of this log`]),
+    ...report.notes.map((note) => `note: ${note}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function addShow(audit: Command, io: CliIo, done: Done): void {
+  interface Options {
+    readonly type?: AuditType[];
+    readonly severity?: AuditSeverity[];
+    readonly shard?: string;
+    readonly correlationId?: string;
+    readonly since?: string;
+    readonly until?: string;
+    readonly format: 'table' | 'ndjson';
+    readonly limit?: number;
+    readonly json?: boolean;
+  }
+  jsonOption(audit.command('show'))
+    .description('print records as they stand; "audit verify" says whether they are genuine')
+    .argument('<dir>', 'the directory of the log')
+    .addOption(new Option('--type <type...>', 'only these types').choices([...AUDIT_TYPES]))
+    .addOption(new Option('--severity <severity...>', 'only these severities').choices([...SEVERITIES]))
+    .option('--shard <id>', 'only records of this shard')
+    .option('--correlation-id <id>', 'only records of this request')
+    .option('--since <time>', 'from this date or RFC 3339 time on')
+    .option('--until <time>', 'before this date or time')
+    .addOption(new Option('--limit <n>', 'at most so many').argParser(parseCount(1, 1_000_000_000)))
+    .addOption(new Option('--format <form>', 'table or ndjson').choices(['table', 'ndjson']).default('table'))
+    .action(async (dir: string, options: Options) => {
+      let shown = 0;
+      let bad = 0;
+      const records = showAudit(dir, {
+        ...(options.type === undefined ? {} : { types: options.type }),
+        ...(options.severity === undefined ? {} : { severities: options.severity }),
+        ...(options.shard === undefined ? {} : { shardId: options.shard }),
+        ...(options.correlationId === undefined ? {} : { correlationId: options.correlationId }),
+        ...(options.since === undefined ? {} : { since: options.since }),
+        ...(options.until === undefined ? {} : { until: options.until }),
+        onBadLine: () => {
+          bad += 1;
+        },
+      });
+      if (options.json) io.stdout('{"v":1,"records":[');
+      for await (const record of records) {
+        throwIfAborted(io.signal);
+        if (options.json) io.stdout(`${shown === 0 ? '' : ','}\n${JSON.stringify(record)}`);
+        else io.stdout(options.format === 'ndjson' ? `${JSON.stringify(record)}\n` : row(record));
+        shown += 1;
+        if (shown === options.limit) break;
+        if (shown % RECORDS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      if (options.json) io.stdout('\n]}\n');
+      if (bad > 0) io.stderr(`${bad} lines are no records: run "audit verify"\n`);
+      done(bad > 0 ? EXIT.audit : EXIT.ok);
+    });
+}
+
+function row(record: AuditRecord): string {
+  const { seq, ts, severity, type, correlationId, data } = record;
+  const details = Object.entries(data)
+    .filter(([, value]) => value !== null && typeof value !== 'object')
+    .map(([field, value]) => `${field}=${String(value)}`)
+    .join(' ');
+  const line = `${String(seq).padStart(8)}  ${ts}  ${severity.padEnd(8)}  ${type.padEnd(24)}  ${correlationId ?? '-'}  ${details}`;
+  return `${escapeForTerminal(line)}\n`;
+}
+
+function addProve(audit: Command, io: CliIo, done: Done): void {
+  interface Options {
+    readonly seq?: number;
+    readonly since?: string;
+  }
+  jsonOption(audit.command('prove'))
+    .description('print a proof that "audit verify-proof" checks with the public key alone')
+    .argument('<dir>', 'the directory of the log')
+    .addOption(
+      new Option('--seq <n>', 'prove that this record is in the log').argParser(
+        parseCount(0, Number.MAX_SAFE_INTEGER),
+      ),
+    )
+    .option('--since <file>', 'prove that the log of this older checkpoint is a part of this one')
+    .action(async (dir: string, { seq, since }: Options) => {
+      if ((seq === undefined) === (since === undefined)) {
+        throw invalidInput('seq', 'or --since must be given, and not both');
+      }
+      const proof = await proveAudit(
+        dir,
+        seq === undefined ? { since: await readText('since', since ?? '') } : { seq },
+      );
+      io.stdout(jsonDocument(proof));
+      done(EXIT.ok);
+    });
+}
+
+function addVerifyProof(audit: Command, io: CliIo, done: Done): void {
+  interface Options extends KeyOptions {
+    readonly json?: boolean;
+  }
+  jsonOption(keyOptions(audit.command('verify-proof')))
+    .description('check a proof; nothing but the proof and the public key is read')
+    .argument('<file>', 'what "audit prove" printed')
+    .action(async (file: string, options: Options) => {
+      const text = await readText('file', file);
+      const { origin } = parseProof(text);
+      const report = await verifyProof(text, await verifierLine(options, origin));
+      if (options.json) io.stdout(jsonDocument(report));
+      else if (!report.ok) io.stdout(`BAD: ${report.reason ?? ''}\n`);
+      else if (report.kind === 'inclusion') {
+        io.stdout(
+          `OK: record ${report.index ?? 0} of ${report.treeSize} in ${escapeForTerminal(report.origin)}\n`,
+        );
+        io.stdout(`${escapeForTerminal(report.leaf ?? '')}\n`);
+      } else {
+        io.stdout(
+          `OK: the first ${report.oldSize ?? 0} of ${report.treeSize} records in ${escapeForTerminal(report.origin)} are unchanged\n`,
+        );
+      }
+      done(report.ok ? EXIT.ok : EXIT.audit);
+    });
+}
+
+function addPrune(audit: Command, io: CliIo, done: Done): void {
+  interface Options {
+    readonly tokenFile: string;
+    readonly before?: string;
+    readonly retentionDays: number;
+    readonly keyFile?: string;
+    readonly dryRun?: boolean;
+    readonly json?: boolean;
+  }
+  jsonOption(audit.command('prune'))
+    .description('remove whole old segments; their leaf hashes stay, so that the rest still verifies')
+    .argument('<dir>', 'the directory of the log; no writer may have it open')
+    .requiredOption('--token-file <file>', 'the worker token')
+    .option('--before <date>', 'segments with older records alone; default: the end of the retention')
+    .addOption(
+      new Option('--retention-days <n>', 'records younger than this are kept in any case')
+        .default(DEFAULT_RETENTION_DAYS)
+        .argParser(parseCount(0, 36_525)),
+    )
+    .option('--key-file <file>', 'the key file of the writer')
+    .option('--dry-run', 'only say what would go')
+    .action(async (dir: string, options: Options) => {
+      const token = await readToken(options.tokenFile);
+      try {
+        const report = await pruneAudit(dir, {
+          token,
+          workerId: await workerOf(dir),
+          retentionDays: options.retentionDays,
+          ...(options.before === undefined ? {} : { before: options.before }),
+          ...(options.keyFile === undefined ? {} : { keyFile: options.keyFile }),
+          ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+        });
+        if (options.json) io.stdout(jsonDocument(report));
+        else {
+          const verb = report.dryRun ? 'would remove' : 'removed';
+          io.stdout(
+            `${verb} ${report.removedRecords} records in ${report.removedSegments.length} segments before ${report.before}\n`,
+          );
+        }
+        done(EXIT.ok);
+      } finally {
+        token.fill(0);
+      }
+    });
+}
+
+function addKey(audit: Command, io: CliIo, done: Done): void {
+  interface Options {
+    readonly keyFile?: string;
+    readonly json?: boolean;
+  }
+  jsonOption(audit.command('key'))
+    .description('print the verifier key line of a log, for those who check its checkpoints')
+    .argument('<dir>', 'the directory of the log')
+    .option('--key-file <file>', 'the key file of the writer')
+    .action(async (dir: string, { keyFile, json }: Options) => {
+      const line = await auditVerifierKey(dir, keyFile === undefined ? {} : { keyFile });
+      io.stdout(json ? jsonDocument({ v: 1, verifierKey: line }) : `${line}\n`);
+      done(EXIT.ok);
+    });
+}
+
+function addExport(audit: Command, io: CliIo, done: Done): void {
+  jsonOption(audit.command('export'))
+    .description('write the log as C2SP tlog-tiles, for transparency tools')
+    .argument('<dir>', 'the directory of the log')
+    .argument('<target>', 'the directory to write to')
+    .action(async (dir: string, target: string, { json }: { readonly json?: boolean }) => {
+      const report = await exportTiles(dir, target);
+      io.stdout(
+        json
+          ? jsonDocument(report)
+          : `${report.size} records of ${escapeForTerminal(report.origin)} in ${report.files} files\n`,
+      );
+      done(EXIT.ok);
+    });
+}
+
+async function keyChoice(options: KeyOptions): Promise<{ verifierKey?: string; keyFile?: string }> {
+  if (options.verifierKey !== undefined && options.keyFile !== undefined) {
+    throw invalidInput('verifier-key', 'and --key-file exclude each other');
+  }
+  if (options.verifierKey !== undefined) return { verifierKey: await lineOrFile(options.verifierKey) };
+  return options.keyFile === undefined ? {} : { keyFile: options.keyFile };
+}
+
+async function verifierLine(options: KeyOptions, origin: string): Promise<string> {
+  const choice = await keyChoice(options);
+  if (choice.verifierKey !== undefined) return choice.verifierKey;
+  const publicKey = choice.keyFile === undefined ? null : await readPublicKey(choice.keyFile);
+  if (publicKey === null) {
+    throw invalidInput('verifier-key', 'must be given: the line that "audit key" printed');
+  }
+  parseOrigin(origin);
+  return formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
+}
+
+function lineOrFile(value: string): Promise<string> {
+  return /\+[0-9a-f]{8}\+/.test(value) ? Promise.resolve(value) : readText('verifier-key', value);
+}
+
+async function readText(argument: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw invalidInput(argument, 'cannot be read', error);
+  }
+}
+
+async function workerOf(dir: string): Promise<string> {
+  const note = await readCheckpointFile(nodeFileSystem, dir);
+  if (note === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
+  return parseOrigin(parseCheckpoint(note, 'dir').checkpoint.origin).workerId;
+}
