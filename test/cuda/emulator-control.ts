@@ -78,6 +78,10 @@ export interface EmulatorControl {
   /** CUDA_ERROR_ECC_UNCORRECTABLE, sticky. */
   eccError(device?: number): void;
   pendingCopies(): number;
+  /** Bytes of pinned memory that are not zero. */
+  pinnedResidue(): number;
+  /** Allocations of device memory that went back with something in them, since reset(). */
+  freedUnwiped(): number;
   /** Waits for the device on threads that run JavaScript. */
   waitsOnEventLoop(): number;
   /** What the last fault or refused PTX was, for people. */

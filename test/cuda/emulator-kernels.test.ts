@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { NO_COMPILER, openEmulator } from './emulator-control.js';
 import { Session } from './emulator-session.js';
@@ -133,5 +135,21 @@ describe.skipIf(emulator === null)(`the PTX that ships${emulator === null ? ` ${
     const out = session.allocate(64);
     const args = [{ u64: from + 8n }, { u64: 1n }, { u64: 0n }, { u64: out }, { u64: out + 32n }];
     expect(session.run(session.load(ptx), 'vr_leaves', 1, 32, args)).toBe(716);
+  });
+});
+
+describe('the committed PTX', () => {
+  it('belongs to the committed source; compiled again where that nvcc is installed, else a SKIPPED line', () => {
+    const script = fileURLToPath(new URL('../../scripts/build-cuda.mjs', import.meta.url));
+    const checked = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
+    expect(checked.stderr).toBe('');
+    expect(checked.status).toBe(0);
+    expect(checked.stdout).toMatch(/identical|SKIPPED/);
+    expect(checked.stdout).toContain('header agrees with source and body');
+  });
+
+  it('asks for no more than PTX 8.0 and compute capability 7.5', () => {
+    expect(ptx).toMatch(/^\.version 8\.0$/m);
+    expect(ptx).toMatch(/^\.target sm_75$/m);
   });
 });
