@@ -10,11 +10,20 @@ export interface Allocation {
   readonly reservation: Reservation;
 }
 
+/** What was allocated, and what that took by the monotonic clock. */
+export interface TimedAllocation extends Allocation {
+  readonly durationMs: number;
+}
+
 /**
  * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
  * Errors: POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
  */
-export async function allocate(core: Core, operation: Operation, byteLength: number): Promise<Allocation> {
+export async function allocate(
+  core: Core,
+  operation: Operation,
+  byteLength: number,
+): Promise<TimedAllocation> {
   await requirePolicy(core, operation);
   const requestedBytes = core.device.allocationBytes(byteLength);
   const started = core.clock.monotonic();
@@ -25,7 +34,8 @@ export async function allocate(core: Core, operation: Operation, byteLength: num
       freeBytes = (await core.device.capacity()).freeBytes;
       const reservation = core.ledger.reserve(requestedBytes, freeBytes);
       try {
-        return { region: await core.device.allocate(byteLength), reservation };
+        const region = await core.device.allocate(byteLength);
+        return { region, reservation, durationMs: core.clock.monotonic() - started };
       } catch (error) {
         reservation.giveBack();
         throw error;
@@ -78,11 +88,10 @@ export async function giveBack(
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
   const decision = decide(core.policy, core.residency, core.device.info.facts);
   if (decision.accepted) return;
-  await operation.tell('policy.violation', {
-    policy: core.policy,
-    residency: core.residency,
-    violation: decision.why,
-    action: 'refused',
-  });
+  await operation.tell(
+    'policy.violation',
+    { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
+    operation.elapsedMs,
+  );
   throw policyViolation(decision);
 }

@@ -27,12 +27,13 @@ export async function queryCapacity(core: Core, options: TraceOptions): Promise<
       availableBytes: core.ledger.availableBytes(freeBytes),
       source: budgeted ? 'budget' : source,
     });
-    await operation.tell('capacity.queried', {
+    const found = {
       totalBytes: capacity.totalBytes,
       usedBytes,
       availableBytes: capacity.availableBytes,
       source: capacity.source,
-    });
+    };
+    await operation.tell('capacity.queried', found, operation.elapsedMs);
     return capacity;
   });
 }

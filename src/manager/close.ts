@@ -1,17 +1,19 @@
 import { VramError } from '../errors.js';
 import type { Core } from './core.js';
+import { revokeLeases } from './loss.js';
 import { runOperation } from './operation.js';
 import { releaseLive } from './release.js';
 
 /** Ends everything. Never rejects: what goes wrong on the way is told to the observers. See VramManager.close. */
 export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown>>): Promise<void> {
   core.lifecycle.close();
+  for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.signal.reason);
   // Seals under way end at their next step and give back what they took.
   await Promise.allSettled([...running]);
   await runOperation(core.events, 'close', undefined, async (operation) => {
     const shards = core.shards.list();
     for (const shard of shards) await releaseLive(core, operation, shard);
-    await operation.tell('manager.closed', { shardsReleased: shards.length });
+    await operation.tell('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
   });
   if (core.deviceOwned) await ignoreVramError(core.device.close());
   if (core.engineOwned) await ignoreVramError(core.engine.close());

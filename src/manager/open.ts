@@ -1,6 +1,6 @@
 import type { Device } from '../device/index.js';
 import { deviceId, selectDevice } from '../device/index.js';
-import { invalidInput, VramError } from '../errors.js';
+import { invalidInput, isVramError, VramError } from '../errors.js';
 import type { EventDevice, Observer } from '../events.js';
 import { toHex } from '../hex.js';
 import {
@@ -29,20 +29,13 @@ const ID_BYTES = 16;
 
 /** Opens a device under a policy and derives the worker's keys. See VramManager.open. */
 export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
-  const checked = checkOptions(options);
-  let operations = 0;
-  const events: EventSource = {
-    workerId: checked.workerId,
-    clock: checked.clock,
-    observers: new Observers(checked.observers),
-    randomId: () => toHex(platform.crypto.randomBytes(ID_BYTES)),
-    nextOperation: () => ++operations,
-    device: null,
-  };
+  const events = eventSource(options, platform);
   return await runOperation(events, 'open', options, async (operation) => {
+    const checked = checkOptions(options);
     const taken: (() => Promise<void>)[] = [];
     try {
       const { device, owned } = await openDevice(options, platform, operation);
+      const deviceMs = operation.elapsedMs;
       if (owned) taken.push(() => device.close());
       events.device = describeDevice(device);
       const residency = await admitDevice(device, checked.policy, operation);
@@ -65,7 +58,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
         shards: new ShardTable(),
         lifecycle: new Lifecycle(),
       };
-      await tellOpened(core, operation);
+      await tellOpened(core, operation, deviceMs);
       watchDevice(core);
       return core;
     } catch (error) {
@@ -75,13 +68,40 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
   });
 }
 
+/** Whoever can be told is told, also of options that are refused. */
+function eventSource(options: ManagerOptions | null, { crypto, activeTraceparent }: Platform): EventSource {
+  const { workerId, clock, observers } = options ?? {};
+  let operations = 0;
+  return {
+    workerId: isId(workerId) ? workerId : 'unnamed',
+    clock: clock ?? systemClock,
+    observers: new Observers(isObservers(observers) ? [...observers] : []),
+    randomId: () => toHex(crypto.randomBytes(ID_BYTES)),
+    nextOperation: () => ++operations,
+    activeTraceparent: activeTraceparent ?? (() => null),
+    device: null,
+  };
+}
+
+function isId(value: unknown): value is string {
+  try {
+    return checkId('workerId', value) === value;
+  } catch (error) {
+    if (isVramError(error)) return false;
+    throw error;
+  }
+}
+
+function isObservers(value: unknown): value is readonly Observer[] {
+  return Array.isArray(value) && value.every((observer: Observer) => typeof observer?.on === 'function');
+}
+
 interface CheckedOptions {
   readonly workerId: string;
   readonly token: Uint8Array | null;
   readonly policy: Policy;
   readonly budgetBytes: number | null;
   readonly maxShardBytes: number;
-  readonly observers: readonly Observer[];
   readonly onVerificationFailure: FailureReaction;
   readonly keep: KeptLevel;
   readonly drills: boolean;
@@ -93,19 +113,13 @@ function checkOptions(options: ManagerOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) throw invalidInput('options', 'must be an object');
   const { token, budgetBytes, drills = false, observers = [] } = options;
   if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
-  if (
-    !Array.isArray(observers) ||
-    observers.some((observer: Observer) => typeof observer?.on !== 'function')
-  ) {
-    throw invalidInput('observers', 'must be an array of observers');
-  }
+  if (!isObservers(observers)) throw invalidInput('observers', 'must be an array of observers');
   return {
     workerId: checkId('workerId', options.workerId),
     token: token === undefined ? null : checkToken('token', token),
     policy: checkPolicy('policy', options.policy ?? 'vram-only'),
     budgetBytes: budgetBytes === undefined ? null : checkInteger('budgetBytes', budgetBytes, 1),
     maxShardBytes: checkInteger('maxShardBytes', options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, 1),
-    observers: [...observers],
     onVerificationFailure: checkOneOf(
       'onVerificationFailure',
       options.onVerificationFailure ?? 'quarantine',
@@ -131,10 +145,9 @@ async function openDevice(
     });
     return { device: opened, owned: true };
   } catch (error) {
-    await operation.tell('device.open_failed', {
-      requested: typeof device === 'string' ? device.slice(0, 64) : typeof device,
-      error: eventError(error),
-    });
+    const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
+    const failed = { requested, error: eventError(error) };
+    await operation.tell('device.open_failed', failed, operation.elapsedMs);
     throw error;
   }
 }
@@ -145,12 +158,11 @@ async function admitDevice(device: Device, policy: Policy, operation: Operation)
   const { residency } = classify(facts);
   const decision = decide(policy, residency, facts);
   if (decision.accepted) return residency;
-  const unheard = await operation.tell('policy.violation', {
-    policy,
-    residency,
-    violation: decision.why,
-    action: 'refused',
-  });
+  const unheard = await operation.tell(
+    'policy.violation',
+    { policy, residency, violation: decision.why, action: 'refused' },
+    operation.elapsedMs,
+  );
   const violation = policyViolation(decision);
   throw unheard === null
     ? violation
@@ -175,20 +187,20 @@ async function deriveKeys(
   }
 }
 
-async function tellOpened(core: Core, operation: Operation): Promise<void> {
+async function tellOpened(core: Core, operation: Operation, deviceMs: number): Promise<void> {
   const { totalBytes } = await core.device.capacity();
-  await operation.record('device.opened', {
-    driver: core.device.info.driver,
-    ecc: core.device.info.ecc,
-    totalBytes,
-    scratchBytes: core.ledger.scratchBytes,
-  });
-  await operation.record('manager.opened', {
-    policy: core.policy,
-    policyAccepted: acceptedClasses(core.policy),
-    keyKind: core.keyKind,
-    engine: core.engine.name,
-  });
+  const { driver, ecc } = core.device.info;
+  await operation.record(
+    'device.opened',
+    { driver, ecc, totalBytes, scratchBytes: core.ledger.scratchBytes },
+    deviceMs,
+  );
+  const { policy, keyKind, engine } = core;
+  await operation.record(
+    'manager.opened',
+    { policy, policyAccepted: acceptedClasses(policy), keyKind, engine: engine.name },
+    operation.elapsedMs,
+  );
 }
 
 function describeDevice({ info }: Device): EventDevice {

@@ -17,7 +17,7 @@ import type { Observers } from './observers.js';
 export interface TraceOptions {
   /** At most 1024 bytes; a random one is made if none is given. */
   readonly correlationId?: string;
-  /** W3C trace context, version 00. */
+  /** W3C trace context, version 00. Default: that of the active OpenTelemetry span, if there is one. */
   readonly traceparent?: string;
 }
 
@@ -28,6 +28,8 @@ export interface EventSource {
   readonly observers: Observers;
   readonly randomId: () => string;
   readonly nextOperation: () => number;
+  /** The trace context of whoever calls now; null where there is none. */
+  readonly activeTraceparent: () => string | null;
   device: EventDevice | null;
 }
 
@@ -48,19 +50,26 @@ export class Operation {
   readonly #source: EventSource;
   readonly #traceparent: string | null;
   readonly #operationId: string;
+  readonly #started: number;
   #shardId: string | null = null;
   #modelRef: string | null = null;
 
   constructor(source: EventSource, name: OperationName, trace: TraceOptions) {
     this.name = name;
     this.#source = source;
+    this.#started = source.clock.monotonic();
     this.#operationId = `${name}-${source.nextOperation()}`;
     this.correlationId = trace.correlationId ?? source.randomId();
-    this.#traceparent = trace.traceparent ?? null;
+    this.#traceparent = trace.traceparent ?? source.activeTraceparent();
   }
 
   get clock(): Clock {
     return this.#source.clock;
+  }
+
+  /** Since the operation began, by the monotonic clock. */
+  get elapsedMs(): number {
+    return this.clock.monotonic() - this.#started;
   }
 
   /** Names the shard in all events from here on. */
@@ -132,8 +141,6 @@ export async function runOperation<T>(
   trace: TraceOptions | undefined,
   work: (operation: Operation) => Promise<T>,
 ): Promise<T> {
-  const started = source.clock.monotonic();
-  const elapsed = (): number => source.clock.monotonic() - started;
   const { checked, refusal } = checkTrace(trace);
   const operation = new Operation(source, name, checked);
   const unheard = await operation.tell('operation.started', {});
@@ -141,14 +148,15 @@ export async function runOperation<T>(
     if (refusal !== null) throw refusal;
     if (unheard !== null && FAIL_CLOSED.has(name)) throw unheard;
     const result = await work(operation);
-    await operation.tell('operation.finished', { ok: true, error: null }, elapsed());
+    await operation.tell('operation.finished', { ok: true, error: null }, operation.elapsedMs);
     return result;
   } catch (error) {
     const told = eventError(error);
     if (isVramError(error, 'INVALID_INPUT')) {
-      await operation.tell('validation.failed', { argument: error.argument ?? null, error: told });
+      const refused = { argument: error.argument ?? null, error: told };
+      await operation.tell('validation.failed', refused, operation.elapsedMs);
     }
-    await operation.tell('operation.finished', { ok: false, error: told }, elapsed());
+    await operation.tell('operation.finished', { ok: false, error: told }, operation.elapsedMs);
     throw error;
   }
 }

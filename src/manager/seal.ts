@@ -4,7 +4,7 @@ import { throwIfAborted, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
 import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
 import type { Source } from '../source/types.js';
-import { type Allocation, allocate, giveBack } from './allocate.js';
+import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy, joinSignals } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
@@ -46,7 +46,7 @@ interface SealWork {
   readonly source: Source;
   readonly options: SealOptions;
   readonly request: SealRequest;
-  readonly allocation: Allocation;
+  readonly allocation: TimedAllocation;
 }
 
 async function sealAllocated(core: Core, operation: Operation, work: SealWork): Promise<LiveShard> {
@@ -54,21 +54,27 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
   const { region, reservation } = allocation;
   const signal = joinSignals(core, options.signal);
   const watched: OperationOptions = { ...options, signal };
-  await operation.record('vram.allocated', {
-    requestedBytes: reservation.bytes,
-    allocatedBytes: region.allocatedBytes,
-    usedBytes: core.ledger.usedBytes,
-    availableBytes: core.ledger.availableBytes(null),
-  });
+  await operation.record(
+    'vram.allocated',
+    {
+      requestedBytes: reservation.bytes,
+      allocatedBytes: region.allocatedBytes,
+      usedBytes: core.ledger.usedBytes,
+      availableBytes: core.ledger.availableBytes(null),
+    },
+    allocation.durationMs,
+  );
   const digest = await load(core, operation, work, watched);
   checkExpectedDigests(request.expected, digest);
   await checkUnchanged(source, signal);
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, watched);
+  const signing = core.clock.monotonic();
   const sealed = await operation.stage('sign', null, () =>
     signSeal(core.key, describe(core, request, digest, immutability)),
   );
-  await operation.record('signature.generated', { sealId: sealed.sealId });
+  const signMs = core.clock.monotonic() - signing;
+  await operation.record('signature.generated', { sealId: sealed.sealId }, signMs);
   const live: LiveShard = {
     sealed,
     region,
@@ -79,18 +85,25 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     condition: 'sound',
     // Sealing proves that the copy arrived; only a verification counts as one (CI-007).
     verifiedAsOf: null,
+    verifiedAt: null,
+    scrubbedAt: null,
+    reopen: options.reopen ?? null,
   };
-  await operation.record('vram.sealed', {
-    sealId: sealed.sealId,
-    byteLength: sealed.byteLength,
-    sha256: sealed.sha256,
-    fsverity: sealed.fsverity,
-    residency: sealed.residency,
-    immutability: sealed.immutability,
-    sealedAt: sealed.sealedAt,
-    shardIndex: sealed.shardIndex,
-    totalShards: sealed.totalShards,
-  });
+  await operation.record(
+    'vram.sealed',
+    {
+      sealId: sealed.sealId,
+      byteLength: sealed.byteLength,
+      sha256: sealed.sha256,
+      fsverity: sealed.fsverity,
+      residency: sealed.residency,
+      immutability: sealed.immutability,
+      sealedAt: sealed.sealedAt,
+      shardIndex: sealed.shardIndex,
+      totalShards: sealed.totalShards,
+    },
+    operation.elapsedMs,
+  );
   // The manager may have stopped, or the caller given up, while the record was written.
   throwIfAborted(signal);
   core.lifecycle.requireServing();
@@ -106,6 +119,7 @@ async function load(
 ): Promise<HostDigest> {
   const { byteLength, sha256 } = request;
   const wanted: DigestRequest = { byteLength, sha256, keep: core.keep };
+  const began = core.clock.monotonic();
   const stream = core.engine.start(wanted);
   let digest: HostDigest;
   try {
@@ -114,13 +128,12 @@ async function load(
   } finally {
     stream.abort();
   }
-  await operation.record('digest.computed', {
-    where: 'host',
-    byteLength,
-    sha256: digest.sha256,
-    fsverity: digest.fsverity,
-    engine: core.engine.name,
-  });
+  const { fsverity } = digest;
+  await operation.record(
+    'digest.computed',
+    { where: 'host', byteLength, sha256: digest.sha256, fsverity, engine: core.engine.name },
+    core.clock.monotonic() - began,
+  );
   return digest;
 }
 
@@ -142,18 +155,19 @@ async function proveArrival(
   { signal, onProgress }: OperationOptions,
 ): Promise<void> {
   const totalBytes = region.byteLength;
+  const began = core.clock.monotonic();
   const { verdict, actual } = await operation.stage('device-tree', totalBytes, () =>
     measure(digest.fsverity, () => residentDigest(core, region, signal)),
   );
+  const durationMs = core.clock.monotonic() - began;
   onProgress?.({ phase: 'verify', bytes: totalBytes, totalBytes });
   if (verdict === 'equal') {
-    await operation.record('digest.computed', {
-      where: 'device',
-      byteLength: totalBytes,
-      sha256: null,
-      fsverity: actual,
-      engine: core.device.info.backend,
-    });
+    const engine = core.device.info.backend;
+    await operation.record(
+      'digest.computed',
+      { where: 'device', byteLength: totalBytes, sha256: null, fsverity: actual, engine },
+      durationMs,
+    );
     return;
   }
   const failure =
@@ -166,16 +180,20 @@ async function proveArrival(
           'INTEGRITY_VIOLATION',
           'the bytes in device memory are not those of the source; nothing was sealed',
         );
-  const unheard = await operation.tell('seal.verification_failed', {
-    sealId: null,
-    mode: 'resident',
-    error: eventError(failure),
-    expectedDigest: digest.fsverity,
-    actualDigest: actual,
-    transient: verdict === 'transient',
-    damaged: [],
-    damagedGroups: 0,
-  });
+  const unheard = await operation.tell(
+    'seal.verification_failed',
+    {
+      sealId: null,
+      mode: 'resident',
+      error: eventError(failure),
+      expectedDigest: digest.fsverity,
+      actualDigest: actual,
+      transient: verdict === 'transient',
+      damaged: [],
+      damagedGroups: 0,
+    },
+    durationMs,
+  );
   throw unheard === null ? failure : new VramError(failure.code, failure.message, { cause: unheard });
 }
 

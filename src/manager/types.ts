@@ -7,6 +7,7 @@ import type { Source } from '../source/types.js';
 import type { Clock } from './clock.js';
 import type { FailureReaction, KeptLevel } from './core.js';
 import type { TraceOptions } from './operation.js';
+import type { SampleReport } from './sample.js';
 
 /** What the portable core needs of the platform it runs on. The entries fill it in. */
 export interface Platform {
@@ -16,6 +17,8 @@ export interface Platform {
   readonly engine: () => DigestEngine | Promise<DigestEngine>;
   /** Mock mode: only the host device may be opened, marked as an override. */
   readonly forceHost: boolean;
+  /** The W3C traceparent of the caller's active span, for callers who pass none. */
+  readonly activeTraceparent?: () => string | null;
 }
 
 export interface ManagerOptions extends TraceOptions {
@@ -71,11 +74,18 @@ export interface SealOptions extends OperationOptions {
   /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
   readonly shardIndex?: number;
   readonly totalShards?: number;
+  /** Opens the source again, for a scrubber that heals; closed after use. */
+  readonly reopen?: () => Promise<Source>;
 }
 
 export interface VerifyOptions extends OperationOptions {
-  /** `resident` (default): hashed in place. `readback`: copied to the host and hashed there. */
+  /**
+   * `resident` (default): hashed in place. `readback`: copied to the host and hashed there. `sampled`: some groups, drawn at random, hashed in place; it never counts
+   * as a verification for execute().
+   */
   readonly mode?: VerifyMode;
+  /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */
+  readonly groups?: number;
   /** Helps to name damaged blocks exactly where only group hashes are kept. */
   readonly source?: Source;
 }
@@ -89,8 +99,10 @@ export interface VerificationReport {
   readonly byteLength: number;
   /** The sealed digest. */
   readonly expected: string;
-  /** The digest of what is in device memory. */
-  readonly actual: string;
+  /** The digest of what is in device memory; null where only a sample of it was hashed. */
+  readonly actual: string | null;
+  /** What a sampled verification looked at; null for the others. */
+  readonly sample: SampleReport | null;
   /** A mismatch that a second run did not repeat: neither clean nor proof of damage. */
   readonly transient: boolean;
   /** Ascending, not touching each other. Whole groups of 128 blocks where `exact` is false. */

@@ -1,4 +1,5 @@
 import type { Platform } from '../manager/index.js';
+import { activeTraceparent } from '../telemetry/index.js';
 import { nodeBackends } from './backends.js';
 import { nodeCrypto } from './crypto.js';
 import { createNodeEngine } from './digest/index.js';
@@ -9,6 +10,7 @@ export function nodePlatform(env: Readonly<Record<string, string | undefined>> =
     backends: () => nodeBackends(),
     crypto: nodeCrypto,
     engine: () => createNodeEngine(),
+    activeTraceparent,
     forceHost: env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
   };
 }
