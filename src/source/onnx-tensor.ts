@@ -2,25 +2,16 @@ import { MAX_INTEGER } from '../validate.js';
 import { ONNX_TYPES, type OnnxType, VALUE_FIELDS } from './onnx-types.js';
 import { FIXED32, FIXED64, LENGTH_DELIMITED, type ProtobufReader, VARINT } from './protobuf.js';
 import { type Refuse, tensorCalled } from './refusal.js';
-import { bytesOfElements, elementCount, TENSOR_LIMITS } from './tensors.js';
+import { bytesOfElements, elementCount, TENSOR_LIMITS, type TensorEntry } from './tensors.js';
 
 /** Where the bytes of a tensor lie outside the ONNX file. */
 export interface ExternalLocation {
   /** Relative to the model's folder, checked by checkExternalPath(). */
   readonly path: string;
-  readonly offset: number;
 }
 
-/** A TensorProto; the name is what the graph around it calls it. */
-export interface OnnxTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly byteOffset: number;
-  readonly byteLength: number;
-  readonly encoding: 'raw' | 'protobuf';
-  readonly external: ExternalLocation | null;
-}
+/** A TensorProto; `external` is there if its bytes are in another file, where `byteOffset` then counts. */
+export type OnnxTensor = TensorEntry & { readonly external?: ExternalLocation };
 
 const MAX_EXTERNAL_ENTRIES = 16;
 const EXTERNAL = 1;
@@ -33,7 +24,8 @@ interface Draft {
   shape: number[];
   /** The one field that holds values: its number, where they lie, and how many they are where that had to be counted. */
   values: { field: number; offset: number; length: number; count: number | null } | undefined;
-  external: Map<string, string>;
+  /** Entries of external_data, if there are any. */
+  external: Map<string, string> | undefined;
   location: number | undefined;
 }
 
@@ -55,75 +47,77 @@ export class OnnxTensorReader {
       type: undefined,
       shape: [],
       values: undefined,
-      external: new Map(),
+      external: undefined,
       location: undefined,
     };
     while (this.#fields.cursor.offset < end) {
       if (!this.#fields.ready) await this.#fields.fill();
       this.#fields.next(end);
-      await this.#field(draft, draft.name ?? fallbackName);
+      // Fields that need no waiting cost no turn of the event loop.
+      const work = this.#field(draft, draft.name ?? fallbackName);
+      if (work !== undefined) await work;
     }
     return this.#judge(draft, draft.name || fallbackName, start, end);
   }
 
-  async #field(draft: Draft, name: string): Promise<void> {
+  #field(draft: Draft, name: string): Promise<void> | undefined {
     const fields = this.#fields;
     switch (fields.number) {
       case 1:
-        await this.#dims(draft, name);
-        break;
+        if (fields.wireType !== VARINT) return this.#packedDims(draft);
+        return this.#dimension(draft, fields.value);
       case 2:
         this.#once(draft.type, 'data_type', name);
         fields.expect(VARINT, 'a data_type');
         draft.type = fields.value;
-        break;
+        return undefined;
       case 3:
         throw this.#refuse(`has ${tensorCalled(name)} in segments, which are not supported`);
       case 8:
         this.#once(draft.name, 'name', name);
-        draft.name = await fields.text(TENSOR_LIMITS.nameBytes, 'a tensor name');
-        break;
+        return this.#name(draft);
       case 13:
-        await this.#externalEntry(draft, name);
-        break;
+        return this.#externalEntry(draft, name);
       case 14:
         this.#once(draft.location, 'data_location', name);
         fields.expect(VARINT, 'a data_location');
         draft.location = fields.value;
-        break;
+        return undefined;
       case VALUE_FIELDS.stringData:
-        this.#string(draft, name);
-        break;
+        return this.#string(draft, name);
       case VALUE_FIELDS.floatData:
       case VALUE_FIELDS.int32Data:
       case VALUE_FIELDS.int64Data:
       case VALUE_FIELDS.rawData:
       case VALUE_FIELDS.doubleData:
       case VALUE_FIELDS.uint64Data:
-        await this.#values(draft, name);
-        break;
+        return this.#values(draft, name);
       default:
-        fields.skip();
+        return fields.skip();
     }
   }
 
-  async #dims(draft: Draft, name: string): Promise<void> {
+  async #name(draft: Draft): Promise<void> {
+    draft.name = await this.#fields.text(TENSOR_LIMITS.nameBytes, 'a tensor name');
+  }
+
+  /** A field that holds nothing but varints. */
+  async #packedDims(draft: Draft): Promise<void> {
     const fields = this.#fields;
-    if (fields.wireType === VARINT) return this.#dimension(draft, fields.value, name);
-    // The packed form: a field of a message that holds nothing but varints.
     fields.expect(LENGTH_DELIMITED, 'dims');
     const end = fields.cursor.offset + fields.length;
     while (fields.cursor.offset < end) {
       if (!fields.ready) await fields.fill();
-      this.#dimension(draft, fields.bareVarint(end), name);
+      this.#dimension(draft, fields.bareVarint(end));
     }
   }
 
-  #dimension(draft: Draft, value: number, name: string): void {
-    if (value > MAX_INTEGER)
-      throw this.#refuse(`has ${tensorCalled(name)} with a dimension that is negative or beyond 2^53 - 1`);
+  #dimension(draft: Draft, value: number): undefined {
+    if (value > MAX_INTEGER) {
+      throw this.#refuse('has a tensor with a dimension that is negative or beyond 2^53 - 1');
+    }
     if (draft.shape.length >= TENSOR_LIMITS.rank) {
-      throw this.#refuse(`has ${tensorCalled(name)} with more than ${TENSOR_LIMITS.rank} dimensions`);
+      throw this.#refuse(`has a tensor with more than ${TENSOR_LIMITS.rank} dimensions`);
     }
     draft.shape.push(value);
   }
@@ -146,7 +140,7 @@ export class OnnxTensorReader {
     draft.values = { field, offset, length, count };
   }
 
-  #string(draft: Draft, name: string): void {
+  #string(draft: Draft, name: string): undefined {
     this.#fields.expect(LENGTH_DELIMITED, 'string_data');
     const field = VALUE_FIELDS.stringData;
     draft.values ??= { field, offset: this.#fields.cursor.offset, length: 0, count: 0 };
@@ -178,20 +172,24 @@ export class OnnxTensorReader {
     if (key === undefined || value === undefined) {
       throw this.#refuse(`has ${tensorCalled(name)} with external_data that lacks a key or value`);
     }
-    this.#once(draft.external.get(key), 'an external_data key', name);
-    if (draft.external.size >= MAX_EXTERNAL_ENTRIES) {
+    const entries = draft.external ?? new Map<string, string>();
+    draft.external = entries;
+    this.#once(entries.get(key), 'an external_data key', name);
+    if (entries.size >= MAX_EXTERNAL_ENTRIES) {
       throw this.#refuse(
         `has ${tensorCalled(name)} with more than ${MAX_EXTERNAL_ENTRIES} external_data entries`,
       );
     }
-    draft.external.set(key, value);
+    entries.set(key, value);
   }
 
   #judge(draft: Draft, name: string, start: number, end: number): OnnxTensor {
     const type = draft.type === undefined ? undefined : ONNX_TYPES.get(draft.type);
     if (type === undefined) throw this.#refuse(`has ${tensorCalled(name)} of an unknown data_type`);
     const elements = elementCount(draft.shape, name, this.#refuse);
-    const base = { name, dtype: type.name, shape: draft.shape };
+    const dtype = type.name;
+    // A list that was grown keeps room for more; there are many of these.
+    const shape = draft.shape.slice();
     if (draft.location !== undefined && draft.location > EXTERNAL) {
       throw this.#refuse(`has ${tensorCalled(name)} with an unknown data_location`);
     }
@@ -199,20 +197,17 @@ export class OnnxTensorReader {
       if (draft.values !== undefined)
         throw this.#refuse(`has the values of ${tensorCalled(name)} inside and outside the file`);
       const byteLength = this.#rawBytes(type, elements, name);
-      return {
-        ...base,
-        byteOffset: 0,
-        byteLength,
-        encoding: 'raw',
-        external: this.#external(draft, byteLength, name),
-      };
+      const { path, offset } = this.#external(draft, byteLength, name);
+      return { name, dtype, shape, byteOffset: offset, byteLength, encoding: 'raw', external: { path } };
     }
-    if (draft.external.size > 0)
+    if (draft.external !== undefined)
       throw this.#refuse(`has ${tensorCalled(name)} with external_data but no data_location`);
     const range = this.#rawRange(draft, type, elements, name);
-    return range === null
-      ? { ...base, byteOffset: start, byteLength: end - start, encoding: 'protobuf', external: null }
-      : { ...base, ...range, encoding: 'raw', external: null };
+    if (range === null) {
+      return { name, dtype, shape, byteOffset: start, byteLength: end - start, encoding: 'protobuf' };
+    }
+    const { byteOffset, byteLength } = range;
+    return { name, dtype, shape, byteOffset, byteLength, encoding: 'raw' };
   }
 
   /** Where the raw bytes lie, or null if they are varints or strings. */
@@ -255,17 +250,17 @@ export class OnnxTensorReader {
     return bytesOfElements(Math.ceil(elements / perByte), Math.max(8, type.bits), name, this.#refuse);
   }
 
-  #external(draft: Draft, byteLength: number, name: string): ExternalLocation {
-    const location = draft.external.get('location');
+  #external(draft: Draft, byteLength: number, name: string): { path: string; offset: number } {
+    const location = draft.external?.get('location');
     if (location === undefined)
       throw this.#refuse(`has ${tensorCalled(name)} outside the file without a location`);
-    const length = this.#decimal(draft.external.get('length'), name) ?? byteLength;
+    const length = this.#decimal(draft.external?.get('length'), name) ?? byteLength;
     if (length !== byteLength) {
       throw this.#refuse(
         `has ${tensorCalled(name)} whose shape and data_type need ${byteLength} bytes, not ${length}`,
       );
     }
-    const offset = this.#decimal(draft.external.get('offset'), name) ?? 0;
+    const offset = this.#decimal(draft.external?.get('offset'), name) ?? 0;
     return { path: checkExternalPath(location, name, this.#refuse), offset };
   }
 

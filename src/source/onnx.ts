@@ -41,23 +41,20 @@ export async function readOnnx(access: RandomAccess, what = 'file'): Promise<Onn
   const refuse = refusalOf(what);
   if (access.byteLength === 0) throw refuse('is empty');
   const found = await new OnnxReader(access, refuse).read();
-  const inside = new TensorIndexBuilder(refuse);
-  const names = new Set<string>();
+  const all = new TensorIndexBuilder(refuse);
   const external: ExternalTensor[] = [];
   const paths = new Map<string, string>();
-  for (const { external: place, ...tensor } of found) {
-    if (names.has(tensor.name)) throw refuse(`has ${tensorCalled(tensor.name)} twice`);
-    names.add(tensor.name);
-    if (place === null) {
-      inside.add(tensor);
-      continue;
-    }
-    const path = paths.get(place.path) ?? place.path;
+  for (const tensor of found) {
+    all.add(tensor);
+    if (tensor.external === undefined) continue;
+    const path = paths.get(tensor.external.path) ?? tensor.external.path;
     paths.set(path, path);
     if (paths.size > MAX_FILES) throw refuse(`names more than ${MAX_FILES} external files`);
-    external.push({ path, tensor: { ...tensor, byteOffset: place.offset } });
+    const { external: _, ...entry } = tensor;
+    external.push({ path, tensor: entry });
   }
-  return { tensors: inside.finish(), external };
+  const outside = new Set(external.map(({ tensor }) => tensor.name));
+  return { tensors: all.finish().filter(({ name }) => !outside.has(name)), external };
 }
 
 /**

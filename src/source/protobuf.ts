@@ -101,10 +101,10 @@ export class ProtobufReader {
     while (this.cursor.offset < end) {
       if (!this.cursor.holds(1)) await this.cursor.fill(1);
       const bytes = this.cursor.held(end - this.cursor.offset);
-      for (const byte of bytes) {
-        bytesOfOne += 1;
-        if (bytesOfOne > MAX_VARINT_BYTES) throw this.#badVarint();
-        if (byte < 0x80) {
+      // By index: an iterator takes five times as long, and a hostile file may hold gigabytes of this.
+      for (let i = 0; i < bytes.length; i++) {
+        if (++bytesOfOne > MAX_VARINT_BYTES) throw this.#badVarint();
+        if ((bytes[i] ?? 0) < 0x80) {
           count += 1;
           bytesOfOne = 0;
         }

@@ -143,7 +143,8 @@ function readIntegers(scanner: JsonScanner, limit: number, tooMany: () => Error)
     if (values.length >= limit) throw tooMany();
     values.push(scanner.integer());
   });
-  return values;
+  // A list that was grown keeps room for more; there are many of these.
+  return values.slice();
 }
 
 function readMetadata(scanner: JsonScanner, refuse: Refuse): void {

@@ -16,10 +16,13 @@ export function checkUtf8(bytes: Uint8Array, what: string, refuse: Refuse): void
   }
 }
 
+// Keeps no state between calls that do not stream; one for each name would outweigh the names.
+const wholeTexts = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Text of a few bytes. */
 export function decodeUtf8(bytes: Uint8Array, what: string, refuse: Refuse): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return wholeTexts.decode(bytes);
   } catch (cause) {
     if (cause instanceof TypeError) throw refuse(`has ${what} that is not UTF-8`);
     throw cause;

@@ -1,6 +1,7 @@
 type Part = string | number | Uint8Array;
 type Integer = number | bigint;
 export function concat(...parts: Part[]): Uint8Array;
+export function join(parts: readonly Part[]): Uint8Array;
 export function u32(value: number): Uint8Array;
 export function u64(value: Integer): Uint8Array;
 export function safetensorsFile(

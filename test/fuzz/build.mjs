@@ -3,7 +3,9 @@
 const encoder = new TextEncoder();
 const utf8 = (text) => (typeof text === 'string' ? encoder.encode(text) : text);
 
-export function concat(...parts) {
+export const concat = (...parts) => join(parts);
+
+export function join(parts) {
   const bytes = parts.map((part) => (typeof part === 'number' ? Uint8Array.of(part) : utf8(part)));
   const whole = new Uint8Array(bytes.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -60,7 +62,7 @@ export function ggufFile({
   data = 32,
   alignment = 32,
 } = {}) {
-  const header = concat(magic, u32(version), u64(tensorCount), u64(keyCount), ...keys, ...tensors);
+  const header = join([concat(magic, u32(version), u64(tensorCount), u64(keyCount)), ...keys, ...tensors]);
   const padding = (alignment - (header.length % alignment)) % alignment;
   return concat(header, new Uint8Array(padding), typeof data === 'number' ? new Uint8Array(data) : data);
 }

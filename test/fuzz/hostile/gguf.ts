@@ -46,14 +46,14 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'counts more metadata than its bytes can hold',
   ),
   hostile(
-    'more than 65536 tensors',
-    ggufFile({ tensorCount: 65_537, data: 2 ** 21 }),
-    'has more than 65536 tensors',
+    'more than 32768 tensors',
+    ggufFile({ tensorCount: 32_769, data: 2 ** 21 }),
+    'has more than 32768 tensors',
   ),
   hostile(
-    'more than 65536 keys',
-    ggufFile({ keyCount: 65_537, data: 2 ** 21 }),
-    'has more than 65536 metadata keys',
+    'more than 4096 keys',
+    ggufFile({ keyCount: 4097, data: 2 ** 21 }),
+    'has more than 4096 metadata keys',
   ),
   hostile(
     'a tensor count one too high',
@@ -91,11 +91,11 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'has the metadata key "k" twice',
   ),
   hostile(
-    'more than 8 MiB of keys',
+    'more than 4 MiB of names',
     ggufFile({
-      keys: Array.from({ length: 8300 }, (_, i) => ggufKey(`${i}${'k'.repeat(1015)}`, 0, Uint8Array.of(1))),
+      tensors: Array.from({ length: 4150 }, (_, i) => ggufTensor({ name: `${i}${'n'.repeat(1015)}` })),
     }),
-    'has more than 8388608 bytes of metadata keys',
+    'has more than 4194304 bytes of tensor names',
   ),
   hostile(
     'a value of an unknown type',

@@ -347,22 +347,22 @@ export const ONNX_CASES: readonly HostileCase[] = [
     'has the tensor "w" whose shape and data_type need 8 bytes, not 9',
   ),
   hostile(
-    'more than 65536 tensors',
+    'more than 32768 tensors',
     onnxFile({
-      initializers: Array.from({ length: 65_537 }, (_, i) =>
+      initializers: Array.from({ length: 32_769 }, (_, i) =>
         onnxTensor({ name: `${i}`, dims: [0], raw: null }),
       ),
     }),
-    'has more than 65536 tensors',
+    'has more than 32768 tensors',
   ),
   hostile(
-    'more than 8 MiB of names',
+    'more than 4 MiB of names',
     onnxFile({
-      initializers: Array.from({ length: 8300 }, (_, i) =>
+      initializers: Array.from({ length: 4150 }, (_, i) =>
         onnxTensor({ name: `${i}${'n'.repeat(1015)}`, dims: [0], raw: null }),
       ),
     }),
-    'has more than 8388608 bytes of tensor names',
+    'has more than 4194304 bytes of tensor names',
   ),
   hostile(
     'names that nesting makes too long',

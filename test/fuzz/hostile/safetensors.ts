@@ -294,19 +294,19 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
   ),
   hostile('bytes but no tensor', safetensorsFile('{}', 4), 'has 4 bytes after its last tensor'),
   hostile(
-    'more than 65536 tensors',
+    'more than 32768 tensors',
     safetensorsFile(
-      Object.fromEntries(Array.from({ length: 65_537 }, (_, i) => [`t${i}`, tensor('U8', [0], 0, 0)])),
+      Object.fromEntries(Array.from({ length: 32_769 }, (_, i) => [`t${i}`, tensor('U8', [0], 0, 0)])),
     ),
-    'has more than 65536 tensors',
+    'has more than 32768 tensors',
   ),
   hostile(
-    'more than 8 MiB of names',
+    'more than 4 MiB of names',
     safetensorsFile(
       Object.fromEntries(
-        Array.from({ length: 8300 }, (_, i) => [`${i}${'n'.repeat(1015)}`, tensor('U8', [0], 0, 0)]),
+        Array.from({ length: 4150 }, (_, i) => [`${i}${'n'.repeat(1015)}`, tensor('U8', [0], 0, 0)]),
       ),
     ),
-    'has more than 8388608 bytes of tensor names',
+    'has more than 4194304 bytes of tensor names',
   ),
 ];
