@@ -20,9 +20,11 @@ export async function residentDigest(
   return await fsverityDigest(region.byteLength, root, (bytes) => core.crypto.sha256(bytes));
 }
 
+export type Verdict = 'equal' | 'transient' | 'different';
+
 /** What two looks at device memory say of it. */
 export interface Measurement {
-  readonly verdict: 'equal' | 'transient' | 'different';
+  readonly verdict: Verdict;
   /** Of the look that decided; of a transient mismatch the one that differed. */
   readonly actual: string;
 }

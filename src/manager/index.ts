@@ -1,9 +1,14 @@
 export type { Capacity } from './capacity.js';
 export type { Clock } from './clock.js';
 export type { FailureReaction, KeptLevel } from './core.js';
+export type { ExecuteOptions, Execution } from './execute.js';
+export type { HealReport } from './heal.js';
+export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';
 export type { LifecycleState } from './lifecycle.js';
 export { type ShardHandle, VramManager } from './manager.js';
 export type { TraceOptions } from './operation.js';
+export { chanceOfMiss, type SampleReport } from './sample.js';
+export type { Scrubber, ScrubEntry, ScrubOptions } from './scrub.js';
 export type { ManagerStatus } from './status.js';
 export type {
   ManagerOptions,
@@ -15,3 +20,4 @@ export type {
   VerificationReport,
   VerifyOptions,
 } from './types.js';
+export type { SetReport } from './verify-set.js';

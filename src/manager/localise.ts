@@ -6,6 +6,7 @@ import type { Core } from './core.js';
 import { sourceFailure } from './fill.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt, requireKeptGenuine } from './kept.js';
 import { toRanges } from './ranges.js';
+import { groupLevel } from './sample.js';
 import type { LiveShard } from './shards.js';
 
 /** Group hashes fetched at once: 128 KiB of them, for 2 GiB of weights. */
@@ -47,10 +48,7 @@ export async function localise(core: Core, live: LiveShard, options: LocaliseOpt
 }
 
 async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): Promise<number[]> {
-  const { levels } = treeLayout(live.region.byteLength);
-  // Data of one block has no level 1: its leaf stands in.
-  const level = Math.min(1, levels.length - 1);
-  const total = levels[level]?.nodes ?? 0;
+  const { level, groups: total } = groupLevel(live.sealed.byteLength);
   const damaged: number[] = [];
   for (let first = 0; first < total; first += NODES_PER_FETCH) {
     const count = Math.min(NODES_PER_FETCH, total - first);

@@ -4,13 +4,17 @@ import type { Source } from '../source/types.js';
 import { type Capacity, queryCapacity } from './capacity.js';
 import { closeCore } from './close.js';
 import type { Core } from './core.js';
+import { type ExecuteOptions, type Execution, executeShard } from './execute.js';
+import { type HealReport, healShard } from './heal.js';
 import { openCore } from './open.js';
 import type { TraceOptions } from './operation.js';
 import { releaseShard } from './release.js';
+import { Scrubber, type ScrubOptions } from './scrub.js';
 import { sealShard } from './seal.js';
 import { type ManagerStatus, statusOf } from './status.js';
 import type {
   ManagerOptions,
+  OperationOptions,
   Platform,
   ReleaseReport,
   SealOptions,
@@ -18,6 +22,7 @@ import type {
   VerifyOptions,
 } from './types.js';
 import { verifyShard } from './verify.js';
+import { type SetReport, verifySet } from './verify-set.js';
 
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
 export type ShardHandle = SealedShard | SealedShardJson | string;
@@ -57,6 +62,40 @@ export class VramManager {
    */
   verify(shard: ShardHandle, options: VerifyOptions = {}): Promise<VerificationReport> {
     return this.#track(verifyShard(this.#core, shard, options));
+  }
+
+  /**
+   * Verifies every live shard of a model. Throws unless all of its tensor-parallel set is there and as sealed; the error's `report` names what is missing.
+   * Errors: those of verify(), NOT_FOUND for a set that is not whole.
+   */
+  verifySet(modelRef: string, options: VerifyOptions = {}): Promise<SetReport> {
+    return this.#track(verifySet(this.#core, modelRef, options));
+  }
+
+  /**
+   * The only way to use a shard's bytes: verifies them, lends them to `run` for as long as it runs, and returns its result. The result is rejected if the
+   * shard is found damaged meanwhile. Do not release, heal or close from inside `run` and wait for it: they wait for the lease.
+   * Errors: those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED, and what `run` throws.
+   */
+  execute<T>(shard: ShardHandle, run: Execution<T>, options: ExecuteOptions = {}): Promise<T> {
+    return this.#track(executeShard(this.#core, shard, run, options));
+  }
+
+  /**
+   * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine. Everything read is checked
+   * against the sealed tree before anything is written; what is not damaged is not written. Waits until the shard is in nobody's use.
+   * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was healed), INTEGRITY_VIOLATION (the
+   * memory goes on failing), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.
+   */
+  heal(shard: ShardHandle, source: Source, options: OperationOptions = {}): Promise<HealReport> {
+    return this.#track(healShard(this.#core, shard, source, options));
+  }
+
+  /** Verifies live shards in the background, the one checked longest ago first, until it is stopped or the manager ends. Errors: INVALID_INPUT, STOPPED. */
+  scrub(options: ScrubOptions): Scrubber {
+    const scrubber = new Scrubber(this.#core, options);
+    void this.#track(scrubber.ended);
+    return scrubber;
   }
 
   /**

@@ -27,6 +27,9 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
   if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
     throw invalidInput('source', 'must be a source: see fileSource, bytesSource and streamSource');
   }
+  if (options.reopen !== undefined && typeof options.reopen !== 'function') {
+    throw invalidInput('reopen', 'must be a function that opens the source again');
+  }
   const byteLength = checkInteger('source.byteLength', source.byteLength, 0);
   if (byteLength === 0) throw invalidInput('source', 'is empty: there is nothing to seal');
   if (byteLength > core.maxShardBytes) {

@@ -1,6 +1,7 @@
 import type { Region } from '../device/types.js';
 import { invalidInput, VramError } from '../errors.js';
 import type { SealedShard } from '../seal/index.js';
+import type { Source } from '../source/types.js';
 import type { Reservation } from './ledger.js';
 import type { ShardLock } from './lock.js';
 
@@ -27,6 +28,12 @@ export interface LiveShard {
   condition: ShardCondition;
   /** Monotonic time at which the latest good whole-region verification began (CI-007). */
   verifiedAsOf: number | null;
+  /** When that was, for people. RFC 3339. */
+  verifiedAt: string | null;
+  /** When a scrubber last finished with it. RFC 3339. */
+  scrubbedAt: string | null;
+  /** Opens the source again for healing. */
+  readonly reopen: (() => Promise<Source>) | null;
 }
 
 /** What makes a shard's name; checked for uniqueness while it is being sealed and as long as it lives. */

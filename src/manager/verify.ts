@@ -1,13 +1,11 @@
 import { VramError } from '../errors.js';
-import type { VerifyMode } from '../events.js';
 import { checkOneOf } from '../validate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
-import { measure, residentDigest } from './device-tree.js';
 import { type Localisation, localise } from './localise.js';
+import { type CheckedVerifyOptions, checkSampleSize, look } from './look.js';
 import { eventError, type Operation, runOperation } from './operation.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
-import { readbackDigest } from './readback.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 import type { VerificationReport, VerifyOptions } from './types.js';
@@ -19,7 +17,8 @@ export async function verifyShard(
   options: VerifyOptions,
 ): Promise<VerificationReport> {
   return await runOperation(core.events, 'verify', options, async (operation) => {
-    const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback']);
+    const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback', 'sampled']);
+    checkSampleSize({ ...options, mode });
     const live = await resolveHandle(core, operation, handle);
     try {
       return await live.lock.with('verify', options.signal, async () => {
@@ -51,10 +50,9 @@ export async function verifyLive(
   core: Core,
   operation: Operation,
   live: LiveShard,
-  options: VerifyOptions & { readonly mode: VerifyMode },
+  options: CheckedVerifyOptions,
 ): Promise<VerificationReport> {
-  const { mode, signal, onProgress } = options;
-  const { sealed, region } = live;
+  const { sealed } = live;
   const began = core.clock.monotonic();
   const startedAt = timestamp(core.clock);
   const report = (found: Partial<VerificationReport>): VerificationReport =>
@@ -62,10 +60,11 @@ export async function verifyLive(
       verified: false,
       shardId: sealed.shardId,
       sealId: sealed.sealId,
-      mode,
+      mode: options.mode,
       byteLength: sealed.byteLength,
       expected: sealed.fsverity,
-      actual: sealed.fsverity,
+      actual: null,
+      sample: null,
       transient: false,
       damaged: [],
       damagedGroups: 0,
@@ -74,19 +73,10 @@ export async function verifyLive(
       durationMs: core.clock.monotonic() - began,
       ...found,
     });
-  const readback = mode === 'readback';
-  const { verdict, actual } = await operation.stage(
-    readback ? 'readback' : 'device-tree',
-    sealed.byteLength,
-    () =>
-      measure(sealed.fsverity, () =>
-        readback ? readbackDigest(core, region, options) : residentDigest(core, region, signal),
-      ),
-  );
-  if (!readback) onProgress?.({ phase: 'verify', bytes: sealed.byteLength, totalBytes: sealed.byteLength });
-  if (verdict === 'equal') return await passed(operation, live, began, report({ verified: true }));
-  if (verdict === 'transient') throw await unrepeated(operation, report({ actual, transient: true }));
-  throw await damaged(core, operation, live, options, (found) => report({ actual, ...found }));
+  const { verdict, ...seen } = await look(core, operation, live, options);
+  if (verdict === 'equal') return await passed(operation, live, began, report({ ...seen, verified: true }));
+  if (verdict === 'transient') throw await unrepeated(operation, report({ ...seen, transient: true }));
+  throw await damaged(core, operation, live, options, (found) => report({ ...seen, ...found }));
 }
 
 async function passed(
@@ -97,11 +87,15 @@ async function passed(
 ): Promise<VerificationReport> {
   const unheard = await operation.tell(
     'seal.verified',
-    { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.actual },
+    { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.expected },
     report.durationMs,
   );
   if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
-  live.verifiedAsOf = Math.max(live.verifiedAsOf ?? began, began);
+  // A sample proves nothing about the rest.
+  if (report.mode !== 'sampled') {
+    live.verifiedAsOf = Math.max(live.verifiedAsOf ?? began, began);
+    live.verifiedAt = report.startedAt;
+  }
   return report;
 }
 

@@ -1,0 +1,234 @@
+import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
+import { invalidInput, throwIfAborted, VramError } from '../errors.js';
+import type { DamagedRange } from '../events.js';
+import type { Source } from '../source/types.js';
+import { type Core, endedBy, joinSignals } from './core.js';
+import { measure, residentDigest } from './device-tree.js';
+import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';
+import {
+  isSealedGroup,
+  type Localisation,
+  localise,
+  readGroup,
+  readSource,
+  residentLeaves,
+} from './localise.js';
+import { eventError, type Operation, runOperation } from './operation.js';
+import { quarantine, tellQuarantine } from './quarantine.js';
+import { blocksOf, toRanges } from './ranges.js';
+import { resolveHandle } from './resolve.js';
+import { type LiveShard, requireLive } from './shards.js';
+import type { OperationOptions } from './types.js';
+
+/** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
+const MAX_ROUNDS = 3;
+
+export interface HealReport {
+  readonly shardId: string;
+  readonly sealId: string;
+  /** 0 if the resident bytes were as sealed already. */
+  readonly healedBlocks: number;
+  /** Single blocks, ascending. */
+  readonly healed: readonly DamagedRange[];
+  /** Read from the source, checks included. */
+  readonly sourceBytes: number;
+  /** The digest of the whole region afterwards: the sealed one. */
+  readonly fsverity: string;
+  readonly durationMs: number;
+}
+
+/** Repairs damaged blocks from the source. See VramManager.heal. */
+export async function healShard(
+  core: Core,
+  handle: unknown,
+  source: Source,
+  options: OperationOptions,
+): Promise<HealReport> {
+  return await runOperation(core.events, 'heal', options, async (operation) => {
+    if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
+      throw invalidInput('source', 'must be a source: see fileSource and bytesSource');
+    }
+    if (source.readRange === undefined)
+      throw invalidInput('source', 'cannot be read at a position, so it cannot heal');
+    const live = await resolveHandle(core, operation, handle);
+    const signal = joinDevice(core, options.signal);
+    try {
+      return await live.lock.with('exclusive', signal, async () => {
+        core.lifecycle.requireDevice();
+        requireLive(live);
+        return await healLive(core, operation, live, source, {
+          ...options,
+          ...(signal === undefined ? {} : { signal }),
+        });
+      });
+    } catch (error) {
+      const ending = endedBy(core, options.signal, error);
+      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(ending) });
+      throw ending;
+    }
+  });
+}
+
+/** A stopped manager still heals: its end is then no reason to give up. */
+function joinDevice(core: Core, signal: AbortSignal | undefined): AbortSignal | undefined {
+  return core.lifecycle.state === 'stopped' ? signal : joinSignals(core, signal);
+}
+
+/** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */
+export async function healLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  source: Source,
+  options: OperationOptions,
+): Promise<HealReport> {
+  const { sealed } = live;
+  const { signal } = options;
+  const began = core.clock.monotonic();
+  if (source.byteLength !== sealed.byteLength) throw foreignSource(source);
+  const healed = new Set<number>();
+  const read = { bytes: 0 };
+  for (let round = 1; ; round++) {
+    const damage = await localise(core, live, signal === undefined ? {} : { signal });
+    await quarantineDamage(core, operation, live, damage);
+    // All of it is checked before any of it is written: a source that does not match heals nothing.
+    await operation.stage('compare', null, () => walkRepairs(core, live, source, damage, read, signal, null));
+    await operation.stage('patch', null, () =>
+      walkRepairs(core, live, source, damage, read, signal, async (block, bytes) => {
+        await live.region.patch(block, bytes);
+        healed.add(block);
+      }),
+    );
+    const { verdict, actual } = await operation.stage('device-tree', sealed.byteLength, () =>
+      measure(sealed.fsverity, () => residentDigest(core, live.region, signal)),
+    );
+    if (verdict === 'equal')
+      return await lift(core, operation, live, source, { actual, began, healed, read });
+    if (verdict === 'transient')
+      throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
+    if (round === MAX_ROUNDS) {
+      throw new VramError(
+        'INTEGRITY_VIOLATION',
+        `the bytes were damaged again ${MAX_ROUNDS} times while they were healed; release the shard`,
+      );
+    }
+  }
+}
+
+/** Damage that healing itself came upon counts like any other. */
+async function quarantineDamage(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  { groups }: Localisation,
+): Promise<void> {
+  if (groups.length === 0 || live.condition !== 'sound') return;
+  const unheard = await tellQuarantine(operation, live, quarantine(core, live));
+  if (unheard !== null) throw unheard;
+}
+
+type Write = (block: number, bytes: Uint8Array) => Promise<void>;
+
+/** Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in device memory. */
+async function walkRepairs(
+  core: Core,
+  live: LiveShard,
+  source: Source,
+  { groups, damaged }: Localisation,
+  read: { bytes: number },
+  signal: AbortSignal | undefined,
+  write: Write | null,
+): Promise<void> {
+  if (live.kept.leaves !== null) {
+    for (const block of blocksOf(damaged)) {
+      throwIfAborted(signal);
+      const bytes = await sealedBlock(core, live, source, block, live.kept.leaves, signal);
+      read.bytes += bytes.length;
+      await write?.(block, bytes);
+    }
+    return;
+  }
+  for (const group of groups) {
+    throwIfAborted(signal);
+    const bytes = await readGroup(live, source, group, signal);
+    read.bytes += bytes.length;
+    const leaves = await core.engine.leaves(bytes);
+    if (!(await isSealedGroup(core, live, group, leaves))) throw foreignSource(source);
+    if (write !== null) await writeDifferent(live, group, bytes, leaves, signal, write);
+  }
+}
+
+async function writeDifferent(
+  live: LiveShard,
+  group: number,
+  bytes: Uint8Array,
+  leaves: Uint8Array,
+  signal: AbortSignal | undefined,
+  write: Write,
+): Promise<void> {
+  const resident = await residentLeaves(live, group, signal);
+  for (let index = 0; index < leaves.length / HASH_BYTES; index++) {
+    if (equalBytes(hashAt(leaves, index), hashAt(resident, index))) continue;
+    await write(
+      group * BLOCKS_PER_GROUP + index,
+      bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES),
+    );
+  }
+}
+
+async function sealedBlock(
+  core: Core,
+  live: LiveShard,
+  source: Source,
+  block: number,
+  leaves: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const offset = block * BLOCK_BYTES;
+  const bytes = await readSource(
+    source,
+    offset,
+    Math.min(BLOCK_BYTES, live.sealed.byteLength - offset),
+    signal,
+  );
+  // A copy: what is checked must be what is written, whatever the source does with its buffer meanwhile.
+  const own = bytes.slice();
+  if (!equalBytes(await core.engine.leaves(own), hashAt(leaves, block))) throw foreignSource(source);
+  return own;
+}
+
+async function lift(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  source: Source,
+  done: { actual: string; began: number; healed: ReadonlySet<number>; read: { bytes: number } },
+): Promise<HealReport> {
+  const { sealed } = live;
+  const blocks = [...done.healed].sort((a, b) => a - b);
+  const healed = toRanges(blocks, sealed.byteLength);
+  const durationMs = core.clock.monotonic() - done.began;
+  await operation.record(
+    'shard.healed',
+    { sealId: sealed.sealId, healedBlocks: blocks.length, healed, source: source.label },
+    durationMs,
+  );
+  requireLive(live);
+  live.condition = 'sound';
+  return Object.freeze({
+    shardId: sealed.shardId,
+    sealId: sealed.sealId,
+    healedBlocks: blocks.length,
+    healed,
+    sourceBytes: done.read.bytes,
+    fsverity: done.actual,
+    durationMs,
+  });
+}
+
+function foreignSource(source: Source): VramError {
+  return new VramError(
+    'SOURCE_MISMATCH',
+    `the source "${source.label}" does not hold the bytes that were sealed; nothing was healed`,
+  );
+}

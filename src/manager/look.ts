@@ -1,0 +1,63 @@
+import { invalidInput } from '../errors.js';
+import type { VerifyMode } from '../events.js';
+import { checkInteger } from '../validate.js';
+import type { Core } from './core.js';
+import { measure, residentDigest, type Verdict } from './device-tree.js';
+import type { Operation } from './operation.js';
+import { readbackDigest } from './readback.js';
+import { describeSample, drawGroups, groupLevel, groupsMatch, type SampleReport } from './sample.js';
+import type { LiveShard } from './shards.js';
+import type { VerifyOptions } from './types.js';
+
+export type CheckedVerifyOptions = VerifyOptions & { readonly mode: VerifyMode };
+
+/** What was seen of a shard in device memory. */
+export interface Look {
+  readonly verdict: Verdict;
+  /** null where only a sample was hashed. */
+  readonly actual: string | null;
+  readonly sample: SampleReport | null;
+}
+
+/** Looks at the resident bytes as the mode says; twice, if the first look finds a difference. */
+export async function look(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: CheckedVerifyOptions,
+): Promise<Look> {
+  const { mode, signal, onProgress } = options;
+  const { byteLength, fsverity } = live.sealed;
+  if (mode === 'readback') {
+    const seen = await operation.stage('readback', byteLength, () =>
+      measure(fsverity, () => readbackDigest(core, live.region, options)),
+    );
+    return { ...seen, sample: null };
+  }
+  const seen = await operation.stage('device-tree', mode === 'resident' ? byteLength : null, async () =>
+    mode === 'resident'
+      ? { ...(await measure(fsverity, () => residentDigest(core, live.region, signal))), sample: null }
+      : await lookAtSample(core, live, options),
+  );
+  onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
+  return seen;
+}
+
+/** Errors: INVALID_INPUT. */
+export function checkSampleSize({ mode, groups }: CheckedVerifyOptions): void {
+  if (mode === 'sampled') checkInteger('groups', groups, 1);
+  else if (groups !== undefined) throw invalidInput('groups', 'is for mode "sampled" alone');
+}
+
+async function lookAtSample(
+  core: Core,
+  live: LiveShard,
+  { groups = 1, signal }: VerifyOptions,
+): Promise<Look> {
+  const { groups: total } = groupLevel(live.sealed.byteLength);
+  const drawn = drawGroups(core.crypto, Math.min(groups, total), total);
+  const sample = describeSample(drawn.length, total);
+  const same = (): Promise<boolean> => groupsMatch(core, live, drawn, signal);
+  if (await same()) return { verdict: 'equal', actual: null, sample };
+  return { verdict: (await same()) ? 'transient' : 'different', actual: null, sample };
+}

@@ -1,0 +1,86 @@
+import type { CryptoProvider } from '../crypto.js';
+import { treeLayout } from '../digest/index.js';
+import type { Core } from './core.js';
+import { equalBytes, hashAt, requireKeptGenuine } from './kept.js';
+import type { LiveShard } from './shards.js';
+
+/** What a sampled verification looked at, and what it may have missed. */
+export interface SampleReport {
+  readonly groups: number;
+  readonly totalGroups: number;
+  /** For numbers of damaged groups: the chance, from 0 to 1, that none of them was drawn. */
+  readonly chanceOfMiss: readonly { readonly damagedGroups: number; readonly chance: number }[];
+}
+
+const TOLD_DAMAGE = [1, 2, 4, 8, 16, 32, 64, 128];
+
+export function describeSample(groups: number, totalGroups: number): SampleReport {
+  return Object.freeze({
+    groups,
+    totalGroups,
+    chanceOfMiss: TOLD_DAMAGE.filter((damaged) => damaged <= totalGroups).map((damagedGroups) => ({
+      damagedGroups,
+      chance: chanceOfMiss(totalGroups, groups, damagedGroups),
+    })),
+  });
+}
+
+/** C(total - damaged, drawn) / C(total, drawn): the draw is without replacement. */
+export function chanceOfMiss(totalGroups: number, drawn: number, damaged: number): number {
+  let chance = 1;
+  for (let index = 0; index < damaged; index++) {
+    chance *= Math.max(totalGroups - drawn - index, 0) / (totalGroups - index);
+  }
+  return chance;
+}
+
+/** Level-1 nodes of a shard; data of one block has its leaf for one. */
+export function groupLevel(byteLength: number): { readonly level: number; readonly groups: number } {
+  const { levels } = treeLayout(byteLength);
+  const level = Math.min(1, levels.length - 1);
+  return { level, groups: levels[level]?.nodes ?? 0 };
+}
+
+/** `count` different numbers below `total`, ascending, all draws equally likely (Floyd's algorithm). */
+export function drawGroups(crypto: CryptoProvider, count: number, total: number): number[] {
+  const drawn = new Set<number>();
+  for (let top = total - count; top < total; top++) {
+    const candidate = uniform(crypto, top + 1);
+    drawn.add(drawn.has(candidate) ? top : candidate);
+  }
+  return [...drawn].sort((a, b) => a - b);
+}
+
+/** A number below `bound`, at most 2^48, from a cryptographic source; draws beyond the last whole multiple are thrown away, so none is favoured. */
+function uniform(crypto: CryptoProvider, bound: number): number {
+  const range = 2 ** 48;
+  const limit = range - (range % bound);
+  for (;;) {
+    const bytes = crypto.randomBytes(6);
+    const value = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+    if (value < limit) return value % bound;
+  }
+}
+
+/** Whether the given groups hash in place to their kept nodes. Ascending; neighbours are hashed in one run. */
+export async function groupsMatch(
+  core: Core,
+  live: LiveShard,
+  groups: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  await requireKeptGenuine(core, live);
+  const { level } = groupLevel(live.sealed.byteLength);
+  let same = true;
+  for (let at = 0; at < groups.length; ) {
+    const first = groups[at] ?? 0;
+    let count = 1;
+    while (groups[at + count] === first + count) count++;
+    const nodes = await live.region.nodes(level, first, count, signal === undefined ? {} : { signal });
+    for (let index = 0; index < count; index++) {
+      same &&= equalBytes(hashAt(nodes, index), hashAt(live.kept.groups, first + index));
+    }
+    at += count;
+  }
+  return same;
+}

@@ -1,0 +1,189 @@
+import { GROUP_BYTES } from '../digest/index.js';
+import { isVramError, VramError } from '../errors.js';
+import { checkInteger } from '../validate.js';
+import { timestamp } from './clock.js';
+import type { Core } from './core.js';
+import { healLive } from './heal.js';
+import { eventError, type Operation, runOperation } from './operation.js';
+import { groupLevel, groupsMatch } from './sample.js';
+import type { LiveShard } from './shards.js';
+import { sleep } from './sleep.js';
+import { verifyLive } from './verify.js';
+
+export interface ScrubOptions {
+  /** Pause after every live shard was checked once. Milliseconds, at least 1. */
+  readonly intervalMs: number;
+  /** Bytes hashed in a second, on average. At least 524288, one group. */
+  readonly bytesPerSecond: number;
+  /** Heal damage from the source that seal() was told to `reopen`. */
+  readonly heal?: boolean;
+}
+
+/** What is known of one shard's health. */
+export interface ScrubEntry {
+  readonly shardId: string;
+  readonly sealId: string;
+  readonly quarantined: boolean;
+  /** When its latest good verification of the whole region, by whatever means, began. RFC 3339, or null. */
+  readonly lastVerifiedAt: string | null;
+  /** When a scrubber last went through all of it. RFC 3339, or null. */
+  readonly lastScrubbedAt: string | null;
+}
+
+/** Groups hashed between two looks at the budget and at leases: 4 MiB. */
+const GROUPS_PER_STEP = 8;
+/** How long a step waits for leases to end before it goes on beside them. */
+const YIELD_MS = 20;
+
+/** A background verification of live shards, group by group. */
+export class Scrubber {
+  /** Resolves when it has come to its end. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #core: Core;
+  readonly #options: Required<ScrubOptions>;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+
+  constructor(core: Core, options: ScrubOptions) {
+    core.lifecycle.requireServing();
+    this.#core = core;
+    this.#options = {
+      intervalMs: checkInteger('intervalMs', options.intervalMs, 1),
+      bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
+      heal: options.heal === true,
+    };
+    this.#signal = AbortSignal.any([this.#stop.signal, core.lifecycle.signal]);
+    this.ended = this.#run();
+  }
+
+  /** Ends it after the step that is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.ended;
+  }
+
+  /** Live shards in the order of sealing. */
+  report(): readonly ScrubEntry[] {
+    return this.#core.shards.list().map((live) => ({
+      shardId: live.sealed.shardId,
+      sealId: live.sealed.sealId,
+      quarantined: live.condition === 'quarantined',
+      lastVerifiedAt: live.verifiedAt,
+      lastScrubbedAt: live.scrubbedAt,
+    }));
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const round = this.#oldestFirst();
+      for (const live of round) {
+        if (this.#signal.aborted) return;
+        await this.#check(live);
+      }
+      await sleep(this.#options.intervalMs, this.#signal);
+    }
+  }
+
+  #oldestFirst(): LiveShard[] {
+    const lastCheck = (live: LiveShard): string => {
+      const times = [live.verifiedAt ?? '', live.scrubbedAt ?? ''].sort();
+      return times.at(-1) ?? '';
+    };
+    const sound = this.#core.shards.list().filter((live) => live.condition === 'sound');
+    // RFC 3339 in UTC sorts as text; shards never checked come first.
+    return sound.sort((a, b) => (lastCheck(a) < lastCheck(b) ? -1 : lastCheck(a) > lastCheck(b) ? 1 : 0));
+  }
+
+  /** One shard. Failures are told of, and are nobody's here to catch. */
+  async #check(live: LiveShard): Promise<void> {
+    try {
+      await runOperation(this.#core.events, 'scrub', undefined, async (operation) => {
+        operation.about(live.sealed);
+        const started = this.#core.clock.monotonic();
+        const ok = await this.#walk(operation, live);
+        if (ok === null) return;
+        live.scrubbedAt = timestamp(this.#core.clock);
+        await operation.tell(
+          'scrub.finished',
+          { sealId: live.sealed.sealId, byteLength: live.sealed.byteLength, ok },
+          this.#core.clock.monotonic() - started,
+        );
+      });
+    } catch (error) {
+      if (!(error instanceof VramError)) throw error;
+    }
+  }
+
+  /** Whether all groups are as sealed; null if the shard went away or the scrubber ends. */
+  async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
+    const { groups: total } = groupLevel(live.sealed.byteLength);
+    for (let first = 0; first < total; first += GROUPS_PER_STEP) {
+      await this.#yieldToLeases(live);
+      const groups = Array.from(
+        { length: Math.min(GROUPS_PER_STEP, total - first) },
+        (_, index) => first + index,
+      );
+      const same = await live.lock.with('verify', undefined, async () => {
+        if (this.#signal.aborted || live.condition !== 'sound') return null;
+        return await groupsMatch(this.#core, live, groups, undefined);
+      });
+      if (same === null) return null;
+      if (!same) return await this.#damaged(operation, live);
+      await sleep((groups.length * GROUP_BYTES * 1000) / this.#options.bytesPerSecond, this.#signal);
+    }
+    return true;
+  }
+
+  /** A whole verification decides, tells and quarantines as it does for any caller. */
+  async #damaged(operation: Operation, live: LiveShard): Promise<boolean | null> {
+    try {
+      await live.lock.with('verify', undefined, () =>
+        verifyLive(this.#core, operation, live, { mode: 'resident' }),
+      );
+      // The bytes verify after all: the look that differed is on record nowhere else.
+      await this.#tellTransient(operation, live);
+      return true;
+    } catch (error) {
+      if (!isVramError(error, 'INTEGRITY_VIOLATION')) throw error;
+      if (!this.#options.heal || live.reopen === null) return false;
+      await this.#heal(operation, live, live.reopen);
+      return false;
+    }
+  }
+
+  async #tellTransient(operation: Operation, live: LiveShard): Promise<void> {
+    const message = 'a group differed once and verified when it was looked at again';
+    await operation.tell('seal.verification_failed', {
+      error: eventError(new VramError('DEVICE_UNAVAILABLE', message)),
+      sealId: live.sealed.sealId,
+      mode: 'sampled',
+      expectedDigest: live.sealed.fsverity,
+      actualDigest: null,
+      transient: true,
+      damaged: [],
+      damagedGroups: 0,
+    });
+  }
+
+  async #heal(
+    operation: Operation,
+    live: LiveShard,
+    reopen: NonNullable<LiveShard['reopen']>,
+  ): Promise<void> {
+    const source = await reopen();
+    try {
+      await live.lock.with('exclusive', undefined, () => healLive(this.#core, operation, live, source, {}));
+    } finally {
+      await source.close();
+    }
+  }
+
+  async #yieldToLeases(live: LiveShard): Promise<void> {
+    const { clock } = this.#core;
+    const until = clock.monotonic() + this.#options.intervalMs;
+    // Bounded: a shard that is always in use must be checked all the same.
+    while (live.leases.size > 0 && clock.monotonic() < until && !this.#signal.aborted) {
+      await sleep(Math.min(YIELD_MS, this.#options.intervalMs), this.#signal);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { VramError } from '../errors.js';
+import { checkLabel } from '../validate.js';
+import type { Core } from './core.js';
+import type { LiveShard } from './shards.js';
+import type { VerificationReport, VerifyOptions } from './types.js';
+import { verifyShard } from './verify.js';
+
+/** What was found of a model's shards. */
+export interface SetReport {
+  readonly modelRef: string;
+  /** All there, all verified. */
+  readonly verified: boolean;
+  /** null if none of its shards says that it belongs to a set. */
+  readonly totalShards: number | null;
+  /** Indexes that no live shard has, ascending. */
+  readonly missing: readonly number[];
+  readonly shards: readonly {
+    readonly shardId: string;
+    readonly shardIndex: number | null;
+    readonly report: VerificationReport | null;
+    readonly error: VramError | null;
+  }[];
+}
+
+/** Verifies every live shard of a model. See VramManager.verifySet. */
+export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
+  checkLabel('modelRef', modelRef);
+  const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
+  const shards: SetReport['shards'][number][] = [];
+  for (const live of members) shards.push(await verifyMember(core, live, options));
+  const totalShards = members.find(({ sealed }) => sealed.totalShards !== null)?.sealed.totalShards ?? null;
+  const present = new Set(members.map(({ sealed }) => sealed.shardIndex));
+  const missing = Array.from({ length: totalShards ?? 0 }, (_, index) => index).filter(
+    (index) => !present.has(index),
+  );
+  const failed = shards.find(({ error }) => error !== null);
+  const verified = members.length > 0 && missing.length === 0 && failed === undefined;
+  const report: SetReport = Object.freeze({ modelRef, verified, totalShards, missing, shards });
+  if (failed?.error != null) {
+    throw new VramError(
+      failed.error.code,
+      `shard "${failed.shardId}" of "${modelRef}": ${failed.error.message}`,
+      {
+        cause: failed.error,
+        report,
+      },
+    );
+  }
+  if (!verified) {
+    const what =
+      members.length === 0
+        ? 'no shard of it is live'
+        : `shards ${missing.join(', ')} of ${totalShards} are missing`;
+    throw new VramError('NOT_FOUND', `the set "${modelRef}" is not whole: ${what}`, { report });
+  }
+  return report;
+}
+
+/** One member's failure does not keep the others from being verified. */
+async function verifyMember(
+  core: Core,
+  { sealed }: LiveShard,
+  options: VerifyOptions,
+): Promise<SetReport['shards'][number]> {
+  const { shardId, shardIndex } = sealed;
+  try {
+    return { shardId, shardIndex, report: await verifyShard(core, sealed, options), error: null };
+  } catch (error) {
+    if (!(error instanceof VramError) || error.code === 'ABORTED') throw error;
+    return { shardId, shardIndex, report: null, error };
+  }
+}
