@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import type { EventContext, EventOf, EventPayloads, EventType, Observer, OperationEvent } from '../../src/events.js';
+import type {
+  EventContext,
+  EventOf,
+  EventPayloads,
+  EventType,
+  Observer,
+  OperationEvent,
+} from '../../src/events.js';
 import {
   type AuditDirectory,
   type AuditDirectoryOptions,
@@ -133,7 +140,15 @@ export function openLog(
 }
 
 /** Emits without waiting, as an operation does that need not wait. */
-export function emit(log: { readonly observer: Observer } | Observer, ...events: readonly OperationEvent[]): void {
+export function emit(
+  log: { readonly observer: Observer } | Observer,
+  ...events: readonly OperationEvent[]
+): void {
   const observer = 'observer' in log ? log.observer : log;
   for (const each of events) void observer.on(each);
+}
+
+/** One event of a type that is only known at run time. */
+export function anyEvent(type: keyof typeof PAYLOADS): OperationEvent {
+  return event(type) as OperationEvent;
 }

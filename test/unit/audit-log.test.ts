@@ -1,0 +1,430 @@
+import { describe, expect, it } from 'vitest';
+import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited } from '../../src/audit/catalogue.js';
+import type { SignedCheckpoint } from '../../src/audit/checkpoint.js';
+import {
+  type AuditGroup,
+  type AuditLog,
+  type AuditObserverOptions,
+  type AuditSink,
+  auditObserver,
+  formatVerifierKey,
+  MemorySink,
+  memoryLogSource,
+  verifierKey,
+  verifyLog,
+} from '../../src/audit/index.js';
+import { parseLine } from '../../src/audit/record.js';
+import { canonicalJson } from '../../src/canonical.js';
+import type { OperationEvent } from '../../src/events.js';
+import { nodeCrypto } from '../../src/node/crypto.js';
+import { webCrypto } from '../../src/web-crypto.js';
+import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';
+import { testSigner } from './audit-signer.js';
+import { anyEvent, emit, event, otherEvent, PAYLOADS, TOKEN, WORKER } from './audit-support.js';
+
+const signer = testSigner(7);
+const TYPES = Object.keys(PAYLOADS) as (keyof typeof PAYLOADS)[];
+
+function open(sink: AuditSink | AuditSink[], options: Partial<AuditObserverOptions> = {}): Promise<AuditLog> {
+  return auditObserver({ sink, workerId: WORKER, token: TOKEN, crypto: nodeCrypto, signer, ...options });
+}
+
+const linesOf = (sink: MemorySink): string[] =>
+  sink.segments().flatMap(({ bytes }) => new TextDecoder().decode(bytes).split('\n').slice(0, -1));
+
+/** A sink whose calls can be held up or made to fail. */
+class ProbeSink implements AuditSink {
+  readonly name = 'probe';
+  readonly calls: string[] = [];
+  readonly written: number[] = [];
+  #held: AuditGroup[] = [];
+  failing: string | null = null;
+  gate: Promise<void> = Promise.resolve();
+
+  async append(group: AuditGroup): Promise<void> {
+    this.#held.push(group);
+    await this.#make(`append ${group.lines.length}`);
+  }
+
+  sync(): Promise<void> {
+    return this.#make('sync');
+  }
+
+  async checkpoint({ size }: SignedCheckpoint): Promise<void> {
+    await this.#make(`checkpoint ${size}`);
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('close');
+  }
+
+  async #make(call: string): Promise<void> {
+    await this.gate;
+    if (this.failing !== null) throw Object.assign(new Error('injected'), { code: this.failing });
+    for (const { firstSeq, lines } of this.#held.splice(0)) {
+      this.written.push(...lines.map((_, index) => firstSeq + index));
+    }
+    this.calls.push(call);
+  }
+}
+
+describe('the catalogue', () => {
+  it('[AU-001] has the seven events of the requirements with their severities', () => {
+    expect(
+      Object.fromEntries(TYPES.slice(0, 7).map((type) => [type, AUDIT_CATALOGUE[type].severity])),
+    ).toEqual({
+      'vram.sealed': 'CRITICAL',
+      'seal.verified': 'HIGH',
+      'seal.verification_failed': 'CRITICAL',
+      'vram.allocated': 'MEDIUM',
+      'vram.allocation_failed': 'MEDIUM',
+      'vram.deallocated': 'MEDIUM',
+      'policy.violation': 'CRITICAL',
+    });
+    expect(AUDIT_CATALOGUE['drill.injected'].severity).toBe('CRITICAL');
+    expect([...AUDIT_TYPES].sort()).toEqual(Object.keys(AUDIT_CATALOGUE).sort());
+  });
+
+  it.each(TYPES)('[AU-001] writes exactly the documented fields of %s', (type) => {
+    const data = auditData(event(type));
+    expect(Object.keys(data).sort()).toEqual(Object.keys(AUDIT_CATALOGUE[type].fields).sort());
+    expect(Object.values(data)).not.toContain(undefined);
+    expect(data).toMatchObject({ shardId: 'shard-1', device: { id: 'host' }, operationId: 'op-1' });
+  });
+
+  it('leaves out what is no audit matter', () => {
+    const others: OperationEvent[] = [
+      otherEvent('operation.started', {}),
+      otherEvent('operation.finished', { ok: true, error: null }),
+      otherEvent('capacity.queried', { totalBytes: 1, usedBytes: 0, availableBytes: 1, source: 'driver' }),
+    ];
+    expect(others.some(isAudited)).toBe(false);
+  });
+
+  it('[AU-006] [MS-001] lets no address, no unpaired surrogate and no endless text into a record', () => {
+    const error = {
+      code: 'DEVICE_UNAVAILABLE',
+      kind: 'retriable',
+      scope: null,
+      message: `at 0x7f3a00001000 ${'\ud800'} ${'x'.repeat(5000)}`,
+    } as const;
+    const data = auditData(event('vram.allocation_failed', { error }));
+    expect(data['reason']).toMatch(/^at \[address\] \ufffd x+\u2026$/);
+    expect(String(data['reason']).length).toBeLessThanOrEqual(1024);
+  });
+
+  it('records a size that is no number as null instead of failing', () => {
+    expect(auditData(event('vram.allocated', { usedBytes: Number.NaN }))['usedBytes']).toBeNull();
+  });
+
+  it('keeps a record of very many damaged ranges under the size of a line', async () => {
+    const damaged = Array.from({ length: 10_000 }, (_, i) => ({
+      firstBlock: 2 * i,
+      blocks: 1,
+      byteOffset: 8192 * i,
+      byteLength: 4096,
+    }));
+    const sink = new MemorySink();
+    const log = await open(sink);
+    await log.on(event('seal.verification_failed', { damaged }));
+    const record = sink.records().at(-1);
+    expect(record?.data['damagedRanges']).toBe(10_000);
+    expect(record?.data['damaged']).toHaveLength(64);
+    await log.close();
+  });
+});
+
+describe('records', () => {
+  it('[AU-001] are canonical lines in the order of the events, with worker, correlation and trace', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink);
+    emit(log, ...TYPES.map(anyEvent));
+    await log.close();
+    const records = sink.records();
+    expect(records.map(({ type }) => type)).toEqual(['audit.opened', ...TYPES, 'audit.closed']);
+    expect(records.map(({ seq }) => seq)).toEqual(records.map((_, index) => index));
+    for (const line of linesOf(sink)) expect(line).toBe(canonicalJson(JSON.parse(line)));
+    expect(new Set(records.map(({ id }) => id)).size).toBe(records.length);
+    expect(records[1]).toMatchObject({
+      v: 1,
+      workerId: WORKER,
+      correlationId: 'request-7',
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      ts: '2026-01-31T12:00:00.000Z',
+      severity: 'CRITICAL',
+      data: { modelRef: 'model "x"' },
+    });
+  });
+
+  it.each([
+    ['node:crypto', nodeCrypto],
+    ['WebCrypto', webCrypto],
+  ])('[AU-002] have the MACs, the tree and the signature of the definition with %s', async (_, crypto) => {
+    const sink = new MemorySink();
+    const log = await open(sink, { crypto });
+    emit(log, ...TYPES.map(anyEvent));
+    await log.close();
+    const lines = linesOf(sink);
+    const logId = String(sink.records()[0]?.data['logId']);
+    expect(naiveChain(TOKEN, WORKER, logId, lines)).toBe(-1);
+    const head = naiveCheckpoint(sink.latestCheckpoint?.note ?? '', signer.publicKey);
+    expect(head.size).toBe(lines.length);
+    expect(head.root).toEqual(naiveRoot(lines.map((line) => Buffer.from(line))));
+  });
+
+  it('[NA-003] drop a trace parent that is none', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink);
+    await log.on(event('vram.sealed', { traceparent: '00-xyz' }));
+    expect(sink.records().at(-1)?.traceparent).toBeNull();
+    await log.close();
+  });
+
+  it('begin a new segment and epoch on a later day, but not when the clock is set back', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink, { now: () => new Date('2026-01-30T23:59:59.999Z') });
+    await log.on(event('vram.sealed', { at: '2026-01-31T00:00:00.000Z' }));
+    await log.on(event('vram.sealed', { at: '2026-01-30T23:59:59.000Z' }));
+    await log.on(event('vram.sealed', { at: '2026-02-01T00:00:00.000Z' }));
+    expect(sink.segments().map(({ stem }) => stem)).toEqual([
+      '0000000000000000-2026-01-30',
+      '0000000000000001-2026-01-31',
+      '0000000000000003-2026-02-01',
+    ]);
+    expect(sink.records().map(({ epoch }) => epoch)).toEqual([0, 1, 1, 2]);
+    await log.close();
+    expect(naiveChain(TOKEN, WORKER, String(sink.records()[0]?.data['logId']), linesOf(sink))).toBe(-1);
+  });
+
+  it('verify from memory, also with the key that the log names itself', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink);
+    emit(log, event('vram.sealed'), event('vram.deallocated'));
+    await log.close();
+    const source = memoryLogSource(nodeCrypto, sink.segments(), sink.latestCheckpoint?.note ?? null);
+    const { origin } = sink.latestCheckpoint ?? { origin: '' };
+    const line = formatVerifierKey(await verifierKey(nodeCrypto, origin, signer.publicKey));
+    expect(await verifyLog(nodeCrypto, source, { token: TOKEN })).toMatchObject({ ok: true, records: 4 });
+    expect(await verifyLog(nodeCrypto, source, { verifierKey: line })).toMatchObject({
+      ok: true,
+      chain: 'links-only',
+      signature: 'verified',
+    });
+    await expect(verifyLog(nodeCrypto, source, {})).rejects.toMatchObject({ code: 'INVALID_INPUT' });
+  });
+});
+
+describe('what waits for what', () => {
+  it('[AU-003] a critical event waits for its sync, the others for nothing', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink);
+    expect(log.on(event('seal.verified'))).toBeUndefined();
+    expect(log.on(otherEvent('operation.started', {}))).toBeUndefined();
+    const promise = log.on(event('vram.sealed'));
+    expect(promise).toBeInstanceOf(Promise);
+    await promise;
+    expect(sink.calls.slice(-2)).toEqual(['append 2', 'sync']);
+    await log.close();
+  });
+
+  it('[AU-004] what nobody waits for is written within its time or number, without a sync of its own', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink);
+    const before = sink.calls.length;
+    emit(log, event('seal.verified'));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(sink.calls.slice(before)).toEqual(['append 1']);
+    await log.flush();
+    expect(sink.calls.at(-1)).toBe('sync');
+    await log.close();
+  });
+
+  it('a checkpoint comes after at most 256 records, after a quiet second, and on close', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink);
+    emit(log, ...Array.from({ length: 600 }, () => event('vram.allocated')));
+    await log.flush();
+    const sizes = () =>
+      sink.calls.filter((call) => call.startsWith('checkpoint')).map((call) => Number(call.slice(11)));
+    expect(sizes()).toEqual([256, 512]);
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    expect(sizes()).toEqual([256, 512, 601]);
+    await log.close();
+    expect(sizes()).toEqual([256, 512, 601, 602]);
+    for (const [index, call] of sink.calls.entries()) {
+      if (call.startsWith('checkpoint')) expect(sink.calls[index - 1]).toBe('sync');
+    }
+  });
+
+  it('[AU-004] a full queue makes the emitter wait, and loses nothing', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink, { maxQueue: 4 });
+    let release = (): void => undefined;
+    sink.gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const answers = Array.from({ length: 10 }, () => log.on(event('vram.allocated')));
+    expect(answers.map((answer) => answer instanceof Promise)).toEqual([
+      ...Array(4).fill(false),
+      ...Array(6).fill(true),
+    ]);
+    let waiting = true;
+    const all = Promise.all(answers).then(() => {
+      waiting = false;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(waiting).toBe(true);
+    release();
+    await all;
+    await log.close();
+    expect(sink.written).toEqual(Array.from({ length: 12 }, (_, index) => index));
+  });
+
+  it('several sinks are given the same lines', async () => {
+    const first = new MemorySink();
+    const second = new MemorySink();
+    const log = await open([first, second]);
+    emit(log, event('vram.sealed'), event('seal.verified'));
+    await log.close();
+    expect(linesOf(second)).toEqual(linesOf(first));
+    expect(linesOf(first)).toHaveLength(4);
+    expect(second.latestCheckpoint).toEqual(first.latestCheckpoint);
+  });
+
+  it('the head covers everything told before, and is signed', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink);
+    emit(log, event('seal.verified'), event('seal.verified'));
+    const head = await log.head();
+    expect(head.size).toBe(3);
+    expect(naiveCheckpoint(head.checkpoint ?? '', signer.publicKey)).toMatchObject({
+      origin: head.origin,
+      size: 3,
+      root: Buffer.from(head.root),
+    });
+    expect(await log.head()).toEqual(head);
+    await log.close();
+    await expect(log.head()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+  });
+
+  it('each checkpoint goes outside in order; a failing delivery stops nothing and is told on close', async () => {
+    const sizes: number[] = [];
+    const log = await open(new MemorySink(), {
+      onCheckpoint: async ({ size }) => {
+        await Promise.resolve();
+        sizes.push(size);
+        if (size === 2) throw new Error('no route');
+      },
+    });
+    for (let i = 0; i < 3; i++) {
+      await log.head();
+      emit(log, event('seal.verified'));
+    }
+    await log.flush();
+    await expect(log.close()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    expect(sizes).toEqual([1, 2, 3, 5]);
+    expect(log.status().checkpointFailures).toBe(1);
+  });
+
+  it('closing again is the same, and nothing is taken afterwards', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink);
+    const closing = log.close();
+    expect(log.close()).toBe(closing);
+    await closing;
+    await expect(log.on(event('seal.verified'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(log.record('audit.pruned', {})).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await log.flush();
+    expect(sink.calls.filter((call) => call === 'close')).toHaveLength(1);
+  });
+});
+
+describe('[AU-005] while writing fails', () => {
+  it('waiters are rejected with AUDIT_FAILED, and later events at once', async () => {
+    const sink = new ProbeSink();
+    const log = await open(sink);
+    sink.failing = 'ENOSPC';
+    await expect(log.on(event('vram.sealed'))).rejects.toMatchObject({
+      code: 'AUDIT_FAILED',
+      message: 'the audit log cannot be written: ENOSPC',
+    });
+    expect(log.status().failing).toBe(true);
+    await expect(log.on(event('seal.verified'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(log.flush()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(log.close()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    expect(sink.calls.at(-1)).toBe('close');
+  });
+
+  it('what was taken is written on recovery, in order, with a record that says so', async () => {
+    let ms = 0;
+    const sink = new ProbeSink();
+    const memory = new MemorySink();
+    const log = await open([memory, sink], { monotonicMs: () => ms });
+    sink.failing = 'EIO';
+    await expect(log.on(event('vram.sealed'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(log.on(event('vram.deallocated'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    sink.failing = null;
+    await expect(log.on(event('shard.healed'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    ms = 1_000;
+    await log.on(event('seal.verified'));
+    expect(log.status()).toMatchObject({ failing: false, unrecordedEvents: 0 });
+    await log.close();
+    expect(memory.records().map(({ type }) => type)).toEqual([
+      'audit.opened',
+      'vram.sealed',
+      'audit.recovered',
+      'vram.deallocated',
+      'shard.healed',
+      'seal.verified',
+      'audit.closed',
+    ]);
+    expect(memory.records()[2]?.data).toMatchObject({ reason: 'write-failure', errorCode: 'EIO' });
+    expect(sink.written).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it('events that find the queue full are counted, releases apart, and the counts are recorded', async () => {
+    let ms = 0;
+    const sink = new ProbeSink();
+    const memory = new MemorySink();
+    const log = await open([memory, sink], { monotonicMs: () => ms, maxQueue: 2 });
+    sink.failing = 'ENOSPC';
+    await expect(log.on(event('vram.sealed'))).rejects.toThrow('ENOSPC');
+    const types = ['vram.deallocated', 'vram.deallocated', 'vram.deallocated', 'seal.verified'] as const;
+    for (const type of types) await expect(log.on(anyEvent(type))).rejects.toThrow('ENOSPC');
+    expect(log.status()).toMatchObject({ queued: 2, unrecordedEvents: 2, unrecordedReleases: 1 });
+    sink.failing = null;
+    ms = 1_000;
+    await log.flush();
+    const recovered = memory.records().find(({ type }) => type === 'audit.recovered');
+    expect(recovered?.data).toMatchObject({ unrecordedEvents: 2, unrecordedReleases: 1 });
+    await log.close();
+  });
+});
+
+describe('lines that are read', () => {
+  const line = async (): Promise<string> => {
+    const sink = new MemorySink();
+    await (await open(sink)).close();
+    return linesOf(sink)[0] ?? '';
+  };
+  const parse = (text: string) => parseLine(new TextEncoder().encode(text));
+
+  it('are refused unless they are exactly what the writer writes', async () => {
+    const good = await line();
+    expect(parse(good)).toMatchObject({ record: { seq: 0 } });
+    expect(parse(`${good} `)).toBe('not-canonical');
+    expect(parse(good.replace('"v":1', '"v":2'))).toBe('bad-field');
+    expect(parse(good.replace('"v":1', '"v": 1'))).toBe('not-canonical');
+    expect(parse(good.replace('{"correlationId":null,', '{"correlationId":null,"correlationId":null,'))).toBe(
+      'not-canonical',
+    );
+    expect(parse(good.replace('"seq":0', '"seq":0.0'))).toBe('not-canonical');
+    expect(parse(good.replace('"resumed":false', '"resumed":false,"aa":1'))).toBe('not-canonical');
+    expect(parse(good.replace('audit.opened', 'audit.opener'))).toBe('bad-field');
+    expect(parse('[]')).toBe('bad-field');
+    expect(parse('')).toBe('not-json');
+    expect(parse(good.slice(0, -1))).toBe('not-json');
+    expect(parseLine(Uint8Array.of(0xff))).toBe('not-json');
+    expect(parseLine(new Uint8Array(70_000))).toBe('line-too-long');
+  });
+});
