@@ -118,18 +118,18 @@ export function findTensor<Shard extends { readonly tensors: TensorIndex }>(
 }
 
 /**
- * The byte range in its shard of part of a tensor, for a lease; without `offset` and `length`, of all of it. Bytes count from the tensor's
- * first. Errors: INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored as raw bytes.
+ * The bytes of a tensor, or of a part of it, in its shard: what `execute` takes as `tensor`. `offset` counts from the tensor's first byte. Errors:
+ * INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored as raw bytes.
  */
 export function tensorRange(
   tensor: TensorEntry,
   offset = 0,
   length = tensor.byteLength - offset,
-): { readonly offset: number; readonly length: number } {
+): { readonly byteOffset: number; readonly byteLength: number } {
   if (tensor.encoding !== 'raw') {
     throw invalidInput('tensor', 'is stored as protobuf values, not as raw bytes: it has no range to lease');
   }
   checkInteger('offset', offset, 0, tensor.byteLength);
   checkInteger('length', length, 0, tensor.byteLength - offset);
-  return { offset: tensor.byteOffset + offset, length };
+  return { byteOffset: tensor.byteOffset + offset, byteLength: length };
 }

@@ -236,8 +236,8 @@ describe('where a shard came from', () => {
     expect(await sourceFacts(path)).toEqual(shard.facts);
 
     const source = await openShard(shard);
-    const { offset, length } = tensorRange(findTensor(model, 'a').tensor, 1, 2);
-    expect(await source.readRange?.(offset, length)).toEqual(Uint8Array.of(2, 3));
+    const range = tensorRange(findTensor(model, 'a').tensor, 1, 2);
+    expect(await source.readRange?.(range.byteOffset, range.byteLength)).toEqual(Uint8Array.of(2, 3));
     await source.close();
 
     utimesSync(path, 1, 1);
@@ -262,9 +262,9 @@ describe('findTensor and tensorRange', () => {
     const model = await openModel(put('m.safetensors', one('a')));
     const { shard, tensor } = findTensor(model, 'a');
     const dataStart = shard.byteLength - 4;
-    expect(tensorRange(tensor)).toEqual({ offset: dataStart, length: 4 });
-    expect(tensorRange(tensor, 3)).toEqual({ offset: dataStart + 3, length: 1 });
-    expect(tensorRange(tensor, 4)).toEqual({ offset: dataStart + 4, length: 0 });
+    expect(tensorRange(tensor)).toEqual({ byteOffset: dataStart, byteLength: 4 });
+    expect(tensorRange(tensor, 3)).toEqual({ byteOffset: dataStart + 3, byteLength: 1 });
+    expect(tensorRange(tensor, 4)).toEqual({ byteOffset: dataStart + 4, byteLength: 0 });
     expect(() => findTensor(model, 'b')).toThrow('"tensor" names no tensor of this model');
     expect(() => tensorRange(tensor, 5)).toThrow('"offset" must be an integer from 0 to 4, got 5');
     expect(() => tensorRange(tensor, -1)).toThrow('"offset" must be');
