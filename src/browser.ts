@@ -1,3 +1,8 @@
+import {
+  type AttestationCheck,
+  type AttestationReport,
+  verifyAttestation as verify,
+} from './attest/index.js';
 import { hostBackend } from './device/host/index.js';
 import { webgpuBackend } from './device/webgpu/index.js';
 import { createPortableEngine } from './digest/index.js';
@@ -7,6 +12,14 @@ import { activeTraceparent } from './telemetry/index.js';
 import { webCrypto } from './web-crypto.js';
 
 export * from './core-exports.js';
+
+/**
+ * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.
+ * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH (other bytes than expected).
+ */
+export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
+  return verify(webCrypto, text, check);
+}
 
 /** Keeps weights sealed in device memory; see its methods. */
 export type VramManager = Manager;

@@ -1,5 +1,14 @@
 // What both entries export.
-export type { CryptoProvider, Mac } from './crypto.js';
+export type {
+  AttestationCheck,
+  AttestationEnvelope,
+  AttestationReport,
+  AuditHeadProvider,
+  AuditLogHead,
+  ResidencyPredicate,
+  ResidencyStatement,
+} from './attest/index.js';
+export type { CryptoProvider, Mac, Signer } from './crypto.js';
 export type {
   Backend,
   BackendKind,
@@ -20,9 +29,15 @@ export type { DigestEngine } from './digest/index.js';
 export { type ErrorCode, type ErrorKind, type FatalScope, isVramError, VramError } from './errors.js';
 export type { DamagedRange, EventOf, EventType, Observer, OperationEvent, VerifyMode } from './events.js';
 export type {
+  AttestOptions,
   Capacity,
   Clock,
   CudaLease,
+  DrillArea,
+  DrillFlip,
+  DrillOptions,
+  DrillPattern,
+  DrillReport,
   ExecuteOptions,
   Execution,
   HealReport,

@@ -1,8 +1,23 @@
+import {
+  type AttestationCheck,
+  type AttestationReport,
+  verifyAttestation as verify,
+} from './attest/index.js';
 import { VramManager as Manager, type ManagerOptions } from './manager/index.js';
+import { nodeCrypto } from './node/crypto.js';
 import { nodePlatform } from './node/platform.js';
 
 export * from './core-exports.js';
+export { type AttestationKeyOptions, openAttestationKey } from './node/attestation-key.js';
 export { type FileSource, fileSource } from './node/file-source.js';
+
+/**
+ * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.
+ * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH (other bytes than expected).
+ */
+export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
+  return verify(nodeCrypto, text, check);
+}
 
 /** Keeps weights sealed in device memory; see its methods. */
 export type VramManager = Manager;

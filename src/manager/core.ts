@@ -1,4 +1,5 @@
-import type { CryptoProvider, Mac } from '../crypto.js';
+import type { AuditHeadProvider } from '../attest/index.js';
+import type { CryptoProvider, Mac, Signer } from '../crypto.js';
 import type { Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
 import { isVramError } from '../errors.js';
@@ -38,6 +39,8 @@ export interface Core {
   readonly keep: KeptLevel;
   readonly onVerificationFailure: FailureReaction;
   readonly drills: boolean;
+  readonly attestationKey: Signer | null;
+  readonly auditHead: AuditHeadProvider | null;
 }
 
 /** Joins the caller's signal with the end of the manager. */

@@ -78,9 +78,12 @@ class Damage {
   #draw(pattern: Exclude<DrillPattern, 'pair'>): number[] {
     for (let draws = 0; draws < MAX_DRAWS; draws++) {
       const bits = this.#place(pattern);
-      if (bits !== null && bits.every((bit) => !this.#taken.has(bit))) return bits;
+      if (bits?.every((bit) => !this.#taken.has(bit))) return bits;
     }
-    throw invalidInput('flips', `leaves no room for another "${pattern}" in ${this.#end - this.#first} bytes`);
+    throw invalidInput(
+      'flips',
+      `leaves no room for another "${pattern}" in ${this.#end - this.#first} bytes`,
+    );
   }
 
   /** The bits of one hit, counted from the shard's first; null if it would reach out of the area. */
@@ -125,7 +128,10 @@ class Damage {
       const second = others[others.length === 0 ? 0 : this.#random.below(others.length)];
       if (second !== undefined && !this.#taken.has(first)) return [first, second];
     }
-    throw invalidInput('patterns', 'has "pair", but no two words of this shard were found that differ in a bit');
+    throw invalidInput(
+      'patterns',
+      'has "pair", but no two words of this shard were found that differ in a bit',
+    );
   }
 
   async #block(blocks: number): Promise<{ readonly offset: number; readonly bytes: Uint8Array }> {

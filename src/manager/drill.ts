@@ -1,7 +1,7 @@
-import { BLOCK_BYTES } from '../digest/index.js';
 import type { FaultPort } from '../device/index.js';
+import { BLOCK_BYTES } from '../digest/index.js';
 import { invalidInput, throwIfAborted } from '../errors.js';
-import { MAX_INTEGER, checkInteger, checkOneOf } from '../validate.js';
+import { checkInteger, checkOneOf, MAX_INTEGER } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import {
   type DamagePlan,
@@ -65,7 +65,10 @@ export async function drillShard(core: Core, handle: unknown, options: DrillOpti
 
 type CheckedPlan = Omit<DamagePlan, 'byteLength' | 'read'>;
 
-function checkPlan(core: Core, { flips = 1, seed, patterns = ['bit'], area = 'data' }: DrillOptions): CheckedPlan {
+function checkPlan(
+  core: Core,
+  { flips = 1, seed, patterns = ['bit'], area = 'data' }: DrillOptions,
+): CheckedPlan {
   if (!Array.isArray(patterns) || patterns.length === 0 || patterns.length > PATTERNS.length) {
     throw invalidInput('patterns', `must be an array of 1 to ${PATTERNS.length} patterns`);
   }

@@ -1,6 +1,9 @@
+export type { AttestOptions } from './attest.js';
 export type { Capacity } from './capacity.js';
 export type { Clock } from './clock.js';
 export type { FailureReaction, KeptLevel } from './core.js';
+export type { DrillOptions, DrillReport } from './drill.js';
+export type { DrillArea, DrillFlip, DrillPattern } from './drill-damage.js';
 export type { ExecuteOptions, Execution } from './execute.js';
 export type { HealReport } from './heal.js';
 export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';

@@ -1,9 +1,12 @@
+import type { AttestationEnvelope } from '../attest/index.js';
 import type { DeviceInfo } from '../device/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/types.js';
+import { type AttestOptions, attestShard } from './attest.js';
 import { type Capacity, queryCapacity } from './capacity.js';
 import { closeCore } from './close.js';
 import type { Core } from './core.js';
+import { type DrillOptions, type DrillReport, drillShard } from './drill.js';
 import { type ExecuteOptions, type Execution, executeShard } from './execute.js';
 import { type HealReport, healShard } from './heal.js';
 import { openCore } from './open.js';
@@ -96,6 +99,24 @@ export class VramManager {
     const scrubber = new Scrubber(this.#core, options);
     void this.#track(scrubber.ended);
     return scrubber;
+  }
+
+  /**
+   * Verifies a shard just now, in place, and signs what was found together with the asker's nonce: an in-toto Statement v1 in a DSSE envelope, whose JSON
+   * form `verifyAttestation` checks. It is signed by the software of the host that it describes: it does not prove that this host is honest.
+   * Errors: INVALID_INPUT (the nonce; no `attestationKey` at open), those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED.
+   */
+  attest(shard: ShardHandle, options: AttestOptions): Promise<AttestationEnvelope> {
+    return this.#track(attestShard(this.#core, shard, options));
+  }
+
+  /**
+   * Flips bits of a shard's resident bytes on purpose, each on record before any is touched, and says which. Holds the shard alone meanwhile; nothing is told
+   * to the manager itself, which has to find the damage as it would a real fault's. Only where the manager was opened with `drills: true`.
+   * Errors: INVALID_INPUT, those of the handle, STOPPED, AUDIT_FAILED (nothing was flipped), DEVICE_UNAVAILABLE, DEVICE_LOST, ABORTED.
+   */
+  drill(shard: ShardHandle, options: DrillOptions = {}): Promise<DrillReport> {
+    return this.#track(drillShard(this.#core, shard, options));
   }
 
   /**

@@ -1,3 +1,5 @@
+import type { AuditHeadProvider } from '../attest/index.js';
+import type { Signer } from '../crypto.js';
 import type { Device } from '../device/index.js';
 import { deviceId, selectDevice } from '../device/index.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
@@ -105,6 +107,8 @@ interface CheckedOptions {
   readonly onVerificationFailure: FailureReaction;
   readonly keep: KeptLevel;
   readonly drills: boolean;
+  readonly attestationKey: Signer | null;
+  readonly auditHead: AuditHeadProvider | null;
   readonly clock: Clock;
 }
 
@@ -127,8 +131,25 @@ function checkOptions(options: ManagerOptions): CheckedOptions {
     ),
     keep: checkOneOf('keep', options.keep ?? 'groups', ['groups', 'leaves']),
     drills,
+    ...checkAttestation(options),
     clock: options.clock ?? systemClock,
   };
+}
+
+function checkAttestation({
+  attestationKey,
+  auditHead,
+}: ManagerOptions): Pick<CheckedOptions, 'attestationKey' | 'auditHead'> {
+  if (
+    attestationKey !== undefined &&
+    !(attestationKey?.publicKey instanceof Uint8Array && typeof attestationKey.sign === 'function')
+  ) {
+    throw invalidInput('attestationKey', 'must be a signer: see openAttestationKey');
+  }
+  if (auditHead !== undefined && typeof auditHead !== 'function') {
+    throw invalidInput('auditHead', "must be a function that gives the audit log's head");
+  }
+  return { attestationKey: attestationKey ?? null, auditHead: auditHead ?? null };
 }
 
 async function openDevice(

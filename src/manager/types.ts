@@ -1,4 +1,5 @@
-import type { CryptoProvider } from '../crypto.js';
+import type { AuditHeadProvider } from '../attest/index.js';
+import type { CryptoProvider, Signer } from '../crypto.js';
 import type { Backend, Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
 import type { DamagedRange, Observer, VerifyMode } from '../events.js';
@@ -42,6 +43,10 @@ export interface ManagerOptions extends TraceOptions {
   readonly keep?: KeptLevel;
   /** Allows deliberate damage. Never in production. */
   readonly drills?: boolean;
+  /** Signs attestations; never the key of the audit log's checkpoints. Without one attest() is refused. */
+  readonly attestationKey?: Signer;
+  /** Gives the audit log's head for attestations: `head` of an open audit log. Without one they say that there was no log. */
+  readonly auditHead?: AuditHeadProvider;
   /** Bytes hashed in one run on the device; see OpenOptions. */
   readonly windowBytes?: number;
   readonly clock?: Clock;

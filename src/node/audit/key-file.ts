@@ -18,10 +18,11 @@ const STATE_MODE = 0o700;
 const OTHERS = 0o077;
 const MAX_KEY_FILE_BYTES = 4_096;
 
-/** Where the checkpoint key of a worker lies unless told otherwise: the user's state directory (XDG Base Directory). */
+/** Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a key of its own. */
 export function defaultKeyFile(
   workerId: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
+  purpose: 'checkpoint' | 'attestation' = 'checkpoint',
 ): string {
   const stated = env['XDG_STATE_HOME'];
   const local = env['LOCALAPPDATA'];
@@ -31,15 +32,15 @@ export function defaultKeyFile(
       : process.platform === 'win32' && local !== undefined
         ? local
         : join(homedir(), '.local', 'state');
-  return join(base, 'vram-residency', `checkpoint-${workerId}.key`);
+  return join(base, 'vram-residency', `${purpose}-${workerId}.key`);
 }
 
 /**
- * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory and be readable by its
- * owner alone. Errors: INVALID_INPUT.
+ * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory, if there is a log, and be
+ * readable by its owner alone. Errors: INVALID_INPUT.
  */
-export async function openKeyFile(path: string, logDirectory: string): Promise<Signer> {
-  await checkOutside(path, logDirectory);
+export async function openKeyFile(path: string, logDirectory: string | null): Promise<Signer> {
+  if (logDirectory !== null) await checkOutside(path, logDirectory);
   const existing = await readKey(path);
   return signerOf(existing ?? (await createKey(path)));
 }

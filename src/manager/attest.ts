@@ -1,0 +1,94 @@
+import {
+  type AttestationEnvelope,
+  checkNonce,
+  residencyStatement,
+  signEnvelope,
+  statementBytes,
+} from '../attest/index.js';
+import type { Signer } from '../crypto.js';
+import { invalidInput, throwIfAborted, VramError } from '../errors.js';
+import { toHex } from '../hex.js';
+import { timestamp } from './clock.js';
+import { type Core, endedBy } from './core.js';
+import { type Operation, runOperation } from './operation.js';
+import { resolveHandle } from './resolve.js';
+import { type LiveShard, requireLive } from './shards.js';
+import type { OperationOptions } from './types.js';
+import { verifyLive } from './verify.js';
+
+export interface AttestOptions extends OperationOptions {
+  /** From whoever asks, who must not have used it before: 16 to 64 bytes. */
+  readonly nonce: Uint8Array;
+}
+
+/** Verifies a shard and signs what that showed. See VramManager.attest. */
+export async function attestShard(
+  core: Core,
+  handle: unknown,
+  options: AttestOptions,
+): Promise<AttestationEnvelope> {
+  return await runOperation(core.events, 'attest', options, async (operation) => {
+    core.lifecycle.requireServing();
+    const signer = core.attestationKey;
+    if (signer === null) {
+      throw invalidInput('attestationKey', 'must be given when the manager is opened: nothing else can sign');
+    }
+    const nonce = checkNonce('nonce', options.nonce);
+    const live = await resolveHandle(core, operation, handle);
+    try {
+      return await live.lock.with('verify', options.signal, async () => {
+        requireSound(core, live);
+        return await attestLive(core, operation, live, signer, nonce, options);
+      });
+    } catch (error) {
+      throw endedBy(core, options.signal, error);
+    }
+  });
+}
+
+/** The caller holds the shard's lock: what was verified is still there, and untouched, when it is signed. */
+async function attestLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  signer: Signer,
+  nonce: Uint8Array,
+  { signal, onProgress }: AttestOptions,
+): Promise<AttestationEnvelope> {
+  const { startedAt } = await verifyLive(core, operation, live, {
+    mode: 'resident',
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  // On record before anyone can hold it, and so inside the log head that it carries.
+  await operation.record('shard.attested', { sealId: live.sealed.sealId, nonce: toHex(nonce) });
+  const auditHead = core.auditHead === null ? null : await core.auditHead();
+  const statement = residencyStatement({
+    sealed: live.sealed,
+    info: core.device.info,
+    policy: core.policy,
+    nonce,
+    verifiedAt: startedAt,
+    attestedAt: timestamp(core.clock),
+    auditHead,
+  });
+  const envelope = await operation.stage('sign', null, () =>
+    signEnvelope(core.crypto, signer, statementBytes(statement)),
+  );
+  throwIfAborted(signal);
+  // Another verification, or the device's end, may have said otherwise meanwhile.
+  requireSound(core, live);
+  return envelope;
+}
+
+/** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */
+function requireSound(core: Core, live: LiveShard): void {
+  core.lifecycle.requireServing();
+  requireLive(live);
+  if (live.condition === 'quarantined') {
+    throw new VramError(
+      'INTEGRITY_VIOLATION',
+      `shard "${live.sealed.shardId}" is in quarantine: nothing good is signed about it; heal or release it`,
+    );
+  }
+}

@@ -1,0 +1,78 @@
+import { createPublicKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Signer } from '../crypto.js';
+import { invalidInput } from '../errors.js';
+import { checkId } from '../validate.js';
+import { defaultKeyFile, openKeyFile, readPublicKey } from './audit/key-file.js';
+
+export interface AttestationKeyOptions {
+  readonly workerId: string;
+  /** Made there if there is none, readable by its owner alone; default in the user's state directory. */
+  readonly keyFile?: string;
+  /** The audit log's directory, in which the key must not lie. */
+  readonly auditDirectory?: string;
+  /** The audit log's own key file, whose key must not be this one; default the worker's. */
+  readonly checkpointKeyFile?: string;
+}
+
+const KEY_BYTES = 32;
+const MAX_PEM_CHARACTERS = 4_096;
+
+/**
+ * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's: whoever may sign the one
+ * must not be able to sign the other. Errors: INVALID_INPUT.
+ */
+export async function openAttestationKey(options: AttestationKeyOptions): Promise<Signer> {
+  const workerId = checkId('workerId', options.workerId);
+  const path = resolve(options.keyFile ?? defaultAttestationKeyFile(workerId));
+  const checkpointFile = resolve(options.checkpointKeyFile ?? defaultKeyFile(workerId));
+  if (path === checkpointFile) throw sharedKey();
+  const signer = await openKeyFile(path, options.auditDirectory ?? null);
+  const checkpointKey = await readPublicKey(checkpointFile);
+  if (checkpointKey !== null && Buffer.compare(checkpointKey, signer.publicKey) === 0) throw sharedKey();
+  return signer;
+}
+
+export function defaultAttestationKeyFile(
+  workerId: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  return defaultKeyFile(workerId, env, 'attestation');
+}
+
+/** A public key as a SubjectPublicKeyInfo in PEM (RFC 8410), as `openssl pkey -pubout` writes it. */
+export function publicKeyPem(publicKey: Uint8Array): string {
+  const x = Buffer.from(publicKey).toString('base64url');
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  return key.export({ type: 'spki', format: 'pem' }).toString();
+}
+
+/** The 32 bytes of an Ed25519 public key in PEM. A private key is refused: who checks has no business with it. Errors: INVALID_INPUT. */
+export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw invalidInput(argument, 'cannot be read', error);
+  }
+  if (text.length > MAX_PEM_CHARACTERS) throw invalidInput(argument, 'is too large to be a key');
+  if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(text)) {
+    throw invalidInput(argument, 'must hold a public key in PEM, as "attest key" prints it');
+  }
+  try {
+    const { crv, x } = createPublicKey(text).export({ format: 'jwk' });
+    const bytes = new Uint8Array(Buffer.from(x ?? '', 'base64url'));
+    if (crv === 'Ed25519' && bytes.length === KEY_BYTES) return bytes;
+  } catch (error) {
+    throw invalidInput(argument, 'must hold a public key in PEM', error);
+  }
+  throw invalidInput(argument, 'must hold an Ed25519 key');
+}
+
+function sharedKey(): Error {
+  return invalidInput(
+    'keyFile',
+    "is the key of the audit log's checkpoints; attestations need one of their own",
+  );
+}
