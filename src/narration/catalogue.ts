@@ -1,4 +1,5 @@
 import type { EventOf, EventType, OperationEvent, OperationName } from '../events.js';
+import { because, counted, named } from './sentence.js';
 import type { NarrationLevel } from './types.js';
 import { bytesInWords, msInWords } from './units.js';
 
@@ -60,12 +61,75 @@ const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   close: 'manager_closed',
 };
 
-const shard = (event: OperationEvent): string => event.shardId ?? 'shard';
-const device = (event: OperationEvent): string => event.device?.id ?? 'device';
+/** What an operation is called where it failed. */
+const ATTEMPT: Readonly<Record<OperationName, string>> = {
+  open: 'Opening the worker',
+  seal: 'Sealing',
+  verify: 'Verifying',
+  execute: 'Executing on',
+  heal: 'Healing',
+  scrub: 'The background check of',
+  drill: 'The drill on',
+  attest: 'Attesting',
+  release: 'Releasing',
+  capacity: 'Asking for capacity',
+  stop: 'Stopping',
+  close: 'Closing',
+};
+/** Operations on one shard: their name wants one behind it. */
+const ON_A_SHARD: ReadonlySet<OperationName> = new Set([
+  'seal',
+  'verify',
+  'execute',
+  'heal',
+  'scrub',
+  'drill',
+  'attest',
+  'release',
+]);
+
+const shard = (event: OperationEvent): string => (event.shardId === null ? 'a shard' : named(event.shardId));
+const shardTarget = (event: OperationEvent): string => event.shardId ?? 'shard';
+const worker = (event: OperationEvent): string => named(event.workerId);
+const device = (event: OperationEvent): string => named(event.device?.id ?? 'the device');
+const deviceTarget = (event: OperationEvent): string => event.device?.id ?? 'device';
 const took = (event: OperationEvent): string =>
   event.durationMs === null ? '' : ` in ${msInWords(event.durationMs)}`;
 const free = (bytes: number | null): string =>
   bytes === null ? 'how much is left is unknown' : `${bytesInWords(bytes)} left`;
+const attempt = (event: OperationEvent): string =>
+  ON_A_SHARD.has(event.operation) ? `${ATTEMPT[event.operation]} ${shard(event)}` : ATTEMPT[event.operation];
+
+/** Four things a failed verification may be: bytes that never arrived, a look that contradicts itself, damage, a handle that is not genuine. */
+function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<Told, 'human' | 'storybook'> {
+  const { code } = event.error;
+  if (event.operation === 'seal') {
+    return {
+      human: `What arrived on ${device(event)} is not what was read for ${shard(event)} (${code}); nothing was sealed.`,
+      storybook: `The chest that came in was not the chest that was sent, so no wax was wasted on it.`,
+    };
+  }
+  if (event.transient) {
+    return {
+      human: `Two looks at ${shard(event)} on ${device(event)} disagreed (${code}): neither clean nor proof of damage.`,
+      storybook: `The lantern flickered; the keeper rubbed both eyes and will look again.`,
+    };
+  }
+  if (code === 'INTEGRITY_VIOLATION') {
+    const where =
+      event.damagedGroups === 0
+        ? 'the place could not be found'
+        : `${counted(event.damagedGroups, 'group')} of 512 KiB ${event.damagedGroups === 1 ? 'does' : 'do'} not match`;
+    return {
+      human: `${shard(event)} is damaged on ${device(event)}: ${where}${took(event)}.`,
+      storybook: `Something gnawed at the treasure in the dark.`,
+    };
+  }
+  return {
+    human: `A handle${event.shardId === null ? '' : ` for ${shard(event)}`} was refused with ${code}; nothing changed.`,
+    storybook: `A stranger showed a key that was never cut here.`,
+  };
+}
 
 /** One teller an event type; null for events that are timing alone. */
 const TELLERS: Tellers = {
@@ -78,24 +142,24 @@ const TELLERS: Tellers = {
           action: FAILED_OPERATION[event.operation],
           level: event.error.kind === 'fatal' ? 'error' : 'warn',
           actor: 'manager',
-          target: event.shardId ?? device(event),
-          human: `The ${event.operation} ended with ${event.error.code}: ${event.error.message}.`,
+          target: event.shardId ?? deviceTarget(event),
+          human: because(`${attempt(event)} failed with ${event.error.code}`, event.error.message),
           storybook: `The keeper set out to ${event.operation}, and came home without having done it.`,
         },
   'manager.opened': (event) => ({
     action: 'manager_init',
     level: 'info',
     actor: 'manager',
-    target: device(event),
-    human: `Worker ${event.workerId} opened ${device(event)} under policy ${event.policy}, key: ${event.keyKind}${took(event)}.`,
-    storybook: `${event.workerId} took the lantern, unlocked ${device(event)}, and began the watch.`,
+    target: deviceTarget(event),
+    human: `Worker ${worker(event)} opened ${device(event)} under policy ${event.policy}, key: ${event.keyKind}${took(event)}.`,
+    storybook: `${worker(event)} took the lantern, unlocked ${device(event)}, and began the watch.`,
   }),
   'device.opened': (event) => ({
     action: 'device_context_initialised',
     level: 'info',
     actor: 'device',
-    target: device(event),
-    human: `${device(event)} (${event.device?.name ?? 'unnamed'}) answered its known questions right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
+    target: deviceTarget(event),
+    human: `${device(event)} (${named(event.device?.name ?? 'unnamed')}) answered its known questions right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
     storybook: `The vault at ${device(event)} was asked riddles with known answers, and knew them all.`,
   }),
   'device.open_failed': (event) => ({
@@ -103,22 +167,25 @@ const TELLERS: Tellers = {
     level: 'error',
     actor: 'device',
     target: event.requested,
-    human: `${event.requested} could not be opened, ${event.error.code}: ${event.error.message}.`,
-    storybook: `The keeper knocked at ${event.requested}; nobody fit to keep treasure opened.`,
+    human: because(`${named(event.requested)} could not be opened, ${event.error.code}`, event.error.message),
+    storybook: `The keeper knocked at ${named(event.requested)}; nobody fit to keep treasure opened.`,
   }),
   'device.lost': (event) => ({
     action: 'device_lost',
     level: 'error',
     actor: 'device',
-    target: device(event),
-    human: `${device(event)} was lost; ${event.shards} sealed shards on it are void: ${event.reason}.`,
+    target: deviceTarget(event),
+    human: because(
+      `${device(event)} was lost with ${counted(event.shards, 'sealed shard')}, void from now on`,
+      event.reason,
+    ),
     storybook: `The vault sank into the sea, and every seal in it is now only a story.`,
   }),
   'vram.allocated': (event) => ({
     action: 'vram_allocated',
     level: 'info',
     actor: 'device',
-    target: shard(event),
+    target: shardTarget(event),
     human: `${bytesInWords(event.allocatedBytes)} on ${device(event)} set aside for ${shard(event)}${took(event)}; ${free(event.availableBytes)}.`,
     storybook: `A chamber of ${bytesInWords(event.allocatedBytes)} was swept clean and made ready.`,
   }),
@@ -126,26 +193,29 @@ const TELLERS: Tellers = {
     action: 'vram_allocation_failed',
     level: 'warn',
     actor: 'device',
-    target: shard(event),
+    target: shardTarget(event),
     human: `${bytesInWords(event.requestedBytes)} could not be had on ${device(event)} (${event.error.code}); ${free(event.availableBytes)}.`,
-    storybook: `The vault is full to the door; the newcomer has to wait outside.`,
+    storybook: `No chamber could be had in the vault, and the newcomer has to wait outside.`,
   }),
   'vram.deallocated': (event) => ({
     action: 'vram_deallocated',
     level: event.error === null ? 'info' : 'error',
     actor: 'device',
-    target: shard(event),
+    target: shardTarget(event),
     human:
       event.error === null
         ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ${bytesInWords(event.usedBytes)} still in use.`
-        : `Giving back ${bytesInWords(event.freedBytes)} of ${shard(event)} failed with ${event.error.code}.`,
-    storybook: `The chamber was scrubbed to bare stone, and its key hung back on the wall.`,
+        : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first (${event.error.code}).`,
+    storybook:
+      event.error === null
+        ? `The chamber was scrubbed to bare stone, and its key hung back on the wall.`
+        : `The chamber was handed back, and nobody can swear that it was scrubbed.`,
   }),
   'digest.computed': (event) => ({
     action: 'digest_computed',
     level: 'info',
     actor: event.where === 'device' ? 'device' : 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human:
       event.where === 'device'
         ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} where they lie${took(event)}.`
@@ -156,7 +226,7 @@ const TELLERS: Tellers = {
     action: 'signature_generated',
     level: 'info',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: `The seal of ${shard(event)} was signed${took(event)}.`,
     storybook: `Hot wax, a ring, and the seal was pressed.`,
   }),
@@ -164,7 +234,7 @@ const TELLERS: Tellers = {
     action: 'model_sealed',
     level: 'info',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ${event.immutability})${took(event)}.`,
     storybook: `The treasure sleeps in ${device(event)} behind an unbroken seal.`,
   }),
@@ -172,30 +242,32 @@ const TELLERS: Tellers = {
     action: 'seal_verified',
     level: 'info',
     actor: 'manager',
-    target: shard(event),
-    human: `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ${event.mode === 'resident' ? 'in place' : `by ${event.mode} check`} on ${device(event)}${took(event)}.`,
-    storybook: `The keeper held the lantern to every block; not a grain had moved.`,
+    target: shardTarget(event),
+    human:
+      event.mode === 'sampled'
+        ? `A sample of ${shard(event)} (${bytesInWords(event.byteLength)}) is right on ${device(event)}${took(event)}; the rest was not looked at.`
+        : `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ${event.mode === 'resident' ? 'in place' : 'by readback'} on ${device(event)}${took(event)}.`,
+    storybook:
+      event.mode === 'sampled'
+        ? `The keeper held the lantern to a few blocks, taken by lot, and those were right.`
+        : `The keeper held the lantern to every block; not a grain had moved.`,
   }),
   'seal.verification_failed': (event) => ({
     action: 'seal_verification_failed',
     level: event.error.code === 'INTEGRITY_VIOLATION' ? 'error' : 'warn',
     actor: 'manager',
-    target: shard(event),
-    human:
-      event.error.code === 'INTEGRITY_VIOLATION'
-        ? `${shard(event)} is damaged on ${device(event)}${event.transient ? ' (the second look was clean)' : ''}: ${event.damagedGroups} groups of 512 KiB do not match.`
-        : `A handle for ${shard(event)} was refused with ${event.error.code}.`,
-    storybook:
-      event.error.code === 'INTEGRITY_VIOLATION'
-        ? `Something gnawed at the treasure in the dark.`
-        : `A stranger showed a key that was never cut here.`,
+    target: shardTarget(event),
+    ...verificationFailed(event),
   }),
   'policy.violation': (event) => ({
     action: 'policy_violation',
     level: 'error',
     actor: 'policy',
-    target: device(event),
-    human: `Policy ${event.policy} refuses ${device(event)}, class ${event.residency}: ${event.violation}.`,
+    target: deviceTarget(event),
+    human: because(
+      `Policy ${event.policy} refuses ${device(event)}, class ${event.residency}`,
+      event.violation,
+    ),
     storybook: `The law of the vault says no, and the gate stays shut.`,
   }),
   'validation.failed': (event) => ({
@@ -203,14 +275,14 @@ const TELLERS: Tellers = {
     level: 'warn',
     actor: 'manager',
     target: event.argument ?? event.operation,
-    human: `The ${event.operation} was refused before anything was touched: ${event.error.message}.`,
+    human: because(`${attempt(event)} was refused`, event.error.message),
     storybook: `The form was filled in wrong, and the clerk handed it back.`,
   }),
   'capacity.queried': (event) => ({
     action: 'capacity_query',
     level: 'info',
     actor: 'manager',
-    target: device(event),
+    target: deviceTarget(event),
     human: `${device(event)}: ${bytesInWords(event.usedBytes)} used, ${event.totalBytes === null ? 'total unknown' : `${bytesInWords(event.totalBytes)} in all`}, ${free(event.availableBytes)} (source: ${event.source}).`,
     storybook: `The keeper counted the empty shelves.`,
   }),
@@ -218,31 +290,31 @@ const TELLERS: Tellers = {
     action: 'shard_quarantined',
     level: 'error',
     actor: 'manager',
-    target: shard(event),
-    human: `${shard(event)} is locked away (${event.reason}); ${event.leasesRevoked} running leases were called back.`,
+    target: shardTarget(event),
+    human: `${shard(event)} is locked away (${event.reason}); ${counted(event.leasesRevoked, 'running lease')} called back.`,
     storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
   }),
   'shard.healed': (event) => ({
     action: 'shard_healed',
     level: 'info',
     actor: 'manager',
-    target: shard(event),
-    human: `${event.healedBlocks} blocks of ${shard(event)} were repaired from ${event.source} and the whole verified again${took(event)}.`,
+    target: shardTarget(event),
+    human: `${counted(event.healedBlocks, 'block')} of ${shard(event)} repaired from ${named(event.source)}, and the whole verified again${took(event)}.`,
     storybook: `The mason cut new stones to the old drawing, and the wall stands as it stood.`,
   }),
   'heal.failed': (event) => ({
     action: 'shard_healed',
     level: 'error',
     actor: 'manager',
-    target: shard(event),
-    human: `${shard(event)} could not be healed, ${event.error.code}: ${event.error.message}.`,
+    target: shardTarget(event),
+    human: because(`${shard(event)} could not be healed, ${event.error.code}`, event.error.message),
     storybook: `The stones the mason brought were not of this wall.`,
   }),
   'execution.finished': (event) => ({
     action: 'shard_executed',
     level: event.ok ? 'info' : 'warn',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: event.ok
       ? `Work ran on the verified bytes of ${shard(event)}${took(event)}.`
       : `Work on ${shard(event)} failed${event.error === null ? '' : ` with ${event.error.code}`}${took(event)}.`,
@@ -252,15 +324,17 @@ const TELLERS: Tellers = {
     action: 'shard_scrubbed',
     level: event.ok ? 'info' : 'error',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ${event.ok ? 'found nothing' : 'found damage'}${took(event)}.`,
-    storybook: `The night watch went round.`,
+    storybook: event.ok
+      ? `The night watch went round, and all was well.`
+      : `The night watch went round, and rang the bell.`,
   }),
   'shard.attested': (event) => ({
     action: 'shard_attested',
     level: 'info',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: `A residency statement for ${shard(event)} was signed after verifying it just now${took(event)}.`,
     storybook: `A letter with today's date: the treasure was seen, whole.`,
   }),
@@ -268,7 +342,7 @@ const TELLERS: Tellers = {
     action: 'drill_injected',
     level: 'warn',
     actor: 'manager',
-    target: shard(event),
+    target: shardTarget(event),
     human: `Drill: bit ${event.bit} of byte ${event.byte} of ${shard(event)} is about to be flipped on purpose.`,
     storybook: `A mouse was let into the vault, to see whether the cat is awake.`,
   }),
@@ -277,7 +351,7 @@ const TELLERS: Tellers = {
     level: 'error',
     actor: 'manager',
     target: event.workerId,
-    human: `Worker ${event.workerId} stopped: ${event.reason}. It verifies and releases, and does nothing else.`,
+    human: because(`Worker ${worker(event)} stopped sealing and executing`, event.reason),
     storybook: `The keeper put down the pen and barred the door.`,
   }),
   'manager.closed': (event) => ({
@@ -285,10 +359,15 @@ const TELLERS: Tellers = {
     level: 'info',
     actor: 'manager',
     target: event.workerId,
-    human: `Worker ${event.workerId} closed; ${event.shardsReleased} shards were wiped and given back.`,
+    human: `Worker ${worker(event)} closed${took(event)}; ${counted(event.shardsReleased, 'live shard')} given back on the way.`,
     storybook: `The lantern is out; the vault is empty and clean.`,
   }),
 };
+
+/** Whether nothing can be said of such an event: it is timing alone, or an end that went well. */
+export function isSilent(event: OperationEvent): boolean {
+  return TELLERS[event.type] === null || (event.type === 'operation.finished' && event.error === null);
+}
 
 /** What an event says, or null if it says nothing. */
 export function tell(event: OperationEvent): Told | null {

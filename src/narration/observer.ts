@@ -1,11 +1,11 @@
+import type { ErrorCode } from '../errors.js';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
-import { tell } from './catalogue.js';
+import { isSilent, tell } from './catalogue.js';
 import { createRedactor, type Redactor } from './redact.js';
+import { bounded } from './sentence.js';
 import type { Narration, NarrationSink } from './types.js';
 
-/** The longest sentence, in UTF-16 units. */
-const MAX_SENTENCE = 160;
 const EMITTED_BY = `vram-residency@${version}`;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/;
 
@@ -20,25 +20,48 @@ export interface NarrationOptions {
 /** Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail. */
 export function narrationObserver(options: NarrationOptions): Observer {
   const redactor = createRedactor(options.token);
-  /** Operations whose failure an event of their own has told. */
-  const failuresTold = new Set<string>();
+  const told = new FailuresTold();
   return {
     name: 'narration',
     required: false,
     on(event: OperationEvent): void {
-      if (event.type === 'operation.finished') {
-        const alreadyTold = failuresTold.delete(event.operationId);
-        if (alreadyTold || event.ok) return;
-      } else if ('error' in event && event.error !== null) {
-        failuresTold.add(event.operationId);
-      } else if (event.type === 'policy.violation') {
-        failuresTold.add(event.operationId);
-      }
+      if (event.type === 'operation.finished' && told.finish(event.operationId, event.error?.code)) return;
       const narration = narrate(event, redactor, options.storybook === true);
+      told.note(event);
       if (narration === null) return;
       for (const sink of options.sinks) tellSafely(sink, narration);
     },
   };
+}
+
+/** Which failures of running operations an event of their own has told: the operation's end tells the others. */
+class FailuresTold {
+  readonly #codes = new Map<string, Set<ErrorCode>>();
+
+  note(event: OperationEvent): void {
+    if (event.type === 'operation.finished') return;
+    const code = failureTold(event);
+    if (code === null) return;
+    const codes = this.#codes.get(event.operationId) ?? new Set();
+    this.#codes.set(event.operationId, codes.add(code));
+  }
+
+  /** Whether the failure that an operation ends with has been told. The operation is forgotten. */
+  finish(operationId: string, code: ErrorCode | undefined): boolean {
+    const codes = this.#codes.get(operationId);
+    this.#codes.delete(operationId);
+    return code !== undefined && codes?.has(code) === true;
+  }
+}
+
+/** The code of the operation's failure that this event tells of, or null. */
+function failureTold(event: OperationEvent): ErrorCode | null {
+  if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
+  if (event.type === 'vram.deallocated') {
+    // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is still to be told.
+    return event.error !== null && event.operation === 'release' ? 'RELEASE_FAILED' : null;
+  }
+  return 'error' in event && event.error !== null ? event.error.code : null;
 }
 
 function tellSafely(sink: NarrationSink, narration: Narration): void {
@@ -51,23 +74,24 @@ function tellSafely(sink: NarrationSink, narration: Narration): void {
 
 /** The narration of one event; null for events that are timing alone. */
 export function narrate(event: OperationEvent, redactor: Redactor, storybook: boolean): Narration | null {
-  const told = tell(event);
+  if (isSilent(event)) return null;
+  // Before a sentence shortens anything: half a secret would not be known any more.
+  const clean = cleaned(event, redactor);
+  const told = tell(clean);
   if (told === null) return null;
-  const clean = (text: string): string => redactor.redact(text);
-  const cleanOrNull = (text: string | null): string | null => (text === null ? null : clean(text));
   const trace = event.traceparent === null ? null : TRACEPARENT.exec(event.traceparent);
   const error = 'error' in event ? event.error : null;
   return {
     level: told.level,
     actor: told.actor,
     action: told.action,
-    target: clean(told.target),
-    human: shorten(clean(told.human)),
-    ...(storybook ? { storybook: shorten(clean(told.storybook)) } : {}),
-    workerId: clean(event.workerId),
-    correlationId: clean(event.correlationId),
-    device: cleanOrNull(event.device?.id ?? null),
-    modelRef: cleanOrNull(event.modelRef),
+    target: told.target,
+    human: bounded(redactor.redact(told.human)),
+    ...(storybook ? { storybook: bounded(redactor.redact(told.storybook)) } : {}),
+    workerId: clean.workerId,
+    correlationId: clean.correlationId,
+    device: clean.device?.id ?? null,
+    modelRef: clean.modelRef,
     durationMs: event.durationMs,
     errorKind: error?.code ?? null,
     retriable: error === null ? null : error.kind === 'retriable',
@@ -78,12 +102,32 @@ export function narrate(event: OperationEvent, redactor: Redactor, storybook: bo
   };
 }
 
-/** Cuts a sentence to its bound, between code points; two full stops become one. */
-function shorten(sentence: string): string {
-  const text = sentence.replaceAll('..', '.');
-  if (text.length <= MAX_SENTENCE) return text;
-  let end = MAX_SENTENCE - 1;
-  const last = text.charCodeAt(end - 1);
-  if (last >= 0xd800 && last <= 0xdbff) end -= 1;
-  return `${text.slice(0, end)}…`;
+/** What the library writes itself, in forms that hold nothing of a caller's. */
+const OWN_FIELDS: ReadonlySet<string> = new Set([
+  'type',
+  'operation',
+  'operationId',
+  'at',
+  'traceparent',
+  'code',
+  'kind',
+  'sealId',
+  'sha256',
+  'fsverity',
+  'expectedDigest',
+  'actualDigest',
+  'sealedAt',
+]);
+
+/** The same event, its text redacted. */
+function cleaned(event: OperationEvent, redactor: Redactor): OperationEvent {
+  const clean = (value: unknown): unknown => {
+    if (typeof value === 'string') return redactor.redact(value);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, OWN_FIELDS.has(name) ? inner : clean(inner)]),
+    );
+  };
+  // Text stays text and everything else as it was, which a walk over unknown values cannot show the compiler.
+  return clean(event) as OperationEvent;
 }

@@ -15,5 +15,6 @@ export function bytesInWords(bytes: number): string {
 /** `12 ms`, `0.4 ms`, `3.2 s`. */
 export function msInWords(ms: number): string {
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 0.1) return 'under 0.1 ms';
   return ms >= 10 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
 }

@@ -182,6 +182,32 @@ describe('redaction', () => {
     ['a URL with credentials', 'https://user:pa55word@host/path', 'pa55word'],
     ['a device address', 'at 0x7f2a40001000 in', '7f2a40001000'],
     ['a private key', '-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----', 'MC4CAQ'],
+    [
+      'a private key with headers',
+      '-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEow\n',
+      'MIIEow',
+    ],
+    ['a value behind a comma', 'password=hunt,er2000', 'er2000'],
+    ['a quoted value with quotes inside', '"password":"a\\"bcdef"', 'bcdef'],
+    ['JSON within JSON', '{\\"token\\":\\"abcdefgh\\"}', 'abcdefgh'],
+    ['an option', 'run --api-key abcdefgh', 'abcdefgh'],
+    ['a token as user name', 'https://abcdefgh@host/path', 'abcdefgh'],
+    ['a pre-signed URL', 's3://b/m?X-Amz-Signature=abcdef&x=1', 'abcdef'],
+    ['several cookies', 'Cookie: a=b; session=abcdef', 'abcdef'],
+    ['mixed case', 'PassWord=hunter2000', 'hunter2000'],
+    ['an address behind a letter', 'ptr_0X7F2A40001000g', '7F2A40001000'],
+    ['full-width letters', 'ｐａｓｓｗｏｒｄ＝hunter2000', 'hunter2000'],
+    ['a name broken by an unseen character', 'pass\u200bword=hunter2000', 'hunter2000'],
+    ['a name broken by a control character', 'pass\u0000word=hunter2000', 'hunter2000'],
+    [
+      'the worker token in mixed case',
+      `x${hex.slice(0, 20)}${hex.slice(20).toUpperCase()}`,
+      hex.slice(0, 20),
+    ],
+    ['the worker token broken into lines', 'correct horse\n battery\r\n staple', 'battery'],
+    ['the worker token broken by unseen characters', 'cor\u200brect horse bat\u00adtery staple', 'tery'],
+    ['the worker token as a list of numbers', `[${TOKEN.join(', ')}]`, '114, 101'],
+    ['the worker token in a URL', encodeURIComponent('correct horse battery staple'), 'horse'],
     ['the worker token as text', 'x correct horse battery staple y', 'horse'],
     ['the worker token as hex', `x${hex}y`, hex],
     ['the worker token as upper hex', hex.toUpperCase(), hex.toUpperCase()],
@@ -207,9 +233,16 @@ describe('redaction', () => {
       'shard-1 on cuda:0',
       'a tokenizer of 32000 entries',
       'basic math',
+      'needs --token-file FILE',
+      'Worker w opened cuda:0 under policy vram-only, key: token in 3.0 ms.',
+      'modèle 模型 💾',
     ]) {
       expect(redactor.redact(text)).toBe(text);
     }
+  });
+
+  it('[NA-002] leaves one line, without characters that steer a terminal or cannot be seen', () => {
+    expect(redactor.redact('a\u001b[31mb\r\nc\u202ed\u0007')).toBe('a[31mb cd');
   });
 
   it('[NA-002] finds the token wherever it stands, also twice and side by side', () => {
@@ -253,6 +286,13 @@ describe('redaction', () => {
     ['web token starts', 'eyJaaaaaaaa.'.repeat(80_000)],
     ['hexadecimal', `0x${'f'.repeat(1_000_000)}g`],
     ['the token’s beginning', 'correct horse battery stapl'.repeat(37_000)],
+    ['one unclosed quote', `token="${'a'.repeat(1_000_000)}`],
+    ['escapes in quotes', `token="${'\\a'.repeat(500_000)}`],
+    ['web token starts without an end', '-eyJaaaaaaaa'.repeat(80_000)],
+    ['hyphens', '-'.repeat(1_000_000)],
+    ['headers', 'cookie:'.repeat(140_000)],
+    ['end lines', `-----BEGIN A-----${'-----END '.repeat(110_000)}`],
+    ['characters that fold', 'ﬁ\u200b'.repeat(500_000)],
     ['bearer', 'bearer '.repeat(140_000)],
   ])('[NA-002] takes linear time on a megabyte of %s', (_what, text) => {
     expect(redactor.redact(text).length).toBeGreaterThan(0);
