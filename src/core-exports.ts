@@ -61,6 +61,19 @@ export type {
   VerifyOptions,
   WebGpuLease,
 } from './manager/index.js';
+export {
+  consoleSink,
+  type ExpectedNarration,
+  NARRATED_ACTIONS,
+  type NarratedAction,
+  type Narration,
+  NarrationCapture,
+  type NarrationLevel,
+  type NarrationOptions,
+  type NarrationSink,
+  narrationObserver,
+} from './narration/index.js';
 export type { Policy, Residency } from './policy/index.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
 export { bytesSource, type Source, streamSource } from './source/index.js';
+export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';

@@ -10,6 +10,7 @@ import { nodePlatform } from './node/platform.js';
 export * from './core-exports.js';
 export { type AttestationKeyOptions, openAttestationKey } from './node/attestation-key.js';
 export { type FileSource, fileSource } from './node/file-source.js';
+export { pinoSink, prettySink, type TextTarget } from './node/narration.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.

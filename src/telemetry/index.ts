@@ -5,6 +5,7 @@ import { OperationMetrics } from './metrics.js';
 import { OperationSpans } from './spans.js';
 
 export { activeTraceparent } from './active.js';
+export { METRICS } from './metrics.js';
 
 const SCOPE = 'vram-residency';
 

@@ -1,5 +1,78 @@
-import type { Attributes, Counter, Histogram, Meter } from '@opentelemetry/api';
+import type {
+  Attributes,
+  Counter,
+  Histogram,
+  Meter,
+  MetricOptions,
+  ObservableResult,
+} from '@opentelemetry/api';
 import type { OperationEvent } from '../events.js';
+
+interface MetricEntry {
+  readonly kind: 'counter' | 'histogram' | 'gauge' | 'up-down counter';
+  /** UCUM, as OpenTelemetry wants it. */
+  readonly unit: string;
+  readonly description: string;
+  /** `incubating`: an OpenTelemetry semantic convention that may still be renamed; `own`: there is no convention. */
+  readonly convention: 'incubating' | 'own';
+  readonly attributes: readonly string[];
+}
+
+const OF_OPERATION = ['operation', 'outcome'];
+const OF_DEVICE = ['hw.id', 'hw.name'];
+
+/** Metrics of the worker contract (WK-004). */
+export const METRICS = {
+  'vram_residency.operations': {
+    kind: 'counter',
+    unit: '{operation}',
+    description: 'Operations by name and outcome: ok, or the error code.',
+    convention: 'own',
+    attributes: OF_OPERATION,
+  },
+  'vram_residency.operation.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of operations, by the monotonic clock.',
+    convention: 'own',
+    attributes: OF_OPERATION,
+  },
+  'vram_residency.audit.failures': {
+    kind: 'counter',
+    unit: '{failure}',
+    description: 'Operations refused or completed unrecorded because the audit log could not be written.',
+    convention: 'own',
+    attributes: [],
+  },
+  'vram_residency.shards.quarantined': {
+    kind: 'counter',
+    unit: '{shard}',
+    description: 'Shards locked away because their resident bytes were damaged.',
+    convention: 'own',
+    attributes: [],
+  },
+  'hw.gpu.memory.limit': {
+    kind: 'up-down counter',
+    unit: 'By',
+    description: 'Total device memory.',
+    convention: 'incubating',
+    attributes: OF_DEVICE,
+  },
+  'hw.gpu.memory.usage': {
+    kind: 'up-down counter',
+    unit: 'By',
+    description: 'Device memory that live shards hold.',
+    convention: 'incubating',
+    attributes: OF_DEVICE,
+  },
+  'vram_residency.memory.available': {
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Device memory that a seal may still take; absent where the platform does not say.',
+    convention: 'own',
+    attributes: OF_DEVICE,
+  },
+} as const satisfies Readonly<Record<string, MetricEntry>>;
 
 interface Memory {
   readonly usedBytes: number;
@@ -8,63 +81,36 @@ interface Memory {
   readonly attributes: Attributes;
 }
 
-/**
- * Metrics of the worker contract (WK-004). Memory follows the OpenTelemetry semantic conventions `hw.gpu.memory.*`, which are
- * still incubating and may be renamed; everything without a convention lives under `vram_residency.`.
- */
+/** Counts operations and keeps the latest memory figures of each device. */
 export class OperationMetrics {
   readonly #operations: Counter;
   readonly #durations: Histogram;
   readonly #auditFailures: Counter;
   readonly #damage: Counter;
-  /** The latest figures of each device. */
   readonly #memory = new Map<string, Memory>();
 
   constructor(meter: Meter) {
-    this.#operations = meter.createCounter('vram_residency.operations', {
-      description: 'Operations by name and outcome: ok, or the error code.',
-      unit: '{operation}',
-    });
-    this.#durations = meter.createHistogram('vram_residency.operation.duration', {
-      description: 'Duration of operations, by the monotonic clock.',
-      unit: 's',
-    });
-    this.#auditFailures = meter.createCounter('vram_residency.audit.failures', {
-      description: 'Operations refused or completed unrecorded because the audit log could not be written.',
-      unit: '{failure}',
-    });
-    this.#damage = meter.createCounter('vram_residency.shards.quarantined', {
-      description: 'Shards locked away because their resident bytes were damaged.',
-      unit: '{shard}',
-    });
-    meter
-      .createObservableUpDownCounter('hw.gpu.memory.limit', {
-        description: 'Total device memory.',
-        unit: 'By',
-      })
-      .addCallback((result) => {
+    this.#operations = meter.createCounter(...metric('vram_residency.operations'));
+    this.#durations = meter.createHistogram(...metric('vram_residency.operation.duration'));
+    this.#auditFailures = meter.createCounter(...metric('vram_residency.audit.failures'));
+    this.#damage = meter.createCounter(...metric('vram_residency.shards.quarantined'));
+    const observe =
+      (bytes: (memory: Memory) => number | null) =>
+      (result: ObservableResult): void => {
         for (const memory of this.#memory.values()) {
-          if (memory.totalBytes !== null) result.observe(memory.totalBytes, memory.attributes);
+          const value = bytes(memory);
+          if (value !== null) result.observe(value, memory.attributes);
         }
-      });
+      };
     meter
-      .createObservableUpDownCounter('hw.gpu.memory.usage', {
-        description: 'Device memory that live shards hold.',
-        unit: 'By',
-      })
-      .addCallback((result) => {
-        for (const memory of this.#memory.values()) result.observe(memory.usedBytes, memory.attributes);
-      });
+      .createObservableUpDownCounter(...metric('hw.gpu.memory.limit'))
+      .addCallback(observe(({ totalBytes }) => totalBytes));
     meter
-      .createObservableGauge('vram_residency.memory.available', {
-        description: 'Device memory that a seal may still take; absent where the platform does not say.',
-        unit: 'By',
-      })
-      .addCallback((result) => {
-        for (const memory of this.#memory.values()) {
-          if (memory.availableBytes !== null) result.observe(memory.availableBytes, memory.attributes);
-        }
-      });
+      .createObservableUpDownCounter(...metric('hw.gpu.memory.usage'))
+      .addCallback(observe(({ usedBytes }) => usedBytes));
+    meter
+      .createObservableGauge(...metric('vram_residency.memory.available'))
+      .addCallback(observe(({ availableBytes }) => availableBytes));
   }
 
   on(event: OperationEvent): void {
@@ -108,4 +154,9 @@ export class OperationMetrics {
       attributes: { 'hw.id': event.device.id, 'hw.name': event.device.name },
     });
   }
+}
+
+function metric(name: keyof typeof METRICS): [name: string, options: MetricOptions] {
+  const { unit, description } = METRICS[name];
+  return [name, { unit, description }];
 }

@@ -10,6 +10,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import type { EventOf, OperationEvent } from '../events.js';
+import { activeTraceparent } from './active.js';
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
 
@@ -44,9 +45,10 @@ export class OperationSpans {
   }
 
   #start(event: EventOf<'operation.started'>): void {
-    // The event comes while the caller's own span is still the active one; a traceparent is for callers without the API.
+    // What the caller passed counts; where that is the active span, which is still active here, the span itself serves better than its name.
     const active = context.active();
-    const parent = trace.getSpan(active) === undefined ? (contextOf(event.traceparent) ?? active) : active;
+    const parent =
+      event.traceparent === activeTraceparent() ? active : (contextOf(event.traceparent) ?? active);
     const span = this.#tracer.startSpan(
       `vram_residency.${event.operation}`,
       { startTime: new Date(event.at), attributes: attributesOf(event) },

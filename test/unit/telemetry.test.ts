@@ -83,18 +83,37 @@ describe('spans', () => {
     });
   });
 
-  it('[NA-003] prefers the active span to the traceparent, and reads that span’s traceparent', () => {
+  it('[NA-003] reads the active span’s traceparent, and hangs spans below it', () => {
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    const { exporter, provider, observer } = tracing();
+    const caller = provider.getTracer('caller').startSpan('request', {}, ROOT_CONTEXT);
+    const { traceId, spanId } = caller.spanContext();
+    const traceparent = `00-${traceId}-${spanId}-01`;
+    context.with(trace.setSpan(ROOT_CONTEXT, caller), () => {
+      expect(activeTraceparent()).toBe(traceparent);
+      void observer.on(sampleEvent('operation.started', { traceparent }));
+    });
+    void observer.on(sampleEvent('operation.finished', { ok: true, error: null }));
+    const parent = exporter.getFinishedSpans()[0]?.parentSpanContext;
+    expect(parent).toMatchObject({ traceId, spanId });
+    // The span itself, not a remote one of its name.
+    expect(parent?.isRemote).not.toBe(true);
+    expect(activeTraceparent()).toBeNull();
+  });
+
+  it('[NA-003] follows the caller’s traceparent where it differs from the active span', () => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     const { exporter, provider, observer } = tracing();
     const caller = provider.getTracer('caller').startSpan('request', {}, ROOT_CONTEXT);
     context.with(trace.setSpan(ROOT_CONTEXT, caller), () => {
-      const { traceId, spanId } = caller.spanContext();
-      expect(activeTraceparent()).toBe(`00-${traceId}-${spanId}-01`);
       void observer.on(sampleEvent('operation.started'));
     });
     void observer.on(sampleEvent('operation.finished', { ok: true, error: null }));
-    expect(exporter.getFinishedSpans()[0]?.parentSpanContext?.spanId).toBe(caller.spanContext().spanId);
-    expect(activeTraceparent()).toBeNull();
+    expect(exporter.getFinishedSpans()[0]?.parentSpanContext).toMatchObject({
+      traceId: TRACE,
+      spanId: 'b7ad6b7169203331',
+      isRemote: true,
+    });
   });
 
   it.each([null, '', 'garbage', `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01`])(
