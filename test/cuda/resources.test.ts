@@ -46,6 +46,21 @@ describeCuda('cuda: resources', (bed) => {
     });
   });
 
+  it.each(['cuMemUnmap', 'cuMemRelease', 'cuMemAddressFree'])(
+    '[MS-004] %s that fails and does nothing: release tells it, and closing the device makes up for it',
+    async (call) => {
+      await withDevice(bed, async (device) => {
+        const region = await sealed(device, xorshiftBytes(54, BLOCK));
+        emulator.failCall(call, 1, 1, false);
+        await expect(region.release()).rejects.toMatchObject({
+          code: 'RELEASE_FAILED',
+          message: expect.stringContaining(call),
+        });
+        expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
+      });
+    },
+  );
+
   it('an opening that fails at the known answers gives everything back', async () => {
     emulator.reset();
     emulator.failCall('cuLaunchKernel', 9, 1);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { countCalls, sweepOne, wholeRun } from './sweep.js';
+import { countCalls, managerWork, regionWork, sweepOne, wholeRun } from './sweep.js';
 import { describeCuda } from './testbed.js';
 
 const INVALID_VALUE = 1;
@@ -7,22 +7,28 @@ const INVALID_VALUE = 1;
 describeCuda('cuda: every driver function made to fail', (bed) => {
   const { emulator } = bed;
 
-  it('[MS-002] [RP-006] first, middle and last call of each: reached, told by type, nothing left behind', async () => {
-    const findings: unknown[] = [];
-    for (const [call, count] of await countCalls(bed)) {
-      for (const nth of new Set([1, Math.ceil(count / 2), count])) {
-        const finding = await sweepOne(bed, call, nth, INVALID_VALUE);
-        if (finding !== null) findings.push(finding);
+  it.each([
+    ['device, region and lease', regionWork],
+    ['seal, verify, heal, execute, release', managerWork],
+  ] as const)(
+    '[MS-002] [RP-006] %s: first, middle and last call of each function: reached, told by type, nothing left behind',
+    async (_, work) => {
+      const findings: unknown[] = [];
+      for (const [call, count] of await countCalls(bed, work)) {
+        for (const nth of new Set([1, Math.ceil(count / 2), count])) {
+          const finding = await sweepOne(bed, work, call, nth, INVALID_VALUE);
+          if (finding !== null) findings.push(finding);
+        }
       }
-    }
-    expect(findings).toEqual([]);
-  });
+      expect(findings).toEqual([]);
+    },
+  );
 
   it('[MS-002] an error that the driver cannot name is told by its number', async () => {
     emulator.reset();
     emulator.failCall('cuMemCreate', 1, INVALID_VALUE);
     emulator.failCall('cuGetErrorName', 1, INVALID_VALUE);
-    const { error } = await wholeRun(bed);
+    const { error } = await wholeRun(bed, regionWork);
     expect(error).toMatchObject({
       code: 'DEVICE_UNAVAILABLE',
       message: expect.stringContaining('cuMemCreate returned 1'),

@@ -1,7 +1,10 @@
-import type { Device, DeviceInfo } from '../../src/device/types.js';
+import type { CudaBinding, Device, DeviceInfo } from '../../src/device/types.js';
 import { isVramError } from '../../src/errors.js';
+import { VramManager } from '../../src/manager/index.js';
+import { bytesSource } from '../../src/source/bytes.js';
 import type { PresentTestbed } from '../support/cuda.js';
 import { xorshiftBytes } from '../support/xorshift.js';
+import { platform } from '../unit/manager-fixture.js';
 import { ADD } from './programs.js';
 
 const BLOCK = 4096;
@@ -14,8 +17,11 @@ export interface SweepOutcome {
   readonly info: DeviceInfo | undefined;
 }
 
-/** Every kind of work that regions and leases do, once: the run in which each driver call is made to fail. */
-export async function wholeRun(bed: PresentTestbed): Promise<SweepOutcome> {
+/** What is done with an opened device while one of its driver calls fails. */
+export type SweepWork = (device: Device, bed: PresentTestbed) => Promise<void>;
+
+/** A run from listing the devices to closing one, with some work in between. */
+export async function wholeRun(bed: PresentTestbed, work: SweepWork): Promise<SweepOutcome> {
   const backend = bed.backend();
   const [info] = await backend.list();
   let device: Device | null = null;
@@ -24,7 +30,7 @@ export async function wholeRun(bed: PresentTestbed): Promise<SweepOutcome> {
     const problem = await backend.problem();
     if (problem !== null) throw Object.assign(new Error(problem.message), { code: problem.code, problem });
     device = await backend.open(0, { drills: true });
-    await work(device);
+    await work(device, bed);
   } catch (caught) {
     error = caught;
   }
@@ -32,7 +38,8 @@ export async function wholeRun(bed: PresentTestbed): Promise<SweepOutcome> {
   return { error, ending: device === null ? null : (await device.lost).message, info };
 }
 
-async function work(device: Device): Promise<void> {
+/** Every kind of work that regions and leases do, once. */
+export async function regionWork(device: Device): Promise<void> {
   await device.capacity();
   const bytes = xorshiftBytes(61, 2 * BLOCK + 77);
   const region = await device.allocate(bytes.length);
@@ -50,21 +57,58 @@ async function work(device: Device): Promise<void> {
     const binding = region.view(0, bytes.length);
     if (binding.kind !== 'cuda') throw new Error('not a CUDA binding');
     try {
-      const scratch = await binding.scratch(64);
-      await scratch.write(new Uint8Array(64));
-      await binding.launch({
-        module: ADD,
-        entry: 'add',
-        grid: [1, 1, 1],
-        block: [16, 1, 1],
-        args: [{ weights: { offset: 0, length: 64 } }, { scratch }, { u32: 1 }],
-      });
-      await scratch.read();
+      await addWithin(binding);
     } finally {
       await binding.end();
     }
   } finally {
     await region.release();
+  }
+}
+
+async function addWithin(lease: Pick<CudaBinding, 'launch' | 'scratch'>): Promise<void> {
+  const scratch = await lease.scratch(64);
+  await scratch.write(new Uint8Array(64));
+  await lease.launch({
+    module: ADD,
+    entry: 'add',
+    grid: [1, 1, 1],
+    block: [16, 1, 1],
+    args: [{ weights: { offset: 0, length: 64 } }, { scratch }, { u32: 1 }],
+  });
+  await scratch.read();
+}
+
+/** Seal, verify, damage, heal, verify, execute, release, close: a manager on a device that stays the test's. */
+export async function managerWork(device: Device, bed: PresentTestbed): Promise<void> {
+  const bytes = xorshiftBytes(62, 2 * BLOCK + 77);
+  const manager = await VramManager.open(
+    { device, workerId: 'sweep', policy: 'any', keep: 'leaves' },
+    platform(),
+  );
+  try {
+    const source = bytesSource(bytes);
+    const shard = await manager.seal(source);
+    try {
+      await manager.verify(shard);
+      bed.emulator.flip(bed.emulator.allocations().length - 1, 5000, 4);
+      const damaged = await manager.verify(shard).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      // Damage is what this verification must find; anything else ends the run.
+      if (!isVramError(damaged, 'INTEGRITY_VIOLATION'))
+        throw damaged ?? new Error('the damage was not found');
+      await manager.heal(shard, source);
+      await manager.execute(shard, async (lease) => {
+        if (lease.kind !== 'cuda') throw new Error('not a CUDA lease');
+        await addWithin(lease);
+      });
+    } finally {
+      await manager.release(shard);
+    }
+  } finally {
+    await manager.close();
   }
 }
 
@@ -78,9 +122,12 @@ export function wasTold(call: string, outcome: SweepOutcome): boolean {
 }
 
 /** Calls of a run without failures. */
-export async function countCalls(bed: PresentTestbed): Promise<readonly (readonly [string, number])[]> {
+export async function countCalls(
+  bed: PresentTestbed,
+  work: SweepWork,
+): Promise<readonly (readonly [string, number])[]> {
   bed.emulator.reset();
-  const { error } = await wholeRun(bed);
+  const { error } = await wholeRun(bed, work);
   if (error !== null) throw error;
   return Object.entries(bed.emulator.calls());
 }
@@ -94,6 +141,7 @@ export interface SweepFinding {
 /** Makes one call fail; null if all is as it must be. */
 export async function sweepOne(
   bed: PresentTestbed,
+  work: SweepWork,
   call: string,
   nth: number,
   result: number,
@@ -101,7 +149,7 @@ export async function sweepOne(
   const { emulator } = bed;
   emulator.reset();
   emulator.failCall(call, nth, result);
-  const outcome = await wholeRun(bed);
+  const outcome = await wholeRun(bed, work);
   const reached = emulator.injections().every((injection) => injection.reached);
   const live = emulator.liveAllocations();
   const faults: string[] = [];
