@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VramManager } from '../../src/index.js';
 import { loadExpected, type ModelShard, openModel, openShard } from '../../src/node/model-files.js';
 import { findTensor, parseExpected, tensorRange } from '../../src/source/models.js';
+import type { HostileCase } from '../fuzz/hostile/case.js';
+import { GGUF_CASES } from '../fuzz/hostile/gguf.js';
+import { ONNX_CASES } from '../fuzz/hostile/onnx.js';
+import { SAFETENSORS_CASES } from '../fuzz/hostile/safetensors.js';
+import { SHARDED_CASES } from '../fuzz/hostile/sharded.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 
 const folder = fixtures();
@@ -12,6 +19,54 @@ const open = (): Promise<VramManager> => VramManager.open({ device: 'host', poli
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const shardsOf = async (format: keyof typeof FIXTURE_FILES): Promise<readonly ModelShard[]> =>
   (await openModel(join(folder, 'silero', FIXTURE_FILES[format]))).shards;
+
+describe('hostile models', () => {
+  const cases: [string, readonly HostileCase[]][] = [
+    ['x.safetensors', SAFETENSORS_CASES],
+    ['x.safetensors.index.json', SHARDED_CASES],
+    ['x.gguf', GGUF_CASES],
+    ['x.onnx', ONNX_CASES],
+  ];
+
+  it.each(cases)('are refused before anything is allocated on a device: %s', async (name, hostile) => {
+    const directory = mkdtempSync(join(tmpdir(), 'hostile-'));
+    let allocations = 0;
+    const manager = await VramManager.open({
+      device: 'host',
+      policy: 'any',
+      workerId: 'w',
+      observers: [
+        {
+          name: 'allocations',
+          required: false,
+          on: ({ type }) => {
+            if (type === 'vram.allocated' || type === 'vram.allocation_failed') allocations += 1;
+          },
+        },
+      ],
+    });
+    const sealAll = async (path: string): Promise<void> => {
+      for (const shard of (await openModel(path)).shards) {
+        const source = await openShard(shard);
+        await manager.seal(source);
+        await source.close();
+      }
+    };
+    try {
+      for (const { bytes, message } of hostile) {
+        writeFileSync(join(directory, name), bytes);
+        await expect(sealAll(join(directory, name))).rejects.toThrow(`"${name}" ${message}`);
+      }
+      expect(allocations).toBe(0);
+      // The same way counts when there is something to seal.
+      await sealAll(join(folder, 'silero', FIXTURE_FILES.single));
+      expect(allocations).toBe(1);
+    } finally {
+      await manager.close();
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
 
 describe('sealing models', () => {
   it('seals every shard of a sharded model against a SHA256SUMS list and verifies each', async () => {

@@ -21,6 +21,11 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
     'has a header that ends after the file',
   ),
   hostile(
+    'a header that ends one byte after the file',
+    safetensorsFile(text, 0, text.length + 1),
+    'has a header that ends after the file',
+  ),
+  hostile(
     'a header over 100 MB',
     safetensorsFile(text, 8, 100_000_001),
     'has a header of more than 100000000 bytes',
@@ -66,6 +71,16 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
   hostile(
     'a control character in a name',
     safetensorsFile('{"a\u0001":1}'),
+    'has a control character in a JSON string (JSON position 3)',
+  ),
+  hostile(
+    'a tab in a name',
+    safetensorsFile('{"a\t":1}'),
+    'has a control character in a JSON string (JSON position 3)',
+  ),
+  hostile(
+    'the last of the control characters in a name',
+    safetensorsFile('{"a\u001f":1}'),
     'has a control character in a JSON string (JSON position 3)',
   ),
   hostile(
