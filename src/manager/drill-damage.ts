@@ -34,7 +34,7 @@ export const MAX_DRILL_BITS = 1_000_000;
 const WORD_BYTES = 4;
 const MAX_NEIGHBOURS = 8;
 /** Draws for one place before it is taken that there is none left. */
-const MAX_DRAWS = 10_000;
+const MAX_DRAWS = 1_000;
 /** Pairs of blocks looked at for bytes that differ. */
 const MAX_PAIR_DRAWS = 64;
 
@@ -80,10 +80,22 @@ class Damage {
       const bits = this.#place(pattern);
       if (bits?.every((bit) => !this.#taken.has(bit))) return bits;
     }
+    const bit = pattern === 'bit' ? this.#nextFree() : null;
+    if (bit !== null) return [bit];
     throw invalidInput(
       'flips',
       `leaves no room for another "${pattern}" in ${this.#end - this.#first} bytes`,
     );
+  }
+
+  /** The last bits that are left are found by looking; null if there are none. */
+  #nextFree(): number | null {
+    const first = this.#first * 8;
+    const bits = (this.#end - this.#first) * 8;
+    if (this.#taken.size >= bits) return null;
+    let offset = this.#random.below(bits);
+    while (this.#taken.has(first + offset)) offset = (offset + 1) % bits;
+    return first + offset;
   }
 
   /** The bits of one hit, counted from the shard's first; null if it would reach out of the area. */

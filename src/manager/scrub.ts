@@ -3,10 +3,11 @@ import { isVramError, VramError } from '../errors.js';
 import { checkInteger } from '../validate.js';
 import { timestamp } from './clock.js';
 import type { Core } from './core.js';
+import { sourceFailure } from './fill.js';
 import { healLive } from './heal.js';
 import { eventError, type Operation, runOperation } from './operation.js';
 import { groupLevel, groupsMatch } from './sample.js';
-import type { LiveShard } from './shards.js';
+import { type LiveShard, requireLive } from './shards.js';
 import { sleep } from './sleep.js';
 import { verifyLive } from './verify.js';
 
@@ -109,8 +110,8 @@ export class Scrubber {
           this.#core.clock.monotonic() - started,
         );
       });
-    } catch (error) {
-      if (!(error instanceof VramError)) throw error;
+    } catch {
+      // Told by the operation's last event; work in the background has no caller to tell. The next shard must have its turn.
     }
   }
 
@@ -165,16 +166,25 @@ export class Scrubber {
     });
   }
 
+  /** Whatever fails is told of, and leaves the quarantine as it is. */
   async #heal(
     operation: Operation,
     live: LiveShard,
     reopen: NonNullable<LiveShard['reopen']>,
   ): Promise<void> {
-    const source = await reopen();
     try {
-      await live.lock.with('exclusive', undefined, () => healLive(this.#core, operation, live, source, {}));
-    } finally {
-      await source.close();
+      const source = await reopen();
+      try {
+        await live.lock.with('exclusive', this.#signal, async () => {
+          requireLive(live);
+          await healLive(this.#core, operation, live, source, { signal: this.#signal });
+        });
+      } finally {
+        await source.close();
+      }
+    } catch (error) {
+      const failure = sourceFailure(error, this.#signal);
+      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(failure) });
     }
   }
 
