@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -252,6 +252,69 @@ describe('check', () => {
     expect(terminal.stderr).toContain('[');
     expect(terminal.stderr.endsWith('\u001b[K')).toBe(true);
     expect((await cli(['check', weights])).stderr).toBe('');
+  });
+});
+
+describe('a worker token', () => {
+  it('[CI-005] is the file’s bytes less one trailing newline, and makes the same key every time', async () => {
+    const fingerprint = async (content: Uint8Array | string): Promise<string> => {
+      const file = join(folder, 'token');
+      await writeFile(file, content);
+      const { code, stdout } = await cli(['check', weights, '--token-file', file]);
+      expect(code).toBe(0);
+      return /fingerprint ([0-9a-f]{6})/.exec(stdout)?.[1] ?? '';
+    };
+    const plain = await fingerprint('correct horse battery staple');
+    expect(plain).toMatch(/^[0-9a-f]{6}$/);
+    expect(await fingerprint('correct horse battery staple\n')).toBe(plain);
+    expect(await fingerprint('correct horse battery staple\n\n')).not.toBe(plain);
+  });
+
+  it.each([
+    ['too short', 'short'],
+    ['all zero', new Uint8Array(32)],
+  ])('is refused when it is %s, with exit 2', async (_what, content) => {
+    const file = join(folder, 'bad-token');
+    await writeFile(file, content);
+    const { code, stderr } = await cli(['check', weights, '--token-file', file]);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('INVALID_INPUT') });
+  });
+
+  it('[CI-006] appears in no output, as text or hex, with everything told', async () => {
+    const file = join(folder, 'secret-token');
+    const secret = 'a token that nobody should ever see';
+    await writeFile(file, secret);
+    const { stdout, stderr } = await cli([
+      'check',
+      weights,
+      '--token-file',
+      file,
+      '--log',
+      'json',
+      '--json',
+      '--correlation-id',
+      `id ${secret}`,
+    ]);
+    expect(stdout + stderr).not.toContain(secret);
+    expect(stdout + stderr).not.toContain(Buffer.from(secret).toString('hex'));
+  });
+});
+
+describe('an audit log', () => {
+  it('[AU-001] records a check and verifies; a changed record exits 6', async () => {
+    const dir = join(folder, 'log');
+    const file = join(folder, 'audit-token');
+    await writeFile(file, 'correct horse battery staple');
+    const env = { XDG_STATE_HOME: join(folder, 'state'), VRAM_RESIDENCY_FORCE_HOST: '1' };
+    const checked = await program(['check', weights, '--audit', dir, '--token-file', file], env);
+    expect(checked).toMatchObject({ code: 0, stderr: '' });
+    const verified = await program(['audit', 'verify', dir, '--token-file', file], env);
+    expect(verified).toMatchObject({ code: 0, stderr: '' });
+    const segment = (await readdir(dir)).find((name) => name.endsWith('.ndjson')) ?? '';
+    const text = await readFile(join(dir, segment), 'utf8');
+    expect(text).toContain('vram.sealed');
+    await writeFile(join(dir, segment), text.replace('"byteLength":100000', '"byteLength":100001'));
+    expect((await program(['audit', 'verify', dir, '--token-file', file], env)).code).toBe(6);
   });
 });
 

@@ -105,7 +105,8 @@ export async function readToken(path: string): Promise<Uint8Array> {
     throw invalidInput('token-file', 'cannot be read', error);
   }
   const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
-  const token = bytes.slice(0, end);
+  // A copy: Buffer's own slice() would share the memory that is zeroed next.
+  const token = Uint8Array.from(bytes.subarray(0, end));
   bytes.fill(0);
   return token;
 }

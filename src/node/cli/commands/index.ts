@@ -1,3 +1,4 @@
+import { addAudit } from '../audit.js';
 import type { AddCommand } from '../context.js';
 import { addBench } from './bench.js';
 import { addCheck } from './check.js';
@@ -5,4 +6,11 @@ import { addDevices } from './devices.js';
 import { addDigest } from './digest.js';
 import { addSelftest } from './selftest.js';
 
-export const COMMANDS: readonly AddCommand[] = [addCheck, addDigest, addDevices, addSelftest, addBench];
+export const COMMANDS: readonly AddCommand[] = [
+  addCheck,
+  addDigest,
+  addDevices,
+  addSelftest,
+  addAudit,
+  addBench,
+];
