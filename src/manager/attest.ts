@@ -61,7 +61,8 @@ async function attestLive(
     ...(onProgress === undefined ? {} : { onProgress }),
   });
   // On record before anyone can hold it, and so inside the log head that it carries.
-  await operation.record('shard.attested', { sealId: live.sealed.sealId, nonce: toHex(nonce) });
+  const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };
+  await operation.record('shard.attested', attested, operation.elapsedMs);
   const auditHead = core.auditHead === null ? null : await core.auditHead();
   const statement = residencyStatement({
     sealed: live.sealed,

@@ -63,7 +63,8 @@ export async function healShard(
       });
     } catch (error) {
       const ending = endedBy(core, options.signal, error);
-      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(ending) });
+      const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
+      await operation.tell('heal.failed', failed, operation.elapsedMs);
       throw ending;
     }
   });

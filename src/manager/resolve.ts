@@ -27,15 +27,19 @@ export async function tellRejected(
   error: unknown,
 ): Promise<unknown> {
   if (!isVramError(error) || error.code === 'INVALID_INPUT') return error;
-  const unheard = await operation.tell('seal.verification_failed', {
-    sealId,
-    mode: 'resident',
-    error: eventError(error),
-    expectedDigest: null,
-    actualDigest: null,
-    transient: false,
-    damaged: [],
-    damagedGroups: 0,
-  });
+  const unheard = await operation.tell(
+    'seal.verification_failed',
+    {
+      sealId,
+      mode: 'resident',
+      error: eventError(error),
+      expectedDigest: null,
+      actualDigest: null,
+      transient: false,
+      damaged: [],
+      damagedGroups: 0,
+    },
+    operation.elapsedMs,
+  );
   return unheard === null ? error : new VramError(error.code, error.message, { cause: unheard });
 }

@@ -21,23 +21,22 @@ export const NARRATED_ACTIONS = {
   seal_verification_failed: 'a verification failed: a bad handle, or damaged bytes',
   vram_allocated: 'device memory was allocated',
   vram_allocation_failed: 'device memory could not be allocated',
-  vram_deallocated: 'device memory was wiped and given back',
+  vram_deallocated: 'device memory was wiped and given back, or given back unwiped',
   policy_violation: 'the residency policy refused a device',
   digest_computed: 'a digest was computed, on the host or in place on the device',
   signature_generated: 'a seal was signed',
   device_context_initialised: 'a device was opened and proved its known answers, or could not',
   validation_failed: 'an input was refused',
-  capacity_query: 'capacity was asked for',
+  capacity_query: 'capacity was asked for, and told or not',
   shard_quarantined: 'a damaged shard was locked away',
   shard_healed: 'damaged blocks were repaired, or could not be',
   shard_executed: 'work ran on verified weights, or failed',
   shard_scrubbed: 'a background check of a shard ended',
-  shard_attested: 'a residency statement was signed',
-  drill_injected: 'a bit is about to be flipped on purpose',
+  shard_attested: 'a residency statement was signed, or could not be',
+  drill_injected: 'a bit is about to be flipped on purpose, or a drill was refused',
   manager_stopped: 'a manager stopped sealing and executing',
   manager_closed: 'a manager closed',
   device_lost: 'a device was lost, with every seal on it',
-  operation_failed: 'an operation ended with an error that nothing else had told',
 } as const;
 
 export type NarratedAction = keyof typeof NARRATED_ACTIONS;
@@ -45,7 +44,7 @@ export type NarratedAction = keyof typeof NARRATED_ACTIONS;
 type Teller<T extends EventType> = (event: EventOf<T>) => Told | null;
 type Tellers = { readonly [T in EventType]: Teller<T> | null };
 
-/** How the failure of an operation is told when no event of its own has told it. */
+/** Under which action the failure of an operation is told when no event of its own has told it. */
 const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   open: 'manager_init',
   seal: 'model_sealed',
@@ -53,11 +52,11 @@ const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   execute: 'shard_executed',
   heal: 'shard_healed',
   scrub: 'shard_scrubbed',
-  drill: 'operation_failed',
-  attest: 'operation_failed',
+  drill: 'drill_injected',
+  attest: 'shard_attested',
   release: 'vram_deallocated',
   capacity: 'capacity_query',
-  stop: 'operation_failed',
+  stop: 'manager_stopped',
   close: 'manager_closed',
 };
 

@@ -25,7 +25,7 @@ export function narrationObserver(options: NarrationOptions): Observer {
     name: 'narration',
     required: false,
     on(event: OperationEvent): void {
-      if (event.type === 'operation.finished' && told.finish(event.operationId, event.error?.code)) return;
+      if (told.already(event)) return;
       const narration = narrate(event, redactor, options.storybook === true);
       told.note(event);
       if (narration === null) return;
@@ -46,11 +46,12 @@ class FailuresTold {
     this.#codes.set(event.operationId, codes.add(code));
   }
 
-  /** Whether the failure that an operation ends with has been told. The operation is forgotten. */
-  finish(operationId: string, code: ErrorCode | undefined): boolean {
-    const codes = this.#codes.get(operationId);
-    this.#codes.delete(operationId);
-    return code !== undefined && codes?.has(code) === true;
+  /** Whether this event tells of a failure in general that another has told in particular. With its end an operation is forgotten. */
+  already(event: OperationEvent): boolean {
+    const codes = this.#codes.get(event.operationId);
+    if (event.type === 'operation.finished') this.#codes.delete(event.operationId);
+    else if (event.type !== 'validation.failed') return false;
+    return event.error !== null && codes?.has(event.error.code) === true;
   }
 }
 
