@@ -1,14 +1,13 @@
+import type { AuditHeadProvider } from '../../attest/index.js';
 import type { Backend } from '../../device/types.js';
 import { invalidInput } from '../../errors.js';
 import type { Observer } from '../../events.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
-import { narrationObserver } from '../../narration/index.js';
 import { nodeCrypto } from '../crypto.js';
-import { pinoSink, prettySink } from '../narration.js';
 import type { CliContext } from './context.js';
 import { type DeviceOptions, readToken } from './options.js';
 
-/** What `check`, `drill` and `selftest` hold while they run. */
+/** What `check`, `drill` and `attest make` hold while they run. */
 export interface ManagerSession {
   readonly manager: VramManager;
   readonly trace: { readonly correlationId?: string };
@@ -26,7 +25,7 @@ export async function withManager<T>(
   const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
   const engine = context.engine();
   try {
-    const observers = await openObservers(context, options, token);
+    const { observers, auditHead } = await openObservers(context, options, token);
     // The manager owns, flushes and closes its observers, and zeroes the token.
     const manager = await VramManager.open(
       {
@@ -35,6 +34,7 @@ export async function withManager<T>(
         workerId: options.workerId,
         observers,
         engine,
+        ...(auditHead === undefined ? {} : { auditHead }),
         ...(token === undefined ? {} : { token }),
         ...(options.budget === undefined ? {} : { budgetBytes: options.budget }),
         ...trace,
@@ -62,8 +62,9 @@ async function openObservers(
   { io }: CliContext,
   options: DeviceOptions,
   token: Uint8Array | undefined,
-): Promise<Observer[]> {
+): Promise<{ readonly observers: Observer[]; readonly auditHead: AuditHeadProvider | undefined }> {
   const observers: Observer[] = [];
+  let auditHead: AuditHeadProvider | undefined;
   if (options.audit !== undefined) {
     // Without a token nobody could check the log's MACs after this process.
     if (token === undefined) throw invalidInput('audit', 'needs --token-file');
@@ -74,12 +75,15 @@ async function openObservers(
       workerId: options.workerId,
     });
     observers.push(log.observer);
+    auditHead = () => log.head();
   }
   if (options.verbose || options.log !== undefined) {
+    const { narrationObserver } = await import('../../narration/index.js');
+    const { pinoSink, prettySink } = await import('../narration.js');
     const target = { write: (text: string) => io.stderr(text) };
     const sink =
       options.log === 'json' ? pinoSink(target) : prettySink(target, { colour: io.stderrIsTerminal });
     observers.push(narrationObserver({ sinks: [sink], ...(token === undefined ? {} : { token }) }));
   }
-  return observers;
+  return { observers, auditHead };
 }

@@ -152,7 +152,7 @@ class CheckRun {
   }
 }
 
-function shardRow(
+export function shardRow(
   { file, shard }: CheckTarget,
   sealed: SealedShard,
   sealMs: number,

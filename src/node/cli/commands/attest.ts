@@ -1,0 +1,232 @@
+import { open, readFile, stat } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { MAX_ENVELOPE_CHARACTERS } from '../../../attest/envelope.js';
+import { type AttestationReport, verifyAttestation } from '../../../attest/index.js';
+import { invalidInput } from '../../../errors.js';
+import { fromHex } from '../../../hex.js';
+import type { SealedShard } from '../../../seal/index.js';
+import { openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../attestation-key.js';
+import { nodeCrypto } from '../../crypto.js';
+import { loadExpected, openShard } from '../../model-files.js';
+import { checkItems, isTarget } from '../check-files.js';
+import type { AddCommand, CliContext } from '../context.js';
+import { EXIT } from '../exit-codes.js';
+import { withManager } from '../manager-session.js';
+import { type DeviceOptions, deviceOptions, jsonOption, parseCount } from '../options.js';
+import { errorJson, jsonDocument } from '../output.js';
+import { residencyInWords } from '../residency.js';
+import { escapeForTerminal, formatMs } from '../text.js';
+
+const MAX_AGE_SECONDS = 1_000_000_000;
+const HEX = 'hex';
+
+/** `attest make|verify|key`: residency statements. */
+export const addAttest: AddCommand = (program, context, done) => {
+  const attest = program.command('attest').description('make and check signed residency statements');
+  addMake(attest, context, () => done(EXIT.ok));
+  addVerify(attest, context, () => done(EXIT.ok));
+  addKey(attest, context, () => done(EXIT.ok));
+};
+
+interface MakeOptions extends DeviceOptions {
+  readonly nonce: Uint8Array;
+  readonly attestationKey?: string;
+  readonly out?: string;
+  readonly expect?: string;
+}
+
+function addMake(attest: Command, context: CliContext, done: () => void): void {
+  deviceOptions(attest.command('make'))
+    .description(
+      'seal a file into device memory, verify it there, and sign what that showed; then release it',
+    )
+    .argument('<file>', 'a model file of one shard')
+    .addOption(nonceOption('who asks chose it: 16 to 64 bytes').makeOptionMandatory())
+    .option(
+      '--attestation-key <file>',
+      "the private key, made if there is none; default in the user's state directory",
+    )
+    .option('--out <file>', 'write the attestation there, which must not exist; default: stdout')
+    .option('--expect <digest>', 'as in check')
+    .action(async (file: string, options: MakeOptions) => {
+      const { io } = context;
+      const [item, ...others] = await checkItems([file], options.expect);
+      if (item === undefined || others.length > 0) {
+        throw invalidInput('file', 'is a model of several shards: name one of their files');
+      }
+      if (!isTarget(item)) throw item.error;
+      const attestationKey = await openAttestationKey({
+        workerId: options.workerId,
+        ...(options.attestationKey === undefined ? {} : { keyFile: options.attestationKey }),
+        ...(options.audit === undefined ? {} : { auditDirectory: options.audit }),
+      });
+      const envelope = await withManager(context, options, { attestationKey }, async ({ manager, trace }) => {
+        const source = await openShard(item.shard);
+        let sealed: SealedShard | undefined;
+        try {
+          sealed = await manager.seal(source, {
+            ...trace,
+            signal: io.signal,
+            ...(item.expected === null ? {} : { expected: item.expected }),
+          });
+          return await manager.attest(sealed, { ...trace, nonce: options.nonce, signal: io.signal });
+        } finally {
+          await source.close();
+          if (sealed !== undefined) await manager.release(sealed, trace);
+        }
+      });
+      const text = jsonDocument(envelope);
+      if (options.out === undefined) io.stdout(text);
+      else {
+        await writeNew(options.out, text);
+        const people = options.json ? io.stderr : io.stdout;
+        people(`attestation written to ${escapeForTerminal(options.out)}\n`);
+        if (options.json) io.stdout(text);
+      }
+      done();
+    });
+}
+
+interface VerifyOptions {
+  readonly publicKey: string;
+  /** False for `--no-nonce`. */
+  readonly nonce?: Uint8Array | false;
+  readonly maxAge?: number;
+  readonly expect?: string;
+  readonly json?: boolean;
+}
+
+function addVerify(attest: Command, { io }: CliContext, done: () => void): void {
+  jsonOption(attest.command('verify'))
+    .description('check a residency statement: signature, nonce, age, digest')
+    .argument('<file>', 'the attestation')
+    .requiredOption('--public-key <file>', 'the public key in PEM, from where you trust')
+    .addOption(nonceOption('the nonce that was asked with'))
+    .option('--no-nonce', 'give up the proof that it is not an old statement played again')
+    .addOption(
+      new Option('--max-age <seconds>', 'how long ago the verification may have begun').argParser(
+        parseCount(0, MAX_AGE_SECONDS),
+      ),
+    )
+    .option(
+      '--expect <digest>',
+      'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a Git LFS pointer file',
+    )
+    .action(async (file: string, options: VerifyOptions) => {
+      const nonce = options.nonce ?? true;
+      if (nonce === true) throw invalidInput('nonce', 'must be given (or --no-nonce, which accepts replays)');
+      const publicKey = await readPublicKeyPem('public-key', options.publicKey);
+      const expected = options.expect === undefined ? null : (await loadExpected(options.expect)).for(file);
+      const text = await readAttestation(file);
+      try {
+        const report = await verifyAttestation(nodeCrypto, text, {
+          publicKey,
+          nonce: nonce === false ? null : nonce,
+          ...(options.maxAge === undefined ? {} : { maxAgeMs: options.maxAge * 1000 }),
+          ...(expected === null ? {} : { expected: expected.digest }),
+        });
+        if (options.json) io.stdout(jsonDocument({ v: 1, ok: true, ...report }));
+        else io.stdout(reportText(report));
+        done();
+      } catch (error) {
+        if (options.json) io.stdout(jsonDocument({ v: 1, ok: false, error: errorJson(error) }));
+        throw error;
+      }
+    });
+}
+
+interface KeyOptions {
+  readonly attestationKey?: string;
+  readonly workerId: string;
+  readonly json?: boolean;
+}
+
+function addKey(attest: Command, { io }: CliContext, done: () => void): void {
+  jsonOption(attest.command('key'))
+    .description('print the public key of the attestations, for those who check them; made if there is none')
+    .option('--attestation-key <file>', "the private key; default in the user's state directory")
+    .option('--worker-id <id>', 'whose key', 'cli')
+    .action(async ({ attestationKey, workerId, json }: KeyOptions) => {
+      const { publicKey } = await openAttestationKey({
+        workerId,
+        ...(attestationKey === undefined ? {} : { keyFile: attestationKey }),
+      });
+      const pem = publicKeyPem(publicKey);
+      io.stdout(json ? jsonDocument({ v: 1, publicKey: pem }) : pem);
+      done();
+    });
+}
+
+function reportText({ statement: { predicate }, ageMs, fresh }: AttestationReport): string {
+  const { device } = predicate;
+  const set = predicate.totalShards === null ? '' : `, ${predicate.shardIndex} of ${predicate.totalShards}`;
+  const rows: readonly (readonly [string, string])[] = [
+    ['genuine', 'signed by the given key'],
+    ['nonce', fresh ? 'as asked' : 'NOT CHECKED: this may be an old statement played again'],
+    [
+      'verified',
+      `${predicate.verifiedAt} in place, ${formatMs(Math.abs(ageMs))} ${ageMs < 0 ? 'ahead' : 'ago'}`,
+    ],
+    [
+      'shard',
+      `${predicate.shardId}, ${predicate.byteLength} bytes, model ${predicate.modelRef ?? 'not named'}${set}`,
+    ],
+    ['sha256', predicate.sha256 ?? 'not computed'],
+    ['fsverity', predicate.fsverity],
+    ['class', `${residencyInWords(predicate.residency)}; policy ${predicate.policy}`],
+    ['kept', `${predicate.immutability}${predicate.emulated ? '; EMULATED, NOTHING IS IN A GPU' : ''}`],
+    [
+      'device',
+      `${device.backend}:${device.index} ${device.name}, ${device.uuid ?? 'no UUID'}, ECC ${device.ecc}`,
+    ],
+    ['driver', device.driver ?? 'not told'],
+    ['worker', predicate.workerId],
+    [
+      'audit log',
+      predicate.auditLog === null
+        ? 'none'
+        : `${predicate.auditLog.size} records of ${predicate.auditLog.origin}`,
+    ],
+    ['signed by', predicate.signedBy],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(10)} ${escapeForTerminal(value)}\n`).join('');
+}
+
+function nonceOption(description: string): Option {
+  return new Option('--nonce <hex>', description).argParser((text): Uint8Array => {
+    const bytes = /^(?:[0-9a-f]{2}){16,64}$/i.test(text) ? fromHex(text, HEX) : null;
+    if (bytes === null)
+      throw new InvalidArgumentError('It must be 32 to 128 hexadecimal digits, two a byte.');
+    return bytes;
+  });
+}
+
+async function readAttestation(path: string): Promise<string> {
+  const size = await readable(async () => (await stat(path)).size);
+  if (size > MAX_ENVELOPE_CHARACTERS) throw invalidInput('file', 'is too large to be an attestation');
+  return await readable(() => readFile(path, 'utf8'));
+}
+
+async function readable<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw invalidInput('file', 'cannot be read', error);
+  }
+}
+
+/** Nothing is overwritten. */
+async function writeNew(path: string, text: string): Promise<void> {
+  try {
+    const handle = await open(path, 'wx', 0o644);
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw invalidInput('out', 'cannot be written (it must not exist)', error);
+  }
+}

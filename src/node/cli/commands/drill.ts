@@ -1,0 +1,278 @@
+import { Option } from 'commander';
+import { invalidInput, isVramError, VramError } from '../../../errors.js';
+import type {
+  DrillArea,
+  DrillPattern,
+  DrillReport,
+  KeptLevel,
+  VerificationReport,
+  VramManager,
+} from '../../../manager/index.js';
+import type { SealedShard } from '../../../seal/index.js';
+import type { FileSource } from '../../file-source.js';
+import { openShard } from '../../model-files.js';
+import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
+import type { AddCommand, CliContext } from '../context.js';
+import { deviceJson, deviceText } from '../device-report.js';
+import { EXIT } from '../exit-codes.js';
+import { type ManagerSession, withManager } from '../manager-session.js';
+import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
+import { errorJson, jsonDocument } from '../output.js';
+import { Progress } from '../progress.js';
+import { escapeForTerminal, formatBytes, formatMs } from '../text.js';
+import { shardRow } from './check.js';
+
+interface DrillOptions extends DeviceOptions {
+  readonly flips: number;
+  readonly seed?: number;
+  readonly pattern: readonly DrillPattern[];
+  readonly area: DrillArea;
+  readonly keep: KeptLevel;
+  readonly expect?: string;
+}
+
+const MAX_FLIPS = 100_000;
+/** Shown to people; the document has all of them. */
+const SHOWN = 8;
+
+/** `drill FILE`: check, then damage on purpose, and what becomes of it. */
+export const addDrill: AddCommand = (program, context, done) => {
+  deviceOptions(program.command('drill'))
+    .description(
+      'check a file, then flip bits of it in device memory and show that they are found and healed',
+    )
+    .argument('<file>', 'a model file of one shard')
+    .addOption(
+      new Option('--flips <n>', 'how many bits, or patterns').default(1).argParser(parseCount(1, MAX_FLIPS)),
+    )
+    .addOption(
+      new Option('--seed <s>', 'repeats a drill; random if not given').argParser(
+        parseCount(0, 999_999_999_999_999),
+      ),
+    )
+    .addOption(
+      new Option('--pattern <pattern...>', 'what to flip, in turns')
+        .choices(['bit', 'neighbours', 'word', 'block', 'pair'])
+        .default(['bit']),
+    )
+    .addOption(
+      new Option('--area <area>', 'where: the data, the zero padding behind its last byte, or both')
+        .choices(['data', 'padding', 'both'])
+        .default('data'),
+    )
+    .addOption(
+      new Option('--keep <level>', 'hashes kept on the host: all leaves, or groups alone')
+        .choices(['leaves', 'groups'])
+        .default('leaves'),
+    )
+    .option('--expect <digest>', 'as in check')
+    .action(async (file: string, options: DrillOptions) => {
+      await new DrillRun(context, options).run(file);
+      done(EXIT.ok);
+    });
+};
+
+/** One run of the command: the document grows step by step, and is printed also when one of them fails. */
+class DrillRun {
+  readonly #context: CliContext;
+  readonly #options: DrillOptions;
+  readonly #people: (text: string) => void;
+  readonly #document: Record<string, unknown> = {
+    v: 1,
+    ok: false,
+    device: null,
+    shards: [],
+    seed: null,
+    flips: [],
+    detected: false,
+    damagedBlocks: [],
+    healed: false,
+    healedBlocks: [],
+    reverified: false,
+  };
+
+  constructor(context: CliContext, options: DrillOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#people = options.json ? context.io.stderr : context.io.stdout;
+  }
+
+  async run(file: string): Promise<void> {
+    try {
+      const target = await this.#target(file);
+      const opening = { drills: true, keep: this.#options.keep };
+      await withManager(this.#context, this.#options, opening, (session) => this.#drill(session, target));
+      this.#document['ok'] = true;
+    } catch (error) {
+      this.#document['error'] = errorJson(error);
+      throw error;
+    } finally {
+      if (this.#options.json) this.#context.io.stdout(jsonDocument(this.#document));
+    }
+  }
+
+  async #target(file: string): Promise<CheckTarget> {
+    const [item, ...others] = await checkItems([file], this.#options.expect);
+    if (item === undefined || others.length > 0) {
+      throw invalidInput('file', 'is a model of several shards: name one of their files');
+    }
+    if (!isTarget(item)) throw item.error;
+    return item;
+  }
+
+  async #drill({ manager, trace }: ManagerSession, target: CheckTarget): Promise<void> {
+    this.#document['device'] = deviceJson(manager.device, manager.status());
+    this.#people(`${deviceText(manager.device, manager.status())}\n${escapeForTerminal(target.file)}\n`);
+    const source = await openShard(target.shard);
+    let sealed: SealedShard | undefined;
+    try {
+      sealed = await this.#check(manager, trace, target, source);
+      const drilled = await this.#damage(manager, trace, sealed);
+      await this.#detect(manager, trace, sealed, source, drilled);
+      await this.#heal(manager, trace, sealed, source, drilled);
+    } finally {
+      await source.close();
+      if (sealed !== undefined) {
+        const { wiped } = await manager.release(sealed, trace);
+        this.#people(`  released  ${wiped ? 'overwritten with zeros' : 'NOT overwritten'}\n`);
+      }
+    }
+  }
+
+  async #check(
+    manager: VramManager,
+    trace: ManagerSession['trace'],
+    target: CheckTarget,
+    source: FileSource,
+  ): Promise<SealedShard> {
+    const { io } = this.#context;
+    const progress = new Progress(io, target.file);
+    try {
+      const sealing = performance.now();
+      const sealed = await manager.seal(source, {
+        ...trace,
+        signal: io.signal,
+        onProgress: ({ phase, bytes, totalBytes }) => progress.update(phase, bytes, totalBytes),
+        ...(target.expected === null ? {} : { expected: target.expected }),
+      });
+      const sealMs = performance.now() - sealing;
+      const { durationMs } = await manager.verify(sealed, { ...trace, signal: io.signal });
+      progress.done();
+      this.#document['shards'] = [shardRow(target, sealed, sealMs, durationMs, false)];
+      this.#people(
+        `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)}, ${sealed.immutability}\n` +
+          `  verified  in place in ${formatMs(durationMs)}: every byte is as sealed\n`,
+      );
+      return sealed;
+    } finally {
+      progress.done();
+    }
+  }
+
+  async #damage(
+    manager: VramManager,
+    trace: ManagerSession['trace'],
+    sealed: SealedShard,
+  ): Promise<DrillReport> {
+    const { flips, seed, pattern, area } = this.#options;
+    const drilled = await manager.drill(sealed, {
+      ...trace,
+      flips,
+      patterns: pattern,
+      area,
+      ...(seed === undefined ? {} : { seed }),
+    });
+    this.#document['seed'] = drilled.seed;
+    this.#document['flips'] = drilled.flips;
+    const bits = some(drilled.flips.map(({ byte, bit }) => `bit ${bit} of byte ${byte}`));
+    this.#people(
+      `  flipped   ${count(drilled.flips.length, 'bit')} in ${count(drilled.blocks.length, 'block')}, seed ${drilled.seed}: ${bits}\n`,
+    );
+    return drilled;
+  }
+
+  /** Errors: INTEGRITY_VIOLATION if the damage was not found, or not exactly where it is. */
+  async #detect(
+    manager: VramManager,
+    trace: ManagerSession['trace'],
+    sealed: SealedShard,
+    source: FileSource,
+    drilled: DrillReport,
+  ): Promise<void> {
+    const report = await this.#failedVerification(manager, trace, sealed, source);
+    if (report === null) throw new VramError('INTEGRITY_VIOLATION', 'the damage was not found');
+    this.#document['detected'] = true;
+    const damaged = report.damaged.flatMap(({ firstBlock, blocks }) => numbersFrom(firstBlock, blocks));
+    this.#document['damagedBlocks'] = damaged;
+    this.#people(
+      `  detected  in ${formatMs(report.durationMs)}; the shard is in quarantine\n` +
+        `  located   ${count(damaged.length, 'block')} of 4096 bytes: ${some(damaged.map(String))}\n`,
+    );
+    if (!report.exact || !same(damaged, drilled.blocks)) {
+      throw new VramError(
+        'INTEGRITY_VIOLATION',
+        'the damage was found, but not exactly the blocks that were damaged were named',
+      );
+    }
+  }
+
+  async #failedVerification(
+    manager: VramManager,
+    trace: ManagerSession['trace'],
+    sealed: SealedShard,
+    source: FileSource,
+  ): Promise<VerificationReport | null> {
+    try {
+      await manager.verify(sealed, { ...trace, source });
+      return null;
+    } catch (error) {
+      if (!isVramError(error, 'INTEGRITY_VIOLATION') || !isReport(error.report)) throw error;
+      return error.report;
+    }
+  }
+
+  async #heal(
+    manager: VramManager,
+    trace: ManagerSession['trace'],
+    sealed: SealedShard,
+    source: FileSource,
+    drilled: DrillReport,
+  ): Promise<void> {
+    const report = await manager.heal(sealed, source, trace);
+    const healed = report.healed.flatMap(({ firstBlock, blocks }) => numbersFrom(firstBlock, blocks));
+    this.#document['healedBlocks'] = healed;
+    this.#document['healed'] = same(healed, drilled.blocks);
+    this.#people(
+      `  healed    ${count(healed.length, 'block')} from the file in ${formatMs(report.durationMs)}; quarantine lifted\n`,
+    );
+    if (!same(healed, drilled.blocks)) {
+      throw new VramError('INTEGRITY_VIOLATION', 'other blocks were healed than had been damaged');
+    }
+    const { verified, durationMs } = await manager.verify(sealed, trace);
+    this.#document['reverified'] = verified;
+    this.#people(`  verified  in place in ${formatMs(durationMs)}: every byte is as sealed again\n`);
+  }
+}
+
+function isReport(report: unknown): report is VerificationReport {
+  return (
+    typeof report === 'object' && report !== null && 'damaged' in report && Array.isArray(report.damaged)
+  );
+}
+
+function numbersFrom(first: number, length: number): number[] {
+  return Array.from({ length }, (_, index) => first + index);
+}
+
+function same(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
+function some(texts: readonly string[]): string {
+  const rest = texts.length - SHOWN;
+  return texts.slice(0, SHOWN).join(', ') + (rest > 0 ? `, and ${rest} more` : '');
+}
