@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { isVramError } from '../../errors.js';
 import { version } from '../../generated/version.js';
-import { COMMANDS } from './commands/index.js';
+import { commandsFor } from './commands/index.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
 import { errorLine } from './output.js';
@@ -19,11 +19,10 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
     .showHelpAfterError('(--help shows the options)')
     .exitOverride()
     .configureOutput({ writeOut: io.stdout, writeErr: io.stderr, getErrHelpWidth: () => io.columns });
-  for (const add of COMMANDS) add(program, context, (code) => codes.push(code));
-  // Subcommands take over how errors end and where text goes.
-  for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride();
-
   try {
+    for (const add of await commandsFor(args)) add(program, context, (code) => codes.push(code));
+    // Subcommands take over how errors end and where text goes.
+    for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride();
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError)
