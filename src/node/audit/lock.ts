@@ -6,13 +6,9 @@ import { isJsonObject, type JsonValue, parseStrictJson } from '../../strict-json
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from './file-system.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 
-/** `lock.<generation>`: the highest one counts. */
-const LOCK_NAME = /^lock\.([1-9]\d{0,14})$/;
+/** `lock.<generation>` is held, or was until its holder died; `.free` was given back. The highest generation counts. */
+const LOCK_NAME = /^lock\.([1-9]\d{0,14})(\.free)?$/;
 const MAX_LOCK_BYTES = 4_096;
-
-interface LockContent extends ProcessIdentity {
-  readonly released: boolean;
-}
 
 /** The right to write a log. */
 export interface WriterLock {
@@ -23,8 +19,8 @@ export interface WriterLock {
 /**
  * Takes the log for one writer. Every lock ever held has a generation of its own, and the next one is made with link(2), which is atomic
  * and fails where the name is taken: of two processes that find the same dead lock one gets the next generation and the other none. A
- * released lock stays, marked, so that generations never go back and a slow competitor cannot take an old number again.
- * Errors: AUDIT_FAILED where another writer holds it or may hold it.
+ * lock that was given back stays under its other name, so that generations never go back and a slow competitor cannot take an old
+ * number again. Errors: AUDIT_FAILED where another writer holds it or may hold it.
  */
 export async function acquireLock(
   fs: AuditFileSystem,
@@ -32,39 +28,45 @@ export async function acquireLock(
   processes: ProcessTable,
 ): Promise<WriterLock> {
   const self = await processes.self();
-  const newest = await newestGeneration(fs, dir);
-  if (newest > 0) await checkFree(fs, dir, newest, self, processes);
+  const newest = await newestLock(fs, dir);
+  if (newest.generation > 0 && !newest.free) await checkDead(fs, dir, newest.generation, self, processes);
 
-  const generation = newest + 1;
+  const generation = newest.generation + 1;
   const path = join(dir, `lock.${generation}`);
-  await place(fs, dir, generation, { ...self, released: false });
-  const highest = await newestGeneration(fs, dir);
-  if (highest !== generation) {
-    // A competitor was two steps ahead, and its predecessor's number had been tidied away.
-    await removeIfThere(fs, path);
-    throw held('another process has just taken it');
-  }
-  await removeOlder(fs, dir, generation);
-
   let released = false;
+  const release = async (): Promise<void> => {
+    if (released) return;
+    await fs.rename(path, `${path}.free`);
+    released = true;
+    await fs.syncDirectory(dir);
+  };
+  const temporary = await place(fs, dir, generation, self);
+  try {
+    await removeIfThere(fs, temporary);
+    await fs.syncDirectory(dir);
+    const highest = await newestLock(fs, dir);
+    if (highest.generation !== generation || highest.free) {
+      // A competitor was two steps ahead, and its predecessor's number had been tidied away.
+      throw held('another process has just taken it');
+    }
+    await removeOlder(fs, dir, generation);
+  } catch (error) {
+    if (isVramError(error)) await removeIfThere(fs, path);
+    else await release();
+    throw error;
+  }
   return {
-    async release() {
-      if (released) return;
-      released = true;
-      const temporary = `${path}.released`;
-      await writeLock(fs, temporary, { ...self, released: true });
-      await fs.rename(temporary, path);
-      await fs.syncDirectory(dir);
-    },
+    // Twice, because a failure that passes should not keep the log locked until this process ends.
+    release: () => release().catch(release),
   };
 }
 
 /** True while a writer may be at work: what a reader needs to know to forgive an unfinished line. */
 export async function isHeld(fs: AuditFileSystem, dir: string, processes: ProcessTable): Promise<boolean> {
-  const newest = await newestGeneration(fs, dir);
-  if (newest === 0) return false;
+  const { generation, free } = await newestLock(fs, dir);
+  if (generation === 0 || free) return false;
   try {
-    await checkFree(fs, dir, newest, await processes.self(), processes);
+    await checkDead(fs, dir, generation, await processes.self(), processes);
     return false;
   } catch (error) {
     if (isVramError(error, 'AUDIT_FAILED')) return true;
@@ -72,8 +74,8 @@ export async function isHeld(fs: AuditFileSystem, dir: string, processes: Proces
   }
 }
 
-/** Throws unless the lock was released or its holder is certainly dead. */
-async function checkFree(
+/** Throws unless the lock's holder is certainly dead. */
+async function checkDead(
   fs: AuditFileSystem,
   dir: string,
   generation: number,
@@ -82,7 +84,6 @@ async function checkFree(
 ): Promise<void> {
   const lock = await readLock(fs, join(dir, `lock.${generation}`));
   if (lock === null) throw held(`lock.${generation} cannot be read; remove it if no writer is running`);
-  if (lock.released) return;
   if (lock.host !== self.host) throw held(`by a process on host ${JSON.stringify(lock.host)}`);
   // Nothing of an earlier boot of this host is running.
   if (lock.bootId !== self.bootId && lock.bootId !== null && self.bootId !== null) return;
@@ -96,45 +97,53 @@ function held(by: string): VramError {
   return new VramError('AUDIT_FAILED', `the audit log has a writer already: ${by}`);
 }
 
-async function newestGeneration(fs: AuditFileSystem, dir: string): Promise<number> {
-  const generations = (await fs.list(dir)).map((name) => Number(LOCK_NAME.exec(name)?.[1] ?? 0));
-  return Math.max(0, ...generations);
+async function newestLock(
+  fs: AuditFileSystem,
+  dir: string,
+): Promise<{ readonly generation: number; readonly free: boolean }> {
+  let generation = 0;
+  let free = false;
+  for (const name of await fs.list(dir)) {
+    const [, digits, mark] = LOCK_NAME.exec(name) ?? [];
+    const found = Number(digits ?? 0);
+    if (found < generation || found === 0) continue;
+    // Held and given back at once: a slow competitor took a number that had been used. It gives up when it sees this.
+    free = mark !== undefined || (found === generation && free);
+    generation = found;
+  }
+  return { generation, free };
 }
 
+/** Linked only when whole, so no reader ever sees half a lock. Gives the file's other name, which is to be removed. */
 async function place(
   fs: AuditFileSystem,
   dir: string,
   generation: number,
-  content: LockContent,
-): Promise<void> {
-  // Linked only when whole, so no reader ever sees half a lock.
+  content: ProcessIdentity,
+): Promise<string> {
   const temporary = join(dir, `lock.${generation}.${content.pid}.${randomUUID()}.tmp`);
   try {
-    await writeLock(fs, temporary, content);
+    const file = await fs.open(temporary, 'create');
+    try {
+      await writeFully(file, utf8(`${JSON.stringify({ v: 1, ...content })}\n`), 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await fs.link(temporary, join(dir, `lock.${generation}`));
-    await fs.syncDirectory(dir);
+    return temporary;
   } catch (error) {
+    await removeIfThere(fs, temporary);
     if (hasCode(error, 'EEXIST')) throw held('another process has just taken it');
     throw error;
-  } finally {
-    await removeIfThere(fs, temporary);
   }
 }
 
-async function writeLock(fs: AuditFileSystem, path: string, content: LockContent): Promise<void> {
-  const file = await fs.open(path, 'replace');
-  try {
-    await writeFully(file, utf8(`${JSON.stringify({ v: 1, ...content })}\n`), 0);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
+/** Older locks, and what attempts at making one left behind. */
 async function removeOlder(fs: AuditFileSystem, dir: string, generation: number): Promise<void> {
   for (const name of await fs.list(dir)) {
-    const older = Number(LOCK_NAME.exec(name)?.[1] ?? generation);
-    if (older < generation) await removeIfThere(fs, join(dir, name));
+    const [, digits] = /^lock\.([1-9]\d{0,14})(?:\.free|\.\d+\.[0-9a-f-]+\.tmp)?$/.exec(name) ?? [];
+    if (digits !== undefined && Number(digits) < generation) await removeIfThere(fs, join(dir, name));
   }
 }
 
@@ -147,7 +156,7 @@ async function removeIfThere(fs: AuditFileSystem, path: string): Promise<void> {
 }
 
 /** null for what is no lock of ours. */
-async function readLock(fs: AuditFileSystem, path: string): Promise<LockContent | null> {
+async function readLock(fs: AuditFileSystem, path: string): Promise<ProcessIdentity | null> {
   let value: JsonValue;
   try {
     const bytes = await readSmall(fs, path, MAX_LOCK_BYTES);
@@ -158,11 +167,11 @@ async function readLock(fs: AuditFileSystem, path: string): Promise<LockContent 
     throw error;
   }
   if (!isJsonObject(value)) return null;
-  const { host, bootId, pidNamespace, pid, startTime, released } = value;
+  const { host, bootId, pidNamespace, pid, startTime } = value;
   if (typeof host !== 'string' || typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid < 1)
     return null;
   if (!isTextOrNull(bootId) || !isTextOrNull(pidNamespace) || !isTextOrNull(startTime)) return null;
-  return { host, bootId, pidNamespace, pid, startTime, released: released === true };
+  return { host, bootId, pidNamespace, pid, startTime };
 }
 
 function isTextOrNull(value: JsonValue | undefined): value is string | null {
