@@ -43,10 +43,6 @@ export class TensorIndexBuilder {
     this.#refuse = refuse;
   }
 
-  get size(): number {
-    return this.#entries.length;
-  }
-
   add(entry: TensorEntry): void {
     checkTensorName(entry.name, this.#refuse);
     if (this.#entries.length >= TENSOR_LIMITS.tensors) {

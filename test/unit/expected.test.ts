@@ -76,6 +76,7 @@ describe('parseExpected [CI-009] [IV-004]', () => {
       'model.bin/x',
       'other.bin',
       'b/other.bin',
+      'xa/other.bin',
       'MODEL.BIN',
     ]) {
       expect(() => list.for(name)).toThrow(`"expected" does not name the file ${JSON.stringify(name)}`);

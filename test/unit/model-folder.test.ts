@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,7 +19,7 @@ import { ggufFile, ggufTensor, onnxExternal, onnxFile, onnxTensor, safetensorsFi
 
 let root: string;
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'model-'));
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'model-')));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 

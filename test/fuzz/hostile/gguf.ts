@@ -123,6 +123,11 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'has a metadata array that ends after the file',
   ),
   hostile(
+    'an array whose last element ends after the file',
+    ggufFile({ keys: [ggufKey('k', ARRAY, concat(u32(4), u64(9)))], tensors: [], data: 32, alignment: 1 }),
+    'has a metadata array that ends after the file',
+  ),
+  hostile(
     'an array length of 2^62 whose bytes wrap 64 bits',
     withKey(ggufKey('k', ARRAY, concat(u32(4), u64(2n ** 62n)))),
     'has an array length beyond 2^53 - 1',

@@ -89,6 +89,11 @@ export const ONNX_CASES: readonly HostileCase[] = [
     'has a protobuf varint that ends after its message',
   ),
   hostile(
+    'a varint that ends after its graph',
+    concat(field(1, 8), field(7, Uint8Array.of(0x80)), field(2, 'x')),
+    'has a protobuf varint that ends after its message',
+  ),
+  hostile(
     'a tag cut short',
     onnxFile({ fields: [Uint8Array.of(0x80)] }),
     'has a protobuf varint that ends after its message',
