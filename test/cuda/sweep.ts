@@ -96,9 +96,9 @@ export async function managerWork(device: Device, bed: PresentTestbed): Promise<
         () => null,
         (error: unknown) => error,
       );
-      // Damage is what this verification must find; anything else ends the run.
-      if (!isVramError(damaged, 'INTEGRITY_VIOLATION'))
-        throw damaged ?? new Error('the damage was not found');
+      if (damaged === null) throw new Error('the damage was not found');
+      // Damage is what this verification must find; anything else, also beside it, ends the run.
+      if (!isVramError(damaged, 'INTEGRITY_VIOLATION') || damaged.cause !== undefined) throw damaged;
       await manager.heal(shard, source);
       await manager.execute(shard, async (lease) => {
         if (lease.kind !== 'cuda') throw new Error('not a CUDA lease');
