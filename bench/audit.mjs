@@ -57,7 +57,12 @@ const failed = (at) => ({
 
 const root = mkdtempSync(join(values.dir, 'audit-bench-'));
 let next = 0;
-const place = () => ({ dir: join(root, `log-${next}`), keyFile: join(root, `key-${next++}`), token, workerId });
+const place = () => ({
+  dir: join(root, `log-${next}`),
+  keyFile: join(root, `key-${next++}`),
+  token,
+  workerId,
+});
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Emits in bursts with a turn of the event loop between them, as operations do; gives seconds and emission times in microseconds. */
@@ -116,7 +121,11 @@ async function oursCritical() {
 
 /** pino with one synchronous write and one fsync for each line: the same promise. */
 function theirsCritical() {
-  const destination = pino.destination({ dest: join(root, `pino-${next++}.ndjson`), sync: true, fsync: true });
+  const destination = pino.destination({
+    dest: join(root, `pino-${next++}.ndjson`),
+    sync: true,
+    fsync: true,
+  });
   const logger = pino(destination);
   const began = performance.now();
   for (let i = 0; i < CRITICAL; i++) logger.info(failed(new Date().toISOString()));
@@ -153,9 +162,17 @@ try {
   for (let run = 0; run < RUNS; run++) {
     const mine = await ours();
     v.push(await verify(mine.options, 1));
-    a.push({ perSecond: mine.perSecond, p50: percentile(mine.times, 0.5), p99: percentile(mine.times, 0.99) });
+    a.push({
+      perSecond: mine.perSecond,
+      p50: percentile(mine.times, 0.5),
+      p99: percentile(mine.times, 0.99),
+    });
     const other = await theirs();
-    b.push({ perSecond: other.perSecond, p50: percentile(other.times, 0.5), p99: percentile(other.times, 0.99) });
+    b.push({
+      perSecond: other.perSecond,
+      p50: percentile(other.times, 0.5),
+      p99: percentile(other.times, 0.99),
+    });
     ca.push(await oursCritical());
     cb.push(theirsCritical());
   }
@@ -184,7 +201,12 @@ try {
       ratio: pick(ca, 'perSecond') / pick(cb, 'perSecond'),
       auditConcurrentPerSecond: pick(ca, 'concurrentPerSecond'),
     },
-    verification: { perSecond: median(v), segmentedOneThread: one, segmentedTwoThreads: two, speedup: two / one },
+    verification: {
+      perSecond: median(v),
+      segmentedOneThread: one,
+      segmentedTwoThreads: two,
+      speedup: two / one,
+    },
   };
   const n = (value) => Math.round(value).toLocaleString('en');
   const us = (value) => `${value.toFixed(2)} us`;

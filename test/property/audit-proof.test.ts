@@ -14,13 +14,17 @@ import { naiveConsistency, naivePath, naiveRoot } from '../unit/audit-oracle.js'
 const entries = (count: number): Uint8Array[] =>
   Array.from({ length: count }, (_, index) => Uint8Array.of(index, index >> 8, 7));
 
-async function hashesOf(all: readonly Uint8Array[], ranges: { begin: number; end: number }[]): Promise<Uint8Array[]> {
+async function hashesOf(
+  all: readonly Uint8Array[],
+  ranges: { begin: number; end: number }[],
+): Promise<Uint8Array[]> {
   const hasher = new RangeHasher(nodeCrypto, ranges);
   for (const entry of all) await hasher.append(await leafHash(nodeCrypto, entry));
   return hasher.hashes(ranges);
 }
 
-const hex = (hashes: readonly Uint8Array[]): string[] => hashes.map((hash) => Buffer.from(hash).toString('hex'));
+const hex = (hashes: readonly Uint8Array[]): string[] =>
+  hashes.map((hash) => Buffer.from(hash).toString('hex'));
 
 describe('proofs (RFC 6962, RFC 9162)', () => {
   it('of inclusion are those of the definition, and verify, for every leaf of every tree up to 40', async () => {
@@ -45,7 +49,9 @@ describe('proofs (RFC 6962, RFC 9162)', () => {
         const hashes = await hashesOf(part, consistencyRanges(oldSize, newSize));
         expect(hex(hashes)).toEqual(hex(naiveConsistency(oldSize, part)));
         const oldRoot = naiveRoot(part.slice(0, oldSize));
-        expect(await verifyConsistency(nodeCrypto, { oldSize, newSize, hashes }, oldRoot, newRoot)).toBe(true);
+        expect(await verifyConsistency(nodeCrypto, { oldSize, newSize, hashes }, oldRoot, newRoot)).toBe(
+          true,
+        );
       }
     }
   });
@@ -63,8 +69,11 @@ describe('proofs (RFC 6962, RFC 9162)', () => {
           const index = a % size;
           const hashes = naivePath(index, all);
           const leaf = await leafHash(nodeCrypto, all[index] ?? new Uint8Array(0));
-          const holds = (proof: { index: number; size: number; hashes: Uint8Array[] }, of = leaf, to: Uint8Array = root) =>
-            verifyInclusion(nodeCrypto, proof, of, to);
+          const holds = (
+            proof: { index: number; size: number; hashes: Uint8Array[] },
+            of = leaf,
+            to: Uint8Array = root,
+          ) => verifyInclusion(nodeCrypto, proof, of, to);
           expect(await holds({ index, size, hashes })).toBe(true);
           const other = (index + 1 + (b % (size - 1))) % size;
           const otherLeaf = await leafHash(nodeCrypto, all[other] ?? new Uint8Array(0));
@@ -125,7 +134,8 @@ describe('proofs (RFC 6962, RFC 9162)', () => {
           const tree = new CompactRange(nodeCrypto);
           for (const [i, end] of places.entries()) {
             const range = new CompactRange(nodeCrypto, places[i - 1] ?? 0);
-            for (const entry of all.slice(range.begin, end)) await range.append(await leafHash(nodeCrypto, entry));
+            for (const entry of all.slice(range.begin, end))
+              await range.append(await leafHash(nodeCrypto, entry));
             await tree.join(range);
           }
           expect(hex([await tree.root()])).toEqual(hex([naiveRoot(all)]));

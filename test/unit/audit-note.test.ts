@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { parseCheckpoint, signCheckpoint } from '../../src/audit/checkpoint.js';
-import { formatVerifierKey, parseNote, parseVerifierKey, signNote, verifyNote } from '../../src/audit/note.js';
+import {
+  formatVerifierKey,
+  parseNote,
+  parseVerifierKey,
+  signNote,
+  verifyNote,
+} from '../../src/audit/note.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web-crypto.js';
 import { naiveCheckpoint } from './audit-oracle.js';
@@ -24,7 +30,9 @@ describe('signed notes (C2SP)', () => {
     const key = await parseVerifierKey(crypto, KEY);
     expect(formatVerifierKey(key)).toBe(KEY);
     expect(await verifyNote(crypto, parseNote(NOTE), key)).toBe(true);
-    expect(await verifyNote(crypto, parseNote(NOTE.replace('cryptography', 'Cryptography')), key)).toBe(false);
+    expect(await verifyNote(crypto, parseNote(NOTE.replace('cryptography', 'Cryptography')), key)).toBe(
+      false,
+    );
   });
 
   it('ignore signatures of other keys, and are spoilt by a bad one of ours', async () => {
@@ -33,7 +41,9 @@ describe('signed notes (C2SP)', () => {
       nodeCrypto,
       formatVerifierKey({
         name: 'name',
-        keyId: (await nodeCrypto.sha256(Buffer.concat([Buffer.from('name\n\u0001'), signer.publicKey]))).slice(0, 4),
+        keyId: (
+          await nodeCrypto.sha256(Buffer.concat([Buffer.from('name\n\u0001'), signer.publicKey]))
+        ).slice(0, 4),
         publicKey: signer.publicKey,
       }),
     );
@@ -77,7 +87,11 @@ describe('checkpoints (C2SP tlog-checkpoint)', () => {
   it('are read by an independent reader', async () => {
     const root = new Uint8Array(32).fill(9);
     const { note } = await signCheckpoint(nodeCrypto, { origin: ORIGIN, size: 12, root }, signer);
-    expect(naiveCheckpoint(note, signer.publicKey)).toEqual({ origin: ORIGIN, size: 12, root: Buffer.from(root) });
+    expect(naiveCheckpoint(note, signer.publicKey)).toEqual({
+      origin: ORIGIN,
+      size: 12,
+      root: Buffer.from(root),
+    });
     expect(parseCheckpoint(note).checkpoint).toEqual({ origin: ORIGIN, size: 12, root, note });
   });
 
@@ -87,7 +101,10 @@ describe('checkpoints (C2SP tlog-checkpoint)', () => {
     ['a size beyond 2^53', (note: string) => note.replace('\n12\n', '\n9007199254740993\n')],
     ['a negative size', (note: string) => note.replace('\n12\n', '\n-1\n')],
     ['a short root', (note: string) => note.replace(/\n12\n[^\n]+\n/, '\n12\nAAAA\n')],
-    ['the origin of another kind of log', (note: string) => note.replaceAll('vram-residency/w', 'example.com')],
+    [
+      'the origin of another kind of log',
+      (note: string) => note.replaceAll('vram-residency/w', 'example.com'),
+    ],
   ])('with %s are refused', async (_, edit) => {
     const { note } = await signCheckpoint(
       nodeCrypto,

@@ -45,7 +45,12 @@ function split(n: number): number {
 }
 
 /** Verifies the MACs of lines by the definition. Gives the index of the first that does not hold, or -1. */
-export function naiveChain(token: Uint8Array, workerId: string, logId: string, lines: readonly string[]): number {
+export function naiveChain(
+  token: Uint8Array,
+  workerId: string,
+  logId: string,
+  lines: readonly string[],
+): number {
   let prev: Buffer = Buffer.alloc(32);
   for (const [index, line] of lines.entries()) {
     const { mac, ...record } = JSON.parse(line) as { mac: string; epoch: number; prev: string; seq: number };
@@ -73,7 +78,10 @@ function canonical(value: unknown): string {
 }
 
 /** Reads a checkpoint by C2SP signed-note and tlog-checkpoint and verifies its Ed25519 signature. */
-export function naiveCheckpoint(note: string, publicKey: Uint8Array): { origin: string; size: number; root: Buffer } {
+export function naiveCheckpoint(
+  note: string,
+  publicKey: Uint8Array,
+): { origin: string; size: number; root: Buffer } {
   const [text, signatures] = note.split('\n\n') as [string, string];
   const [origin, size, root] = text.split('\n') as [string, string, string];
   const [, name, encoded] = /^\u2014 (\S+) (\S+)\n$/.exec(signatures) as unknown as [string, string, string];
@@ -83,6 +91,7 @@ export function naiveCheckpoint(note: string, publicKey: Uint8Array): { origin: 
   if (!bytes.subarray(0, 4).equals(id)) throw new Error('the signature has another key id');
   const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), publicKey]);
   const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
-  if (!verify(null, Buffer.from(`${text}\n`), key, bytes.subarray(4))) throw new Error('the signature is bad');
+  if (!verify(null, Buffer.from(`${text}\n`), key, bytes.subarray(4)))
+    throw new Error('the signature is bad');
   return { origin, size: Number(size), root: Buffer.from(root, 'base64') };
 }
