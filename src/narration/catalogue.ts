@@ -218,7 +218,7 @@ const TELLERS: Tellers = {
     human:
       event.where === 'device'
         ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} where they lie${took(event)}.`
-        : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with ${event.engine}${took(event)}.`,
+        : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with the ${event.engine} engine${took(event)}.`,
     storybook: `Every leaf of the tree was read, and the tree's name was found again.`,
   }),
   'signature.generated': (event) => ({
@@ -290,7 +290,7 @@ const TELLERS: Tellers = {
     level: 'error',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${shard(event)} is locked away (${event.reason}); ${counted(event.leasesRevoked, 'running lease')} called back.`,
+    human: `${shard(event)} is locked away (${event.reason})${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} called back`}.`,
     storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
   }),
   'shard.healed': (event) => ({
@@ -358,7 +358,7 @@ const TELLERS: Tellers = {
     level: 'info',
     actor: 'manager',
     target: event.workerId,
-    human: `Worker ${worker(event)} closed${took(event)}; ${counted(event.shardsReleased, 'live shard')} given back on the way.`,
+    human: `Worker ${worker(event)} closed${took(event)}; ${event.shardsReleased === 0 ? 'nothing was left to give back' : `${counted(event.shardsReleased, 'live shard')} given back on the way`}.`,
     storybook: `The lantern is out; the vault is empty and clean.`,
   }),
 };

@@ -26,6 +26,13 @@ export function contextOf(traceparent: string | null): Context | null {
 interface Running {
   readonly span: Span;
   readonly context: Context;
+  /** When it began, by both clocks: times within an operation are the wall clock's beginning and monotonic steps from there. */
+  readonly startedMs: number;
+  readonly startedMonotonicMs: number;
+}
+
+function timeOf(running: Running, monotonicMs: number): number {
+  return running.startedMs + (monotonicMs - running.startedMonotonicMs);
 }
 
 /** One span an operation, one child a timed stage. */
@@ -51,17 +58,21 @@ export class OperationSpans {
       event.traceparent === activeTraceparent() ? active : (contextOf(event.traceparent) ?? active);
     const span = this.#tracer.startSpan(
       `vram_residency.${event.operation}`,
-      { startTime: new Date(event.at), attributes: attributesOf(event) },
+      { startTime: Date.parse(event.at), attributes: attributesOf(event) },
       parent,
     );
-    this.#running.set(event.operationId, { span, context: trace.setSpan(parent, span) });
+    this.#running.set(event.operationId, {
+      span,
+      context: trace.setSpan(parent, span),
+      startedMs: Date.parse(event.at),
+      startedMonotonicMs: event.monotonicMs,
+    });
   }
 
   #stage(event: EventOf<'operation.stage'>): void {
     const running = this.#running.get(event.operationId);
     if (running === undefined) return;
-    const end = Date.parse(event.at);
-    const start = end - (event.monotonicMs - event.startedMonotonicMs);
+    const start = timeOf(running, event.startedMonotonicMs);
     const attributes: Attributes =
       event.byteLength === null ? {} : { 'vram_residency.byte_length': event.byteLength };
     this.#tracer
@@ -70,7 +81,7 @@ export class OperationSpans {
         { startTime: start, attributes },
         running.context,
       )
-      .end(event.durationMs === null ? end : start + event.durationMs);
+      .end(event.durationMs === null ? timeOf(running, event.monotonicMs) : start + event.durationMs);
   }
 
   #finish(event: EventOf<'operation.finished'>): void {
@@ -82,11 +93,12 @@ export class OperationSpans {
       running.span.setAttribute('error.type', event.error.code);
       running.span.setStatus({ code: SpanStatusCode.ERROR, message: event.error.message });
     }
-    running.span.end(new Date(event.at));
+    running.span.end(timeOf(running, event.monotonicMs));
   }
 
   #note(event: OperationEvent): void {
-    this.#running.get(event.operationId)?.span.addEvent(event.type, attributesOf(event), new Date(event.at));
+    const running = this.#running.get(event.operationId);
+    running?.span.addEvent(event.type, attributesOf(event), timeOf(running, event.monotonicMs));
   }
 }
 

@@ -28,6 +28,39 @@ const CONTEXT: EventContext = {
   durationMs: 12.5,
 };
 
+/** When each event happens. */
+export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
+  'operation.started': 'an operation begins',
+  'operation.stage': 'a timed part of an operation ended well',
+  'operation.finished': 'an operation ended, well or with an error',
+  'manager.opened': 'a manager is open',
+  'device.opened': 'its device is open, has proved its known answers and is accepted by the policy',
+  'device.open_failed': 'no device could be opened',
+  'device.lost': 'the device went, and every seal on it is void',
+  'vram.allocated': 'device memory was taken for a shard',
+  'vram.allocation_failed': 'device memory could not be taken',
+  'vram.deallocated': 'device memory was given back, overwritten first unless `wiped` says otherwise',
+  'digest.computed':
+    'the digest of a shard is known: on the host while it streamed in, in place on the device after freezing',
+  'signature.generated': 'a seal was signed',
+  'vram.sealed': 'a shard is sealed',
+  'seal.verified': 'a verification ended well; `sampled` says nothing of the rest',
+  'seal.verification_failed':
+    'a handle was refused, bytes were found damaged, or two looks disagreed (`transient`)',
+  'policy.violation': 'the policy refused a device',
+  'validation.failed': 'an input was refused',
+  'capacity.queried': 'capacity was asked for',
+  'shard.quarantined': 'a damaged shard may no longer be executed from; its leases are revoked',
+  'shard.healed': 'damaged blocks were repaired and the whole shard verified again',
+  'heal.failed': 'healing failed; the quarantine stays',
+  'execution.finished': 'work on a lease ended',
+  'scrub.finished': 'the background check of one shard ended',
+  'drill.injected': 'a bit is about to be flipped on purpose',
+  'shard.attested': 'a residency statement is about to be signed',
+  'manager.stopped': 'the manager stopped sealing and executing',
+  'manager.closed': 'the manager is closed',
+};
+
 /** One valid payload of every event type. */
 export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = {
   'operation.started': {},

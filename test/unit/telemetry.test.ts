@@ -54,9 +54,7 @@ describe('spans', () => {
       }),
     );
     void observer.on(sampleEvent('vram.allocated'));
-    void observer.on(
-      sampleEvent('operation.finished', { at: '2026-01-02T03:04:05.050Z', ok: true, error: null }),
-    );
+    void observer.on(sampleEvent('operation.finished', { monotonicMs: 150, ok: true, error: null }));
     const [stage, operation] = exporter.getFinishedSpans();
     expect(operation).toMatchObject({ name: 'vram_residency.seal', parentSpanContext: { traceId: TRACE } });
     expect(operation?.attributes).toMatchObject({
