@@ -5,7 +5,7 @@ export type BackendKind = 'cuda' | 'webgpu' | 'host';
 /** What runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
 export type Execution = 'hardware' | 'software' | 'emulated';
 
-/** How the region is kept from being written after freeze; see DESIGN, "Words". */
+/** How the region is kept from being written after freeze; see docs/architecture.md, "Words". */
 export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
 
 /** What was found out about where this device's memory lives. null = the platform does not say. */

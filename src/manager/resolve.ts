@@ -5,7 +5,7 @@ import { eventError, type Operation } from './operation.js';
 import type { LiveShard } from './shards.js';
 
 /**
- * From a handle to its live shard: form, signature, table. A handle that fails is told of and changes nothing (DESIGN 6).
+ * From a handle to its live shard: form, signature, table. A handle that fails is told of and changes nothing (docs/architecture.md).
  * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND.
  */
 export async function resolveHandle(core: Core, operation: Operation, handle: unknown): Promise<LiveShard> {

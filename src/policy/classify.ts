@@ -1,6 +1,6 @@
 import type { ResidencyFacts } from '../device/types.js';
 
-/** Where a device's memory lives, as far as it is known; see DESIGN, "Words". */
+/** Where a device's memory lives, as far as it is known; see docs/architecture.md, "Words". */
 export type Residency = 'device-local' | 'unified' | 'unproven' | 'host';
 
 export interface Classification {
