@@ -154,7 +154,10 @@ export function create({ readOnnx, bytesAccess, isVramError }) {
         if (/^$|^\/|\\|(^|\/)(\.\.?)?(\/|$)/.test(path)) throw new Error(`external path ${path}`);
       }
       const ours = new Map([...value.tensors, ...outside].map((entry) => [entry.name, entry]));
-      const theirs = oracle(bytes);
+      for (const entry of value.tensors) checkSize(entry);
+      const form = formOf(bytes, 'Model');
+      if (form === 'broken') throw new Error('accepted a file with a field that runs over its message');
+      const theirs = form === 'plain' ? oracle(bytes) : null;
       if (theirs === null) return 'accepted';
       if ([...ours.keys()].sort().join('\n') !== [...theirs.keys()].sort().join('\n')) {
         throw new Error(`${[...ours.keys()]} is not ${[...theirs.keys()]}`);
@@ -163,6 +166,25 @@ export function create({ readOnnx, bytesAccess, isVramError }) {
       return 'accepted';
     },
   };
+}
+
+const SIZES = {
+  FLOAT: 32,
+  UINT8: 8,
+  INT32: 32,
+  INT64: 64,
+  BOOL: 8,
+  FLOAT16: 16,
+  DOUBLE: 64,
+  BFLOAT16: 16,
+  INT4: 4,
+};
+
+function checkSize({ name: tensorName, dtype, shape, byteLength, encoding }) {
+  if (encoding !== 'raw' || SIZES[dtype] === undefined) return;
+  const elements = shape.reduce((product, dimension) => product * dimension, 1);
+  const expected = Math.ceil((elements * SIZES[dtype]) / 8);
+  if (byteLength !== expected) throw new Error(`${tensorName}: ${byteLength} bytes for ${expected}`);
 }
 
 function compare(bytes, entry, their) {
@@ -182,7 +204,6 @@ function compare(bytes, entry, their) {
 
 /** Tensors as onnx-proto decodes them, under our names. Null = onnx-proto refuses the file or reads fields the walk does not know. */
 function oracle(bytes) {
-  if (!wellFormed(bytes, 'Model')) return null;
   let decoded;
   try {
     decoded = onnx.ModelProto.decode(bytes);
@@ -274,7 +295,13 @@ const SCHEMA = {
   Pair: { 1: 'b', 2: 'b' },
 };
 
-function wellFormed(bytes, type) {
+/** Messages that the reader walks through; it passes over the others whatever is in them. */
+const WALKED = new Set(['Model', 'Graph', 'Node', 'Attribute', 'Tensor', 'Sparse']);
+
+/** `plain`: an oracle's. `odd`: no oracle's, but the reader may take it. `broken`: the reader must refuse it. */
+function formOf(bytes, type) {
+  const broken = WALKED.has(type) ? 'broken' : 'odd';
+  let form = 'plain';
   let at = 0;
   const read = () => {
     let value = 0n;
@@ -290,15 +317,20 @@ function wellFormed(bytes, type) {
     const wire = Number(tag & 7n);
     const kind = SCHEMA[type][Number(tag >> 3n)];
     const length = wire === 0 ? read() : wire === 1 ? 8n : wire === 5 ? 4n : wire === 2 ? read() : -1n;
-    if (tag < 0n || length < 0n || kind === null) return false;
+    if (tag < 0n || length < 0n) return broken;
     const value = wire === 0 ? new Uint8Array(0) : bytes.subarray(at, at + Number(length));
     if (wire !== 0) {
-      if (BigInt(value.length) !== length) return false;
+      if (BigInt(value.length) !== length) return broken;
       at += value.length;
     }
-    if (kind === undefined || kind === 'p') continue;
-    if (kind === 'v' ? wire !== 0 : kind === '4' ? wire !== 5 : wire !== 2) return false;
-    if (kind in SCHEMA && !wellFormed(value, kind)) return false;
+    if (kind === null) form = 'odd';
+    if (kind === undefined || kind === null || kind === 'p') continue;
+    if (kind === 'v' ? wire !== 0 : kind === '4' ? wire !== 5 : wire !== 2) form = 'odd';
+    else if (kind in SCHEMA) {
+      const inner = formOf(value, kind);
+      if (inner === 'broken') return 'broken';
+      if (inner === 'odd') form = 'odd';
+    }
   }
-  return true;
+  return form;
 }

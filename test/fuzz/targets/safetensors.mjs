@@ -91,7 +91,7 @@ function headerText({ list }, random) {
     if (random.chance(5)) fields.reverse();
     return `${space()}${JSON.stringify(key)}:${space()}{${fields.join(`,${space()}`)}}`;
   });
-  if (random.chance(30)) {
+  for (let i = random.pick([0, 0, 0, 0, 0, 0, 1, 1, 1, 2]); i > 0; i--) {
     const metadata = random.pick([
       '{}',
       '{"format":"pt"}',
