@@ -44,7 +44,7 @@ const MAX_RANGES = 64;
 const MAX_TEXT = 1024;
 
 /** In every record of an operation. */
-const COMMON_FIELDS = {
+export const AUDIT_COMMON_FIELDS = {
   operation: 'what the manager was asked to do',
   operationId: 'joins the records of one operation',
   shardId: 'the shard, or null where there is none yet',
@@ -61,7 +61,7 @@ function entry<T extends EventType, F extends string>(
   return {
     severity,
     summary,
-    fields: { ...COMMON_FIELDS, ...fields },
+    fields: { ...AUDIT_COMMON_FIELDS, ...fields },
     data: (event) => ({ ...commonData(event), ...data(event) }),
   };
 }
@@ -332,7 +332,7 @@ export function auditData<T extends AuditedEventType>(event: EventOf<T>): AuditD
   return OPERATIONS[event.type].data(event);
 }
 
-function commonData(event: EventOf<EventType>): Record<keyof typeof COMMON_FIELDS, JsonValue> {
+function commonData(event: EventOf<EventType>): Record<keyof typeof AUDIT_COMMON_FIELDS, JsonValue> {
   const { device } = event;
   return {
     operation: event.operation,

@@ -1,5 +1,6 @@
 export {
   AUDIT_CATALOGUE,
+  AUDIT_COMMON_FIELDS,
   AUDIT_TYPES,
   type AuditData,
   type AuditedEventType,

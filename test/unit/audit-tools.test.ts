@@ -53,8 +53,12 @@ async function cli(...args: readonly string[]): Promise<{ code: ExitCode; out: s
   let err = '';
   const codes: ExitCode[] = [];
   const io = {
-    stdout: (text: string) => void (out += text),
-    stderr: (text: string) => void (err += text),
+    stdout: (text: string) => {
+      out += text;
+    },
+    stderr: (text: string) => {
+      err += text;
+    },
     stderrIsTerminal: false,
     columns: 80,
     env: {},
