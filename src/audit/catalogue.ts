@@ -271,7 +271,8 @@ const LOG_EVENTS: { readonly [T in LogEventType]: CatalogueEntry } = {
       tornFile: 'where they were saved, or null',
       newlineAdded: 'true where the last record lacked only its newline',
       recordsPastCheckpoint: 'valid records found after the last checkpoint',
-      unrecordedEvents: 'events that found the queue full while writing failed, and are not in the log',
+      unrecordedEvents:
+        'events that found the queue full while writing failed, and are not in the log unless told again',
       unrecordedReleases: 'how many of these gave device memory back',
     },
   },

@@ -113,6 +113,10 @@ export class AuditLog implements Observer {
   readonly #queue: Entry[] = [];
   #waiters: Waiter[] = [];
   #enqueued = 0;
+  /** Events whose promise may reject though they are kept and will be written: told again, they are the same and not written twice. */
+  readonly #awaited = new WeakSet<OperationEvent>();
+  /** Counted as unrecorded; told again, they are not counted twice. */
+  readonly #refused = new WeakSet<OperationEvent>();
   readonly #reached: Record<Stage, number> = { taken: 0, durable: 0, covered: -1 };
   /** A checkpoint is wanted that covers this ticket. */
   #wantedTicket = -1;
@@ -150,17 +154,19 @@ export class AuditLog implements Observer {
   /**
    * Takes an event. Returns nothing for events that are no audit matter and for those written in groups; a promise for CRITICAL ones
    * (on stable storage), when the queue is full (there is room again), and while writing fails.
-   * Errors of the promise: AUDIT_FAILED.
+   * Errors of the promise: AUDIT_FAILED. An event that was rejected may be told again, as the same object: it is written once.
    */
   on(event: OperationEvent): void | Promise<void> {
     if (!isAudited(event)) return undefined;
     if (this.#closing !== null) return Promise.reject(closedError());
-    const critical = AUDIT_CATALOGUE[event.type].severity === 'CRITICAL';
-    if (this.#failure !== null) return this.#onWhileFailing(event, critical, this.#failure.error);
+    if (this.#failure !== null) return this.#onWhileFailing(event, this.#failure.error);
+    if (this.#awaited.has(event)) return this.#wait('durable');
     const full = this.#queue.length >= this.#maxQueue;
-    this.#enqueue({ draft: () => this.#draftOf(event), critical });
-    if (critical) return this.#wait('durable');
-    if (full) return this.#wait('taken');
+    const critical = this.#enqueueEvent(event);
+    if (critical || full) {
+      this.#awaited.add(event);
+      return this.#wait(critical ? 'durable' : 'taken');
+    }
     if (this.#queue.length >= CHECKPOINT_RECORDS) this.#wake();
     else this.#groupTimer ??= setTimeout(() => this.#wake(), GROUP_MS);
     return undefined;
@@ -233,15 +239,26 @@ export class AuditLog implements Observer {
     if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
   }
 
-  #onWhileFailing(event: AuditedEvent, critical: boolean, error: VramError): Promise<void> {
-    if (this.#queue.length >= this.#maxQueue) {
-      this.#unrecordedEvents += 1;
-      if (event.type === 'vram.deallocated') this.#unrecordedReleases += 1;
-    } else {
-      this.#enqueue({ draft: () => this.#draftOf(event), critical });
+  #onWhileFailing(event: AuditedEvent, error: VramError): Promise<void> {
+    if (!this.#awaited.has(event)) {
+      if (this.#queue.length < this.#maxQueue) {
+        this.#enqueueEvent(event);
+        this.#awaited.add(event);
+      } else if (!this.#refused.has(event)) {
+        this.#refused.add(event);
+        this.#unrecordedEvents += 1;
+        if (event.type === 'vram.deallocated') this.#unrecordedReleases += 1;
+      }
     }
     if (this.#monotonicMs() - this.#failedAtMs < RETRY_MS) return Promise.reject(error);
     return this.#wait('durable');
+  }
+
+  /** True for a CRITICAL event. */
+  #enqueueEvent(event: AuditedEvent): boolean {
+    const critical = AUDIT_CATALOGUE[event.type].severity === 'CRITICAL';
+    this.#enqueue({ draft: () => this.#draftOf(event), critical });
+    return critical;
   }
 
   #enqueue(entry: Entry): void {

@@ -382,6 +382,32 @@ describe('[AU-005] while writing fails', () => {
     expect(sink.written).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
+  it('an event that was rejected and is told again is written once', async () => {
+    let ms = 0;
+    const sink = new ProbeSink();
+    const memory = new MemorySink();
+    const log = await open([memory, sink], { monotonicMs: () => ms, maxQueue: 2 });
+    sink.failing = 'EIO';
+    const sealed = event('vram.sealed');
+    const releases = Array.from({ length: 3 }, () => event('vram.deallocated'));
+    const told = [sealed, ...releases];
+    for (const each of [...told, ...told]) await expect(log.on(each)).rejects.toThrow('EIO');
+    expect(log.status()).toMatchObject({ queued: 2, unrecordedEvents: 1, unrecordedReleases: 1 });
+    sink.failing = null;
+    ms = 1_000;
+    for (const each of told) await log.on(each);
+    await log.close();
+    expect(memory.records().map(({ type }) => type)).toEqual([
+      'audit.opened',
+      'vram.sealed',
+      'audit.recovered',
+      'vram.deallocated',
+      'vram.deallocated',
+      'vram.deallocated',
+      'audit.closed',
+    ]);
+  });
+
   it('events that find the queue full are counted, releases apart, and the counts are recorded', async () => {
     let ms = 0;
     const sink = new ProbeSink();
