@@ -27,13 +27,15 @@ export async function attestShard(
   handle: unknown,
   options: AttestOptions,
 ): Promise<AttestationEnvelope> {
+  // Before anything is waited for: the caller may use its buffer again.
+  const asked: unknown = options.nonce instanceof Uint8Array ? options.nonce.slice() : options.nonce;
   return await runOperation(core.events, 'attest', options, async (operation) => {
     core.lifecycle.requireServing();
     const signer = core.attestationKey;
     if (signer === null) {
       throw invalidInput('attestationKey', 'must be given when the manager is opened: nothing else can sign');
     }
-    const nonce = checkNonce('nonce', options.nonce);
+    const nonce = checkNonce('nonce', asked);
     const live = await resolveHandle(core, operation, handle);
     try {
       return await live.lock.with('verify', options.signal, async () => {

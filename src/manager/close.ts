@@ -7,7 +7,7 @@ import { releaseLive } from './release.js';
 /** Ends everything. Never rejects: what goes wrong on the way is told to the observers. See VramManager.close. */
 export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown>>): Promise<void> {
   core.lifecycle.close();
-  for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.signal.reason);
+  for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   // Seals under way end at their next step and give back what they took.
   await Promise.allSettled([...running]);
   await runOperation(core.events, 'close', undefined, async (operation) => {

@@ -43,13 +43,7 @@ export interface Core {
   readonly auditHead: AuditHeadProvider | null;
 }
 
-/** Joins the caller's signal with the end of the manager. */
-export function joinSignals(core: Core, signal: AbortSignal | undefined): AbortSignal {
-  return signal === undefined ? core.lifecycle.signal : AbortSignal.any([signal, core.lifecycle.signal]);
-}
-
 /** The error an operation ends with: work that ended because the manager did says so, not that the caller aborted it. */
 export function endedBy(core: Core, signal: AbortSignal | undefined, error: unknown): unknown {
-  const { signal: ended } = core.lifecycle;
-  return isVramError(error, 'ABORTED') && ended.aborted && signal?.aborted !== true ? ended.reason : error;
+  return isVramError(error, 'ABORTED') && signal?.aborted !== true ? (core.lifecycle.end ?? error) : error;
 }

@@ -1,9 +1,10 @@
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import { type Core, endedBy, joinSignals } from './core.js';
+import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { eventError, type Operation, runOperation, type TraceOptions } from './operation.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
+import { withSignals } from './signals.js';
 import { verifyLive } from './verify.js';
 
 export interface ExecuteOptions extends TraceOptions {
@@ -48,9 +49,8 @@ export async function executeShard<T>(
       );
     let result: T;
     try {
-      const signal = joinSignals(core, options.signal);
-      result = await live.lock.with('lease', signal, () =>
-        leased(core, operation, live, run, options, timing),
+      result = await withSignals([options.signal, core.lifecycle], (signal) =>
+        live.lock.with('lease', signal, () => leased(core, operation, live, run, options, timing)),
       );
     } catch (error) {
       const ending = endedBy(core, options.signal, error);
@@ -107,27 +107,27 @@ async function lend<T>(
   options: ExecuteOptions,
 ): Promise<T> {
   const revoked = new AbortController();
-  const signal =
-    options.signal === undefined ? revoked.signal : AbortSignal.any([options.signal, revoked.signal]);
-  const { lease, end } = openLease(live.sealed, live.region, options.tensor, signal);
-  live.leases.add(revoked);
-  try {
-    const result = await operation.stage('run', lease.byteLength, async () => {
-      try {
-        return await run(lease);
-      } finally {
-        await end();
-      }
-    });
-    throwIfAborted(options.signal);
-    if (revoked.signal.aborted) throw revoked.signal.reason;
-    return result;
-  } catch (error) {
-    // What the callback threw over a shard that went bad says less than that it went bad.
-    throw revoked.signal.aborted ? revoked.signal.reason : error;
-  } finally {
-    live.leases.delete(revoked);
-  }
+  return await withSignals([options.signal, revoked.signal], async (signal) => {
+    const { lease, end } = openLease(live.sealed, live.region, options.tensor, signal);
+    live.leases.add(revoked);
+    try {
+      const result = await operation.stage('run', lease.byteLength, async () => {
+        try {
+          return await run(lease);
+        } finally {
+          await end();
+        }
+      });
+      throwIfAborted(options.signal);
+      if (revoked.signal.aborted) throw revoked.signal.reason;
+      return result;
+    } catch (error) {
+      // What the callback threw over a shard that went bad says less than that it went bad.
+      throw revoked.signal.aborted ? revoked.signal.reason : error;
+    } finally {
+      live.leases.delete(revoked);
+    }
+  });
 }
 
 function verification({ signal }: ExecuteOptions): Parameters<typeof verifyLive>[3] {

@@ -2,9 +2,10 @@ import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import type { DamagedRange } from '../events.js';
 import type { Source } from '../source/types.js';
-import { type Core, endedBy, joinSignals } from './core.js';
+import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';
+import type { Lifecycle } from './lifecycle.js';
 import {
   isSealedGroup,
   type Localisation,
@@ -18,6 +19,7 @@ import { quarantine, tellQuarantine } from './quarantine.js';
 import { blocksOf, toRanges } from './ranges.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
+import { withSignals } from './signals.js';
 import type { OperationOptions } from './types.js';
 
 /** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
@@ -51,16 +53,14 @@ export async function healShard(
     if (source.readRange === undefined)
       throw invalidInput('source', 'cannot be read at a position, so it cannot heal');
     const live = await resolveHandle(core, operation, handle);
-    const signal = joinDevice(core, options.signal);
     try {
-      return await live.lock.with('exclusive', signal, async () => {
-        core.lifecycle.requireDevice();
-        requireLive(live);
-        return await healLive(core, operation, live, source, {
-          ...options,
-          ...(signal === undefined ? {} : { signal }),
-        });
-      });
+      return await withSignals([options.signal, endOf(core)], (signal) =>
+        live.lock.with('exclusive', signal, async () => {
+          core.lifecycle.requireDevice();
+          requireLive(live);
+          return await healLive(core, operation, live, source, { ...options, signal });
+        }),
+      );
     } catch (error) {
       const ending = endedBy(core, options.signal, error);
       const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
@@ -70,9 +70,9 @@ export async function healShard(
   });
 }
 
-/** A stopped manager still heals: its end is then no reason to give up. */
-function joinDevice(core: Core, signal: AbortSignal | undefined): AbortSignal | undefined {
-  return core.lifecycle.state === 'stopped' ? signal : joinSignals(core, signal);
+/** A stopped manager still heals: that it has stopped is then no reason to give up. */
+function endOf(core: Core): Lifecycle | undefined {
+  return core.lifecycle.state === 'stopped' ? undefined : core.lifecycle;
 }
 
 /** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */

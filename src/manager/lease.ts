@@ -8,7 +8,7 @@ import type {
   Region,
   WebGpuBinding,
 } from '../device/index.js';
-import { invalidInput, VramError } from '../errors.js';
+import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import type { SealedShard } from '../seal/index.js';
 import { checkInteger } from '../validate.js';
 
@@ -31,7 +31,10 @@ export interface HostLease extends LeaseBase, Pick<HostBinding, 'read'> {
   readonly kind: 'host';
 }
 
-/** WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. */
+/**
+ * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. The lease's end waits for work that was
+ * submitted; it cannot keep a group that was put aside from being submitted again later, which reads what no verification stands behind.
+ */
 export interface WebGpuLease extends LeaseBase, Pick<WebGpuBinding, 'device' | 'layout'> {
   readonly kind: 'webgpu';
   /** One group for every buffer that the range, or a tensor of the shard, touches; all of the lease if none is given. */
@@ -70,7 +73,8 @@ export function openLease(
         'NOT_FOUND',
         'this lease has ended: use a shard only inside the callback of execute()',
       );
-    if (signal.aborted) throw signal.reason;
+    if (signal.reason instanceof VramError) throw signal.reason;
+    throwIfAborted(signal);
     return of;
   };
   return {

@@ -6,15 +6,22 @@ export type LifecycleState = 'open' | 'stopped' | 'lost' | 'closed';
 export class Lifecycle {
   #state: LifecycleState = 'open';
   #reason = '';
-  readonly #ended = new AbortController();
+  readonly #watchers = new Set<(end: VramError) => void>();
 
   get state(): LifecycleState {
     return this.#state;
   }
 
-  /** Fires when the manager leaves `open`: running seals and leases end. Its reason is the error that they are rejected with. */
-  get signal(): AbortSignal {
-    return this.#ended.signal;
+  /** What running seals and leases are rejected with since the manager left `open`; null before. */
+  get end(): VramError | null {
+    return this.#state === 'open' ? null : this.#refusal();
+  }
+
+  /** Calls back once when the manager leaves `open`, at once if it has. Returns how to call that off. No AbortSignal: hundreds of operations may listen. */
+  onEnd(watcher: (end: VramError) => void): () => void {
+    if (this.end !== null) watcher(this.end);
+    else this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
   }
 
   /** True if this call stopped it. */
@@ -46,7 +53,8 @@ export class Lifecycle {
     if (order.indexOf(state) <= order.indexOf(this.#state)) return false;
     this.#state = state;
     this.#reason = reason;
-    this.#ended.abort(this.#refusal());
+    for (const watcher of this.#watchers) watcher(this.#refusal());
+    this.#watchers.clear();
     return true;
   }
 

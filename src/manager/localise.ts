@@ -4,7 +4,7 @@ import type { DamagedRange } from '../events.js';
 import type { Source } from '../source/types.js';
 import type { Core } from './core.js';
 import { sourceFailure } from './fill.js';
-import { BLOCKS_PER_GROUP, equalBytes, hashAt, requireKeptGenuine } from './kept.js';
+import { BLOCKS_PER_GROUP, equalBytes, hashAt, keptDamaged, requireGroupsGenuine } from './kept.js';
 import { toRanges } from './ranges.js';
 import { groupLevel } from './sample.js';
 import type { LiveShard } from './shards.js';
@@ -30,7 +30,7 @@ export interface LocaliseOptions {
  * those of the source. Errors: INTEGRITY_VIOLATION if the kept hashes themselves are damaged, and the region's.
  */
 export async function localise(core: Core, live: LiveShard, options: LocaliseOptions): Promise<Localisation> {
-  await requireKeptGenuine(core, live);
+  await requireGroupsGenuine(core, live);
   const groups = await damagedGroups(live, options.signal);
   const blocks: number[] = [];
   let exact = true;
@@ -81,7 +81,9 @@ async function expectedLeaves(
   const { leaves } = live.kept;
   if (leaves !== null) {
     const first = group * BLOCKS_PER_GROUP;
-    return leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
+    const kept = leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
+    if (!(await isSealedGroup(core, live, group, kept))) throw keptDamaged();
+    return kept;
   }
   if (source?.readRange === undefined || source.byteLength !== live.sealed.byteLength) return null;
   const bytes = await readGroup(live, source, group, signal);

@@ -3,6 +3,7 @@ import type { VerifyMode } from '../events.js';
 import { checkInteger } from '../validate.js';
 import type { Core } from './core.js';
 import { measure, residentDigest, type Verdict } from './device-tree.js';
+import { requireGroupsGenuine } from './kept.js';
 import type { Operation } from './operation.js';
 import { readbackDigest } from './readback.js';
 import { describeSample, drawGroups, groupLevel, groupsMatch, type SampleReport } from './sample.js';
@@ -57,7 +58,8 @@ async function lookAtSample(
   const { groups: total } = groupLevel(live.sealed.byteLength);
   const drawn = drawGroups(core.crypto, Math.min(groups, total), total);
   const sample = describeSample(drawn.length, total);
-  const same = (): Promise<boolean> => groupsMatch(core, live, drawn, signal);
+  await requireGroupsGenuine(core, live);
+  const same = (): Promise<boolean> => groupsMatch(live, drawn, signal);
   if (await same()) return { verdict: 'equal', actual: null, sample };
   return { verdict: (await same()) ? 'transient' : 'different', actual: null, sample };
 }

@@ -8,7 +8,7 @@ export function watchDevice(core: Core): void {
     .then(async ({ reason, message }) => {
       if (reason === 'closed' && core.lifecycle.state === 'closed') return;
       if (!core.lifecycle.lose(message)) return;
-      for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.signal.reason);
+      for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
       await runOperation(core.events, 'stop', undefined, async (operation) => {
         await operation.tell('device.lost', { reason: message, shards: core.shards.size });
       });

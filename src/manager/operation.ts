@@ -172,9 +172,24 @@ export function eventError(error: unknown): EventError {
 
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+/** What all operations take, before anyone has looked at it. */
+interface OptionsAsGiven extends TraceOptions {
+  readonly signal?: unknown;
+  readonly onProgress?: unknown;
+}
+
 function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; refusal: VramError | null } {
   try {
-    const { correlationId, traceparent } = trace ?? {};
+    if (trace !== undefined && (typeof trace !== 'object' || trace === null)) {
+      throw invalidInput('options', 'must be an object');
+    }
+    const { correlationId, traceparent, signal, onProgress }: OptionsAsGiven = trace ?? {};
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw invalidInput('signal', 'must be an AbortSignal');
+    }
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+      throw invalidInput('onProgress', 'must be a function');
+    }
     if (traceparent !== undefined && (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent))) {
       throw invalidInput('traceparent', 'must be a W3C traceparent of version 00');
     }

@@ -5,6 +5,7 @@ import { timestamp } from './clock.js';
 import type { Core } from './core.js';
 import { sourceFailure } from './fill.js';
 import { healLive } from './heal.js';
+import { requireGroupsGenuine } from './kept.js';
 import { eventError, type Operation, runOperation } from './operation.js';
 import { groupLevel, groupsMatch } from './sample.js';
 import { type LiveShard, requireLive } from './shards.js';
@@ -43,7 +44,7 @@ export class Scrubber {
   readonly #core: Core;
   readonly #options: Required<ScrubOptions>;
   readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
+  readonly #signal = this.#stop.signal;
 
   constructor(core: Core, options: ScrubOptions) {
     core.lifecycle.requireServing();
@@ -53,8 +54,8 @@ export class Scrubber {
       bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
       heal: options.heal === true,
     };
-    this.#signal = AbortSignal.any([this.#stop.signal, core.lifecycle.signal]);
-    this.ended = this.#run();
+    const callOff = core.lifecycle.onEnd(() => this.#stop.abort());
+    this.ended = this.#run().finally(callOff);
   }
 
   /** Ends it after the step that is under way. */
@@ -118,6 +119,7 @@ export class Scrubber {
   /** Whether all groups are as sealed; null if the shard went away or the scrubber ends. */
   async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
     const { groups: total } = groupLevel(live.sealed.byteLength);
+    await requireGroupsGenuine(this.#core, live);
     for (let first = 0; first < total; first += GROUPS_PER_STEP) {
       await this.#yieldToLeases(live);
       const groups = Array.from(
@@ -126,7 +128,7 @@ export class Scrubber {
       );
       const same = await live.lock.with('verify', undefined, async () => {
         if (this.#signal.aborted || live.condition !== 'sound') return null;
-        return await groupsMatch(this.#core, live, groups, undefined);
+        return await groupsMatch(live, groups, undefined);
       });
       if (same === null) return null;
       if (!same) return await this.#damaged(operation, live);

@@ -6,13 +6,14 @@ import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
 import type { Source } from '../source/types.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { timestamp } from './clock.js';
-import { type Core, endedBy, joinSignals } from './core.js';
+import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { fillRegion, sourceFailure } from './fill.js';
 import { ShardLock } from './lock.js';
 import { eventError, type Operation, runOperation } from './operation.js';
 import { checkExpectedDigests, checkSealRequest, type SealRequest } from './seal-request.js';
 import type { LiveShard } from './shards.js';
+import { withSignals } from './signals.js';
 import type { OperationOptions, SealOptions } from './types.js';
 
 const SEAL_ID_BYTES = 16;
@@ -28,9 +29,12 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
     try {
       const allocation = await allocate(core, operation, request.byteLength);
       try {
-        const live = await sealAllocated(core, operation, { source, options, request, allocation });
-        core.shards.add(live);
-        return live.sealed;
+        return await withSignals([options.signal, core.lifecycle], async (signal) => {
+          const work = { source, options: { ...options, signal }, signal, request, allocation };
+          const live = await sealAllocated(core, operation, work);
+          core.shards.add(live);
+          return live.sealed;
+        });
       } catch (error) {
         await giveBack(core, operation, allocation);
         throw error;
@@ -45,15 +49,14 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
 interface SealWork {
   readonly source: Source;
   readonly options: SealOptions;
+  readonly signal: AbortSignal;
   readonly request: SealRequest;
   readonly allocation: TimedAllocation;
 }
 
 async function sealAllocated(core: Core, operation: Operation, work: SealWork): Promise<LiveShard> {
-  const { source, options, request, allocation } = work;
+  const { source, options, signal, request, allocation } = work;
   const { region, reservation } = allocation;
-  const signal = joinSignals(core, options.signal);
-  const watched: OperationOptions = { ...options, signal };
   await operation.record(
     'vram.allocated',
     {
@@ -64,11 +67,11 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     },
     allocation.durationMs,
   );
-  const digest = await load(core, operation, work, watched);
+  const digest = await load(core, operation, work);
   checkExpectedDigests(request.expected, digest);
   await checkUnchanged(source, signal);
   const immutability = await operation.stage('freeze', null, () => region.freeze());
-  await proveArrival(core, operation, region, digest, watched);
+  await proveArrival(core, operation, region, digest, options);
   const signing = core.clock.monotonic();
   const sealed = await operation.stage('sign', null, () =>
     signSeal(core.key, describe(core, request, digest, immutability)),
@@ -114,8 +117,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
 async function load(
   core: Core,
   operation: Operation,
-  { source, request, allocation }: SealWork,
-  options: OperationOptions,
+  { source, options, request, allocation }: SealWork,
 ): Promise<HostDigest> {
   const { byteLength, sha256 } = request;
   const wanted: DigestRequest = { byteLength, sha256, keep: core.keep };

@@ -245,12 +245,13 @@ describe('heal', () => {
       if (hashes === undefined) throw new Error('nothing was kept');
       hashes[3] = (hashes[3] ?? 0) ^ 1;
       await manager.verify(shard);
+      // Kept leaves are looked at where there is damage to name.
+      if (keep === 'leaves') await seen.flip(0, 1, 1);
       const patched = await failure(manager.heal(shard, bytesSource(bytes)));
       expect(patched).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
       expect(patched.message).toContain('kept in host memory');
-      expect(manager.status().quarantined).toEqual([]);
       hashes[3] = (hashes[3] ?? 0) ^ 1;
-      await seen.flip(0, 1, 1);
+      if (keep === 'groups') await seen.flip(0, 1, 1);
       expect(await manager.heal(shard, bytesSource(bytes))).toMatchObject({ healedBlocks: 1 });
       await manager.close();
     }

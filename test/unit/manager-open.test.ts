@@ -389,3 +389,30 @@ describe('system clock', () => {
     expect(systemClock.monotonic()).toBeGreaterThanOrEqual(first);
   });
 });
+
+describe('options of operations', () => {
+  it.each([
+    ['options', null],
+    ['options', 'text'],
+    ['signal', { signal: {} }],
+    ['onProgress', { onProgress: 5 }],
+    ['correlationId', { correlationId: '' }],
+  ])('refuses bad %s everywhere: %j', async (argument, options) => {
+    const { manager } = await openHost();
+    const source = bytesSource(pattern(5));
+    const shard = await manager.seal(source);
+    const given = JSON.parse(JSON.stringify(options));
+    for (const call of [
+      manager.seal(source, given),
+      manager.verify(shard, given),
+      manager.execute(shard, () => 0, given),
+      manager.heal(shard, source, given),
+      manager.release(shard, given),
+      manager.capacity(given),
+    ]) {
+      expect(await failure(call)).toMatchObject({ code: 'INVALID_INPUT', argument });
+    }
+    await manager.release(shard);
+    await manager.close();
+  });
+});

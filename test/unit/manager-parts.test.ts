@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CudaBinding, Region, WebGpuBinding } from '../../src/device/index.js';
+import { VramError } from '../../src/errors.js';
 import { openLease } from '../../src/manager/lease.js';
 import { Ledger } from '../../src/manager/ledger.js';
 import { Lifecycle } from '../../src/manager/lifecycle.js';
@@ -137,9 +138,16 @@ describe('lifecycle', () => {
   it('only ever moves on, and its signal says why', () => {
     const lifecycle = new Lifecycle();
     lifecycle.requireServing();
+    expect(lifecycle.end).toBeNull();
+    const ends: string[] = [];
+    lifecycle.onEnd(({ code }) => ends.push(code));
+    lifecycle.onEnd(() => ends.push('called off'))();
     expect(lifecycle.stop('damage')).toBe(true);
     expect(lifecycle.stop('again')).toBe(false);
-    expect(lifecycle.signal.reason).toMatchObject({ code: 'STOPPED' });
+    expect(lifecycle.end).toMatchObject({ code: 'STOPPED' });
+    expect(ends).toEqual(['STOPPED']);
+    lifecycle.onEnd(({ code }) => ends.push(code));
+    expect(ends).toEqual(['STOPPED', 'STOPPED']);
     expect(() => lifecycle.requireServing()).toThrow(expect.objectContaining({ code: 'STOPPED' }));
     lifecycle.requireDevice();
     expect(lifecycle.lose('gone')).toBe(true);
@@ -200,7 +208,7 @@ describe('leases over other backends', () => {
     await lease.launch(launch);
     expect((await lease.scratch(5)).byteLength).toBe(5);
     expect(views).toEqual([[10, 20]]);
-    revoking.abort(new RangeError('revoked'));
+    revoking.abort(new VramError('INTEGRITY_VIOLATION', 'revoked'));
     expect((await failure(lease.launch(launch))).message).toBe('revoked');
     await end();
     expect(calls).toEqual(['k', 'end']);
