@@ -358,9 +358,13 @@ function commonData(event: EventOf<EventType>): Record<keyof typeof AUDIT_COMMON
  * Events promise that already; a record cannot be taken back, so it is seen to here too.
  */
 export function text(value: string): string {
+  if (value.length <= MAX_TEXT && !SUSPECT.test(value)) return value;
   const bounded = value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}\u2026` : value;
   return bounded.replace(/\p{Surrogate}/gu, '\ufffd').replace(/0x[0-9a-f]{6,}/gi, '[address]');
 }
+
+/** Surrogates, paired or not, and what an address begins with: most text has neither and needs no closer look. */
+const SUSPECT = /[\ud800-\udfff]|0x/i;
 
 function optionalText(value: string | null | undefined): string | null {
   return value === null || value === undefined ? null : text(value);
