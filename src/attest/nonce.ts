@@ -4,7 +4,7 @@ import { checkBytes } from '../validate.js';
 const MIN_NONCE_BYTES = 16;
 const MAX_NONCE_BYTES = 64;
 
-/** A copy of 16 to 64 bytes. Errors: INVALID_INPUT. */
+/** 16 to 64 bytes. Errors: INVALID_INPUT. */
 export function checkNonce(argument: string, value: unknown): Uint8Array {
   const bytes = checkBytes(argument, value);
   if (bytes.length < MIN_NONCE_BYTES || bytes.length > MAX_NONCE_BYTES) {
@@ -13,5 +13,5 @@ export function checkNonce(argument: string, value: unknown): Uint8Array {
       `must be ${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes, got ${bytes.length}`,
     );
   }
-  return bytes.slice();
+  return bytes;
 }
