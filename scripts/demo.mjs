@@ -45,7 +45,8 @@ const report = await manager.verify(shard);
 say('verified', `in place in ${ms(report.durationMs)}: every byte is as sealed`);
 
 console.log('\n4. Flipping one bit of the resident copy, on purpose');
-const { byte, bit } = await manager.drill(shard, { seed: 1 });
+const { flips } = await manager.drill(shard, { seed: 1 });
+const [{ byte, bit }] = flips;
 say('flipped', `bit ${bit} of byte ${byte}`);
 try {
   await manager.verify(shard);
