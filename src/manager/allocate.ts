@@ -10,9 +10,10 @@ export interface Allocation {
   readonly reservation: Reservation;
 }
 
-/** What was allocated, and what that took by the monotonic clock. */
+/** What was allocated, what that took by the monotonic clock, and what is left by the device's own figure of just before. */
 export interface TimedAllocation extends Allocation {
   readonly durationMs: number;
+  readonly availableBytes: number | null;
 }
 
 /**
@@ -35,7 +36,13 @@ export async function allocate(
       const reservation = core.ledger.reserve(requestedBytes, freeBytes);
       try {
         const region = await core.device.allocate(byteLength);
-        return { region, reservation, durationMs: core.clock.monotonic() - started };
+        const left = freeBytes === null ? null : Math.max(0, freeBytes - region.allocatedBytes);
+        return {
+          region,
+          reservation,
+          durationMs: core.clock.monotonic() - started,
+          availableBytes: core.ledger.availableBytes(left),
+        };
       } catch (error) {
         reservation.giveBack();
         throw error;

@@ -63,7 +63,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
       requestedBytes: reservation.bytes,
       allocatedBytes: region.allocatedBytes,
       usedBytes: core.ledger.usedBytes,
-      availableBytes: core.ledger.availableBytes(null),
+      availableBytes: allocation.availableBytes,
     },
     allocation.durationMs,
   );

@@ -6,7 +6,7 @@ import type {
   MetricOptions,
   ObservableResult,
 } from '@opentelemetry/api';
-import type { OperationEvent } from '../events.js';
+import type { EventOf, OperationEvent } from '../events.js';
 
 interface MetricEntry {
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'up-down counter';
@@ -68,7 +68,8 @@ export const METRICS = {
   'vram_residency.memory.available': {
     kind: 'gauge',
     unit: 'By',
-    description: 'Device memory that a seal may still take; absent where the platform does not say.',
+    description:
+      'Device memory that a seal may still take, as of the latest seal, release or capacity query; absent where the platform does not say.',
     convention: 'own',
     attributes: OF_DEVICE,
   },
@@ -132,12 +133,22 @@ export class OperationMetrics {
         this.#remember(event, event.usedBytes, event.availableBytes, event.totalBytes);
         break;
       case 'vram.allocated':
-      case 'vram.deallocated':
         this.#remember(event, event.usedBytes, event.availableBytes);
+        break;
+      case 'vram.deallocated':
+        this.#remember(event, event.usedBytes, event.availableBytes ?? this.#availableAfter(event));
         break;
       default:
         break;
     }
+  }
+
+  /** The device is not asked again when memory goes back: what it said last, and what has been given back since. */
+  #availableAfter({ device, usedBytes }: EventOf<'vram.deallocated'>): number | null {
+    const last = device === null ? undefined : this.#memory.get(device.id);
+    return last === undefined || last.availableBytes === null
+      ? null
+      : last.availableBytes + (last.usedBytes - usedBytes);
   }
 
   #remember(

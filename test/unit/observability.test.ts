@@ -89,7 +89,8 @@ function expectSound(told: readonly Narration[]): void {
 
 describe('the sentences of real runs', () => {
   it('[NA-001] tells each step of a good life once, in order, with what it took', async () => {
-    const { manager, capture } = await narrated();
+    const host = { totalMemory: () => 2 ** 30, freeMemory: () => 2 ** 29 };
+    const { manager, capture } = await narrated({ host });
     const shard = await manager.seal(bytesSource(pattern(600 * KIB)), { shardId: 's1', ...CORRELATION });
     await manager.verify(shard, CORRELATION);
     await manager.execute(shard, () => 1, { ...CORRELATION, maxAgeMs: 1e9 });
@@ -111,6 +112,7 @@ describe('the sentences of real runs', () => {
       'manager_closed',
     ]);
     expectSound(capture.told);
+    expect(capture.told[2]?.human).toContain('; 536.3 MB left.');
     for (const { durationMs, action, workerId, device, errorKind, level } of capture.told) {
       // An adopted device was opened by somebody else.
       if (action !== 'device_context_initialised') expect(durationMs, action).toBeGreaterThan(0);

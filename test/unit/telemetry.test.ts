@@ -183,6 +183,14 @@ describe('metrics', () => {
     expect(values).toHaveLength(4);
   });
 
+  it('[WK-004] counts what was given back as available again, where the device is not asked', async () => {
+    const points = await measured([
+      ['vram.allocated', { usedBytes: 8192, availableBytes: 1000 }],
+      ['vram.deallocated', { usedBytes: 4096, availableBytes: null }],
+    ]);
+    expect(points.find(({ name }) => name === 'vram_residency.memory.available')?.value).toBe(5096);
+  });
+
   it('does nothing, quietly, where no SDK is installed', () => {
     const observer = telemetryObserver();
     for (const type of EVENT_TYPES) expect(() => observer.on(sampleEvent(type))).not.toThrow();
