@@ -1,0 +1,80 @@
+// npm run mutate [-- FOLDER...]: mutation testing of src/seal, src/policy, src/manager and src/audit with Stryker, folder by folder, host
+// backend alone. Writes reports/mutation/<folder>.json and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const FOLDERS = ['policy', 'seal', 'manager', 'audit'];
+const GOAL_PERCENT = 85;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    file: { type: 'string', multiple: true },
+    concurrency: { type: 'string', default: '1' },
+    table: { type: 'boolean', default: false },
+  },
+});
+const folders = positionals.length > 0 ? positionals : FOLDERS;
+const unknown = folders.find((folder) => !FOLDERS.includes(folder));
+if (unknown !== undefined) {
+  console.error(`folder must be one of ${FOLDERS.join(', ')}`);
+  process.exit(2);
+}
+
+/** Killed by a failing test, or by never ending; survived also where no test reaches the code. */
+const FATES = { Killed: 'killed', Timeout: 'killed', Survived: 'survived', NoCoverage: 'survived' };
+
+function summary(folder) {
+  const report = JSON.parse(readFileSync(`${root}reports/mutation/${folder}.json`, 'utf8'));
+  const counts = { mutants: 0, killed: 0, timeout: 0, survived: 0, uncovered: 0, invalid: 0 };
+  for (const { mutants } of Object.values(report.files)) {
+    for (const { status } of mutants) {
+      const fate = FATES[status];
+      if (fate === undefined) {
+        counts.invalid++;
+        continue;
+      }
+      counts.mutants++;
+      counts[fate]++;
+      if (status === 'Timeout') counts.timeout++;
+      if (status === 'NoCoverage') counts.uncovered++;
+    }
+  }
+  return { ...counts, percent: (100 * counts.killed) / counts.mutants };
+}
+
+let failed = false;
+if (!values.table) {
+  for (const folder of folders) {
+    const { status } = spawnSync(
+      process.execPath,
+      [
+        'node_modules/@stryker-mutator/core/bin/stryker.js',
+        'run',
+        '--concurrency',
+        values.concurrency,
+        '--mutate',
+        values.file?.join(',') ?? `src/${folder}/**/*.ts`,
+      ],
+      {
+        cwd: root,
+        stdio: 'inherit',
+        env: { ...process.env, VRAM_RESIDENCY_MUTATE: folder, VRAM_RESIDENCY_TEST_ADAPTER: 'host' },
+      },
+    );
+    if (status !== 0) failed = true;
+  }
+}
+
+console.log('| folder | mutants | killed | of them by time-out | survived | of them unreached | killed % |');
+console.log('|---|---|---|---|---|---|---|');
+for (const folder of folders) {
+  const { mutants, killed, timeout, survived, uncovered, percent } = summary(folder);
+  console.log(
+    `| src/${folder} | ${mutants} | ${killed} | ${timeout} | ${survived} | ${uncovered} | ${percent.toFixed(1)} |`,
+  );
+  if (percent < GOAL_PERCENT) failed = true;
+}
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,20 @@
+// Mutation testing: see scripts/mutate.mjs, which names the folder.
+const folder = process.env.VRAM_RESIDENCY_MUTATE ?? 'all';
+
+export default {
+  testRunner: 'vitest',
+  plugins: ['@stryker-mutator/vitest-runner'],
+  vitest: { configFile: 'vitest.stryker.config.ts' },
+  mutate: ['src/seal/**/*.ts', 'src/policy/**/*.ts', 'src/manager/**/*.ts', 'src/audit/**/*.ts'],
+  coverageAnalysis: 'perTest',
+  concurrency: 1,
+  // Stryker would rewrite a tsconfig for its sandbox with TypeScript's JavaScript API; nothing compiles there.
+  tsconfigFile: 'none.json',
+  ignorePatterns: ['.cache', '.proof_bundle', '/native', '/cuda', '/bench', '/examples', '/docs', '/dist', '/reports'],
+  tempDirName: `.stryker-tmp/${folder}`,
+  reporters: ['clear-text', 'json', 'progress-append-only'],
+  clearTextReporter: { allowColor: false, reportTests: false, logTests: false },
+  jsonReporter: { fileName: `reports/mutation/${folder}.json` },
+  thresholds: { high: 90, low: 85, break: 85 },
+  timeoutMS: 15_000,
+};

@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+/** The quick tests, on the host backend alone, that mutants of each folder of src/ meet (scripts/mutate.mjs names the folder). */
+const TESTS: Readonly<Record<string, readonly string[]>> = {
+  seal: ['test/unit/{seal,canonical,manager-seal,manager-verify}*.test.ts'],
+  policy: ['test/unit/{policy,manager-open}*.test.ts'],
+  manager: ['test/unit/{manager,drill,attest}*.test.ts', 'test/property/manager*.test.ts'],
+  audit: ['test/unit/audit*.test.ts', 'test/property/audit*.test.ts'],
+};
+
+const folder = process.env['VRAM_RESIDENCY_MUTATE'];
+
+export default defineConfig({
+  test: {
+    include: folder === undefined ? Object.values(TESTS).flat() : [...(TESTS[folder] ?? [])],
+    exclude: ['test/unit/manager-backends.test.ts', 'node_modules/**'],
+    // Stryker's runner asks for threads; nothing here loads a GPU driver.
+    pool: 'threads',
+    maxWorkers: 1,
+    env: { VRAM_RESIDENCY_TEST_ADAPTER: 'host' },
+    testTimeout: 30_000,
+  },
+});
