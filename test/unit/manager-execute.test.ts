@@ -289,6 +289,33 @@ describe('execute', () => {
 });
 
 describe('states', () => {
+  it('[ST-001] damage that another verification finds while this one passes keeps the bytes from being lent', async () => {
+    let between: (() => Promise<unknown>) | undefined;
+    const seen = regionsOf((device) =>
+      wrapRegions(device, (region) =>
+        overlay(region, {
+          root: async () => {
+            const result = await region.root();
+            const act = between;
+            between = undefined;
+            await act?.();
+            return result;
+          },
+        }),
+      ),
+    );
+    const { manager } = await openHost({ wrap: seen.wrap });
+    const shard = await manager.seal(bytesSource(bytes));
+    between = async () => {
+      await seen.flip(0, 9, 1);
+      expect(await failure(manager.verify(shard))).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    };
+    let ran = 0;
+    expect(await failure(manager.execute(shard, () => ++ran))).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    expect(ran).toBe(0);
+    await manager.close();
+  });
+
   it('[ST-001] running leases of a damaged shard are revoked and their results rejected; others run on', async () => {
     const { seen, wrap } = counting();
     const { manager, recorder } = await openHost({ wrap });
