@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Chain, emptyChain } from '../../src/audit/chain.js';
 import {
+  type AuditFault,
   type AuditReport,
   auditObserver,
   formatVerifierKey,
@@ -201,6 +202,25 @@ describe('[AU-002] tampering is found, with the first bad record', () => {
         expect(edited).not.toEqual(log);
         await expectFound('line edited', edited, seq);
       }
+    }
+  });
+
+  it('and says why', async () => {
+    const reasons: readonly (readonly [AuditFault, (line: string) => string])[] = [
+      ['wrong-sequence', (line) => line.replace(/"seq":(\d+)/, '"seq":77')],
+      ['wrong-epoch', (line) => line.replace(/"epoch":(\d+)/, '"epoch":77')],
+      ['wrong-worker', (line) => line.replace('"workerId":"worker-1"', '"workerId":"worker-2"')],
+      ['wrong-prev', (line) => line.replace(/"prev":"[^"]+"/, `"prev":"${'ab'.repeat(32)}"`)],
+      ['bad-mac', (line) => line.replace(/"mac":"[^"]+"/, `"mac":"${'ab'.repeat(32)}"`)],
+      ['not-canonical', (line) => line.replace('"data":{', '"data":{ ')],
+      ['bad-field', (line) => line.replace('"v":1', '"v":2')],
+      ['not-json', (line) => line.slice(1)],
+    ];
+    for (const [reason, edit] of reasons) {
+      const edited = withLines(1, (lines) => lines.with(1, edit(lines[1] ?? '')));
+      const seq = (log.segments[0]?.lines.length ?? 0) + 1;
+      const report = await verify(toBytes(edited), log.checkpoint, 'token');
+      expect(report.bad).toMatchObject({ reason, seq, segment: log.segments[1]?.stem });
     }
   });
 
