@@ -7,6 +7,8 @@ import { bounded } from './sentence.js';
 import type { Narration, NarrationSink } from './types.js';
 
 const EMITTED_BY = `vram-residency@${version}`;
+/** Of one drill. */
+const FLIPS_TOLD = 8;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/;
 
 export interface NarrationOptions {
@@ -21,11 +23,12 @@ export interface NarrationOptions {
 export function narrationObserver(options: NarrationOptions): Observer {
   const redactor = createRedactor(options.token);
   const told = new FailuresTold();
+  const drills = new Map<string, number>();
   return {
     name: 'narration',
     required: false,
     on(event: OperationEvent): void {
-      if (told.already(event)) return;
+      if (told.already(event) || isOneOfMany(event, drills)) return;
       const narration = narrate(event, redactor, options.storybook === true);
       told.note(event);
       if (narration === null) return;
@@ -58,11 +61,18 @@ class FailuresTold {
 /** The code of the operation's failure that this event tells of, or null. */
 function failureTold(event: OperationEvent): ErrorCode | null {
   if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
-  if (event.type === 'vram.deallocated') {
-    // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is still to be told.
-    return event.error !== null && event.operation === 'release' ? 'RELEASE_FAILED' : null;
-  }
+  // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is still to be told.
+  if (event.type === 'vram.deallocated') return event.error === null ? null : 'RELEASE_FAILED';
   return 'error' in event && event.error !== null ? event.error.code : null;
+}
+
+/** A drill may flip thousands of bits, each on record in the audit log: people are told of the first few. */
+function isOneOfMany(event: OperationEvent, drills: Map<string, number>): boolean {
+  if (event.type === 'operation.finished') drills.delete(event.operationId);
+  if (event.type !== 'drill.injected') return false;
+  const count = (drills.get(event.operationId) ?? 0) + 1;
+  drills.set(event.operationId, count);
+  return count > FLIPS_TOLD;
 }
 
 function tellSafely(sink: NarrationSink, narration: Narration): void {

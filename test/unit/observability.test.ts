@@ -292,6 +292,16 @@ describe('the sentences of real runs', () => {
     expectSound(capture.told);
   });
 
+  it('tells of the first flips of a drill, not of thousands', async () => {
+    const { manager, capture } = await narrated();
+    const shard = await manager.seal(bytesSource(pattern(5000)), { shardId: 's1' });
+    capture.clear();
+    await manager.drill(shard, { seed: 1, flips: 100 });
+    expect(capture.actions()).toEqual(Array.from({ length: 8 }, () => 'drill_injected'));
+    await manager.drill(shard, { seed: 2 });
+    expect(capture.told).toHaveLength(9);
+  });
+
   it('[NA-001] tells an execution that failed, and drills and statements that were refused', async () => {
     const { manager, capture } = await narrated({ options: { drills: false } });
     const shard = await manager.seal(bytesSource(pattern(5000)), { shardId: 's1' });
