@@ -10,7 +10,15 @@ import { nodePlatform } from './node/platform.js';
 export * from './core-exports.js';
 export { type AttestationKeyOptions, openAttestationKey } from './node/attestation-key.js';
 export { type FileSource, fileSource } from './node/file-source.js';
+export {
+  type Model,
+  type ModelShard,
+  type OpenModelOptions,
+  openModel,
+  openShard,
+} from './node/model-files.js';
 export { pinoSink, prettySink, type TextTarget } from './node/narration.js';
+export { type FoundTensor, findTensor, type TensorEntry, type TensorIndex } from './source/models.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.
