@@ -316,6 +316,17 @@ describe('an audit log', () => {
     await writeFile(join(dir, segment), text.replace('"byteLength":100000', '"byteLength":100001'));
     expect((await program(['audit', 'verify', dir, '--token-file', file], env)).code).toBe(6);
   });
+
+  it('[VP-005] records a refused device too, and is closed in order', async () => {
+    const dir = join(folder, 'refused-log');
+    const file = join(folder, 'refused-token');
+    await writeFile(file, 'correct horse battery staple');
+    const env = { XDG_STATE_HOME: join(folder, 'refused-state'), VRAM_RESIDENCY_FORCE_HOST: '1' };
+    const args = ['--policy', 'vram-only', '--audit', dir, '--token-file', file];
+    expect((await program(['check', weights, ...args], env)).code).toBe(3);
+    const shown = await program(['audit', 'show', dir], env);
+    expect(shown.stdout).toMatch(/policy\.violation[\s\S]*audit\.closed/);
+  });
 });
 
 describe('devices', () => {

@@ -27,7 +27,7 @@ export async function withManager<T>(
   try {
     const { observers, auditHead } = await openObservers(context, options, token);
     // The manager owns, flushes and closes its observers, and zeroes the token.
-    const manager = await VramManager.open(
+    const opening = VramManager.open(
       {
         device: options.device,
         policy: options.policy,
@@ -47,6 +47,11 @@ export async function withManager<T>(
         forceHost: io.env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
       },
     );
+    const manager = await opening.catch(async (error: unknown) => {
+      // Observers belong to a manager that is open; the reason why this one is not comes first.
+      await Promise.allSettled(observers.map((observer) => observer.close?.()));
+      throw error;
+    });
     try {
       return await work({ manager, trace });
     } finally {
