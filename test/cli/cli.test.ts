@@ -2,13 +2,14 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend, Device, DeviceInfo } from '../../src/device/types.js';
 import { VramError } from '../../src/errors.js';
 import { cli, ended, program, startProgram } from '../support/cli.js';
+import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 
 const MODELS = [
@@ -192,6 +193,41 @@ describe('check', () => {
     expect(code).toBe(1);
     expect(stderr).toContain('[SOURCE_MISMATCH]');
     expect(stdout).not.toContain('sealed');
+  });
+
+  it('[CI-009] takes a folder of shards with a list of their digests, and names each by its path', async () => {
+    const model = join(fixtures(), 'silero', FIXTURE_FILES.sharded);
+    const dir = dirname(model);
+    const shards = (await readdir(dir)).filter((name) => name.endsWith('.safetensors'));
+    const hashes = await Promise.all(
+      shards.map(async (name) =>
+        createHash('sha256')
+          .update(await readFile(join(dir, name)))
+          .digest('hex'),
+      ),
+    );
+    const list = join(folder, 'shards.sha256');
+    await writeFile(list, shards.map((name, index) => `${hashes[index]}  ${name}\n`).join(''));
+    for (const argument of [dir, model]) {
+      const { code, stdout } = await cli(['check', argument, '--expect', list, '--json']);
+      expect(code).toBe(0);
+      const document = JSON.parse(stdout);
+      expect(document.shards.map(({ file }: { file: string }) => file).sort()).toEqual(
+        shards.map((name) => join(dir, name)).sort(),
+      );
+      expect(document.shards[0].sha256).toBe(hashes[shards.indexOf(basename(document.shards[0].file))]);
+    }
+  });
+
+  it('names the external data of an ONNX model beside it', async () => {
+    const model = join(fixtures(), 'silero', FIXTURE_FILES.external);
+    const { code, stdout } = await cli(['check', model, '--json']);
+    expect(code).toBe(0);
+    expect(
+      JSON.parse(stdout)
+        .shards.map(({ file }: { file: string }) => file)
+        .sort(),
+    ).toEqual([model, join(dirname(model), 'weights.bin')].sort());
   });
 
   it('refuses a file that a list of digests does not name', async () => {

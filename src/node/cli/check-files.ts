@@ -1,4 +1,5 @@
-import { basename, join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { ExpectedDigests } from '../../source/models.js';
 import { loadExpected, type Model, type ModelShard, openModel } from '../model-files.js';
 
@@ -37,9 +38,10 @@ export async function checkItems(paths: readonly string[], expect: string | unde
   for (const path of paths) {
     try {
       const model = await openModel(path);
+      const folder = (await stat(path)).isDirectory() ? path : dirname(path);
       for (const [index, shard] of model.shards.entries()) {
         items.push({
-          file: nameOf(path, model, shard),
+          file: nameOf(path, folder, shard),
           shard,
           place: placeOf(path, model, index),
           expected: null,
@@ -52,10 +54,9 @@ export async function checkItems(paths: readonly string[], expect: string | unde
   return withExpected(items, expected);
 }
 
-function nameOf(path: string, model: Model, shard: ModelShard): string {
-  if (model.shards.length === 1 && basename(path) === basename(shard.path)) return path;
-  // An index file stands beside its shards, a folder above them.
-  return basename(path).endsWith('.json') ? join(path, '..', shard.label) : join(path, shard.label);
+/** The argument itself where it is the shard; else the shard's place in the model's folder. */
+function nameOf(path: string, folder: string, shard: ModelShard): string {
+  return folder !== path && shard.label === basename(path) ? path : join(folder, shard.label);
 }
 
 function placeOf(path: string, model: Model, shardIndex: number): CheckTarget['place'] {
