@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { canonicalBytes } from '../../src/canonical.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import {
   checkToken,
   deriveSealKey,
   fromBase64Url,
   preAuthEncoding,
+  SEAL_PAYLOAD_TYPE,
   toBase64Url,
+  verifySignature,
 } from '../../src/seal/index.js';
 
 describe('base64url', () => {
@@ -55,5 +58,54 @@ describe('token', () => {
     const other = await (await deriveSealKey(nodeCrypto, token, 'b')).sign(message);
     expect(one).not.toEqual(other);
     expect(token).toEqual(new Uint8Array(16).fill(1));
+  });
+});
+
+describe('a handle with a genuine signature', () => {
+  const payload = {
+    v: 1,
+    sealId: '00'.repeat(16),
+    sealed: true,
+    shardId: 'a',
+    workerId: 'w',
+    device: { backend: 'host', index: 0, name: 'n', uuid: null },
+    byteLength: 1,
+    sha256: null,
+    fsverity: `fsverity-sha256-12:${'0'.repeat(64)}`,
+    sealedAt: '2026-01-02T03:04:05.678Z',
+    residency: 'host',
+    immutability: 'api-only',
+    emulated: false,
+    modelRef: null,
+    shardIndex: null,
+    totalShards: null,
+  };
+  const { modelRef: _, ...incomplete } = payload;
+
+  it.each<[string, object, boolean]>([
+    ['as it should be', payload, true],
+    ['over an unknown key', { ...payload, extra: 1 }, false],
+    ['over an unknown key of the device', { ...payload, device: { ...payload.device, extra: 1 } }, false],
+    ['over too few keys', incomplete, false],
+    ['over another version', { ...payload, v: 2 }, false],
+    ['over a device that is text', { ...payload, device: 'host' }, false],
+    ['over a seal id that is a number', { ...payload, sealId: 5 }, false],
+  ])('%s', async (_name, signed, accepted) => {
+    const key = await deriveSealKey(nodeCrypto, new Uint8Array(16).fill(1), 'w');
+    const body = canonicalBytes(signed);
+    const signature = toBase64Url(await key.sign(preAuthEncoding(SEAL_PAYLOAD_TYPE, body)));
+    const reading = verifySignature(key, { ...signed, signature });
+    if (accepted) expect(await reading).toBe(payload.sealId);
+    else await expect(reading).rejects.toMatchObject({ code: 'SEAL_VERIFICATION_FAILED' });
+  });
+
+  it('under another payload type is worth nothing', async () => {
+    const key = await deriveSealKey(nodeCrypto, new Uint8Array(16).fill(1), 'w');
+    const signature = toBase64Url(
+      await key.sign(preAuthEncoding('application/json', canonicalBytes(payload))),
+    );
+    await expect(verifySignature(key, { ...payload, signature })).rejects.toMatchObject({
+      code: 'SEAL_VERIFICATION_FAILED',
+    });
   });
 });
