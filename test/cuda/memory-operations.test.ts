@@ -34,6 +34,22 @@ describeCuda('cuda: memory operations', (bed) => {
     });
   });
 
+  it('a copy that could not be waited for is told by the freeze, or by the write that needs its buffer', async () => {
+    const failed = { code: 'DEVICE_UNAVAILABLE', message: expect.stringContaining('cuStreamSynchronize') };
+    await withDevice(bed, async (device) => {
+      const region = await device.allocate(BLOCK);
+      await region.write(0, xorshiftBytes(19, BLOCK));
+      emulator.failCall('cuStreamSynchronize', 1, 1);
+      await expect(region.freeze()).rejects.toMatchObject(failed);
+      await expect(region.root()).rejects.toMatchObject(failed);
+      const other = await device.allocate(BLOCK);
+      await other.write(0, xorshiftBytes(20, 16));
+      await other.write(16, xorshiftBytes(20, 16));
+      emulator.failCall('cuStreamSynchronize', 1, 1);
+      await expect(other.write(32, xorshiftBytes(20, 16))).rejects.toMatchObject(failed);
+    });
+  });
+
   it('[VP-003] pinned buffers hold weights during copies alone: after freeze and after read they are zeros', async () => {
     await withDevice(bed, async (device) => {
       const region = await device.allocate(50_000);

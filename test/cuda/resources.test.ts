@@ -61,6 +61,18 @@ describeCuda('cuda: resources', (bed) => {
     },
   );
 
+  it.each(['cuMemUnmap', 'cuMemRelease', 'cuMemAddressFree'])(
+    '[MS-004] %s that fails and does nothing while the device is closed: tried once more, and told',
+    async (call) => {
+      emulator.reset();
+      const device = await addon.open(await addon.load(bed.libraryPath), 0, BLOCK);
+      await addon.allocate(device, BLOCK, true);
+      emulator.failCall(call, 1, 1, false);
+      await expect(addon.close(device)).rejects.toMatchObject({ call });
+      expect(emulator.liveAllocations().total).toBe(0);
+    },
+  );
+
   it('an opening that fails at the known answers gives everything back', async () => {
     emulator.reset();
     emulator.failCall('cuLaunchKernel', 9, 1);
@@ -138,10 +150,18 @@ describeCuda('cuda: resources', (bed) => {
     const device = await addon.open(await addon.load(bed.libraryPath), 0, BLOCK);
     const memory = await addon.allocate(device, BLOCK, true);
     const closing = addon.close(device);
-    const late = [addon.read(memory, 0, 16), addon.memoryInfo(device), addon.close(device)];
+    const late = Promise.allSettled([addon.read(memory, 0, 16), addon.memoryInfo(device)]);
+    const again = addon.close(device).catch((error: unknown) => error);
     await closing;
-    const outcomes = await Promise.allSettled(late);
-    expect(outcomes.slice(0, 2).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    for (const outcome of await late) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'CLOSED' } });
+    }
+    // In the queue before the end it finds nothing to do; after it, it is refused.
+    expect([undefined, 'CLOSED']).toContain(codeOf(await again));
     expect(emulator.liveAllocations().total).toBe(0);
   });
 });
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+}

@@ -32,11 +32,10 @@ const FUNCTIONS = [
   'launch',
 ] as const satisfies readonly (keyof Addon)[];
 
-/** Where the addon may lie: the one that came with the package, then the one that was built here. */
+/** Where the addon may lie: the one that came with the package, then those that were built here, by our script or by node-gyp. */
 export function addonPaths(): readonly string[] {
-  return [`native/prebuilt/${platform}-${arch}/${ADDON_FILE}`, `native/build/${ADDON_FILE}`].map((path) =>
-    fileURLToPath(new URL(path, PACKAGE_ROOT)),
-  );
+  const folders = [`native/prebuilt/${platform}-${arch}`, 'native/build', 'native/build/Release'];
+  return folders.map((folder) => fileURLToPath(new URL(`${folder}/${ADDON_FILE}`, PACKAGE_ROOT)));
 }
 
 /** Loads the addon. Errors: DEVICE_UNAVAILABLE, saying whether the platform, the build or the file is at fault. */
