@@ -64,7 +64,7 @@ describeCuda('cuda: what is missing', (bed) => {
   });
 
   it('the addon is looked for in the package first, then where it is built', () => {
-    const [prebuilt, built] = addonPaths();
+    const [built, , prebuilt] = addonPaths();
     expect(prebuilt).toMatch(/native\/prebuilt\/linux-[a-z0-9]+\/vram_residency\.node$/);
     expect(built).toMatch(/native\/build\/vram_residency\.node$/);
     expect(existsSync(built ?? '')).toBe(true);

@@ -4,7 +4,7 @@ import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js
 import type { ErrorCode } from '../../errors.js';
 import { invalidInput, VramError } from '../../errors.js';
 import { checkBytes, checkInteger } from '../../validate.js';
-import { Serial } from '../host/serial.js';
+import { Serial } from '../../serial.js';
 import { SegmentTable } from '../segments.js';
 import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import type { Addon, MemoryHandle } from './addon.js';

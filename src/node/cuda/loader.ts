@@ -34,7 +34,8 @@ const FUNCTIONS = [
 
 /** Where the addon may lie: the one that came with the package, then those that were built here, by our script or by node-gyp. */
 export function addonPaths(): readonly string[] {
-  const folders = [`native/prebuilt/${platform}-${arch}`, 'native/build', 'native/build/Release'];
+  // The package carries the last alone; in a working tree what was built here is newer.
+  const folders = ['native/build', 'native/build/Release', `native/prebuilt/${platform}-${arch}`];
   return folders.map((folder) => fileURLToPath(new URL(`${folder}/${ADDON_FILE}`, PACKAGE_ROOT)));
 }
 

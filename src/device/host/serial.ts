@@ -1,1 +1,0 @@
-export { Serial } from '../../serial.js';
