@@ -11,7 +11,11 @@ const base64 = (text) => Uint8Array.from(atob(text), (character) => character.ch
 const same = (a, b) => a.length === b.length && a.every((byte, index) => byte === b[index]);
 const sha256 = async (...parts) => {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  parts.reduce((offset, part) => (bytes.set(part, offset), offset + part.length), 0);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
   return new Uint8Array(await subtle.digest('SHA-256', bytes));
 };
 const node = (left, right) => sha256([1], left, right); // RFC 6962, section 2.1
