@@ -19,7 +19,10 @@ const good = vectors.segments.flatMap(({ lines }) => lines);
 /** Good text with a few places changed, or anything at all. */
 function hostile(...samples: readonly string[]): fc.Arbitrary<string> {
   const mutated = fc
-    .tuple(fc.constantFrom(...samples), fc.array(fc.tuple(fc.nat(), fc.string({ maxLength: 4 }), fc.nat(6)), { maxLength: 4 }))
+    .tuple(
+      fc.constantFrom(...samples),
+      fc.array(fc.tuple(fc.nat(), fc.string({ maxLength: 4 }), fc.nat(6)), { maxLength: 4 }),
+    )
     .map(([sample, edits]) =>
       edits.reduce((text, [at, put, drop]) => {
         const place = at % (text.length + 1);
@@ -87,7 +90,10 @@ describe('what others wrote', () => {
           }));
           const note = replaceCheckpoint ? checkpoint : (vectors.checkpoints.at(-1) ?? '');
           const source = memoryLogSource(nodeCrypto, segments, note);
-          const report = await verifyLog(nodeCrypto, source, { token: TOKEN, verifierKey: vectors.verifierKey });
+          const report = await verifyLog(nodeCrypto, source, {
+            token: TOKEN,
+            verifierKey: vectors.verifierKey,
+          });
           if (report.ok) expect(content).toBe(whole[which]);
         },
       ),
@@ -111,7 +117,9 @@ describe('what others wrote', () => {
           const found: string[] = [];
           for await (const lines of splitLines(chunks, 1_000)) {
             for (const line of lines) {
-              expect(bytes.subarray(line.offset, line.offset + line.bytes.length)).toEqual(Uint8Array.from(line.bytes));
+              expect(bytes.subarray(line.offset, line.offset + line.bytes.length)).toEqual(
+                Uint8Array.from(line.bytes),
+              );
               found.push(new TextDecoder().decode(line.bytes) + (line.terminated ? '\n' : ''));
             }
           }
