@@ -1,0 +1,47 @@
+Feature: Much of the same
+
+  @RP-002
+  Scenario: A thousand tiny shards (a hundred on software and emulated GPUs)
+    Given a worker
+    When 1000 shards of 64 bytes are sealed on the host, 100 elsewhere
+    Then every one of them verifies
+    And the device memory in use is that of the live shards
+    When every one of them is released
+    Then 0 shards are live
+    And the device memory in use is that of the live shards
+
+  @CI-010
+  Scenario: A thousand verifications of one shard (a hundred on software and emulated GPUs)
+    Given a worker
+    And a sealed shard "model" of 4 KiB
+    When "model" is verified 1000 times on the host, 100 times elsewhere
+    Then 1 shard is live
+    And no shard is in quarantine
+
+  @RP-002 @RP-005
+  Scenario: A hundred alternating seals and verifications
+    Given a worker
+    When 100 seals and verifications alternate, each shard released before the next
+    Then 0 shards are live
+    And "vram.sealed" was told 100 times
+    And "seal.verified" was told 100 times
+    And "vram.deallocated" was told 100 times
+    And the device memory in use is that of the live shards
+
+  @CI-007
+  Scenario: Work in turns on two shards
+    Given a worker
+    And the sealed shards "a, b" of 4 KiB each
+    When work is asked for 25 times on "a" and on "b", in turns
+    Then the work has run 50 times
+    And "seal.verified" was told 50 times
+
+  @ST-001
+  Scenario: One damaged shard among fifty
+    Given a worker
+    When 50 shards of 64 bytes are sealed on the host, 50 elsewhere
+    And byte 9 of "tiny-31" is damaged
+    And "tiny-31" is verified
+    Then it is refused as INTEGRITY_VIOLATION
+    And "tiny-31" is in quarantine
+    And "tiny-0, tiny-30, tiny-32, tiny-49" verifies

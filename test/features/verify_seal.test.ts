@@ -1,0 +1,3 @@
+import { describeFeature } from './describe-feature.js';
+
+await describeFeature('verify_seal');
