@@ -77,3 +77,4 @@ export type { Policy, Residency } from './policy/index.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
 export { bytesSource, type Source, streamSource } from './source/index.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';
+export { type UrlSourceOptions, urlSource } from './web/url-source.js';

@@ -34,10 +34,10 @@ function detailOf(outcome: Awaited<ReturnType<ContractRun['run']>>): string | nu
 
 async function sealAndVerify(url: string): Promise<SealReport> {
   const before = new Set(Object.getOwnPropertyNames(globalThis));
-  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  const source = await library.urlSource(new URL(url, location.href));
   const manager = await library.VramManager.open({ device: 'webgpu:0', policy: 'any', workerId: 'page' });
   try {
-    const shard = await manager.seal(library.bytesSource(bytes), { shardId: 'weights' });
+    const shard = await manager.seal(source, { shardId: 'weights' });
     const report = await manager.verify(shard);
     await manager.release(shard);
     return {

@@ -27,7 +27,11 @@ export async function servePage(entry, files = {}) {
     } else if (path === '/page.js') {
       response.setHeader('content-type', 'text/javascript').end(script);
     } else if (files[path]) {
-      response.setHeader('content-type', 'application/octet-stream').end(files[path]);
+      response.writeHead(200, {
+        'content-type': 'application/octet-stream',
+        'content-length': files[path].length,
+      });
+      response.end(request.method === 'HEAD' ? undefined : files[path]);
     } else {
       response.writeHead(404).end();
     }

@@ -1,0 +1,189 @@
+import { invalidInput, isVramError, throwIfAborted, VramError } from '../errors.js';
+import { streamSource } from '../source/index.js';
+import type { Source } from '../source/types.js';
+import { checkInteger } from '../validate.js';
+
+export interface UrlSourceOptions {
+  /** Default: the platform's own. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Sent with every request, such as an authorization. Never shown. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** What tells one version of a resource from the next (RFC 9110, section 8.8). */
+interface Version {
+  readonly byteLength: number;
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+}
+
+const SCHEMES = ['http:', 'https:', 'blob:'];
+
+/**
+ * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a resource that changes meanwhile is found out; a server that
+ * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal().
+ *
+ * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH while reading.
+ */
+export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<Source> {
+  const resource = new Resource(parseUrl(url), options);
+  const opened = await resource.version(options.signal);
+  let closed = false;
+  const requireOpen = (): void => {
+    if (closed) throw invalidInput('source', 'is closed');
+  };
+  return {
+    byteLength: opened.byteLength,
+    label: resource.label,
+    async *stream({ signal, chunkBytes }) {
+      requireOpen();
+      const { body } = await resource.get(opened, {}, 200, signal);
+      // The body may hold any number of bytes, whatever the headers said.
+      const bounded = streamSource(body, opened.byteLength, resource.label);
+      try {
+        yield* bounded.stream(signal === undefined ? { chunkBytes } : { chunkBytes, signal });
+      } catch (error) {
+        throw resource.failure(error, signal);
+      }
+    },
+    async readRange(offset, length) {
+      requireOpen();
+      checkInteger('offset', offset, 0, opened.byteLength);
+      checkInteger('length', length, 0, opened.byteLength - offset);
+      if (length === 0) return new Uint8Array(0);
+      const range = { range: `bytes=${offset}-${offset + length - 1}` };
+      const { body } = await resource.get(opened, range, 206, undefined);
+      const bytes = new Uint8Array(length);
+      let filled = 0;
+      try {
+        for await (const chunk of streamSource(body, length, resource.label).stream({ chunkBytes: length })) {
+          bytes.set(chunk, filled);
+          filled += chunk.length;
+        }
+      } catch (error) {
+        throw resource.failure(error, undefined);
+      }
+      return bytes;
+    },
+    async unchanged() {
+      requireOpen();
+      resource.requireSame(opened, await resource.version(undefined));
+    },
+    async close() {
+      closed = true;
+    },
+  };
+}
+
+class Resource {
+  /** The last part of the path: a query may hold secrets. */
+  readonly label: string;
+  readonly #url: URL;
+  readonly #options: UrlSourceOptions;
+
+  constructor(url: URL, options: UrlSourceOptions) {
+    this.#url = url;
+    this.#options = options;
+    const name = url.pathname.split('/').at(-1) ?? '';
+    this.label = /^[\w.@+-]{1,255}$/.test(name) ? name : 'download';
+  }
+
+  async version(signal: AbortSignal | undefined): Promise<Version> {
+    // HEAD is not defined for blob URLs; their GET costs nothing.
+    const method = this.#url.protocol === 'blob:' ? 'GET' : 'HEAD';
+    const response = await this.#request(method, {}, signal);
+    await response.body?.cancel();
+    if (response.status !== 200) {
+      throw invalidInput('url', `is answered with status ${response.status}`);
+    }
+    const encoding = response.headers.get('content-encoding') ?? 'identity';
+    if (encoding !== 'identity') {
+      throw invalidInput('url', 'is served compressed, so its length is not that of the weights');
+    }
+    const length = response.headers.get('content-length') ?? '';
+    if (!/^\d{1,16}$/.test(length)) throw invalidInput('url', 'is served without a length');
+    return {
+      byteLength: checkInteger('content-length', Number(length), 0),
+      etag: response.headers.get('etag'),
+      lastModified: response.headers.get('last-modified'),
+    };
+  }
+
+  async get(
+    opened: Version,
+    headers: Readonly<Record<string, string>>,
+    status: 200 | 206,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly body: ReadableStream<Uint8Array> }> {
+    const response = await this.#request('GET', headers, signal);
+    const { body } = response;
+    if (response.status !== status || body === null) {
+      await body?.cancel();
+      const why =
+        status === 206 && response.status === 200 ? 'ranges are not served' : `status ${response.status}`;
+      throw new VramError('SOURCE_MISMATCH', `"${this.label}" can no longer be read: ${why}`);
+    }
+    const { etag, lastModified } = opened;
+    const changed =
+      (etag !== null && response.headers.get('etag') !== etag) ||
+      (lastModified !== null && response.headers.get('last-modified') !== lastModified);
+    if (changed) {
+      await body.cancel();
+      throw changedError(this.label);
+    }
+    return { body };
+  }
+
+  requireSame(opened: Version, now: Version): void {
+    const same =
+      opened.byteLength === now.byteLength &&
+      opened.etag === now.etag &&
+      opened.lastModified === now.lastModified;
+    if (!same) throw changedError(this.label);
+  }
+
+  async #request(
+    method: 'GET' | 'HEAD',
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
+    const request = this.#options.fetch ?? globalThis.fetch;
+    try {
+      return await request(this.#url, {
+        method,
+        // A page cannot forbid compression; where it can be forbidden, it is.
+        headers: { ...this.#options.headers, ...headers, 'accept-encoding': 'identity' },
+        cache: 'no-store',
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      throw this.failure(error, signal);
+    }
+  }
+
+  /** The platform's own message may repeat the URL, and with it what its query holds: it is not passed on. */
+  failure(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (isVramError(error)) return error;
+    throwIfAborted(signal);
+    return new VramError('SOURCE_MISMATCH', `"${this.label}" cannot be fetched: the connection failed`);
+  }
+}
+
+function changedError(label: string): VramError {
+  return new VramError('SOURCE_MISMATCH', `"${label}" is no longer what was opened`);
+}
+
+function parseUrl(value: unknown): URL {
+  let url: URL;
+  try {
+    url = new URL(String(value));
+  } catch {
+    throw invalidInput('url', 'must be an absolute URL');
+  }
+  if (!SCHEMES.includes(url.protocol)) throw invalidInput('url', 'must be an http, https or blob URL');
+  if (url.username !== '' || url.password !== '') {
+    throw invalidInput('url', 'must not hold credentials: pass them as headers');
+  }
+  return url;
+}
