@@ -100,6 +100,15 @@ describe('attest make', () => {
     expect(inside.stderr).toContain('outside');
   });
 
+  it('does not make the log’s key, where it is the one that is named', async () => {
+    const file = join(folder, 'state', 'vram-residency', 'checkpoint-nobody.key');
+    const { code } = await cli([
+      ...['attest', 'make', weights, '--nonce', NONCE, '--worker-id', 'nobody', '--attestation-key', file],
+    ]);
+    expect(code).toBe(2);
+    await expect(stat(file)).rejects.toThrow(/ENOENT/);
+  });
+
   it('uses a key in the state directory where none is named', async () => {
     expect((await cli(['attest', 'make', weights, '--nonce', NONCE])).code).toBe(0);
     const file = join(folder, 'state', 'vram-residency', 'attestation-cli.key');

@@ -163,6 +163,27 @@ describe('attest', () => {
     expect(await failure(manager.attest(shard, { nonce: NONCE }))).toMatchObject({ code: 'STOPPED' });
   });
 
+  it('hands out nothing once the manager has stopped, also while it is signed', async () => {
+    let sign: () => Promise<void> = async () => undefined;
+    const slow: Signer = {
+      publicKey,
+      sign: async (bytes) => {
+        await sign();
+        return await signer.sign(bytes);
+      },
+    };
+    const { manager, shard } = await opened({
+      options: { attestationKey: slow, onVerificationFailure: 'stop' },
+    });
+    const other = await manager.seal(bytesSource(pattern(5000, 2)));
+    sign = async () => {
+      await manager.drill(other, { seed: 1 });
+      expect((await failure(manager.verify(other))).code).toBe('INTEGRITY_VIOLATION');
+    };
+    expect(await failure(manager.attest(shard, { nonce: NONCE }))).toMatchObject({ code: 'STOPPED' });
+    await manager.close();
+  });
+
   it('signs nothing that is not on record', async () => {
     let signed = 0;
     const counting: Signer = {

@@ -47,6 +47,9 @@ describe('the generator', () => {
     expect(draws.every((value) => Number.isSafeInteger(value) && value >= 0 && value < wide)).toBe(true);
     expect(draws.filter((value) => value > wide / 2).length).toBeGreaterThan(800);
     expect(random.below(1)).toBe(0);
+    // Of 2^32 outputs modulo 3 * 2^30 the lower third would come twice as often, if none were thrown away.
+    const thirds = Array.from({ length: 3000 }, () => Math.floor(random.below(3 * 2 ** 30) / 2 ** 30));
+    expect(thirds.filter((third) => third === 0).length).toBeLessThan(1200);
   });
 });
 
@@ -280,6 +283,18 @@ describe('patterns', () => {
       }
     },
   );
+
+  it('pairs do not undo each other', async () => {
+    const bytes = pattern(48);
+    const { wrap, regions } = regionsOf();
+    const { manager, shard } = await sealed(bytes, { wrap });
+    const report = await manager.drill(shard, { flips: 60, seed: 3, patterns: ['pair'] });
+    expect(new Set(bitsOf(report)).size).toBe(120);
+    const resident = (await regions[0]?.read(0, 48)) ?? new Uint8Array();
+    for (const { byte, bit } of report.flips) bytes[byte] = (bytes[byte] ?? 0) ^ (1 << bit);
+    expect(resident).toEqual(bytes);
+    await manager.close();
+  });
 
   it('reaches the first and last bit, and all of the padding', async () => {
     const { manager, shard } = await sealed(pattern(1));
