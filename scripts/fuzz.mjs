@@ -46,8 +46,17 @@ const load = (module) => import(new URL(module, library).href);
 const started = process.cpuUsage();
 for (const target of targets.filter(({ name }) => values.format?.includes(name) ?? true)) {
   const before = process.cpuUsage();
+  if (typeof target.missing === 'string') {
+    console.error(`WARNING: ${target.name} is not run: ${target.missing}`);
+    continue;
+  }
   try {
-    const report = await fuzz(target, load, { runs, seed, only, onProgress });
+    const report = await fuzz(target, load, {
+      runs: Math.ceil(runs / (target.cost ?? 1)),
+      seed,
+      only,
+      onProgress,
+    });
     const { user, system } = process.cpuUsage(before);
     print(report, (user + system) / 1e6);
   } catch (error) {

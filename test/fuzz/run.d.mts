@@ -1,6 +1,8 @@
 export interface FuzzTarget {
   readonly name: string;
   readonly modules: readonly string[];
+  readonly cost?: number;
+  readonly missing?: string | null;
 }
 export interface FuzzReport {
   readonly target: string;

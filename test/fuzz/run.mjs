@@ -6,6 +6,8 @@ import { Random } from './random.mjs';
  *
  *   name       for the command line
  *   modules    paths of library modules under src/ or dist/, such as 'source/gguf.js'
+ *   cost       optional: how many times slower than most it is; it is run as many times less often
+ *   missing    optional: why it cannot be run here, or null
  *   create(lib) with the modules' exports in one object; returns { make, check }:
  *     make(random)   an input
  *     check(input)   runs the library; returns 'accepted' or the message of a refusal, throws if the library misbehaves; may be async

@@ -5,6 +5,7 @@ import { commandsFor } from './commands/index.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
 import { errorLine } from './output.js';
+import { escapeForTerminal } from './text.js';
 
 /** Commander's own codes that are not complaints. */
 const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
@@ -18,7 +19,12 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
     .version(version)
     .showHelpAfterError('(--help shows the options)')
     .exitOverride()
-    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr, getErrHelpWidth: () => io.columns });
+    .configureOutput({
+      writeOut: io.stdout,
+      // Complaints repeat arguments as they were given.
+      writeErr: (text) => io.stderr(text.split('\n').map(escapeForTerminal).join('\n')),
+      getErrHelpWidth: () => io.columns,
+    });
   try {
     for (const add of await commandsFor(args)) add(program, context, (code) => codes.push(code));
     // Subcommands take over how errors end and where text goes.
