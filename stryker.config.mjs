@@ -10,10 +10,15 @@ export default {
   concurrency: 1,
   // Stryker would rewrite a tsconfig for its sandbox with TypeScript's JavaScript API; nothing compiles there.
   tsconfigFile: 'none.json',
-  ignorePatterns: ['.cache', '.proof_bundle', '/native', '/cuda', '/bench', '/examples', '/docs', '/dist', '/reports'],
+  // Not even parsed: nothing is type-checked in the sandbox.
+  disableTypeChecks: false,
+  ignorePatterns: ['.stryker-tmp', '.cache', '.proof_bundle', '/assembly', '/native', '/cuda', '/bench', '/examples', '/docs', '/dist', '/reports'],
   tempDirName: `.stryker-tmp/${folder}`,
   reporters: ['clear-text', 'json', 'progress-append-only'],
   clearTextReporter: { allowColor: false, reportTests: false, logTests: false },
+  // Runs of single files add up.
+  incremental: true,
+  incrementalFile: `reports/mutation/${folder}-incremental.json`,
   jsonReporter: { fileName: `reports/mutation/${folder}.json` },
   thresholds: { high: 90, low: 85, break: 85 },
   timeoutMS: 15_000,

@@ -1,5 +1,5 @@
 // npm run mutate [-- FOLDER...]: mutation testing of src/seal, src/policy, src/manager and src/audit with Stryker, folder by folder, host
-// backend alone. Writes reports/mutation/<folder>.json and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
+// backend alone. Writes reports/mutation/<folder>-incremental.json, to which runs of single files (--file) add up, and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +27,7 @@ if (unknown !== undefined) {
 const FATES = { Killed: 'killed', Timeout: 'killed', Survived: 'survived', NoCoverage: 'survived' };
 
 function summary(folder) {
-  const report = JSON.parse(readFileSync(`${root}reports/mutation/${folder}.json`, 'utf8'));
+  const report = JSON.parse(readFileSync(`${root}reports/mutation/${folder}-incremental.json`, 'utf8'));
   const counts = { mutants: 0, killed: 0, timeout: 0, survived: 0, uncovered: 0, invalid: 0 };
   for (const { mutants } of Object.values(report.files)) {
     for (const { status } of mutants) {
