@@ -76,5 +76,20 @@ export {
 export type { Policy, Residency } from './policy/index.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
 export { bytesSource, type Source, streamSource } from './source/index.js';
+export {
+  bytesAccess,
+  type ExpectedDigest,
+  type ExpectedDigests,
+  type FoundTensor,
+  findTensor,
+  parseExpected,
+  type RandomAccess,
+  readGguf,
+  readOnnx,
+  readSafetensors,
+  type TensorEntry,
+  type TensorIndex,
+  tensorRange,
+} from './source/models.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';
 export { type UrlSourceOptions, urlSource } from './web/url-source.js';

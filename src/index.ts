@@ -9,8 +9,27 @@ import { nodePlatform } from './node/platform.js';
 
 export * from './core-exports.js';
 export { type AttestationKeyOptions, openAttestationKey } from './node/attestation-key.js';
+export {
+  type AuditDirectory,
+  type AuditDirectoryOptions,
+  auditVerifierKey,
+  type ExportReport,
+  exportTiles,
+  openAuditDirectory,
+  type ProveAuditOptions,
+  type PruneAuditOptions,
+  type PruneReport,
+  proveAudit,
+  pruneAudit,
+  type ShowAuditOptions,
+  showAudit,
+  type VerifyAuditOptions,
+  verifyAudit,
+  verifyProof,
+} from './node/audit/index.js';
 export { type FileSource, fileSource } from './node/file-source.js';
 export {
+  loadExpected,
   type Model,
   type ModelShard,
   type OpenModelOptions,
@@ -18,7 +37,6 @@ export {
   openShard,
 } from './node/model-files.js';
 export { pinoSink, prettySink, type TextTarget } from './node/narration.js';
-export { type FoundTensor, findTensor, type TensorEntry, type TensorIndex } from './source/models.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.

@@ -1,8 +1,8 @@
 import {
-  createHash,
   createHmac,
   createPublicKey,
   createSecretKey,
+  hash,
   hkdfSync,
   randomBytes,
   timingSafeEqual,
@@ -36,8 +36,12 @@ export const nodeCrypto: CryptoProvider = {
     return new Uint8Array(randomBytes(checkInteger('length', length, 0, 2 ** 31 - 1)));
   },
 
+  // One call instead of three; and a string of 32 characters costs half of what a Buffer does, whose memory lies outside the heap.
   async sha256(bytes) {
-    return new Uint8Array(createHash('sha256').update(bytes).digest());
+    const binary = hash('sha256', bytes, 'binary');
+    const digest = new Uint8Array(SHA256_BYTES);
+    for (let i = 0; i < SHA256_BYTES; i++) digest[i] = binary.charCodeAt(i);
+    return digest;
   },
 
   async hkdf(ikm, salt, info, length) {

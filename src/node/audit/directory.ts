@@ -10,7 +10,7 @@ import type { CryptoProvider, Signer } from '../../crypto.js';
 import { invalidInput, isVramError } from '../../errors.js';
 import type { Observer } from '../../events.js';
 import { checkId, checkInteger } from '../../validate.js';
-import { auditCrypto } from './audit-crypto.js';
+import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';
 import { type AuditFileSystem, nodeFileSystem } from './file-system.js';
 import { defaultKeyFile, openKeyFile } from './key-file.js';
@@ -67,7 +67,7 @@ const MIN_SEGMENT_BYTES = 1_024;
 export const systemPlatform: AuditPlatform = {
   fs: nodeFileSystem,
   processes: systemProcesses,
-  crypto: auditCrypto,
+  crypto: nodeCrypto,
 };
 
 /**

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { SegmentJob, SegmentResult } from '../../audit/segment-verifier.js';
 import { VramError } from '../../errors.js';
-import { auditCrypto } from './audit-crypto.js';
+import { nodeCrypto } from '../crypto.js';
 import { fromPlain, type SegmentReply, type SegmentRequest } from './segment-message.js';
 
 interface Pending {
@@ -51,7 +51,7 @@ function startMember(script: URL): Member {
     const waiting = pending.get(reply.id);
     pending.delete(reply.id);
     if (waiting === undefined) return;
-    if ('result' in reply) waiting.resolve(fromPlain(auditCrypto, reply.result));
+    if ('result' in reply) waiting.resolve(fromPlain(nodeCrypto, reply.result));
     else waiting.reject(Object.assign(new Error(reply.failure.message), { code: reply.failure.code }));
   });
   const failAll = (cause: unknown): void => {

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { runSegmentJob } from '../../audit/segment-verifier.js';
-import { auditCrypto } from './audit-crypto.js';
+import { nodeCrypto } from '../crypto.js';
 import { nodeFileSystem, readChunks } from './file-system.js';
 import { type SegmentReply, type SegmentRequest, toPlain } from './segment-message.js';
 
@@ -14,7 +14,7 @@ port.on('message', (request: SegmentRequest) => {
 
 async function answer({ id, path, job }: SegmentRequest): Promise<SegmentReply> {
   try {
-    const result = await runSegmentJob(auditCrypto, readChunks(nodeFileSystem, path), job);
+    const result = await runSegmentJob(nodeCrypto, readChunks(nodeFileSystem, path), job);
     return { id, result: toPlain(result) };
   } catch (error) {
     const code =
