@@ -1,0 +1,332 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Mac } from '../../src/crypto.js';
+import { isVramError, type VramError } from '../../src/errors.js';
+import { nodeCrypto } from '../../src/node/crypto.js';
+import { readHandle } from '../../src/seal/handle.js';
+import {
+  checkToken,
+  deriveSealKey,
+  SEAL_PAYLOAD_TYPE,
+  type SealedShard,
+  type SealPayload,
+  signSeal,
+  verifySignature,
+} from '../../src/seal/index.js';
+
+const PAYLOAD: SealPayload = {
+  v: 1,
+  sealId: '00112233445566778899aabbccddeeff',
+  sealed: true,
+  shardId: 'shard-1',
+  workerId: 'worker-1',
+  device: { backend: 'host', index: 0, name: 'host', uuid: null },
+  byteLength: 4097,
+  sha256: null,
+  fsverity: `fsverity-sha256-12:${'ab'.repeat(32)}`,
+  sealedAt: '2026-01-02T03:04:05.678Z',
+  residency: 'host',
+  immutability: 'api-only',
+  emulated: false,
+  modelRef: null,
+  shardIndex: null,
+  totalShards: null,
+};
+
+/** A key that takes every signature for its own: what is refused with it is refused for its form alone. */
+const CREDULOUS: Mac = { sign: async () => new Uint8Array(32), verify: async () => true };
+const SIGNATURE = 'A'.repeat(43);
+const GOOD = { ...PAYLOAD, signature: SIGNATURE };
+
+async function refusal(handle: unknown, key: Mac = CREDULOUS): Promise<VramError> {
+  try {
+    await verifySignature(key, handle);
+  } catch (error) {
+    if (isVramError(error)) return error;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+const without = (key: string): object =>
+  Object.fromEntries(Object.entries(GOOD).filter(([name]) => name !== key));
+const NOT_GENUINE = 'the handle is not genuine: ';
+/** An object that lists a key which it then denies having. */
+const lying = (listed: object): object =>
+  new Proxy({ ...listed }, { ownKeys: () => ['ghost'], getOwnPropertyDescriptor: () => undefined });
+
+describe('[CI-002] the form of a handle is judged apart from its signature', () => {
+  it('the good form passes with a key that takes anything', async () => {
+    expect(await verifySignature(CREDULOUS, GOOD)).toBe(PAYLOAD.sealId);
+    expect(await verifySignature(CREDULOUS, JSON.stringify(GOOD))).toBe(PAYLOAD.sealId);
+    expect(await verifySignature(CREDULOUS, Object.assign(Object.create(null), GOOD))).toBe(PAYLOAD.sealId);
+    const device = Object.assign(Object.create(null), GOOD.device);
+    expect(await verifySignature(CREDULOUS, { ...GOOD, device })).toBe(PAYLOAD.sealId);
+    const { payload, signature } = readHandle(GOOD);
+    expect({ ...payload, device: { ...Object(payload['device']) } }).toEqual(PAYLOAD);
+    expect(signature).toBe(SIGNATURE);
+  });
+
+  it.each<[string, unknown, string, string]>([
+    ['null', null, 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
+    ['undefined', undefined, 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
+    ['a number', 5, 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
+    ['an array', [GOOD], 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
+    ['text that is no JSON', '{', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not strict JSON`],
+    ['the text null', 'null', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
+    ['the text of a number', '5', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
+    ['the text of an array', '[]', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
+    ...[undefined, null, ''].map((signature): [string, unknown, string, string] => [
+      `the signature ${JSON.stringify(signature)}`,
+      signature === undefined ? without('signature') : { ...GOOD, signature },
+      'NOT_SEALED',
+      'the handle has no signature: only what seal() returned can be verified',
+    ]),
+    [
+      'a signature that is a number',
+      { ...GOOD, signature: 5 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its signature is no text`,
+    ],
+    [
+      'a short signature',
+      { ...GOOD, signature: 'A'.repeat(42) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its signature is malformed`,
+    ],
+    [
+      'a long signature',
+      { ...GOOD, signature: 'A'.repeat(44) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its signature is malformed`,
+    ],
+    [
+      'a signature that is no base64url',
+      { ...GOOD, signature: '='.repeat(43) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its signature is malformed`,
+    ],
+    [
+      'version 2',
+      { ...GOOD, v: 2 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its version is not 1, the only one known here`,
+    ],
+    [
+      'no version',
+      without('v'),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its version is not 1, the only one known here`,
+    ],
+    [
+      'a further key',
+      { ...GOOD, extra: 1 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}the handle has an unknown key`,
+    ],
+    [
+      'a key from the prototype, as text',
+      JSON.stringify(GOOD).replace('{', '{"__proto__":1,'),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}the handle has an unknown key`,
+    ],
+    ...Object.keys(PAYLOAD)
+      .filter((key) => key !== 'v' && key !== 'device')
+      .map((key): [string, unknown, string, string] => [
+        `no ${key}`,
+        without(key),
+        'SEAL_VERIFICATION_FAILED',
+        `${NOT_GENUINE}the handle has no "${key}"`,
+      ]),
+    ['no device', without('device'), 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}the handle has no "device"`],
+    [
+      'a device of null',
+      { ...GOOD, device: null },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"device" is no object`,
+    ],
+    [
+      'a device of text',
+      { ...GOOD, device: 'host' },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"device" is no object`,
+    ],
+    [
+      'a device without a name',
+      { ...GOOD, device: { backend: 'host', index: 0, uuid: null } },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"device" has no "name"`,
+    ],
+    [
+      'a device with a further key',
+      { ...GOOD, device: { ...GOOD.device, extra: 1 } },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"device" has an unknown key`,
+    ],
+    [
+      'a class instance',
+      new (class Handle {})(),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it is no plain object`,
+    ],
+    [
+      'a symbol key',
+      { ...GOOD, [Symbol('x')]: 1 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a symbol key`,
+    ],
+    [
+      'an accessor',
+      Object.defineProperty({ ...GOOD }, 'shardId', { get: () => 'x', enumerable: true }),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a property that is no plain value`,
+    ],
+    [
+      'a hidden property',
+      Object.defineProperty({ ...GOOD }, 'shardId', { value: 'x', enumerable: false }),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a property that is no plain value`,
+    ],
+    [
+      'a key that is denied',
+      lying(GOOD),
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a property that is no plain value`,
+    ],
+    ...[1.5, -0, 2 ** 53, Number.NaN].map((byteLength): [string, unknown, string, string] => [
+      `the number ${Object.is(byteLength, -0) ? '-0' : byteLength}`,
+      { ...GOOD, byteLength },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it holds a number that is no safe integer`,
+    ]),
+    ...[1n, [], () => 0, Symbol('x'), undefined].map((modelRef): [string, unknown, string, string] => [
+      `a ${Array.isArray(modelRef) ? 'list' : typeof modelRef}`,
+      { ...GOOD, modelRef },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it holds a value that is not JSON`,
+    ]),
+    [
+      'a device of a class',
+      { ...GOOD, device: new (class Device {})() },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it holds an object of a foreign class`,
+    ],
+    [
+      'a date',
+      { ...GOOD, sealedAt: new Date(0) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it holds an object of a foreign class`,
+    ],
+    [
+      'a symbol in the device',
+      { ...GOOD, device: { ...GOOD.device, [Symbol('x')]: 1 } },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a hidden property`,
+    ],
+    [
+      'a hidden name of the device',
+      { ...GOOD, device: Object.defineProperty({ ...GOOD.device }, 'name', { enumerable: false }) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a hidden property`,
+    ],
+    [
+      'a device that denies a key',
+      { ...GOOD, device: lying(GOOD.device) },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it has a hidden property`,
+    ],
+    ...[true, 1.5, -0, {}, undefined].map((index): [string, unknown, string, string] => [
+      `the device index ${Object.is(index, -0) ? '-0' : String(index)}`,
+      { ...GOOD, device: { ...GOOD.device, index } },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"device" holds a value of a wrong type`,
+    ]),
+    [
+      'a lone surrogate',
+      { ...GOOD, modelRef: '\ud800' },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}it holds what no seal can hold`,
+    ],
+    [
+      'a seal id that is a number',
+      { ...GOOD, sealId: 5 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}"sealId" is no text`,
+    ],
+  ])('%s', async (_name, handle, code, message) => {
+    expect(await refusal(handle)).toMatchObject({ code, message });
+  });
+
+  it('a refusal keeps its cause where there is one, and has none where there is none', async () => {
+    expect((await refusal('{')).cause).toMatchObject({ code: 'INVALID_INPUT' });
+    expect((await refusal({ ...GOOD, modelRef: '\ud800' })).cause).toMatchObject({ code: 'INVALID_INPUT' });
+    const plain = await refusal({ ...GOOD, v: 2 });
+    expect(plain.cause).toBeUndefined();
+    expect(Object.hasOwn(plain, 'cause')).toBe(false);
+  });
+
+  it('a Mac that breaks is not taken for a forged handle', async () => {
+    const broken: Mac = {
+      sign: async () => new Uint8Array(32),
+      verify: async () => {
+        throw new TypeError('the key is gone');
+      },
+    };
+    await expect(verifySignature(broken, GOOD)).rejects.toThrow(TypeError);
+  });
+});
+
+describe('[CI-001] signatures', () => {
+  let key: Mac;
+  let sealed: SealedShard;
+  beforeAll(async () => {
+    key = await deriveSealKey(nodeCrypto, new Uint8Array(32).fill(7), 'worker-1');
+    sealed = await signSeal(key, PAYLOAD);
+  });
+
+  it('another signature of the right form says which content it does not fit', async () => {
+    expect(await refusal({ ...sealed.toJSON(), signature: SIGNATURE }, key)).toMatchObject({
+      code: 'SEAL_VERIFICATION_FAILED',
+      message: `${NOT_GENUINE}its signature does not fit its content under the key of this worker`,
+    });
+  });
+
+  it('what is authenticated is the type and the canonical payload, nothing else', async () => {
+    const seen: string[] = [];
+    const spy: Mac = {
+      sign: async () => new Uint8Array(32),
+      verify: async (bytes) => {
+        seen.push(new TextDecoder().decode(bytes));
+        return true;
+      },
+    };
+    await verifySignature(spy, sealed);
+    const body = JSON.stringify(
+      Object.fromEntries(Object.entries(PAYLOAD).sort(([a], [b]) => (a < b ? -1 : 1))),
+    );
+    expect(seen).toEqual([`DSSEv1 ${SEAL_PAYLOAD_TYPE.length} ${SEAL_PAYLOAD_TYPE} ${body.length} ${body}`]);
+  });
+});
+
+describe('[CI-006] tokens', () => {
+  it('a refusal says what is needed', () => {
+    expect(() => checkToken('token', new Uint8Array(15).fill(1))).toThrow(
+      '"token" must be at least 16 bytes',
+    );
+    expect(() => checkToken('token', new Uint8Array(16))).toThrow(
+      '"token" must not be all zero (a token is zeroed once its keys are derived: give a fresh copy)',
+    );
+  });
+
+  it('the derived key bytes are zeroed once the Mac has them, and so is what a fingerprint was made of', async () => {
+    const handed: Uint8Array[] = [];
+    const watched = {
+      ...nodeCrypto,
+      hmac: (bytes: Uint8Array) => {
+        handed.push(bytes);
+        return nodeCrypto.hmac(Uint8Array.from(bytes));
+      },
+    };
+    await deriveSealKey(watched, new Uint8Array(32).fill(7), 'worker-1');
+    expect(handed).toEqual([new Uint8Array(32)]);
+  });
+});
