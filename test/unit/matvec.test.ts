@@ -14,14 +14,14 @@ const path = (name: string): string => fileURLToPath(new URL(`../../node_modules
 interface RealMatrix {
   readonly file: string;
   readonly tensor: string;
-  /** Bytes before the tensor that are left out of the shard, so that slow devices hash less; a multiple of the block. */
+  /** Bytes before the tensor that are left out of the shard, so that slow devices hash less; what comes after it always is. */
   readonly from: number;
 }
 
-/** A layer of silero VAD's LSTM, and the last layer of a text recogniser, which is 3 MB and lies across segments. Both begin at an odd byte. */
+/** A layer of silero VAD's LSTM, which lies across a border of 512 KiB, and the last layer of a text recogniser, 3 MB. Both begin at an odd byte. */
 const SILERO: RealMatrix = {
   file: path('@ricky0123/vad-web/dist/silero_vad_v5.onnx'),
-  tensor: 'If_0_outputs_0.then_branch/If_0_then_branch__Inline_0__decoder.rnn.weight_ih',
+  tensor: 'If_0_outputs_0.else_branch/If_0_else_branch__Inline_0__decoder.rnn.weight_ih',
   from: 0,
 };
 const OCR: RealMatrix = {
@@ -35,7 +35,7 @@ async function load({ file, tensor: name, from }: RealMatrix) {
   const found = shard?.tensors.find((each) => each.name === name);
   if (shard === undefined || found === undefined) throw new Error(`no ${name}`);
   const source = await openShard(shard);
-  const end = from === 0 ? source.byteLength : found.byteOffset + found.byteLength;
+  const end = found.byteOffset + found.byteLength;
   const bytes = await source.readRange?.(from, end - from);
   if (bytes === undefined) throw new Error('files can be read at a position');
   await source.close();
@@ -60,8 +60,8 @@ describe.each([...(await presentBackends()), ...(await segmentedWebGpuTargets())
   'a real layer on $name',
   ({ target, missing }) => {
     const skipped = missing === null ? '' : ` (SKIPPED: ${missing})`;
-    // The test driver interprets some megabytes a second.
-    const slow = target?.name.startsWith('cuda') === true;
+    // SwiftShader and the test driver hash some megabytes a second.
+    const slow = (target?.maxBytes ?? 0) <= 4 * 2 ** 20;
 
     it.skipIf(target === null)(`multiplies inside a lease as on the CPU${skipped}`, async () => {
       if (target === null) return;
@@ -95,7 +95,11 @@ describe.each([...(await presentBackends()), ...(await segmentedWebGpuTargets())
       const { bytes, tensor, expected, ...product } = await load(SILERO);
       const shard = await manager.seal(bytesSource(bytes));
       const row = 300;
-      const column = 77;
+      // The weight of the row that counts most.
+      const terms = product.vector.map((x, index) =>
+        Math.abs(x * (product.matrix[row * product.columns + index] ?? 0)),
+      );
+      const column = terms.indexOf(Math.max(...terms));
       const at = tensor.byteOffset + (row * product.columns + column) * 4;
       const inside = async (lease: Lease) => {
         const before = await matvec(lease, product);
@@ -108,7 +112,7 @@ describe.each([...(await presentBackends()), ...(await segmentedWebGpuTargets())
       expect(wrongRows(after, expected)).toEqual([row]);
       const weight = product.matrix[row * product.columns + column] ?? 0;
       const change = -2 * weight * (product.vector[column] ?? 0);
-      expect(Math.abs(change)).toBeGreaterThan(1e-3);
+      expect(Math.abs(change)).toBeGreaterThan(0.1);
       expect((after[row] ?? 0) - (before[row] ?? 0)).toBeCloseTo(change, 4);
       // The next use is refused; so is a result whose bytes went bad while it was computed.
       const refused = manager.execute(shard, (lease) => matvec(lease, product), { tensor });
