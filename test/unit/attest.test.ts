@@ -206,7 +206,7 @@ describe('attest', () => {
     await manager.close();
   });
 
-  it('carries the head of the audit log, in which the attestation itself is', async () => {
+  it('carries the head of the audit log, in which its verification is', async () => {
     const place = await scratch();
     const log = await openLog(place);
     const { manager, shard } = await opened({
