@@ -15,6 +15,16 @@ export type OperationName =
   | 'stop'
   | 'close';
 
+/** These must be on record or not happen; the others must happen, and are recorded if that is possible (AU-005). */
+export const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
+  'open',
+  'seal',
+  'execute',
+  'heal',
+  'drill',
+  'attest',
+]);
+
 /** Timed parts of an operation. */
 export type StageName =
   | 'read'

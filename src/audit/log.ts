@@ -1,6 +1,6 @@
 import type { CryptoProvider, Signer } from '../crypto.js';
 import { invalidInput, VramError } from '../errors.js';
-import type { Observer, OperationEvent } from '../events.js';
+import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events.js';
 import { checkInteger } from '../validate.js';
 import {
   AUDIT_CATALOGUE,
@@ -153,11 +153,12 @@ export class AuditLog implements Observer {
 
   /**
    * Takes an event. Returns nothing for events that are no audit matter and for those written in groups; a promise for CRITICAL ones
-   * (on stable storage), when the queue is full (there is room again), and while writing fails.
+   * (on stable storage), when the queue is full (there is room again), and while writing fails: then also for the start of an operation that must not go
+   * unrecorded, whatever it will have to record.
    * Errors of the promise: AUDIT_FAILED. An event that was rejected may be told again, as the same object: it is written once.
    */
   on(event: OperationEvent): void | Promise<void> {
-    if (!isAudited(event)) return undefined;
+    if (!isAudited(event)) return this.#onUnaudited(event);
     if (this.#closing !== null) return Promise.reject(closedError());
     if (this.#failure !== null) return this.#onWhileFailing(event, this.#failure.error);
     if (this.#awaited.has(event)) return this.#wait('durable');
@@ -239,6 +240,13 @@ export class AuditLog implements Observer {
     if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
   }
 
+  /** AU-005: an execution within maxAgeMs has nothing to record before it runs, so its start is where a log that fails has to say so. */
+  #onUnaudited(event: OperationEvent): void | Promise<void> {
+    if (event.type !== 'operation.started' || !FAIL_CLOSED.has(event.operation)) return undefined;
+    if (this.#closing !== null) return Promise.reject(closedError());
+    return this.#failure === null ? undefined : this.#retry(this.#failure.error);
+  }
+
   #onWhileFailing(event: AuditedEvent, error: VramError): Promise<void> {
     if (!this.#awaited.has(event)) {
       if (this.#queue.length < this.#maxQueue) {
@@ -250,6 +258,11 @@ export class AuditLog implements Observer {
         if (event.type === 'vram.deallocated') this.#unrecordedReleases += 1;
       }
     }
+    return this.#retry(error);
+  }
+
+  /** Rejects, unless it is time for another attempt at writing, whose outcome it then tells. */
+  #retry(error: VramError): Promise<void> {
     if (this.#monotonicMs() - this.#failedAtMs < RETRY_MS) return Promise.reject(error);
     return this.#wait('durable');
   }

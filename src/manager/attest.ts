@@ -62,7 +62,7 @@ async function attestLive(
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  // On record before anyone can hold it, and so inside the log head that it carries.
+  // Told before anyone can hold it. The verification above is on record, and so inside the log head that it carries.
   const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };
   await operation.record('shard.attested', attested, operation.elapsedMs);
   const auditHead = core.auditHead === null ? null : await core.auditHead();

@@ -19,12 +19,15 @@ export async function queryCapacity(core: Core, options: TraceOptions): Promise<
     core.lifecycle.requireDevice();
     const { totalBytes, freeBytes, source } = await core.device.capacity();
     const { budgetBytes, usedBytes, scratchBytes } = core.ledger;
+    // The device's figure is a moment older than the manager's: together they never claim more than there is.
+    const rest = totalBytes === null ? null : Math.max(0, totalBytes - usedBytes);
+    const available = core.ledger.availableBytes(freeBytes);
     const budgeted = budgetBytes !== null && (totalBytes === null || budgetBytes < totalBytes);
     const capacity: Capacity = Object.freeze({
       totalBytes: budgeted ? budgetBytes : totalBytes,
       usedBytes,
       scratchBytes,
-      availableBytes: core.ledger.availableBytes(freeBytes),
+      availableBytes: available === null || rest === null ? available : Math.min(available, rest),
       source: budgeted ? 'budget' : source,
     });
     const found = {

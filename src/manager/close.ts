@@ -12,7 +12,12 @@ export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown
   await Promise.allSettled([...running]);
   await runOperation(core.events, 'close', undefined, async (operation) => {
     const shards = core.shards.list();
-    for (const shard of shards) await releaseLive(core, operation, shard);
+    for (const shard of shards) {
+      // A release that was asked for after close() began is waited for, not done again.
+      if (shard.condition === 'releasing')
+        await shard.lock.with('exclusive', undefined, async () => undefined);
+      else await releaseLive(core, operation, shard);
+    }
     await operation.tell('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
   });
   if (core.deviceOwned) await ignoreVramError(core.device.close());

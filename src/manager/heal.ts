@@ -5,7 +5,6 @@ import type { Source } from '../source/types.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';
-import type { Lifecycle } from './lifecycle.js';
 import {
   isSealedGroup,
   type Localisation,
@@ -19,7 +18,7 @@ import { quarantine, tellQuarantine } from './quarantine.js';
 import { blocksOf, toRanges } from './ranges.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
-import { withSignals } from './signals.js';
+import { type Ending, withSignals } from './signals.js';
 import type { OperationOptions } from './types.js';
 
 /** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
@@ -70,9 +69,9 @@ export async function healShard(
   });
 }
 
-/** A stopped manager still heals: that it has stopped is then no reason to give up. */
-function endOf(core: Core): Lifecycle | undefined {
-  return core.lifecycle.state === 'stopped' ? undefined : core.lifecycle;
+/** A stopped manager still heals, also one that the damage found here has stopped: only the device's end is a reason to give up. */
+function endOf({ lifecycle }: Core): Ending {
+  return { onEnd: (watcher) => lifecycle.onDeviceEnd(watcher) };
 }
 
 /** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */
@@ -192,10 +191,8 @@ async function sealedBlock(
     Math.min(BLOCK_BYTES, live.sealed.byteLength - offset),
     signal,
   );
-  // A copy: what is checked must be what is written, whatever the source does with its buffer meanwhile.
-  const own = bytes.slice();
-  if (!equalBytes(await core.engine.leaves(own), hashAt(leaves, block))) throw foreignSource(source);
-  return own;
+  if (!equalBytes(await core.engine.leaves(bytes), hashAt(leaves, block))) throw foreignSource(source);
+  return bytes;
 }
 
 async function lift(

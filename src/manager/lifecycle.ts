@@ -7,6 +7,7 @@ export class Lifecycle {
   #state: LifecycleState = 'open';
   #reason = '';
   readonly #watchers = new Set<(end: VramError) => void>();
+  readonly #deviceWatchers = new Set<(end: VramError) => void>();
 
   get state(): LifecycleState {
     return this.#state;
@@ -22,6 +23,13 @@ export class Lifecycle {
     if (this.end !== null) watcher(this.end);
     else this.#watchers.add(watcher);
     return () => void this.#watchers.delete(watcher);
+  }
+
+  /** As onEnd, for work that a stopped manager still does: calls back when the device is lost or the manager closed. */
+  onDeviceEnd(watcher: (end: VramError) => void): () => void {
+    if (this.#state === 'lost' || this.#state === 'closed') watcher(this.#refusal());
+    else this.#deviceWatchers.add(watcher);
+    return () => void this.#deviceWatchers.delete(watcher);
   }
 
   /** True if this call stopped it. */
@@ -53,8 +61,11 @@ export class Lifecycle {
     if (order.indexOf(state) <= order.indexOf(this.#state)) return false;
     this.#state = state;
     this.#reason = reason;
-    for (const watcher of this.#watchers) watcher(this.#refusal());
-    this.#watchers.clear();
+    const told = state === 'stopped' ? [this.#watchers] : [this.#watchers, this.#deviceWatchers];
+    for (const watchers of told) {
+      for (const watcher of watchers) watcher(this.#refusal());
+      watchers.clear();
+    }
     return true;
   }
 

@@ -131,7 +131,8 @@ export async function readSource(
         `the source "${source.label}" did not give ${length} bytes at ${offset}`,
       );
     }
-    return bytes;
+    // A copy: what is checked must be what is written, whatever the source does with its buffer meanwhile.
+    return bytes.slice();
   } catch (error) {
     throw sourceFailure(error, signal);
   }

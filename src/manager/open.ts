@@ -33,7 +33,7 @@ const ID_BYTES = 16;
 export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
   const events = eventSource(options, platform);
   return await runOperation(events, 'open', options, async (operation) => {
-    const checked = checkOptions(options);
+    const { token, ...checked } = checkOptions(options);
     const taken: (() => Promise<void>)[] = [];
     try {
       const { device, owned } = await openDevice(options, platform, operation);
@@ -44,7 +44,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
       const engine = options.engine ?? (await platform.engine());
       if (options.engine === undefined) taken.push(() => engine.close());
-      const key = await deriveKeys(platform, checked.token, checked.workerId);
+      const key = await deriveKeys(platform, token, checked.workerId);
       const core: Core = {
         ...checked,
         ...key,
@@ -64,8 +64,11 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       watchDevice(core);
       return core;
     } catch (error) {
-      for (const giveBack of taken.reverse()) await giveBack();
+      // The first failure is the one to tell; one while giving back must not keep the rest from being given back.
+      for (const giveBack of taken.reverse()) await Promise.allSettled([giveBack()]);
       throw error;
+    } finally {
+      token?.own.fill(0);
     }
   });
 }
@@ -76,13 +79,24 @@ function eventSource(options: ManagerOptions | null, { crypto, activeTraceparent
   let operations = 0;
   return {
     workerId: isId(workerId) ? workerId : 'unnamed',
-    clock: clock ?? systemClock,
+    clock: isClock(clock) ? clock : systemClock,
     observers: new Observers(isObservers(observers) ? [...observers] : []),
     randomId: () => toHex(crypto.randomBytes(ID_BYTES)),
     nextOperation: () => ++operations,
     activeTraceparent: activeTraceparent ?? (() => null),
     device: null,
   };
+}
+
+function isClock(value: unknown): value is Clock {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'now' in value &&
+    typeof value.now === 'function' &&
+    'monotonic' in value &&
+    typeof value.monotonic === 'function'
+  );
 }
 
 function isId(value: unknown): value is string {
@@ -98,9 +112,15 @@ function isObservers(value: unknown): value is readonly Observer[] {
   return Array.isArray(value) && value.every((observer: Observer) => typeof observer?.on === 'function');
 }
 
+/** The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its device. */
+interface Token {
+  readonly given: Uint8Array;
+  readonly own: Uint8Array;
+}
+
 interface CheckedOptions {
   readonly workerId: string;
-  readonly token: Uint8Array | null;
+  readonly token: Token | null;
   readonly policy: Policy;
   readonly budgetBytes: number | null;
   readonly maxShardBytes: number;
@@ -118,9 +138,10 @@ function checkOptions(options: ManagerOptions): CheckedOptions {
   const { token, budgetBytes, drills = false, observers = [] } = options;
   if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
   if (!isObservers(observers)) throw invalidInput('observers', 'must be an array of observers');
+  checkParts(options);
   return {
     workerId: checkId('workerId', options.workerId),
-    token: token === undefined ? null : checkToken('token', token),
+    token: token === undefined ? null : copyToken(checkToken('token', token)),
     policy: checkPolicy('policy', options.policy ?? 'vram-only'),
     budgetBytes: budgetBytes === undefined ? null : checkInteger('budgetBytes', budgetBytes, 1),
     maxShardBytes: checkInteger('maxShardBytes', options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, 1),
@@ -134,6 +155,20 @@ function checkOptions(options: ManagerOptions): CheckedOptions {
     ...checkAttestation(options),
     clock: options.clock ?? systemClock,
   };
+}
+
+function copyToken(given: Uint8Array): Token {
+  return { given, own: given.slice() };
+}
+
+/** A clock and an engine of the caller's own, as far as that can be seen from outside. */
+function checkParts({ clock, engine }: ManagerOptions): void {
+  if (clock !== undefined && !isClock(clock)) {
+    throw invalidInput('clock', 'must have the functions now and monotonic');
+  }
+  if (engine !== undefined && typeof engine?.start !== 'function') {
+    throw invalidInput('engine', 'must be a digest engine: see createNodeEngine');
+  }
 }
 
 function checkAttestation({
@@ -193,10 +228,10 @@ async function admitDevice(device: Device, policy: Policy, operation: Operation)
 /** The token is zeroed here, once nothing more has to be derived from it. */
 async function deriveKeys(
   { crypto }: Platform,
-  given: Uint8Array | null,
+  given: Token | null,
   workerId: string,
 ): Promise<Pick<Core, 'key' | 'keyKind' | 'fingerprint'>> {
-  const token = given ?? crypto.randomBytes(EPHEMERAL_TOKEN_BYTES);
+  const token = given?.own ?? crypto.randomBytes(EPHEMERAL_TOKEN_BYTES);
   try {
     return {
       key: await deriveSealKey(crypto, token, workerId),
@@ -205,6 +240,7 @@ async function deriveKeys(
     };
   } finally {
     token.fill(0);
+    given?.given.fill(0);
   }
 }
 

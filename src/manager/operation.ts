@@ -1,13 +1,14 @@
 import { invalidInput, isVramError, VramError } from '../errors.js';
-import type {
-  EventContext,
-  EventDevice,
-  EventError,
-  EventPayloads,
-  EventType,
-  OperationEvent,
-  OperationName,
-  StageName,
+import {
+  type EventContext,
+  type EventDevice,
+  type EventError,
+  type EventPayloads,
+  type EventType,
+  FAIL_CLOSED,
+  type OperationEvent,
+  type OperationName,
+  type StageName,
 } from '../events.js';
 import { checkLabel } from '../validate.js';
 import { type Clock, timestamp } from './clock.js';
@@ -32,16 +33,6 @@ export interface EventSource {
   readonly activeTraceparent: () => string | null;
   device: EventDevice | null;
 }
-
-/** These must be on record or not happen; the others must happen, and are recorded if that is possible (AU-005). */
-const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
-  'open',
-  'seal',
-  'execute',
-  'heal',
-  'drill',
-  'attest',
-]);
 
 /** One operation under way: the context that its events share. */
 export class Operation {

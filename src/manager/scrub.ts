@@ -13,7 +13,7 @@ import { sleep } from './sleep.js';
 import { verifyLive } from './verify.js';
 
 export interface ScrubOptions {
-  /** Pause after every live shard was checked once. Milliseconds, at least 1. */
+  /** Pause after every live shard was checked once. Milliseconds, from 1 to 2^31 - 1. */
   readonly intervalMs: number;
   /** Bytes hashed in a second, on average. At least 524288, one group. */
   readonly bytesPerSecond: number;
@@ -32,6 +32,8 @@ export interface ScrubEntry {
   readonly lastScrubbedAt: string | null;
 }
 
+/** Longer timers fire at once (HTML standard, "Timers"; Node likewise): the pause would be none. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Groups hashed between two looks at the budget and at leases: 4 MiB. */
 const GROUPS_PER_STEP = 8;
 /** How long a step waits for leases to end before it goes on beside them. */
@@ -50,7 +52,7 @@ export class Scrubber {
     core.lifecycle.requireServing();
     this.#core = core;
     this.#options = {
-      intervalMs: checkInteger('intervalMs', options.intervalMs, 1),
+      intervalMs: checkInteger('intervalMs', options.intervalMs, 1, MAX_TIMER_MS),
       bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
       heal: options.heal === true,
     };

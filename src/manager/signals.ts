@@ -1,11 +1,14 @@
-import type { Lifecycle } from './lifecycle.js';
+/** Something that ends for good: calls back once, at once if it has ended. Gives how to call that off. */
+export interface Ending {
+  onEnd(watcher: (reason: unknown) => void): () => void;
+}
 
 /**
  * Runs work under a signal that fires with the caller's signal, or when one of the others ends. Listeners are taken off with the work: AbortSignal.any
  * leaves a trace on signals that live longer, and the manager's end lies far off.
  */
 export async function withSignals<T>(
-  ends: readonly (AbortSignal | Lifecycle | undefined)[],
+  ends: readonly (AbortSignal | Ending | undefined)[],
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const joined = new AbortController();
@@ -21,7 +24,7 @@ export async function withSignals<T>(
   }
 }
 
-/** As Lifecycle.onEnd. */
+/** As Ending.onEnd. */
 function onAbort(signal: AbortSignal, abort: (reason: unknown) => void): () => void {
   const listener = (): void => abort(signal.reason);
   if (signal.aborted) listener();

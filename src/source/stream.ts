@@ -116,8 +116,9 @@ async function abortable<T>(pending: Promise<T>, signal: AbortSignal | undefined
     signal.addEventListener('abort', onAbort, { once: true });
   });
   try {
-    throwIfAborted(signal);
-    return await Promise.race([pending, aborted]);
+    if (signal.aborted) onAbort();
+    // Both are handed over, also when the outcome is known: a producer that fails after an abort must not end the process.
+    return await Promise.race([aborted, pending]);
   } finally {
     signal.removeEventListener('abort', onAbort);
   }

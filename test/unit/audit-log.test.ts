@@ -15,7 +15,7 @@ import {
 } from '../../src/audit/index.js';
 import { parseLine } from '../../src/audit/record.js';
 import { canonicalJson } from '../../src/canonical.js';
-import type { OperationEvent } from '../../src/events.js';
+import type { OperationEvent, OperationName } from '../../src/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web-crypto.js';
 import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';
@@ -353,6 +353,27 @@ describe('[AU-005] while writing fails', () => {
     await expect(log.flush()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
     await expect(log.close()).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
     expect(sink.calls.at(-1)).toBe('close');
+  });
+
+  it('operations that must be on record do not begin, also those with nothing to record at first; the others do', async () => {
+    let ms = 0;
+    const sink = new ProbeSink();
+    const log = await open(sink, { monotonicMs: () => ms });
+    const started = (operation: OperationName): void | Promise<void> =>
+      log.on({ ...event('vram.sealed'), operation, type: 'operation.started' });
+    expect(started('execute')).toBeUndefined();
+    sink.failing = 'ENOSPC';
+    await expect(log.on(event('vram.sealed'))).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(started('execute')).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect(started('seal')).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    expect(started('verify')).toBeUndefined();
+    expect(started('release')).toBeUndefined();
+    sink.failing = null;
+    ms = 1_000;
+    await started('execute');
+    expect(log.status().failing).toBe(false);
+    await log.close();
+    await expect(started('execute')).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
   });
 
   it('what was taken is written on recovery, in order, with a record that says so', async () => {

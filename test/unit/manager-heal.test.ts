@@ -285,6 +285,57 @@ describe('heal', () => {
     await manager.close();
   });
 
+  it('[ST-002] damage that healing itself comes upon stops the manager and is healed all the same', async () => {
+    const seen = regionsOf();
+    const { manager, recorder } = await openHost({
+      wrap: seen.wrap,
+      options: { onVerificationFailure: 'stop' },
+    });
+    const shard = await manager.seal(bytesSource(bytes));
+    await seen.flip(0, 5000, 1);
+    expect(await manager.heal(shard, bytesSource(bytes))).toMatchObject({ healedBlocks: 1 });
+    expect(recorder.types()).toContain('manager.stopped');
+    expect(manager.status()).toMatchObject({ state: 'stopped', quarantined: [] });
+    await manager.close();
+  });
+
+  it.each(['groups', 'leaves'] as const)(
+    '[MS-009] with %s kept, writes what it checked, whatever the source does with its buffer',
+    async (keep) => {
+      const written: Uint8Array[] = [];
+      const seen = regionsOf((device) =>
+        wrapRegions(device, (region) =>
+          overlay(region, {
+            patch: async (block: number, data: Uint8Array) => {
+              written.push(data.slice());
+              await region.patch(block, data);
+            },
+            nodes: async (...args: Parameters<Region['nodes']>) => {
+              const nodes = await region.nodes(...args);
+              // Leaves are fetched last before a group's blocks are written.
+              if (args[0] === 0) buffer.fill(0xee);
+              return nodes;
+            },
+          }),
+        ),
+      );
+      const { manager } = await openHost({ wrap: seen.wrap, options: { keep } });
+      const shard = await manager.seal(bytesSource(bytes));
+      await seen.flip(0, 5000, 1);
+      const buffer = new Uint8Array(bytes.length);
+      const source: Source = {
+        ...bytesSource(bytes),
+        readRange: async (offset, length) => {
+          buffer.set(bytes);
+          return buffer.subarray(offset, offset + length);
+        },
+      };
+      await manager.heal(shard, source);
+      expect(written).toEqual([bytes.slice(4096, 8192)]);
+      await manager.close();
+    },
+  );
+
   it('is aborted by its signal between blocks', async () => {
     const seen = regionsOf();
     const { manager } = await openHost({ wrap: seen.wrap });

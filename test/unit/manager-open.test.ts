@@ -138,6 +138,45 @@ describe('open', () => {
     await other.close();
   });
 
+  it('[CI-005] managers opened side by side with one token buffer have its key, not that of the zeros it becomes', async () => {
+    const given = token();
+    const open = (slow: boolean): Promise<VramManager> => {
+      const backend = hostBackend();
+      const late = overlay(backend, {
+        open: async (...args: Parameters<typeof backend.open>) => {
+          const device = await backend.open(...args);
+          // Until the other manager has derived its keys and zeroed the buffer.
+          while (slow && given.some((byte) => byte !== 0))
+            await new Promise((resolve) => setTimeout(resolve, 1));
+          return device;
+        },
+      });
+      return VramManager.open(
+        { device: 'host', workerId: 'w', policy: 'any', token: given },
+        platform([late]),
+      );
+    };
+    const managers = await Promise.all([open(false), open(true)]);
+    const prints = managers.map((manager) => manager.status().keyFingerprint);
+    const alone = await VramManager.open(
+      { device: 'host', workerId: 'w', policy: 'any', token: token() },
+      platform(),
+    );
+    expect(prints).toEqual([alone.status().keyFingerprint, alone.status().keyFingerprint]);
+    const [, late] = managers;
+    const shard = await late?.seal(bytesSource(pattern(10)));
+    expect(await failure(alone.verify(JSON.stringify(shard)))).toMatchObject({ code: 'NOT_FOUND' });
+    for (const manager of [...managers, alone]) await manager.close();
+  });
+
+  it.each(['clock', 'engine'])('[WK-005] refuses a %s that is none', async (argument) => {
+    const call = VramManager.open(
+      { ...{ [argument]: {} }, device: 'host', workerId: 'w', policy: 'any' },
+      platform(),
+    );
+    expect(await failure(call)).toMatchObject({ code: 'INVALID_INPUT', argument });
+  });
+
   it('leaves the token to the caller if it does not open', async () => {
     const given = token();
     const call = VramManager.open({ device: 'host', workerId: 'w', token: given }, platform());
@@ -183,6 +222,16 @@ describe('capacity and status', () => {
     expect(budgeted.recorder.of('capacity.queried')).toMatchObject([{ source: 'budget', usedBytes: 8192 }]);
     await budgeted.manager.release(shard);
     await budgeted.manager.close();
+  });
+
+  it('[WK-003] figures that are a moment apart never add up to more than there is', async () => {
+    // As if the device had been asked before the shard was allocated.
+    const host = { totalMemory: () => 2 ** 30, freeMemory: () => 2 ** 30 };
+    const { manager } = await openHost({ host });
+    await manager.seal(bytesSource(pattern(5000)));
+    const { totalBytes, usedBytes, availableBytes } = await manager.capacity();
+    expect(usedBytes + (availableBytes ?? 0)).toBeLessThanOrEqual(totalBytes ?? 0);
+    await manager.close();
   });
 
   it('[VP-004] [RP-004] too little memory fails at once with both figures', async () => {
@@ -279,6 +328,20 @@ describe('close', () => {
     recorder.refuse = () => true;
     await manager.close();
     expect(manager.status()).toMatchObject({ state: 'closed', liveShards: 0, unrecordedReleases: 1 });
+  });
+
+  it('[MS-005] [RP-005] a release asked for while closing is done once, and told once', async () => {
+    const { manager, recorder } = await openHost();
+    const shards = [
+      await manager.seal(bytesSource(pattern(10))),
+      await manager.seal(bytesSource(pattern(20))),
+    ];
+    const closing = manager.close();
+    await Promise.all([closing, ...shards.map((shard) => manager.release(shard))]);
+    expect(recorder.of('vram.deallocated').map(({ shardId }) => shardId)).toEqual(
+      expect.arrayContaining(shards.map(({ shardId }) => shardId)),
+    );
+    expect(recorder.of('vram.deallocated')).toHaveLength(2);
   });
 
   it('flushes and closes observers, in that order, after the last event', async () => {

@@ -148,11 +148,17 @@ describe('lifecycle', () => {
     expect(ends).toEqual(['STOPPED']);
     lifecycle.onEnd(({ code }) => ends.push(code));
     expect(ends).toEqual(['STOPPED', 'STOPPED']);
+    const deviceEnds: string[] = [];
+    lifecycle.onDeviceEnd(({ code }) => deviceEnds.push(code));
+    lifecycle.onDeviceEnd(() => deviceEnds.push('called off'))();
+    expect(deviceEnds).toEqual([]);
     expect(() => lifecycle.requireServing()).toThrow(expect.objectContaining({ code: 'STOPPED' }));
     lifecycle.requireDevice();
     expect(lifecycle.lose('gone')).toBe(true);
     expect(() => lifecycle.requireDevice()).toThrow(expect.objectContaining({ code: 'DEVICE_LOST' }));
+    lifecycle.onDeviceEnd(({ code }) => deviceEnds.push(code));
     lifecycle.close();
+    expect(deviceEnds).toEqual(['DEVICE_LOST', 'DEVICE_LOST']);
     expect(lifecycle.lose('late')).toBe(false);
     expect(lifecycle.state).toBe('closed');
     expect(() => lifecycle.requireDevice()).toThrow(expect.objectContaining({ code: 'STOPPED' }));

@@ -208,6 +208,8 @@ describe('scrub', () => {
     ['intervalMs', { intervalMs: 0 }],
     ['intervalMs', { intervalMs: Number.NaN }],
     ['intervalMs', { intervalMs: -5 }],
+    // A timer of more than 2^31 - 1 ms fires at once.
+    ['intervalMs', { intervalMs: 2 ** 31 }],
     ['bytesPerSecond', { bytesPerSecond: 524_287 }],
     ['bytesPerSecond', { bytesPerSecond: Number.POSITIVE_INFINITY }],
     ['bytesPerSecond', { bytesPerSecond: 2 ** 53 }],

@@ -136,6 +136,30 @@ describe('streamSource', () => {
     await source.close();
   });
 
+  it('a producer that fails after an abort ends nothing but its stream', async () => {
+    const aborting = new AbortController();
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    try {
+      const chunks = (async function* (): AsyncGenerator<Uint8Array> {
+        yield new Uint8Array(10);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        throw new Error('the connection was closed');
+      })();
+      const reading = (async () => {
+        for await (const _ of streamSource(chunks, 20).stream({ chunkBytes: 10, signal: aborting.signal })) {
+          aborting.abort();
+        }
+      })();
+      expect(await failure(reading)).toMatchObject({ code: 'ABORTED' });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(unhandled).toEqual([]);
+  });
+
   it('is aborted while its producer is stuck, also one that does not stop', async () => {
     const aborting = new AbortController();
     setTimeout(() => aborting.abort('enough'), 5);
