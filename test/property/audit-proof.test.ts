@@ -9,6 +9,7 @@ import {
   verifyInclusion,
 } from '../../src/audit/proof.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { naiveConsistency, naivePath, naiveRoot } from '../unit/audit-oracle.js';
 
 const entries = (count: number): Uint8Array[] =>
@@ -96,9 +97,9 @@ describe('proofs (RFC 6962, RFC 9162)', () => {
           expect(await consistent(path, naiveRoot(all.slice(1, 1 + oldSize)))).toBe(false);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: propertyRuns(25) },
     );
-  }, 30_000);
+  });
 
   it('refuse sizes, indexes and hashes that cannot be', async () => {
     const root = naiveRoot(entries(3));
@@ -141,9 +142,9 @@ describe('proofs (RFC 6962, RFC 9162)', () => {
           expect(hex([await tree.root()])).toEqual(hex([naiveRoot(all)]));
         },
       ),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
-  }, 30_000);
+  });
 });
 
 function flipped(hashes: readonly Uint8Array[], which: number, bit: number): Uint8Array[] {

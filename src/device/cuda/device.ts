@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../errors.js';
 import { VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
 import { Serial } from '../../serial.js';
+import { checkInteger } from '../../validate.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
 import { deviceId } from '../types.js';
 import type { Addon, DeviceHandle, MemoryHandle, ModuleHandle } from './addon.js';

@@ -52,8 +52,9 @@ export function create({ parseLine }) {
       if (random.chance(50)) {
         const keys = Object.keys(record);
         const key = random.pick(keys);
-        if (random.chance(20)) delete record[key];
-        else if (random.chance(20)) record.extra = 1;
+        const [removes, adds] = [random.chance(20), random.chance(20)];
+        if (removes) delete record[key];
+        else if (adds) record.extra = 1;
         else record[key] = random.pick(VALUES);
       }
       const line = random.chance(85) ? canonical(record) : JSON.stringify(record, null, random.pick([0, 1]));
