@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isVramError, VramError } from '../../src/errors.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource } from '../../src/source/index.js';
-import { PROPERTY_TIMEOUT_MS, propertyRuns } from '../support/property-runs.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { openHost, overlay, pattern } from '../unit/manager-fixture.js';
 
 const BUDGET_BLOCKS = 12;
@@ -29,86 +29,79 @@ function injected(): never {
 }
 
 describe('[RP-002] [RP-001] accounting', () => {
-  it(
-    'is the sum of the live shards after any sequence of successes, failures and releases, and never above the budget',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
-          let fault: Fault = 'none';
-          const opened = await openHost({
-            options: { budgetBytes: 111_424 + BUDGET_BLOCKS * 4096 },
-            wrap: (device) =>
-              overlay(device, {
-                allocate: async (byteLength: number) => {
-                  if (fault === 'allocate') throw new VramError('ALLOCATION_FAILED', 'injected');
-                  const region = await device.allocate(byteLength);
-                  return overlay(region, {
-                    write: (offset: number, bytes: Uint8Array) =>
-                      fault === 'write' ? injected() : region.write(offset, bytes),
-                    freeze: () => (fault === 'freeze' ? injected() : region.freeze()),
-                    root: (options: object) => (fault === 'root' ? injected() : region.root(options)),
-                  });
-                },
-              }),
-          });
-          const { manager, device } = opened;
-          const { scratchBytes } = await manager.capacity();
-          const live: SealedShard[] = [];
-          const check = async (): Promise<void> => {
-            const sum = live.reduce((total, shard) => total + device.allocationBytes(shard.byteLength), 0);
-            const { totalBytes, usedBytes, availableBytes } = await manager.capacity();
-            expect(usedBytes).toBe(sum);
-            expect(device.stats().liveBytes).toBe(sum);
-            expect(manager.status().liveShards).toBe(live.length);
-            expect(totalBytes).toBe((availableBytes ?? 0) + usedBytes + scratchBytes);
-            expect(availableBytes).toBeGreaterThanOrEqual(0);
-          };
-          try {
-            for (const [index, each] of steps.entries()) {
-              if (each.kind === 'seal') {
-                fault = each.fault;
-                const bytes = pattern(each.byteLength, index + 1);
-                const source = bytesSource(bytes);
-                const results = await Promise.allSettled(
-                  Array.from({ length: each.together }, (_, copy) =>
-                    manager.seal(
-                      fault === 'source' ? { ...source, unchanged: async () => injected() } : source,
-                      {
-                        shardId: fault === 'id' ? '' : `s-${index}-${copy}`,
-                        ...(fault === 'expected' ? { expected: `sha256:${'0'.repeat(64)}` } : {}),
-                      },
-                    ),
+  it('is the sum of the live shards after any sequence of successes, failures and releases, and never above the budget', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
+        let fault: Fault = 'none';
+        const opened = await openHost({
+          options: { budgetBytes: 111_424 + BUDGET_BLOCKS * 4096 },
+          wrap: (device) =>
+            overlay(device, {
+              allocate: async (byteLength: number) => {
+                if (fault === 'allocate') throw new VramError('ALLOCATION_FAILED', 'injected');
+                const region = await device.allocate(byteLength);
+                return overlay(region, {
+                  write: (offset: number, bytes: Uint8Array) =>
+                    fault === 'write' ? injected() : region.write(offset, bytes),
+                  freeze: () => (fault === 'freeze' ? injected() : region.freeze()),
+                  root: (options: object) => (fault === 'root' ? injected() : region.root(options)),
+                });
+              },
+            }),
+        });
+        const { manager, device } = opened;
+        const { scratchBytes } = await manager.capacity();
+        const live: SealedShard[] = [];
+        const check = async (): Promise<void> => {
+          const sum = live.reduce((total, shard) => total + device.allocationBytes(shard.byteLength), 0);
+          const { totalBytes, usedBytes, availableBytes } = await manager.capacity();
+          expect(usedBytes).toBe(sum);
+          expect(device.stats().liveBytes).toBe(sum);
+          expect(manager.status().liveShards).toBe(live.length);
+          expect(totalBytes).toBe((availableBytes ?? 0) + usedBytes + scratchBytes);
+          expect(availableBytes).toBeGreaterThanOrEqual(0);
+        };
+        try {
+          for (const [index, each] of steps.entries()) {
+            if (each.kind === 'seal') {
+              fault = each.fault;
+              const bytes = pattern(each.byteLength, index + 1);
+              const source = bytesSource(bytes);
+              const results = await Promise.allSettled(
+                Array.from({ length: each.together }, (_, copy) =>
+                  manager.seal(
+                    fault === 'source' ? { ...source, unchanged: async () => injected() } : source,
+                    {
+                      shardId: fault === 'id' ? '' : `s-${index}-${copy}`,
+                      ...(fault === 'expected' ? { expected: `sha256:${'0'.repeat(64)}` } : {}),
+                    },
                   ),
-                );
-                fault = 'none';
-                for (const result of results) {
-                  if (result.status === 'fulfilled') live.push(result.value);
-                  else if (!isVramError(result.reason)) throw result.reason;
-                }
-              } else if (live.length > 0) {
-                const at = each.which % live.length;
-                const shard = live[at];
-                if (shard === undefined) continue;
-                if (each.kind === 'verify') await manager.verify(shard);
-                else {
-                  await Promise.all([
-                    manager.release(shard),
-                    ...(each.twice ? [manager.release(shard)] : []),
-                  ]);
-                  live.splice(at, 1);
-                }
+                ),
+              );
+              fault = 'none';
+              for (const result of results) {
+                if (result.status === 'fulfilled') live.push(result.value);
+                else if (!isVramError(result.reason)) throw result.reason;
               }
-              await check();
+            } else if (live.length > 0) {
+              const at = each.which % live.length;
+              const shard = live[at];
+              if (shard === undefined) continue;
+              if (each.kind === 'verify') await manager.verify(shard);
+              else {
+                await Promise.all([manager.release(shard), ...(each.twice ? [manager.release(shard)] : [])]);
+                live.splice(at, 1);
+              }
             }
-          } finally {
-            await manager.close();
-            expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
-            await device.close();
+            await check();
           }
-        }),
-        { numRuns: propertyRuns(60) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+        } finally {
+          await manager.close();
+          expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
+          await device.close();
+        }
+      }),
+      { numRuns: propertyRuns(60) },
+    );
+  });
 });

@@ -10,6 +10,7 @@ import { parseStem } from '../../src/audit/segment.js';
 import { verifyLog } from '../../src/audit/verifier.js';
 import { isVramError } from '../../src/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { TOKEN } from '../unit/audit-events.js';
 import { makeVectors } from '../unit/audit-vectors.js';
 
@@ -47,7 +48,7 @@ describe('what others wrote', () => {
         const parsed = parseLine(new TextEncoder().encode(line));
         if (typeof parsed !== 'string') expect(JSON.stringify(parsed.record)).toBe(line);
       }),
-      { numRuns: 1_500 },
+      { numRuns: propertyRuns(1_500) },
     );
   });
 
@@ -71,7 +72,7 @@ describe('what others wrote', () => {
           parseStem(key);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: propertyRuns(400) },
     );
   });
 
@@ -97,7 +98,7 @@ describe('what others wrote', () => {
           if (report.ok) expect(content).toBe(whole[which]);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 
@@ -126,7 +127,7 @@ describe('what others wrote', () => {
           expect(found.join('')).toBe(new TextDecoder().decode(bytes));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
     let longest = 0;
     const endless = function* (): Generator<Uint8Array> {

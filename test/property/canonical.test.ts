@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalBytes, canonicalJson, type JsonValue } from '../../src/canonical.js';
 import { parseStrictJson } from '../../src/strict-json.js';
-import { PROPERTY_TIMEOUT_MS, propertyRuns } from '../support/property-runs.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 const text = fc.string({ unit: 'binary' });
 /** Everything that may be signed. */
@@ -43,78 +43,62 @@ function reversed(value: JsonValue): JsonValue {
 }
 
 describe('[CI-002] canonical JSON', () => {
-  it(
-    'is what RFC 8785 says, reads back as the same data, and is its own canonical form',
-    () => {
-      fc.assert(
-        fc.property(json, (value) => {
-          const written = canonicalJson(value);
-          expect(written).toBe(naive(value));
-          expect(parseStrictJson(written)).toEqual(value);
-          expect(canonicalJson(parseStrictJson(written))).toBe(written);
-          expect(new TextDecoder('utf-8', { fatal: true }).decode(canonicalBytes(value))).toBe(written);
-        }),
-        { numRuns: propertyRuns(500) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('is what RFC 8785 says, reads back as the same data, and is its own canonical form', () => {
+    fc.assert(
+      fc.property(json, (value) => {
+        const written = canonicalJson(value);
+        expect(written).toBe(naive(value));
+        expect(parseStrictJson(written)).toEqual(value);
+        expect(canonicalJson(parseStrictJson(written))).toBe(written);
+        expect(new TextDecoder('utf-8', { fatal: true }).decode(canonicalBytes(value))).toBe(written);
+      }),
+      { numRuns: propertyRuns(500) },
+    );
+  });
 
-  it(
-    'does not depend on the order in which keys were set',
-    () => {
-      fc.assert(
-        fc.property(json, (value) => {
-          expect(canonicalJson(reversed(value))).toBe(canonicalJson(value));
-        }),
-        { numRuns: propertyRuns(300) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('does not depend on the order in which keys were set', () => {
+    fc.assert(
+      fc.property(json, (value) => {
+        expect(canonicalJson(reversed(value))).toBe(canonicalJson(value));
+      }),
+      { numRuns: propertyRuns(300) },
+    );
+  });
 
-  it(
-    'is the same for the same data alone',
-    () => {
-      fc.assert(
-        fc.property(json, json, (one, other) => {
-          expect(canonicalJson(one) === canonicalJson(other)).toBe(naive(one) === naive(other));
-        }),
-        { numRuns: propertyRuns(300) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('is the same for the same data alone', () => {
+    fc.assert(
+      fc.property(json, json, (one, other) => {
+        expect(canonicalJson(one) === canonicalJson(other)).toBe(naive(one) === naive(other));
+      }),
+      { numRuns: propertyRuns(300) },
+    );
+  });
 
-  it(
-    'refuses what two readers could take differently, wherever it stands',
-    () => {
-      const bad = fc.constantFrom<unknown>(
-        0.5,
-        -0,
-        Number.NaN,
-        Number.POSITIVE_INFINITY,
-        2 ** 53,
-        '\ud800',
-        'a\udfff',
-        undefined,
-        Symbol('s'),
-        () => 1,
-        new Date(0),
-        7n,
-      );
-      const place = fc.array(fc.oneof(fc.constant(null), text), { maxLength: 5 });
-      fc.assert(
-        fc.property(bad, place, (value, path) => {
-          const nested = path.reduce<unknown>(
-            (inner, key) => (key === null ? [inner] : { [key]: inner }),
-            value,
-          );
-          expect(() => canonicalJson(nested)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }));
-        }),
-        { numRuns: propertyRuns(300) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('refuses what two readers could take differently, wherever it stands', () => {
+    const bad = fc.constantFrom<unknown>(
+      0.5,
+      -0,
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      2 ** 53,
+      '\ud800',
+      'a\udfff',
+      undefined,
+      Symbol('s'),
+      () => 1,
+      new Date(0),
+      7n,
+    );
+    const place = fc.array(fc.oneof(fc.constant(null), text), { maxLength: 5 });
+    fc.assert(
+      fc.property(bad, place, (value, path) => {
+        const nested = path.reduce<unknown>(
+          (inner, key) => (key === null ? [inner] : { [key]: inner }),
+          value,
+        );
+        expect(() => canonicalJson(nested)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }));
+      }),
+      { numRuns: propertyRuns(300) },
+    );
+  });
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BLOCK_BYTES, HASHES_PER_BLOCK, toHex, treeLayout } from '../../src/digest/index.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from '../unit/digest-engines.js';
 
@@ -51,7 +52,7 @@ describe('[CI-008] digests', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 
@@ -86,7 +87,7 @@ describe('[CI-008] digests', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 });
@@ -117,7 +118,7 @@ describe('[MS-006] treeLayout', () => {
           expect(treeLayout(byteLength)).toEqual({ byteLength, blocks: levels[0]?.nodes, levels });
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: propertyRuns(2000) },
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/errors.js';
 import { bytesAccess, readGguf } from '../../src/source/models.js';
 import { ggufFile, ggufKey, ggufString, ggufTensor, u32 } from '../fuzz/build.mjs';
+import { propertyRuns } from '../support/property-runs.js';
 
 const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
@@ -66,7 +67,7 @@ describe('readGguf', () => {
           expect(isVramError(error, 'INVALID_INPUT')).toBe(true);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 });

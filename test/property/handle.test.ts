@@ -4,7 +4,7 @@ import { isVramError } from '../../src/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { deriveSealKey, type SealPayload, signSeal, verifySignature } from '../../src/seal/index.js';
 import { webCrypto } from '../../src/web-crypto.js';
-import { PROPERTY_TIMEOUT_MS, propertyRuns } from '../support/property-runs.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 const hex = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((value) => Buffer.from(value).toString('hex'));
@@ -54,84 +54,63 @@ async function refusal(handle: unknown): Promise<string | null> {
 }
 
 describe('[CI-002] handles', () => {
-  it(
-    'of any content go through JSON and are taken again, in Node and in a page alike',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(payload, async (content) => {
-          const sealed = await signSeal(nodeKey, content);
-          const inPage = await signSeal(pageKey, content);
-          expect(inPage.signature).toBe(sealed.signature);
-          const text = JSON.stringify(sealed);
-          expect(JSON.parse(text)).toEqual({ ...content, signature: sealed.signature });
-          for (const handle of [sealed, sealed.toJSON(), text, JSON.stringify(JSON.parse(text), null, 1)]) {
-            expect(await verifySignature(nodeKey, handle)).toBe(content.sealId);
-            expect(await verifySignature(pageKey, handle)).toBe(content.sealId);
-          }
-        }),
-        { numRuns: propertyRuns(150) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('of any content go through JSON and are taken again, in Node and in a page alike', async () => {
+    await fc.assert(
+      fc.asyncProperty(payload, async (content) => {
+        const sealed = await signSeal(nodeKey, content);
+        const inPage = await signSeal(pageKey, content);
+        expect(inPage.signature).toBe(sealed.signature);
+        const text = JSON.stringify(sealed);
+        expect(JSON.parse(text)).toEqual({ ...content, signature: sealed.signature });
+        for (const handle of [sealed, sealed.toJSON(), text, JSON.stringify(JSON.parse(text), null, 1)]) {
+          expect(await verifySignature(nodeKey, handle)).toBe(content.sealId);
+          expect(await verifySignature(pageKey, handle)).toBe(content.sealId);
+        }
+      }),
+      { numRuns: propertyRuns(150) },
+    );
+  });
 
-  it(
-    'with any one field exchanged for that of another are refused',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(payload, payload, fc.nat(), async (content, other, which) => {
-          const sealed = (await signSeal(nodeKey, content)).toJSON();
-          const differing = (Object.keys(content) as (keyof SealPayload)[]).filter(
-            (field) => JSON.stringify(content[field]) !== JSON.stringify(other[field]),
-          );
-          const field = differing[which % differing.length];
-          if (field === undefined) return;
-          expect(await refusal({ ...sealed, [field]: other[field] })).toBe('SEAL_VERIFICATION_FAILED');
-        }),
-        { numRuns: propertyRuns(200) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('with any one field exchanged for that of another are refused', async () => {
+    await fc.assert(
+      fc.asyncProperty(payload, payload, fc.nat(), async (content, other, which) => {
+        const sealed = (await signSeal(nodeKey, content)).toJSON();
+        const differing = (Object.keys(content) as (keyof SealPayload)[]).filter(
+          (field) => JSON.stringify(content[field]) !== JSON.stringify(other[field]),
+        );
+        const field = differing[which % differing.length];
+        if (field === undefined) return;
+        expect(await refusal({ ...sealed, [field]: other[field] })).toBe('SEAL_VERIFICATION_FAILED');
+      }),
+      { numRuns: propertyRuns(200) },
+    );
+  });
 
-  it(
-    'with any one character of their text changed are refused, unless the text says the same',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          payload,
-          fc.nat(),
-          fc.integer({ min: 32, max: 126 }),
-          async (content, where, unit) => {
-            const text = JSON.stringify(await signSeal(nodeKey, content));
-            const at = where % text.length;
-            const changed = text.slice(0, at) + String.fromCharCode(unit) + text.slice(at + 1);
-            const code = await refusal(changed);
-            if (code !== null) {
-              expect(['SEAL_VERIFICATION_FAILED', 'NOT_SEALED']).toContain(code);
-              return;
-            }
-            expect(JSON.parse(changed)).toEqual(JSON.parse(text));
-          },
-        ),
-        { numRuns: propertyRuns(300) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('with any one character of their text changed are refused, unless the text says the same', async () => {
+    await fc.assert(
+      fc.asyncProperty(payload, fc.nat(), fc.integer({ min: 32, max: 126 }), async (content, where, unit) => {
+        const text = JSON.stringify(await signSeal(nodeKey, content));
+        const at = where % text.length;
+        const changed = text.slice(0, at) + String.fromCharCode(unit) + text.slice(at + 1);
+        const code = await refusal(changed);
+        if (code !== null) {
+          expect(['SEAL_VERIFICATION_FAILED', 'NOT_SEALED']).toContain(code);
+          return;
+        }
+        expect(JSON.parse(changed)).toEqual(JSON.parse(text));
+      }),
+      { numRuns: propertyRuns(300) },
+    );
+  });
 
-  it(
-    'that are no handles at all are refused by code, never by a crash',
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.oneof(fc.anything(), fc.string(), fc.json()), async (anything) => {
-          expect(['INVALID_INPUT', 'NOT_SEALED', 'SEAL_VERIFICATION_FAILED']).toContain(
-            await refusal(anything),
-          );
-        }),
-        { numRuns: propertyRuns(500) },
-      );
-    },
-    PROPERTY_TIMEOUT_MS,
-  );
+  it('that are no handles at all are refused by code, never by a crash', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.anything(), fc.string(), fc.json()), async (anything) => {
+        expect(['INVALID_INPUT', 'NOT_SEALED', 'SEAL_VERIFICATION_FAILED']).toContain(
+          await refusal(anything),
+        );
+      }),
+      { numRuns: propertyRuns(500) },
+    );
+  });
 });

@@ -5,6 +5,7 @@ import { isVramError, VramError } from '../../src/errors.js';
 import type { VramManager } from '../../src/manager/index.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { openHost, overlay, pattern, Recorder, wrapRegions } from '../unit/manager-fixture.js';
 
 const BLOCK = 4096;
@@ -285,9 +286,9 @@ describe('[RP-002] accounting is exact after any mix of successes and failures',
         }
         expect(real.device.stats()).toMatchObject({ liveBytes: 0, liveRegions: 0 });
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
-  }, 60_000);
+  });
 
   it('all at once: never past the budget, and in the end the sum of what lives', async () => {
     const plan = fc.array(
@@ -328,7 +329,7 @@ describe('[RP-002] accounting is exact after any mix of successes and failures',
         await real.manager.close();
         expect(real.device.stats().liveBytes).toBe(0);
       }),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
-  }, 60_000);
+  });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/errors.js';
 import { bytesAccess, readOnnx } from '../../src/source/models.js';
 import { concat, field, onnxFile, onnxNode, onnxTensor } from '../fuzz/build.mjs';
+import { propertyRuns } from '../support/property-runs.js';
 
 const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
@@ -41,7 +42,7 @@ describe('readOnnx', () => {
         );
         expect(isVramError(error, 'INVALID_INPUT')).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/errors.js';
 import { bytesAccess, readSafetensors } from '../../src/source/models.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
+import { propertyRuns } from '../support/property-runs.js';
 
 const BYTES: Readonly<Record<string, number>> = { U8: 1, BF16: 2, F32: 4, I64: 8 };
 const name = fc
@@ -51,7 +52,7 @@ describe('readSafetensors', () => {
           });
         }
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 
@@ -66,7 +67,7 @@ describe('readSafetensors', () => {
         const error: unknown = await readSafetensors(bytesAccess(other)).catch((e: unknown) => e);
         expect(isVramError(error, 'INVALID_INPUT')).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SegmentTable } from '../../src/device/segments.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
@@ -61,7 +62,7 @@ describe('[MS-006] range resolver', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 });

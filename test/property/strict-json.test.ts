@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/errors.js';
 import { parseStrictJson } from '../../src/strict-json.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 type Outcome = { readonly value: unknown } | 'refused';
 
@@ -25,7 +26,7 @@ describe('parseStrictJson against JSON.parse', () => {
         if (/[0-9]{16}/.test(text)) return;
         expect(JSON.stringify(parseStrictJson(text))).toBe(JSON.stringify(JSON.parse(text)));
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 
@@ -81,7 +82,7 @@ describe('parseStrictJson against JSON.parse', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: propertyRuns(2000) },
     );
     expect(refused).toBeGreaterThan(100);
   });
@@ -100,7 +101,7 @@ describe('parseStrictJson against JSON.parse', () => {
           expect(() => parseStrictJson(`{${twice}}`)).toThrow('has a key twice');
         },
       ),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 });

@@ -1,4 +1,11 @@
+import { vi } from 'vitest';
+
 const { VRAM_RESIDENCY_PROPERTY_RUNS: wanted } = process.env;
+const QUICK_TIMEOUT_MS = 60_000;
+const LONG_TIMEOUT_MS = 6 * 3_600_000;
+
+// For the tests of the file that imports this.
+vi.setConfig({ testTimeout: wanted === undefined ? QUICK_TIMEOUT_MS : LONG_TIMEOUT_MS });
 
 /** Cases of a property: `quick` of them, or as many as VRAM_RESIDENCY_PROPERTY_RUNS says for the long run. */
 export function propertyRuns(quick: number): number {
@@ -9,6 +16,3 @@ export function propertyRuns(quick: number): number {
   }
   return runs;
 }
-
-/** Milliseconds that a property may take: long runs take as long as they take. */
-export const PROPERTY_TIMEOUT_MS = wanted === undefined ? 30_000 : 6 * 3_600_000;
