@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend, Device, DeviceInfo } from '../../src/device/types.js';
 import { VramError } from '../../src/errors.js';
@@ -353,6 +354,26 @@ describe('an audit log', () => {
     expect((await program(['audit', 'verify', dir, '--token-file', file], env)).code).toBe(6);
   });
 
+  it('[AU-005] a log that cannot be closed in order exits 6, though every weight verified', async () => {
+    const dir = join(folder, 'lost-log');
+    const file = join(folder, 'lost-token');
+    await writeFile(file, 'correct horse battery staple');
+    vi.stubEnv('XDG_STATE_HOME', join(folder, 'lost-state'));
+    try {
+      const { code, stderr } = await cli(['check', weights, '--audit', dir, '--token-file', file], {
+        io: {
+          stdout: (text) => {
+            if (text.includes('released')) rmSync(dir, { recursive: true });
+          },
+        },
+      });
+      expect(stderr).toContain('[AUDIT_FAILED]');
+      expect(code).toBe(6);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('[VP-005] records a refused device too, and is closed in order', async () => {
     const dir = join(folder, 'refused-log');
     const file = join(folder, 'refused-token');
@@ -506,6 +527,23 @@ describe('exit codes', () => {
     expect(code).toBe(70);
     expect(stderr).toBe('internal error: TypeError: broken inside\n');
   });
+
+  it.each(['throw new TypeError("late")', 'Promise.reject(new TypeError("late"))'])(
+    '70: a crash outside of any command: %s',
+    async (crash) => {
+      // As soon as the program has made its own arrangements.
+      const code = `const timer = setInterval(() => {
+        if (process.listenerCount('SIGINT') === 0) return;
+        clearInterval(timer);
+        ${crash}
+      }, 1);
+      timer.unref();`;
+      const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+      const ran = await program(['check', weights, '--device', 'host'], env);
+      expect(ran.stderr).toContain('internal error: TypeError: late');
+      expect(ran.code).toBe(70);
+    },
+  );
 
   it('130: interrupted before and while working', async () => {
     const controller = new AbortController();

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../src/node/audit/index.js';
 import { emit, event, openLog, scratch, TOKEN } from './audit-support.js';
@@ -22,5 +22,14 @@ describe('a log directory', () => {
     const report = await verifyAudit(place.dir, { token: TOKEN, keyFile: place.keyFile });
     expect(report.bad).toBeNull();
     expect(report).toMatchObject({ ok: true, records: 606, chain: 'verified', signature: 'verified' });
+  });
+
+  it('makes its key also where an attempt with the same process id has left its file, and leaves none itself', async () => {
+    const place = await scratch();
+    // In a container every start may have the same process id.
+    await writeFile(`${place.keyFile}.${process.pid}.tmp`, 'half a key');
+    const log = await openLog(place);
+    await log.close();
+    expect((await readdir(place.root)).sort()).toEqual(['key', `key.${process.pid}.tmp`, 'log']);
   });
 });

@@ -3,6 +3,7 @@ import {
   createPublicKey,
   generateKeyPairSync,
   type KeyObject,
+  randomUUID,
   sign as signBytes,
 } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -11,7 +12,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Signer } from '../../crypto.js';
 import { invalidInput } from '../../errors.js';
-import { hasCode } from './file-system.js';
+import { hasCode, nodeFileSystem } from './file-system.js';
 
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
@@ -106,21 +107,24 @@ async function readKey(path: string): Promise<KeyObject | null> {
 /** Whole or not at all, and the first one wins where two processes start together. */
 async function createKey(path: string): Promise<KeyObject> {
   const { privateKey } = generateKeyPairSync('ed25519');
-  const temporary = `${path}.${process.pid}.tmp`;
+  // Not named by the process id: in a container that is the same at every start, and a crash may have left the file.
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: STATE_MODE });
     const handle = await open(temporary, 'wx', KEY_MODE);
     try {
-      await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    try {
+      try {
+        await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
       await link(temporary, path);
     } finally {
       await unlink(temporary);
     }
+    // Before anything is signed with it: a log whose key is lost cannot go on.
+    await nodeFileSystem.syncDirectory(dirname(path));
     return privateKey;
   } catch (error) {
     if (hasCode(error, 'EEXIST')) {

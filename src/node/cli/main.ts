@@ -2,7 +2,14 @@
 import { nodeBackends } from '../backends.js';
 import { createNodeEngine } from '../digest/index.js';
 import { EXIT } from './exit-codes.js';
+import { errorLine } from './output.js';
 import { runCli } from './run.js';
+
+// Node would exit with 1, which means that weights did not verify. Promises that nobody waits for end here too.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(errorLine(error));
+  process.exit(EXIT.internal);
+});
 
 const interruption = new AbortController();
 process.on('SIGINT', () => {

@@ -5,6 +5,7 @@ import type { Observer } from '../../events.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
 import { nodeCrypto } from '../crypto.js';
 import type { CliContext } from './context.js';
+import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';
 
 /** What `check`, `drill` and `attest make` hold while they run. */
@@ -25,7 +26,7 @@ export async function withManager<T>(
   const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
   const engine = context.engine();
   try {
-    const { observers, auditHead } = await openObservers(context, options, token);
+    const { observers, auditHead, closeAudit } = await openObservers(context, options, token);
     // The manager owns, flushes and closes its observers, and zeroes the token.
     const opening = VramManager.open(
       {
@@ -52,24 +53,38 @@ export async function withManager<T>(
       await Promise.allSettled(observers.map((observer) => observer.close?.()));
       throw error;
     });
-    try {
-      return await work({ manager, trace });
-    } finally {
-      await manager.close();
-    }
+    const [outcome] = await Promise.allSettled([work({ manager, trace })]);
+    await manager.close();
+    // The manager's close never fails; a log that was not closed in order is a failure of the run all the same.
+    const [closed] = await Promise.allSettled([closeAudit()]);
+    const failures = [outcome, closed].flatMap((each) => (each.status === 'rejected' ? [each.reason] : []));
+    if (outcome.status === 'fulfilled' && failures.length === 0) return outcome.value;
+    throw gravest(failures);
   } finally {
     token?.fill(0);
     await engine.close();
   }
 }
 
+/** Of one failure or two, the one whose exit code goes before. */
+function gravest(failures: readonly unknown[]): unknown {
+  const code = combineExitCodes(failures.map(exitCodeOf));
+  return failures.find((failure) => exitCodeOf(failure) === code);
+}
+
 async function openObservers(
   { io }: CliContext,
   options: DeviceOptions,
   token: Uint8Array | undefined,
-): Promise<{ readonly observers: Observer[]; readonly auditHead: AuditHeadProvider | undefined }> {
+): Promise<{
+  readonly observers: Observer[];
+  readonly auditHead: AuditHeadProvider | undefined;
+  /** Tells how the log's close went, which is the manager's to do. */
+  readonly closeAudit: () => Promise<void>;
+}> {
   const observers: Observer[] = [];
   let auditHead: AuditHeadProvider | undefined;
+  let closeAudit = async (): Promise<void> => undefined;
   if (options.audit !== undefined) {
     // Without a token nobody could check the log's MACs after this process.
     if (token === undefined) throw invalidInput('audit', 'needs --token-file');
@@ -81,6 +96,7 @@ async function openObservers(
     });
     observers.push(log.observer);
     auditHead = () => log.head();
+    closeAudit = () => log.close();
   }
   if (options.verbose || options.log !== undefined) {
     const { narrationObserver } = await import('../../narration/index.js');
@@ -90,5 +106,5 @@ async function openObservers(
       options.log === 'json' ? pinoSink(target) : prettySink(target, { colour: io.stderrIsTerminal });
     observers.push(narrationObserver({ sinks: [sink], ...(token === undefined ? {} : { token }) }));
   }
-  return { observers, auditHead };
+  return { observers, auditHead, closeAudit };
 }
