@@ -10,6 +10,7 @@ import {
   type SealedShard,
   type SealPayload,
   signSeal,
+  tokenFingerprint,
   verifySignature,
 } from '../../src/seal/index.js';
 
@@ -259,6 +260,9 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
   it('a refusal keeps its cause where there is one, and has none where there is none', async () => {
     expect((await refusal('{')).cause).toMatchObject({ code: 'INVALID_INPUT' });
     expect((await refusal({ ...GOOD, modelRef: '\ud800' })).cause).toMatchObject({ code: 'INVALID_INPUT' });
+    expect((await refusal({ ...GOOD, modelRef: '\ud800' })).cause).toMatchObject({
+      message: '"shard.modelRef" must not contain lone surrogates',
+    });
     const plain = await refusal({ ...GOOD, v: 2 });
     expect(plain.cause).toBeUndefined();
     expect(Object.hasOwn(plain, 'cause')).toBe(false);
@@ -287,6 +291,13 @@ describe('[CI-001] signatures', () => {
     expect(await refusal({ ...sealed.toJSON(), signature: SIGNATURE }, key)).toMatchObject({
       code: 'SEAL_VERIFICATION_FAILED',
       message: `${NOT_GENUINE}its signature does not fit its content under the key of this worker`,
+    });
+  });
+
+  it('what no handle could hold is not signed either, and named as the payload that it is', async () => {
+    await expect(signSeal(key, { ...PAYLOAD, modelRef: '\ud800' })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: '"payload.modelRef" must not contain lone surrogates',
     });
   });
 
@@ -328,5 +339,17 @@ describe('[CI-006] tokens', () => {
     };
     await deriveSealKey(watched, new Uint8Array(32).fill(7), 'worker-1');
     expect(handed).toEqual([new Uint8Array(32)]);
+    const hashed: Uint8Array[] = [];
+    await tokenFingerprint(
+      {
+        ...nodeCrypto,
+        sha256: (bytes) => {
+          hashed.push(bytes);
+          return nodeCrypto.sha256(Uint8Array.from(bytes));
+        },
+      },
+      new Uint8Array(32).fill(7),
+    );
+    expect(hashed).toEqual([new Uint8Array('vram-residency/fp\0'.length + 32)]);
   });
 });
