@@ -576,6 +576,13 @@ describe('the built program', () => {
     expect((await program(['check', weights, '--policy', 'vram-only'], HOST)).code).toBe(3);
   });
 
+  it('130: a reader that goes away before the work is done is not told that all is well', async () => {
+    const child = startProgram(['check', ...Array<string>(200).fill(weights), '--device', 'host']);
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(code).toBe(130);
+  });
+
   it('ends with 130 on an interrupt, and tidies up', async () => {
     const big = join(folder, 'big.bin');
     await writeFile(big, '');
@@ -589,7 +596,7 @@ describe('the built program', () => {
   it('is quiet when its reader goes away', async () => {
     const child = startProgram(['digest', ...Array.from({ length: 50 }, () => weights)]);
     child.stdout?.destroy();
-    expect(await ended(child)).toMatchObject({ code: 0, stderr: '' });
+    expect(await ended(child)).toMatchObject({ code: 130, stderr: '' });
   });
 
   it('answers an unreadable file with exit 2', async () => {

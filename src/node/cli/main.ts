@@ -17,9 +17,9 @@ process.on('SIGINT', () => {
   if (interruption.signal.aborted) process.exit(EXIT.interrupted);
   interruption.abort();
 });
-// A reader that closed early (`| head`) is no failure of ours.
+// A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all is well.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  if (error.code === 'EPIPE') process.exit(EXIT.interrupted);
   throw error;
 });
 
