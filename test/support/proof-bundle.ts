@@ -66,6 +66,7 @@ export function summarise(run: ProofRun): ProofSummary {
   const failed = count(run.tests, 'failed', 'not finished');
   const unknown = new Set(run.tests.flatMap((test) => test.requirements));
   for (const { id } of run.requirements) unknown.delete(id);
+  const uncovered = requirements.filter(({ coverage }) => coverage === 'not covered').map(({ id }) => id);
   const shortcomings = [
     ...(run.tests.length === 0 ? ['no test ran'] : []),
     ...(run.environment.filter === null ? [] : [`only a part was run: ${run.environment.filter}`]),
@@ -77,9 +78,7 @@ export function summarise(run: ProofRun): ProofSummary {
       .filter(({ passed, least }) => passed < least)
       .map(({ name, passed, least }) => `group "${name}": ${passed} passed, at least ${least} are needed`),
     ...(requirements.length === 0 ? ['the list of requirements is missing'] : []),
-    ...requirements
-      .filter(({ coverage }) => coverage === 'not covered')
-      .map(({ id }) => `${id} is covered by no test that passed`),
+    ...(uncovered.length > 0 ? [`covered by no test that passed: ${uncovered.join(', ')}`] : []),
     ...(requirements.length > 0 && unknown.size > 0
       ? [`tests name requirements that are not in the list: ${[...unknown].sort().join(', ')}`]
       : []),

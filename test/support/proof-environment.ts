@@ -30,6 +30,11 @@ function output(command: string, ...args: readonly string[]): string | null {
   }
 }
 
+/** Of what a program says about itself, the first line with a version in it. */
+function versionLine(text: string | null): string | null {
+  return text === null ? null : (text.split('\n').find((line) => /\d\.\d/.test(line)) ?? 'present');
+}
+
 /** What is known before the first test. */
 export function environmentAtStart(): Pick<
   RunEnvironment,

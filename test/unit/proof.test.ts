@@ -77,7 +77,7 @@ describe('a proof bundle claims no more than its run', () => {
         /1 test failed or did not finish/,
       ],
       [run({ tests: run().tests.slice(1) }), /group "allocator": 17 passed, at least 18/],
-      [run({ tests: enough }), /AA-001 is covered by no test/],
+      [run({ tests: enough }), /covered by no test that passed: AA-001/],
       [run({ tests: [] }), /no test ran/],
       [run({ requirements: [] }), /list of requirements is missing/],
       [
@@ -229,6 +229,14 @@ describe('placing', () => {
       'seal',
       'cuda',
     ],
+    ['test/features/a.test.ts', ['Sealing a model (webgpu on mesa)', 'At capacity'], 'features', 'webgpu'],
+    [
+      'test/features/a.test.ts',
+      ['Sealing a model (cuda (emulated driver))', 'At capacity'],
+      'features',
+      'cuda',
+    ],
+    ['test/features/a.test.ts', ['Sealing a model (host in segments of 64 KiB)'], 'features', 'host'],
     ['test/unit/manager-seal.test.ts', ['seal refuses'], 'validation', 'host'],
     ['test/unit/manager-seal.test.ts', ['seal'], 'seal', 'host'],
     ['test/unit/policy.test.ts', ['[VP-002] classification'], 'policy', 'none'],
