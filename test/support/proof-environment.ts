@@ -46,12 +46,7 @@ export function environmentAtStart(): Pick<
     commit,
     changed: commit === null || status === null ? null : status !== '',
     tools: Object.fromEntries(
-      Object.entries(TOOLS).map(([tool, args]) => [
-        tool,
-        output(tool, ...args)
-          ?.split('\n')
-          .at(-1) ?? null,
-      ]),
+      Object.entries(TOOLS).map(([tool, args]) => [tool, versionLine(output(tool, ...args))]),
     ),
     variables: Object.fromEntries(
       Object.entries(process.env)
