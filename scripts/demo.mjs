@@ -1,11 +1,9 @@
 // npm run demo: seals a real model into device memory, verifies it in place, and says what that proved.
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { prepareVulkan } from '../test/support/vulkan.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-if (!existsSync(`${root}dist/index.js`)) await import('./build.mjs');
+// Quick when nothing changed much; a stale build would demonstrate something else.
+await import('./build.mjs');
 await prepareVulkan();
 const { fileSource, isVramError, VramManager } = await import('../dist/index.js');
 
