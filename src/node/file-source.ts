@@ -1,4 +1,4 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
@@ -7,6 +7,8 @@ import { checkInteger, MAX_INTEGER } from '../validate.js';
 
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;
+/** O_NONBLOCK is undefined on Windows, where no path of the file system names a pipe that waits. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** A file, and what told it apart when it was opened. */
 export interface FileSource extends Source {
@@ -28,7 +30,8 @@ export async function fileSource(path: string): Promise<FileSource> {
   // Looked at before it is opened: opening a named pipe would wait for a writer.
   const before = await refuseUnreadable(path, stat(absolute, { bigint: true }));
   refuseIrregular(path, before);
-  const handle = await refuseUnreadable(path, open(absolute, 'r'));
+  // What the path names may have been exchanged since: without O_NONBLOCK a named pipe would hang here. Regular files know no difference.
+  const handle = await refuseUnreadable(path, open(absolute, READ_FLAGS));
   try {
     const opened = await handle.stat({ bigint: true });
     refuseIrregular(path, opened);
