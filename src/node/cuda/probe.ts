@@ -106,8 +106,14 @@ export async function probeReadOnlyStore(index: number): Promise<StoreProbe> {
   return readAnswer(stdout);
 }
 
-function readAnswer(text: string): StoreProbe {
-  const answer: unknown = JSON.parse(text);
+/** What the child printed. Errors: DEVICE_UNAVAILABLE if it is no answer, JSON or not. */
+export function readAnswer(text: string): StoreProbe {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch (cause) {
+    throw new VramError('DEVICE_UNAVAILABLE', 'the store probe gave an answer that is not JSON', { cause });
+  }
   if (typeof answer === 'object' && answer !== null && 'outcome' in answer && 'detail' in answer) {
     const outcome = OUTCOMES.find((known) => known === answer.outcome);
     if (outcome !== undefined && typeof answer.detail === 'string') return { outcome, detail: answer.detail };
