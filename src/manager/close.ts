@@ -1,4 +1,3 @@
-import { VramError } from '../errors.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
 import { runOperation } from './operation.js';
@@ -10,6 +9,15 @@ export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown
   for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   // Seals under way end at their next step and give back what they took.
   await Promise.allSettled([...running]);
+  await Promise.allSettled([releaseAll(core)]);
+  // Each is closed whatever became of the one before: an observer that stays open may keep its log from everyone else.
+  if (core.deviceOwned) await settle(() => core.device.close());
+  if (core.engineOwned) await settle(() => core.engine.close());
+  await settle(() => core.events.observers.flush());
+  await settle(() => core.events.observers.close());
+}
+
+async function releaseAll(core: Core): Promise<void> {
   await runOperation(core.events, 'close', undefined, async (operation) => {
     const shards = core.shards.list();
     for (const shard of shards) {
@@ -20,17 +28,9 @@ export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown
     }
     await operation.tell('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
   });
-  if (core.deviceOwned) await ignoreVramError(core.device.close());
-  if (core.engineOwned) await ignoreVramError(core.engine.close());
-  await core.events.observers.flush();
-  await core.events.observers.close();
 }
 
-/** MS-005: a device that cannot be closed properly is closed as far as it goes. */
-async function ignoreVramError(closing: Promise<void>): Promise<void> {
-  try {
-    await closing;
-  } catch (error) {
-    if (!(error instanceof VramError)) throw error;
-  }
+/** MS-005: what cannot be closed properly is closed as far as it goes. Waits for one that throws before it gives a promise, too. */
+async function settle(step: () => Promise<unknown>): Promise<void> {
+  await Promise.allSettled([Promise.resolve().then(step)]);
 }

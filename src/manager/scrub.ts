@@ -36,8 +36,10 @@ export interface ScrubEntry {
 const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Groups hashed between two looks at the budget and at leases: 4 MiB. */
 const GROUPS_PER_STEP = 8;
-/** How long a step waits for leases to end before it goes on beside them. */
+/** Between two looks whether leases have ended. */
 const YIELD_MS = 20;
+/** How long a step waits for leases to end before it goes on beside them: a large shard takes many steps. */
+const MAX_YIELD_MS = 1000;
 
 /** A background verification of live shards, group by group. */
 export class Scrubber {
@@ -47,6 +49,8 @@ export class Scrubber {
   readonly #options: Required<ScrubOptions>;
   readonly #stop = new AbortController();
   readonly #signal = this.#stop.signal;
+  /** For healing: the damage that is to be healed may have stopped the manager, and with it the walk. */
+  readonly #end = new AbortController();
 
   constructor(core: Core, options: ScrubOptions) {
     core.lifecycle.requireServing();
@@ -56,13 +60,19 @@ export class Scrubber {
       bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
       heal: options.heal === true,
     };
-    const callOff = core.lifecycle.onEnd(() => this.#stop.abort());
-    this.ended = this.#run().finally(callOff);
+    const callOffs = [
+      core.lifecycle.onEnd(() => this.#stop.abort()),
+      core.lifecycle.onDeviceEnd(() => this.#end.abort()),
+    ];
+    this.ended = this.#run().finally(() => {
+      for (const callOff of callOffs) callOff();
+    });
   }
 
   /** Ends it after the step that is under way. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.#end.abort();
     await this.ended;
   }
 
@@ -176,25 +186,26 @@ export class Scrubber {
     live: LiveShard,
     reopen: NonNullable<LiveShard['reopen']>,
   ): Promise<void> {
+    const { signal } = this.#end;
     try {
       const source = await reopen();
       try {
-        await live.lock.with('exclusive', this.#signal, async () => {
+        await live.lock.with('exclusive', signal, async () => {
           requireLive(live);
-          await healLive(this.#core, operation, live, source, { signal: this.#signal });
+          await healLive(this.#core, operation, live, source, { signal });
         });
       } finally {
         await source.close();
       }
     } catch (error) {
-      const failure = sourceFailure(error, this.#signal);
+      const failure = sourceFailure(error, signal);
       await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(failure) });
     }
   }
 
   async #yieldToLeases(live: LiveShard): Promise<void> {
     const { clock } = this.#core;
-    const until = clock.monotonic() + this.#options.intervalMs;
+    const until = clock.monotonic() + Math.min(this.#options.intervalMs, MAX_YIELD_MS);
     // Bounded: a shard that is always in use must be checked all the same.
     while (live.leases.size > 0 && clock.monotonic() < until && !this.#signal.aborted) {
       await sleep(Math.min(YIELD_MS, this.#options.intervalMs), this.#signal);

@@ -1,6 +1,7 @@
 import { VramError } from '../errors.js';
 import { checkLabel } from '../validate.js';
 import type { Core } from './core.js';
+import { runOperation } from './operation.js';
 import type { LiveShard } from './shards.js';
 import type { VerificationReport, VerifyOptions } from './types.js';
 import { verifyShard } from './verify.js';
@@ -24,6 +25,13 @@ export interface SetReport {
 
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
+  return await runOperation(core.events, 'verify', options, async ({ correlationId }) =>
+    // Every member is an operation of its own; the correlation id makes them one.
+    verifyMembers(core, modelRef, { ...options, correlationId }),
+  );
+}
+
+async function verifyMembers(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
   checkLabel('modelRef', modelRef);
   const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
   const shards: SetReport['shards'][number][] = [];

@@ -181,6 +181,79 @@ describe('scrub', () => {
     await manager.close();
   });
 
+  it('yields to leases for a second at most, however long the pause between rounds is', async () => {
+    const { manager, recorder, clock } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(5)), { shardId: 'a' });
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let began = false;
+    const running = manager.execute(shard, () => {
+      began = true;
+      return held;
+    });
+    await until(() => began);
+    const scrubber = manager.scrub({ ...FAST, intervalMs: 3_600_000 });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(passes(recorder, 'a')).toBe(0);
+    clock.turn(1001);
+    await until(() => passes(recorder, 'a') > 0);
+    release();
+    await running;
+    await scrubber.stop();
+    await manager.close();
+  });
+
+  it('[ST-002] damage that stops the manager is healed before the scrubber ends', async () => {
+    const seen = regionsOf();
+    const { manager, recorder } = await openHost({
+      wrap: seen.wrap,
+      options: { onVerificationFailure: 'stop' },
+    });
+    const bytes = pattern(3 * GROUP);
+    const reopen = async (): Promise<Source> => bytesSource(bytes);
+    const shard = await manager.seal(bytesSource(bytes), { shardId: 'a', reopen });
+    await seen.flip(0, 2 * GROUP + 1, 1);
+    const scrubber = manager.scrub({ ...FAST, heal: true });
+    await scrubber.ended;
+    expect(recorder.of('heal.failed')).toEqual([]);
+    expect(recorder.of('shard.healed')).toMatchObject([{ shardId: 'a', healedBlocks: 1 }]);
+    expect(manager.status()).toMatchObject({ state: 'stopped', quarantined: [] });
+    expect(await manager.verify(shard)).toMatchObject({ verified: true });
+    await manager.close();
+  });
+
+  it('stop() calls a healing off that waits for leases', async () => {
+    const seen = regionsOf();
+    const { manager, recorder, clock } = await openHost({ wrap: seen.wrap });
+    const bytes = pattern(GROUP);
+    const reopen = async (): Promise<Source> => bytesSource(bytes);
+    const shard = await manager.seal(bytesSource(bytes), { shardId: 'a', reopen });
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let began = false;
+    const running = manager.execute(shard, () => {
+      began = true;
+      return held;
+    });
+    const rejected = expect(running).rejects.toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    await until(() => began);
+    await seen.flip(0, 1, 1);
+    const scrubber = manager.scrub({ ...FAST, heal: true });
+    while (manager.status().quarantined.length === 0) {
+      clock.turn(5);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await scrubber.stop();
+    expect(recorder.of('heal.failed')).toMatchObject([{ shardId: 'a', error: { code: 'ABORTED' } }]);
+    release();
+    await rejected;
+    await manager.close();
+  });
+
   it('ends with the manager', async () => {
     const { manager, recorder } = await openHost();
     await manager.seal(bytesSource(pattern(5)), { shardId: 'a' });

@@ -189,4 +189,21 @@ describe('[WK-001] tensor-parallel sets', () => {
     }
     await manager.close();
   });
+
+  it('[NA-003] a set is told of under one correlation id, its refusal too', async () => {
+    const { manager, recorder } = await openHost();
+    for (const index of [0, 1, 2]) await seal(manager, index);
+    const sealed = recorder.events.length;
+    await manager.verifySet('m');
+    const told = recorder.events.slice(sealed);
+    expect(told.filter(({ type }) => type === 'seal.verified')).toHaveLength(3);
+    expect(new Set(told.map(({ correlationId }) => correlationId)).size).toBe(1);
+    expect(told.at(-1)).toMatchObject({ type: 'operation.finished', ok: true, shardId: null });
+    await manager.verifySet('m', { correlationId: 'mine' });
+    const mine = recorder.of('seal.verified').filter(({ correlationId }) => correlationId === 'mine');
+    expect(mine.map(({ shardId }) => shardId)).toHaveLength(3);
+    expect(await failure(manager.verifySet('a\0'))).toMatchObject({ argument: 'modelRef' });
+    expect(recorder.of('validation.failed')).toMatchObject([{ argument: 'modelRef', operation: 'verify' }]);
+    await manager.close();
+  });
 });
