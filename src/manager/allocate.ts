@@ -1,5 +1,5 @@
 import type { Region } from '../device/index.js';
-import type { VramError } from '../errors.js';
+import { VramError } from '../errors.js';
 import { decide, policyViolation } from '../policy/index.js';
 import type { Core } from './core.js';
 import type { Reservation } from './ledger.js';
@@ -49,7 +49,7 @@ export async function allocate(
       }
     });
   } catch (error) {
-    await operation.tell(
+    const unheard = await operation.tell(
       'vram.allocation_failed',
       {
         requestedBytes,
@@ -59,7 +59,7 @@ export async function allocate(
       },
       core.clock.monotonic() - started,
     );
-    throw error;
+    throw unheard === null ? error : withUnheard(error, unheard);
   }
 }
 
@@ -95,10 +95,24 @@ export async function giveBack(
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
   const decision = decide(core.policy, core.residency, core.device.info.facts);
   if (decision.accepted) return;
-  await operation.tell(
+  const unheard = await operation.tell(
     'policy.violation',
     { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
   );
-  throw policyViolation(decision);
+  const violation = policyViolation(decision);
+  throw unheard === null ? violation : withUnheard(violation, unheard);
+}
+
+/** The verdict stays what it is; that it could not be recorded is its cause, beside the one it has. */
+function withUnheard(verdict: unknown, unheard: VramError): unknown {
+  if (!(verdict instanceof VramError)) return verdict;
+  const { code, message, neededBytes, availableBytes, argument, report, cause } = verdict;
+  return new VramError(code, message, {
+    ...(neededBytes === undefined ? {} : { neededBytes }),
+    ...(availableBytes === undefined ? {} : { availableBytes }),
+    ...(argument === undefined ? {} : { argument }),
+    ...(report === undefined ? {} : { report }),
+    cause: cause === undefined ? unheard : new AggregateError([unheard, cause], unheard.message),
+  });
 }

@@ -143,6 +143,8 @@ export function checkTensor(tensor: TensorRange, byteLength: number): ByteRange 
 
 /** A range of the lease as it is, a tensor of the shard moved to where it lies in the lease. */
 function relativeRange(range: ByteRange | TensorRange, leaseOffset: number, leaseLength: number): ByteRange {
+  if (typeof range !== 'object' || range === null)
+    throw invalidInput('range', 'must be a range of the lease or a tensor of its shard');
   if ('offset' in range) return range;
   const offset =
     checkInteger('tensor.byteOffset', range.byteOffset, leaseOffset, leaseOffset + leaseLength) - leaseOffset;

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
+import { VramError } from '../../src/errors.js';
 import { systemClock } from '../../src/manager/clock.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/index.js';
@@ -65,6 +66,28 @@ describe('open', () => {
     recorder.refuse = (event) => event.type === 'policy.violation';
     const call = VramManager.open({ device: 'host', workerId: 'w', observers: [recorder] }, platform());
     expect(await failure(call)).toMatchObject({ code: 'POLICY_VIOLATION', cause: { code: 'AUDIT_FAILED' } });
+  });
+
+  it('[AU-005] what could not be recorded is the cause of a refused allocation, beside the cause it has', async () => {
+    for (const own of [undefined, new Error('CUDA_ERROR_OUT_OF_MEMORY')]) {
+      const recorder = new Recorder(true);
+      const { manager } = await openHost({
+        recorder,
+        wrap: (device) =>
+          overlay(device, {
+            allocate: async () => {
+              throw new VramError('ALLOCATION_FAILED', 'no', { ...(own && { cause: own }), neededBytes: 7 });
+            },
+          }),
+      });
+      recorder.refuse = (event) => event.type === 'vram.allocation_failed';
+      const error = await failure(manager.seal(bytesSource(pattern(5))));
+      expect(error).toMatchObject({ code: 'ALLOCATION_FAILED', message: 'no', neededBytes: 7 });
+      const causes = error.cause instanceof AggregateError ? error.cause.errors : [error.cause];
+      expect(causes[0]).toMatchObject({ code: 'AUDIT_FAILED' });
+      expect(causes.slice(1)).toEqual(own === undefined ? [] : [own]);
+      await manager.close();
+    }
   });
 
   it('mock mode opens the host alone, and never under vram-only', async () => {

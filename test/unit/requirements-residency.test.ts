@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ResidencyFacts } from '../../src/device/index.js';
 import { bytesSource } from '../../src/source/index.js';
-import { failure, openHost, overlay, pattern, regionsOf } from './manager-fixture.js';
+import { failure, openHost, overlay, pattern, Recorder, regionsOf } from './manager-fixture.js';
 
 const DISCRETE: ResidencyFacts = {
   backend: 'cuda',
@@ -60,6 +60,23 @@ describe('residency', () => {
     ]);
     expect(recorder.of('vram.allocated')).toHaveLength(1);
     expect(device.stats().liveRegions).toBe(1);
+    await manager.close();
+  });
+
+  it('[VP-007] [AU-005] an audit failure does not mask that violation either: it is its cause', async () => {
+    const facts = { ...DISCRETE };
+    const recorder = new Recorder(true);
+    const { manager } = await openHost({
+      recorder,
+      wrap: (inner) => overlay(inner, { info: { ...inner.info, facts } }),
+      options: { policy: 'vram-only' },
+    });
+    Object.assign(facts, { driverOverride: true });
+    recorder.refuse = (event) => event.type === 'policy.violation';
+    expect(await failure(manager.seal(bytesSource(pattern(5000))))).toMatchObject({
+      code: 'POLICY_VIOLATION',
+      cause: { code: 'AUDIT_FAILED' },
+    });
     await manager.close();
   });
 });

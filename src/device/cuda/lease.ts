@@ -57,6 +57,7 @@ export class CudaLease implements CudaBinding {
    */
   launch(launch: CudaLaunch): Promise<void> {
     return this.#tracked(async () => {
+      if (typeof launch !== 'object' || launch === null) throw invalidInput('launch', 'must be an object');
       checkDimensions('grid', launch.grid, MAX_GRID);
       checkDimensions('block', launch.block, MAX_BLOCK);
       const [x, y, z] = launch.block;
@@ -161,12 +162,16 @@ export class CudaLease implements CudaBinding {
 
   #arguments(launch: CudaLaunch): KernelArgument[] {
     if (typeof launch.module !== 'string') throw invalidInput('module', 'must be PTX text');
+    if (typeof launch.entry !== 'string') throw invalidInput('entry', "must be a kernel's name");
+    if (!Array.isArray(launch.args)) throw invalidInput('args', 'must be an array');
     const sizes = entryParameters(launch.module, launch.entry);
     if (sizes === null) throw invalidInput('entry', 'is not a kernel of this module');
     if (sizes.length !== launch.args.length) {
       throw invalidInput('args', `must be the ${sizes.length} of the kernel, got ${launch.args.length}`);
     }
     return launch.args.map((argument, i) => {
+      if (typeof argument !== 'object' || argument === null)
+        throw invalidInput(`args[${i}]`, 'must be an object');
       const bytes = 'u32' in argument || 'f32' in argument ? NUMBER_BYTES : POINTER_BYTES;
       if (sizes[i] !== bytes) throw invalidInput(`args[${i}]`, 'does not fit the type of its parameter');
       return this.#argument(`args[${i}]`, argument);
@@ -186,6 +191,8 @@ export class CudaLease implements CudaBinding {
   }
 
   #range(name: string, range: ByteRange): KernelArgument {
+    if (typeof range !== 'object' || range === null)
+      throw invalidInput(name, 'must hold a range of the lease');
     const offset = checkInteger(`${name}.offset`, range.offset, 0, this.byteLength);
     const length = checkInteger(`${name}.length`, range.length, 1, this.byteLength - offset);
     return { memory: this.#weights.memory, offset: this.#weights.offset + offset, length };

@@ -1,4 +1,4 @@
-import { VramError } from '../../errors.js';
+import { invalidInput, VramError } from '../../errors.js';
 import { checkInteger } from '../../validate.js';
 import type { ByteRange, WebGpuBinding } from '../types.js';
 import type { GpuContext } from './context.js';
@@ -42,6 +42,7 @@ export class WebGpuLease implements WebGpuBinding {
 
   bindings(range: ByteRange = { offset: 0, length: this.byteLength }): ReturnType<WebGpuBinding['bindings']> {
     this.#check();
+    if (typeof range !== 'object' || range === null) throw invalidInput('range', 'must be an object');
     const offset = checkInteger('offset', range.offset, 0, this.byteLength);
     const length = checkInteger('length', range.length, 0, this.byteLength - offset);
     const { context, layout } = this.#region;
