@@ -1,7 +1,8 @@
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
+import { invalidInput, throwIfAborted, type VramError } from '../errors.js';
 import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { eventError, type Operation, runOperation, type TraceOptions } from './operation.js';
+import { inQuarantine } from './quarantine.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 import { withSignals } from './signals.js';
@@ -49,8 +50,8 @@ export async function executeShard<T>(
       );
     let result: T;
     try {
-      result = await withSignals([options.signal, core.lifecycle], (signal) =>
-        live.lock.with('lease', signal, () => leased(core, operation, live, run, options, timing)),
+      result = await admitted(core, live, options.signal, () =>
+        leased(core, operation, live, run, options, timing),
       );
     } catch (error) {
       const ending = endedBy(core, options.signal, error);
@@ -73,6 +74,32 @@ function checkOptions<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOption
   }
   if (recheck !== undefined && typeof recheck !== 'boolean')
     throw invalidInput('recheck', 'must be true or false');
+}
+
+/** Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits: nobody may wait for it, who waits for a lease. */
+async function admitted<T>(
+  core: Core,
+  live: LiveShard,
+  caller: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  requireExecutable(core, live);
+  const refused = new AbortController();
+  let waiting = true;
+  live.pending.add(refused);
+  try {
+    return await withSignals([caller, core.lifecycle, refused.signal], (signal) =>
+      live.lock.with('lease', signal, () => {
+        waiting = false;
+        live.pending.delete(refused);
+        return work();
+      }),
+    );
+  } catch (error) {
+    throw waiting && refused.signal.aborted && caller?.aborted !== true ? refused.signal.reason : error;
+  } finally {
+    live.pending.delete(refused);
+  }
 }
 
 /** The caller holds the shard's lock for a lease. */
@@ -138,12 +165,7 @@ function verification({ signal }: ExecuteOptions): Parameters<typeof verifyLive>
 function requireExecutable(core: Core, live: LiveShard): void {
   core.lifecycle.requireServing();
   requireLive(live);
-  if (live.condition === 'quarantined') {
-    throw new VramError(
-      'INTEGRITY_VIOLATION',
-      `shard "${live.sealed.shardId}" is in quarantine: its resident bytes were found damaged; heal or release it`,
-    );
-  }
+  if (live.condition === 'quarantined') throw inQuarantine(live);
 }
 
 /** Only a good whole-region verification counts, from when it began. */

@@ -77,8 +77,9 @@ export class VramManager {
 
   /**
    * The only way to use a shard's bytes: verifies them, lends them to `run` for as long as it runs, and returns its result. The result is rejected if the
-   * shard is found damaged meanwhile. Do not release, heal or close from inside `run` and wait for it: they wait for the lease; nor execute
-   * the same shard again: a release that waits for the first lease goes before the second.
+   * shard is found damaged meanwhile. Do not release, heal or close from inside `run` and wait for it: they wait for the lease. The same shard can be executed
+   * inside `run`, unless somebody heals or drills it meanwhile, who waits for the first lease and goes before the second. Executions that wait for their
+   * turn are refused once the shard is released or in quarantine.
    * Errors: those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED, and what `run` throws.
    */
   execute<T>(shard: ShardHandle, run: Execution<T>, options: ExecuteOptions = {}): Promise<T> {

@@ -21,9 +21,18 @@ export function quarantine(core: Core, live: LiveShard): Quarantine {
     'the shard was found damaged while the lease was running',
   );
   const leasesRevoked = revokeLeases(live.leases, damaged);
+  revokeLeases(live.pending, inQuarantine(live));
   const stopped = core.onVerificationFailure === 'stop' && core.lifecycle.stop(REASON);
   if (stopped) for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   return { leasesRevoked, stopped };
+}
+
+/** What an execution of a shard in quarantine is refused with. */
+export function inQuarantine({ sealed }: LiveShard): VramError {
+  return new VramError(
+    'INTEGRITY_VIOLATION',
+    `shard "${sealed.shardId}" is in quarantine: its resident bytes were found damaged; heal or release it`,
+  );
 }
 
 /** Tells of a quarantine that is in force. Resolves to the failure of a required observer. */

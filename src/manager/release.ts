@@ -47,6 +47,8 @@ export async function releaseLive(
   live.condition = 'releasing';
   operation.about(live.sealed);
   revokeLeases(live.leases, notFound());
+  // One of them may be awaited inside a lease that this waits for.
+  revokeLeases(live.pending, notFound());
   const given = await live.lock.with('exclusive', undefined, () => giveBack(core, operation, live));
   core.shards.remove(live);
   return given;

@@ -85,6 +85,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     kept: { groups: digest.groups ?? digest.root, leaves: digest.leaves },
     lock: new ShardLock(),
     leases: new Set(),
+    pending: new Set(),
     condition: 'sound',
     // Sealing proves that the copy arrived; only a verification counts as one (CI-007).
     verifiedAsOf: null,

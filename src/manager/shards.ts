@@ -25,6 +25,8 @@ export interface LiveShard {
   readonly lock: ShardLock;
   /** One for every lease that is running. */
   readonly leases: Set<AbortController>;
+  /** One for every execution that waits for the shard's lock. */
+  readonly pending: Set<AbortController>;
   condition: ShardCondition;
   /** Monotonic time at which the latest good whole-region verification began (CI-007). */
   verifiedAsOf: number | null;

@@ -411,6 +411,82 @@ describe('states', () => {
     await manager.close();
   });
 
+  it.each(['before the release', 'behind the release'])(
+    'release refuses what waits for the shard at once, also inside the lease that it waits for: asked for %s',
+    async (order) => {
+      const { manager, device, recorder } = await openHost();
+      const shard = await manager.seal(bytesSource(bytes));
+      const began = gate();
+      const asked = gate();
+      let releasing: Promise<unknown> | undefined;
+      let ran = 0;
+      const outer = manager.execute(shard, async (lease) => {
+        began.open();
+        if (order === 'before the release') {
+          // A healing waits for the lease, so this waits behind it.
+          await asked.opened;
+          const nested = failure(manager.execute(shard, () => ++ran));
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          releasing = manager.release(shard);
+          expect(await nested).toMatchObject({ code: 'NOT_FOUND' });
+        } else {
+          await new Promise((resolve) => lease.signal.addEventListener('abort', resolve));
+          expect(await failure(manager.execute(shard, () => ++ran))).toMatchObject({ code: 'NOT_FOUND' });
+        }
+        expect(lease.signal.aborted).toBe(true);
+      });
+      const ended = failure(outer);
+      await began.opened;
+      const healing =
+        order === 'before the release' ? failure(manager.heal(shard, bytesSource(bytes))) : null;
+      if (healing === null) releasing = manager.release(shard);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      asked.open();
+      expect(await ended).toMatchObject({ code: 'NOT_FOUND' });
+      expect(await releasing).toMatchObject({ released: true });
+      if (healing !== null) expect(await healing).toMatchObject({ code: 'NOT_FOUND' });
+      expect(ran).toBe(0);
+      expect(device.stats().liveRegions).toBe(0);
+      if (healing !== null) {
+        expect(recorder.of('execution.finished')).toMatchObject([
+          { ok: false, error: { code: 'NOT_FOUND' } },
+          { ok: false, error: { code: 'NOT_FOUND' } },
+        ]);
+      }
+      await manager.close();
+    },
+  );
+
+  it('[ST-001] quarantine refuses executions that wait, at once', async () => {
+    const { seen, wrap } = counting();
+    const { manager, recorder } = await openHost({ wrap });
+    const shard = await manager.seal(bytesSource(bytes));
+    const began = gate();
+    let ran = 0;
+    const nested = gate();
+    const outer = manager.execute(shard, async () => {
+      began.open();
+      await nested.opened;
+      const waiting = failure(manager.execute(shard, () => ++ran));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await seen.flip(0, 9, 1);
+      expect(await failure(manager.verify(shard))).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+      expect(await waiting).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    });
+    const ended = failure(outer);
+    await began.opened;
+    const healing = manager.heal(shard, bytesSource(bytes));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    nested.open();
+    expect(await ended).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    expect(await healing).toMatchObject({ healedBlocks: 1 });
+    expect(ran).toBe(0);
+    // What waited held no lease.
+    expect(recorder.of('shard.quarantined')).toMatchObject([{ leasesRevoked: 1 }]);
+    expect(await manager.execute(shard, () => 1)).toBe(1);
+    await manager.close();
+  });
+
   it('close tells leases to end and waits for them', async () => {
     const { manager, device } = await openHost();
     const shard = await manager.seal(bytesSource(bytes));
