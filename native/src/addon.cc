@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "border.h"
+#include "wipe.h"
 
 namespace vram {
 
@@ -201,7 +202,7 @@ napi_value write(napi_env env, const Arguments& arguments) {
   if (length == 0 || length > handle.session->stagingBytes()) throw ArgumentError{"bytes must fit the staging buffer"};
   if (!inRange(offset, length, handle.memory->size())) throw ArgumentError{"the range is not inside the memory"};
   // Copied here: the array may be detached or resized while the thread reads it, and then its memory is gone.
-  const std::shared_ptr<uint8_t[]> copy(new uint8_t[length]);
+  const std::shared_ptr<uint8_t[]> copy = wipedBytes(length);
   std::memcpy(copy.get(), data, length);
   return handle.environment->start(
       env, handle.session->worker, [session = handle.session, memory = handle.memory, offset, copy, length](Outcome& outcome) {
@@ -219,7 +220,7 @@ napi_value drain(napi_env env, const Arguments& arguments) {
 napi_value read(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<MemoryHandle>(env, arguments[0]);
   const MemoryRange range = toRange(env, *handle.memory, arguments[1], arguments[2]);
-  const std::shared_ptr<uint8_t[]> bytes(new uint8_t[range.length]);
+  const std::shared_ptr<uint8_t[]> bytes = wipedBytes(range.length);
   return handle.environment->start(
       env, handle.session->worker, [session = handle.session, memory = handle.memory, range, bytes](Outcome& outcome) {
         outcome.status = session->read(*memory, range.offset, bytes.get(), range.length);

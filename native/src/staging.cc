@@ -4,17 +4,9 @@
 #include <cstring>
 #include <utility>
 
+#include "wipe.h"
+
 namespace vram {
-
-namespace {
-
-// A memset that the compiler must not drop: the barrier makes the zeros observable.
-void wipeBytes(void* memory, std::size_t length) {
-  std::memset(memory, 0, length);
-  __asm__ __volatile__("" : : "r"(memory) : "memory");
-}
-
-}  // namespace
 
 Status Staging::open(std::size_t size) {
   size_ = size;

@@ -134,7 +134,9 @@ export class CudaRegion implements Region {
     await this.#inTurn('DEVICE_UNAVAILABLE', 'read', async () => {
       const { addon, stagingBytes } = this.#owner;
       for (let at = 0; at < length; at += stagingBytes) {
-        bytes.set(await addon.read(this.#memory, offset + at, Math.min(stagingBytes, length - at)), at);
+        const part = await addon.read(this.#memory, offset + at, Math.min(stagingBytes, length - at));
+        bytes.set(part, at);
+        part.fill(0);
       }
       this.#owner.countReadback(length);
     });
