@@ -4,8 +4,10 @@ import { planGrid } from '../../src/device/webgpu/batch.js';
 import { adoptGpuDevice, webgpuBackend } from '../../src/device/webgpu/index.js';
 import { planTree, scratchShape } from '../../src/device/webgpu/plan.js';
 import { VramError } from '../../src/errors.js';
+import { classify } from '../../src/policy/index.js';
 import { prepareVulkan, testWebGpuBackend } from '../support/vulkan.js';
 import { requestGpuDevice } from '../support/vulkan-device.js';
+import { overlay } from './manager-fixture.js';
 
 const { adapter } = await prepareVulkan();
 const without = 'skipped without a WebGPU adapter';
@@ -74,6 +76,31 @@ describe('the WebGPU backend', () => {
   });
 });
 
+describe('an adopted device', () => {
+  /** A GPUDevice that says of its adapter what `adapterInfo` is. */
+  const saying = (gpu: GPUDevice, adapterInfo: object | undefined): GPUDevice => overlay(gpu, { adapterInfo });
+
+  it.skipIf(adapter === 'host')(
+    `[VP-002] counts as software if nobody says what it is, and as what the platform says whatever the caller does (${without})`,
+    async () => {
+      const gpu = await requestGpuDevice();
+      for (const [own, given, execution] of [
+        [undefined, undefined, 'software'],
+        [{}, {}, 'software'],
+        [undefined, { vendor: 'nvidia' }, 'hardware'],
+        [{ description: 'llvmpipe' }, { vendor: 'nvidia' }, 'software'],
+        [{ vendor: 'nvidia', isFallbackAdapter: false }, undefined, 'hardware'],
+      ] as const) {
+        const device = await adoptGpuDevice(saying(gpu, own), given);
+        expect(device.info.execution).toBe(execution);
+        expect(classify(device.info.facts).residency).toBe(execution === 'software' ? 'host' : 'unproven');
+        await device.close();
+      }
+      gpu.destroy();
+    },
+  );
+});
+
 describe('adapter facts', () => {
   it.each([
     [{ vendor: 'mesa', device: 'llvmpipe-llvm-15' }, 'software', null],
@@ -84,7 +111,10 @@ describe('adapter facts', () => {
     [{ vendor: 'nvidia', architecture: 'ampere' }, 'hardware', null],
     [{ vendor: 'nvidia', type: 'discrete GPU' }, 'hardware', false],
     [{ vendor: 'intel', type: 'integrated GPU' }, 'hardware', true],
-    [{}, 'hardware', null],
+    [{ isFallbackAdapter: false }, 'hardware', null],
+    // Of which nobody says anything.
+    [{}, 'software', null],
+    [{ vendor: '', device: ' ', driver: 'x' }, 'software', null],
   ] as const)('%j is %s, integrated: %s', (facts, execution, integrated) => {
     const info = describeAdapter(facts, 0);
     expect(info.execution).toBe(execution);

@@ -30,11 +30,20 @@ export function adapterKey(facts: AdapterFacts): string {
   return JSON.stringify([vendor, architecture, device, description, isFallbackAdapter === true]);
 }
 
+/** Whether there is anything to tell a GPU from a CPU adapter by; without it nothing counts as hardware. */
+export function saysAnything(facts: AdapterFacts): boolean {
+  const { vendor, architecture, device, description, isFallbackAdapter, type } = facts;
+  return isFallbackAdapter !== undefined || [vendor, architecture, device, description, type].some(isText);
+}
+
 /** What the adapter says of itself; WebGPU says neither how much memory there is nor, outside of developer modes, where. */
 export function describeAdapter(facts: AdapterFacts, index: number): DeviceInfo {
   const names = [facts.vendor, facts.architecture, facts.device, facts.description].filter(isText);
   const isCpu =
-    facts.isFallbackAdapter === true || facts.type === 'CPU' || CPU_ADAPTERS.test(names.join(' '));
+    !saysAnything(facts) ||
+    facts.isFallbackAdapter === true ||
+    facts.type === 'CPU' ||
+    CPU_ADAPTERS.test(names.join(' '));
   const execution: Execution = isCpu ? 'software' : 'hardware';
   const product = [facts.vendor, facts.architecture].filter(isText).join(' ');
   return {

@@ -5,7 +5,7 @@ import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
 import { deviceId } from '../types.js';
 import type { AdapterFacts } from './adapter.js';
-import { ADAPTER_REQUESTS, adapterKey, describeAdapter } from './adapter.js';
+import { ADAPTER_REQUESTS, adapterKey, describeAdapter, saysAnything } from './adapter.js';
 import { WebGpuDevice } from './device.js';
 
 /** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */
@@ -23,17 +23,20 @@ export function webgpuBackend(provider: GpuProvider): Backend {
 
 /**
  * A device over the caller's own GPUDevice, which stays the caller's: closing wipes and frees what was made on it and does not destroy it. Its limits bound the regions.
+ * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing (GPUDevice.adapterInfo is young). A device of which
+ * nobody says anything counts as one that runs on the CPU.
  *
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
  */
 export async function adoptGpuDevice(
   device: GPUDevice,
-  adapterInfo: AdapterFacts = device.adapterInfo ?? {},
+  adapterInfo: AdapterFacts = {},
   options: OpenOptions = {},
 ): Promise<Device> {
+  const own: AdapterFacts = device.adapterInfo ?? {};
   const adopted = await WebGpuDevice.create(device, {
     ...options,
-    info: describeAdapter(adapterInfo, 0),
+    info: describeAdapter(saysAnything(own) ? own : adapterInfo, 0),
     owned: false,
   });
   return await proved(adopted);
