@@ -14,8 +14,13 @@ export interface CatalogueEntry {
   readonly fields: Readonly<Record<string, string>>;
 }
 
+/** Takes out of text what must not be recorded: the worker's own token (AU-006). */
+export type Clean = (value: string) => string;
+
+const asItIs: Clean = (value) => value;
+
 interface OperationEntry<T extends EventType> extends CatalogueEntry {
-  readonly data: (event: EventOf<T>) => AuditData;
+  readonly data: (event: EventOf<T>, clean: Clean) => AuditData;
 }
 
 /** Operation events that are a matter for the audit; all others are not recorded. */
@@ -30,6 +35,10 @@ export type AuditedEventType = Extract<
   | 'policy.violation'
   | 'shard.quarantined'
   | 'shard.healed'
+  | 'heal.failed'
+  | 'device.lost'
+  | 'device.open_failed'
+  | 'shard.attested'
   | 'manager.stopped'
   | 'drill.injected'
 >;
@@ -56,13 +65,13 @@ function entry<T extends EventType, F extends string>(
   severity: AuditSeverity,
   summary: string,
   fields: Readonly<Record<F, string>>,
-  data: (event: EventOf<T>) => Readonly<Record<F, JsonValue>>,
+  data: (event: EventOf<T>, clean: Clean) => Readonly<Record<F, JsonValue>>,
 ): OperationEntry<T> {
   return {
     severity,
     summary,
     fields: { ...AUDIT_COMMON_FIELDS, ...fields },
-    data: (event) => ({ ...commonData(event), ...data(event) }),
+    data: (event, clean) => ({ ...commonData(event, clean), ...data(event, clean) }),
   };
 }
 
@@ -81,14 +90,14 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       shardIndex: 'position among the shards of a model, or null',
       totalShards: 'number of shards of the model, or null',
     },
-    (event) => ({
-      sealId: text(event.sealId),
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
       byteLength: integer(event.byteLength),
-      sha256: optionalText(event.sha256),
-      fsverity: text(event.fsverity),
-      residency: text(event.residency),
-      immutability: text(event.immutability),
-      sealedAt: text(event.sealedAt),
+      sha256: optionalText(event.sha256, clean),
+      fsverity: text(event.fsverity, clean),
+      residency: text(event.residency, clean),
+      immutability: text(event.immutability, clean),
+      sealedAt: text(event.sealedAt, clean),
       shardIndex: integer(event.shardIndex),
       totalShards: integer(event.totalShards),
     }),
@@ -102,11 +111,11 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       byteLength: 'bytes verified',
       fsverity: 'digest that was re-proved',
     },
-    (event) => ({
-      sealId: text(event.sealId),
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
       mode: event.mode,
       byteLength: integer(event.byteLength),
-      fsverity: text(event.fsverity),
+      fsverity: text(event.fsverity, clean),
     }),
   ),
   'seal.verification_failed': entry(
@@ -124,13 +133,13 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       damagedRanges: 'number of all damaged ranges',
       damagedGroups: 'number of damaged groups of 128 blocks',
     },
-    (event) => ({
-      sealId: optionalText(event.sealId),
+    (event, clean) => ({
+      sealId: optionalText(event.sealId, clean),
       mode: event.mode,
-      reason: text(event.error.message),
+      reason: text(event.error.message, clean),
       errorCode: event.error.code,
-      expectedDigest: optionalText(event.expectedDigest),
-      actualDigest: optionalText(event.actualDigest),
+      expectedDigest: optionalText(event.expectedDigest, clean),
+      actualDigest: optionalText(event.actualDigest, clean),
       transient: event.transient,
       damaged: ranges(event.damaged),
       damagedRanges: event.damaged.length,
@@ -163,11 +172,11 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       reason: 'why, in words',
       errorCode: 'why, for programs',
     },
-    (event) => ({
+    (event, clean) => ({
       requestedBytes: integer(event.requestedBytes),
       usedBytes: integer(event.usedBytes),
       availableBytes: integer(event.availableBytes),
-      reason: text(event.error.message),
+      reason: text(event.error.message, clean),
       errorCode: event.error.code,
     }),
   ),
@@ -182,12 +191,12 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       reason: 'what went wrong, or null',
       errorCode: 'what went wrong, for programs, or null',
     },
-    (event) => ({
+    (event, clean) => ({
       freedBytes: integer(event.freedBytes),
       remainingBytes: integer(event.usedBytes),
       availableBytes: integer(event.availableBytes),
       wiped: event.wiped,
-      reason: optionalText(event.error?.message),
+      reason: optionalText(event.error?.message, clean),
       errorCode: event.error?.code ?? null,
     }),
   ),
@@ -200,10 +209,10 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       violation: 'what was violated, in words',
       action: 'what was done about it: refused or stopped',
     },
-    (event) => ({
-      policy: text(event.policy),
-      residency: text(event.residency),
-      violation: text(event.violation),
+    (event, clean) => ({
+      policy: text(event.policy, clean),
+      residency: text(event.residency, clean),
+      violation: text(event.violation, clean),
       action: event.action,
     }),
   ),
@@ -211,9 +220,9 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     'CRITICAL',
     'Resident bytes are damaged: nothing runs on the shard until it is healed or released.',
     { sealId: 'names the sealing', reason: 'why, in words', leasesRevoked: 'running uses that were ended' },
-    (event) => ({
-      sealId: text(event.sealId),
-      reason: text(event.reason),
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
+      reason: text(event.reason, clean),
       leasesRevoked: integer(event.leasesRevoked),
     }),
   ),
@@ -227,25 +236,65 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       healedRanges: 'number of all ranges',
       source: 'where the good bytes came from',
     },
-    (event) => ({
-      sealId: text(event.sealId),
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
       healedBlocks: integer(event.healedBlocks),
       healed: ranges(event.healed),
       healedRanges: event.healed.length,
-      source: text(event.source),
+      source: text(event.source, clean),
     }),
+  ),
+  'heal.failed': entry(
+    'HIGH',
+    'Damaged blocks were not replaced: the shard stays as it was.',
+    { sealId: 'names the sealing', reason: 'why, in words', errorCode: 'why, for programs' },
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
+      reason: text(event.error.message, clean),
+      errorCode: event.error.code,
+    }),
+  ),
+  'device.lost': entry(
+    'CRITICAL',
+    'The device is gone, and with it every seal on it.',
+    { reason: 'why, in words', shards: 'shards whose seals are void' },
+    (event, clean) => ({ reason: text(event.reason, clean), shards: integer(event.shards) }),
+  ),
+  'device.open_failed': entry(
+    'HIGH',
+    'A device was asked for and could not be opened: the manager did not start.',
+    {
+      requested: 'the device that was asked for',
+      reason: 'why, in words',
+      errorCode: 'why, for programs',
+    },
+    (event, clean) => ({
+      requested: text(event.requested, clean),
+      reason: text(event.error.message, clean),
+      errorCode: event.error.code,
+    }),
+  ),
+  'shard.attested': entry(
+    'HIGH',
+    'A signed statement about a shard was issued.',
+    { sealId: 'names the sealing', nonce: 'what the asker gave to be answered' },
+    (event, clean) => ({ sealId: text(event.sealId, clean), nonce: text(event.nonce, clean) }),
   ),
   'manager.stopped': entry(
     'CRITICAL',
     'The manager stopped: no sealing and no execution from here on.',
     { reason: 'why, in words' },
-    (event) => ({ reason: text(event.reason) }),
+    (event, clean) => ({ reason: text(event.reason, clean) }),
   ),
   'drill.injected': entry(
     'CRITICAL',
     'A drill is about to flip one bit of resident memory; written before the flip.',
     { sealId: 'names the sealing', byte: 'offset in the shard, bytes', bit: 'bit of that byte, 0 to 7' },
-    (event) => ({ sealId: text(event.sealId), byte: integer(event.byte), bit: integer(event.bit) }),
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
+      byte: integer(event.byte),
+      bit: integer(event.bit),
+    }),
   ),
 };
 
@@ -313,6 +362,10 @@ export const AUDIT_TYPES: readonly AuditType[] = [
   'policy.violation',
   'shard.quarantined',
   'shard.healed',
+  'heal.failed',
+  'device.lost',
+  'device.open_failed',
+  'shard.attested',
   'manager.stopped',
   'drill.injected',
   'audit.opened',
@@ -329,25 +382,28 @@ export function isAudited(event: OperationEvent): event is AuditedEvent {
 }
 
 /** The `data` of an event's record. */
-export function auditData<T extends AuditedEventType>(event: EventOf<T>): AuditData {
-  return OPERATIONS[event.type].data(event);
+export function auditData<T extends AuditedEventType>(event: EventOf<T>, clean: Clean = asItIs): AuditData {
+  return OPERATIONS[event.type].data(event, clean);
 }
 
-function commonData(event: EventOf<EventType>): Record<keyof typeof AUDIT_COMMON_FIELDS, JsonValue> {
+function commonData(
+  event: EventOf<EventType>,
+  clean: Clean,
+): Record<keyof typeof AUDIT_COMMON_FIELDS, JsonValue> {
   const { device } = event;
   return {
     operation: event.operation,
-    operationId: text(event.operationId),
-    shardId: optionalText(event.shardId),
-    modelRef: optionalText(event.modelRef),
+    operationId: text(event.operationId, clean),
+    shardId: optionalText(event.shardId, clean),
+    modelRef: optionalText(event.modelRef, clean),
     device:
       device === null
         ? null
         : {
-            id: text(device.id),
-            name: text(device.name),
-            uuid: optionalText(device.uuid),
-            residency: text(device.residency),
+            id: text(device.id, clean),
+            name: text(device.name, clean),
+            uuid: optionalText(device.uuid, clean),
+            residency: text(device.residency, clean),
             emulated: device.emulated,
           },
   };
@@ -357,7 +413,8 @@ function commonData(event: EventOf<EventType>): Record<keyof typeof AUDIT_COMMON
  * Text of others, made safe for a record: bounded, well-formed, and without anything that looks like an address (AU-006, MS-001).
  * Events promise that already; a record cannot be taken back, so it is seen to here too.
  */
-export function text(value: string): string {
+export function text(given: string, clean: Clean): string {
+  const value = clean(given);
   if (value.length <= MAX_TEXT && !SUSPECT.test(value)) return value;
   const bounded = value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT - 1)}\u2026` : value;
   return bounded.replace(/\p{Surrogate}/gu, '\ufffd').replace(/0x[0-9a-f]{6,}/gi, '[address]');
@@ -366,8 +423,8 @@ export function text(value: string): string {
 /** Surrogates, paired or not, and what an address begins with: most text has neither and needs no closer look. */
 const SUSPECT = /[\ud800-\udfff]|0x/i;
 
-function optionalText(value: string | null | undefined): string | null {
-  return value === null || value === undefined ? null : text(value);
+function optionalText(value: string | null | undefined, clean: Clean): string | null {
+  return value === null || value === undefined ? null : text(value, clean);
 }
 
 /** Canonical JSON holds safe integers alone; anything else would make the event unrecordable, so it is null instead. */

@@ -7,6 +7,7 @@ import {
   type AuditData,
   type AuditedEvent,
   auditData,
+  type Clean,
   isAudited,
   type LogEventType,
   text,
@@ -14,6 +15,7 @@ import {
 import type { Chain, ChainedLine, RecordDraft } from './chain.js';
 import { type SignedCheckpoint, signCheckpoint } from './checkpoint.js';
 import { isTimestamp, traceparentOrNull } from './record.js';
+import type { RecordedSecret } from './secret.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 
 /** Records between two checkpoints, at most. */
@@ -49,6 +51,8 @@ export interface AuditLogParts {
   readonly sinks: readonly AuditSink[];
   /** null: no checkpoints. */
   readonly signer: Signer | null;
+  /** The worker's token as text may hold it: it is taken out of every record (AU-006). Default: nothing is. */
+  readonly secret?: RecordedSecret;
   /** Records that the newest checkpoint covers; default all that the chain has. */
   readonly checkpointedSize?: number;
 }
@@ -105,6 +109,7 @@ export class AuditLog implements Observer {
   readonly #chain: Chain;
   readonly #sinks: readonly AuditSink[];
   readonly #signer: Signer | null;
+  readonly #clean: Clean;
   readonly #maxQueue: number;
   readonly #onCheckpoint: OnCheckpoint | null;
   readonly #now: () => Date;
@@ -144,6 +149,8 @@ export class AuditLog implements Observer {
     this.#chain = chain;
     this.#sinks = [...sinks];
     this.#signer = signer;
+    const { secret } = parts;
+    this.#clean = secret === undefined ? (value) => value : (value) => secret.clean(value);
     this.#maxQueue = checkInteger('maxQueue', options.maxQueue ?? DEFAULT_MAX_QUEUE, 1);
     this.#onCheckpoint = options.onCheckpoint ?? null;
     this.#now = options.now ?? (() => new Date());
@@ -474,9 +481,9 @@ export class AuditLog implements Observer {
       type: event.type,
       severity: AUDIT_CATALOGUE[event.type].severity,
       ts: isTimestamp(event.at) ? event.at : this.#now().toISOString(),
-      correlationId: text(event.correlationId),
+      correlationId: text(event.correlationId, this.#clean),
       traceparent: traceparentOrNull(event.traceparent),
-      data: auditData(event),
+      data: auditData(event, this.#clean),
     };
   }
 }

@@ -4,9 +4,10 @@ import { checkId } from '../validate.js';
 import type { AuditData } from './catalogue.js';
 import { Chain, emptyChain } from './chain.js';
 import { logOrigin } from './checkpoint.js';
-import { KeyRatchet } from './keys.js';
+import { checkToken, KeyRatchet } from './keys.js';
 import { AuditLog, type AuditLogOptions } from './log.js';
 import { formatVerifierKey, verifierKey } from './note.js';
+import { RecordedSecret } from './secret.js';
 import type { AuditSink } from './sink.js';
 
 const LOG_ID_BYTES = 16;
@@ -30,11 +31,13 @@ export async function auditObserver(options: AuditObserverOptions): Promise<Audi
   const { crypto } = options;
   const workerId = checkId('workerId', options.workerId);
   const logId = newLogId(crypto);
+  const secret = new RecordedSecret(checkToken('token', options.token));
+  secret.refuseIn('workerId', workerId);
   const ratchet = await KeyRatchet.fromToken(crypto, options.token, workerId, logId);
   const chain = new Chain(crypto, emptyChain(crypto, workerId, logId, ratchet));
   const sinks: readonly AuditSink[] = isList(options.sink) ? options.sink : [options.sink];
   const signer = options.signer ?? null;
-  const log = new AuditLog({ crypto, chain, sinks, signer }, options);
+  const log = new AuditLog({ crypto, chain, sinks, signer, secret }, options);
   await log.record('audit.opened', await openedData(crypto, workerId, logId, signer, false));
   return log;
 }

@@ -76,6 +76,13 @@ export const PAYLOADS = {
     healed: [{ firstBlock: 3, blocks: 1, byteOffset: 12_288, byteLength: 4096 }],
     source: 'file',
   },
+  'heal.failed': { sealId: '11'.repeat(16), error: ERROR },
+  'device.lost': { reason: 'fell off the bus', shards: 3 },
+  'device.open_failed': {
+    requested: 'cuda:7',
+    error: { code: 'DEVICE_UNAVAILABLE', kind: 'retriable', scope: null, message: 'there is none' },
+  },
+  'shard.attested': { sealId: '11'.repeat(16), nonce: 'ab'.repeat(16) },
   'manager.stopped': { reason: 'integrity violation' },
   'drill.injected': { sealId: '11'.repeat(16), byte: 77, bit: 3 },
 } as const satisfies Partial<EventPayloads>;

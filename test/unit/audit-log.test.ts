@@ -85,6 +85,35 @@ describe('the catalogue', () => {
     expect([...AUDIT_TYPES].sort()).toEqual(Object.keys(AUDIT_CATALOGUE).sort());
   });
 
+  it('[AU-001] records what voids seals, what was not healed, what was attested and what did not open', () => {
+    const recorded = (type: keyof typeof PAYLOADS) => ({
+      severity: AUDIT_CATALOGUE[type].severity,
+      ...auditData(event(type)),
+    });
+    expect(recorded('device.lost')).toMatchObject({
+      severity: 'CRITICAL',
+      reason: 'fell off the bus',
+      shards: 3,
+    });
+    expect(recorded('heal.failed')).toMatchObject({
+      severity: 'HIGH',
+      sealId: '11'.repeat(16),
+      reason: 'block 3 differs',
+      errorCode: 'INTEGRITY_VIOLATION',
+    });
+    expect(recorded('shard.attested')).toMatchObject({
+      severity: 'HIGH',
+      sealId: '11'.repeat(16),
+      nonce: 'ab'.repeat(16),
+    });
+    expect(recorded('device.open_failed')).toMatchObject({
+      severity: 'HIGH',
+      requested: 'cuda:7',
+      reason: 'there is none',
+      errorCode: 'DEVICE_UNAVAILABLE',
+    });
+  });
+
   it.each(TYPES)('[AU-001] writes exactly the documented fields of %s', (type) => {
     const data = auditData(event(type));
     expect(Object.keys(data).sort()).toEqual(Object.keys(AUDIT_CATALOGUE[type].fields).sort());
@@ -99,6 +128,61 @@ describe('the catalogue', () => {
       otherEvent('capacity.queried', { totalBytes: 1, usedBytes: 0, availableBytes: 1, source: 'driver' }),
     ];
     expect(others.some(isAudited)).toBe(false);
+  });
+
+  it('[AU-006] lets the token into no record, as text, hex or base64, wherever a caller writes it', async () => {
+    const sink = new MemorySink();
+    const log = await open(sink);
+    const written = [
+      new TextDecoder().decode(TOKEN),
+      Buffer.from(TOKEN).toString('hex'),
+      Buffer.from(TOKEN).toString('hex').toUpperCase(),
+      Buffer.from(TOKEN).toString('base64'),
+      Buffer.from(TOKEN).toString('base64url'),
+    ];
+    for (const form of written) {
+      const label = `model ${form} v2`;
+      const error = {
+        code: 'INTEGRITY_VIOLATION',
+        kind: 'fatal',
+        scope: 'shard',
+        message: 'x'.repeat(1000) + form,
+      } as const;
+      const device = { id: form, name: label, uuid: form, residency: form, emulated: true };
+      emit(log, event('vram.sealed', { modelRef: label, correlationId: label, shardId: form, device }));
+      emit(log, event('heal.failed', { modelRef: form, correlationId: form, error }));
+      emit(log, event('shard.attested', { nonce: form }), event('shard.healed', { source: label }));
+      emit(
+        log,
+        event('device.open_failed', { requested: form, error }),
+        event('device.lost', { reason: label }),
+      );
+    }
+    await log.close();
+    const lines = linesOf(sink);
+    expect(lines).toHaveLength(2 + 6 * written.length);
+    // Neither whole nor cut short by the limit on text.
+    const [text = '', hex = '', , base64 = ''] = written;
+    for (const line of lines) {
+      for (const form of [text, hex, base64])
+        expect(line.toLowerCase()).not.toContain(form.slice(0, 16).toLowerCase());
+    }
+    const sealed = lines
+      .map((line): unknown => JSON.parse(line))
+      .filter((line) => JSON.stringify(line).includes('"vram.sealed"'));
+    expect(sealed[0]).toMatchObject({
+      correlationId: 'model [redacted] v2',
+      data: { modelRef: 'model [redacted] v2', shardId: '[redacted]' },
+    });
+  });
+
+  it('[AU-006] refuses a worker named by its token', async () => {
+    const token = new TextEncoder().encode('letters_and-digits-0123456789');
+    const workerId = 'worker-letters_and-digits-0123456789';
+    await expect(open(new MemorySink(), { token, workerId })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'workerId',
+    });
   });
 
   it('[AU-006] [MS-001] lets no address, no unpaired surrogate and no endless text into a record', () => {

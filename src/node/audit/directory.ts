@@ -5,6 +5,7 @@ import { checkToken } from '../../audit/keys.js';
 import { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from '../../audit/log.js';
 import { formatVerifierKey, verifierKey } from '../../audit/note.js';
 import { openedData } from '../../audit/observer.js';
+import { RecordedSecret } from '../../audit/secret.js';
 import type { AuditSink } from '../../audit/sink.js';
 import type { CryptoProvider, Signer } from '../../crypto.js';
 import { invalidInput, isVramError } from '../../errors.js';
@@ -81,7 +82,8 @@ export async function openAuditDirectory(
 ): Promise<AuditDirectory> {
   const { fs, processes } = platform;
   const workerId = checkId('workerId', options.workerId);
-  checkToken('token', options.token);
+  const secret = new RecordedSecret(checkToken('token', options.token));
+  secret.refuseIn('workerId', workerId);
   const maxSegmentBytes = checkInteger(
     'maxSegmentBytes',
     options.maxSegmentBytes ?? MAX_SEGMENT_BYTES,
@@ -103,7 +105,7 @@ export async function openAuditDirectory(
       whole: options.verifyAll ?? false,
     };
     const survey = await writing(() => surveyLog(context));
-    return await start(options, platform, { dir, lock, signer, survey, maxSegmentBytes });
+    return await start(options, platform, { dir, lock, signer, secret, survey, maxSegmentBytes });
   } catch (error) {
     await lock.release();
     throw error;
@@ -114,6 +116,7 @@ interface Prepared {
   readonly dir: string;
   readonly lock: WriterLock;
   readonly signer: Signer;
+  readonly secret: RecordedSecret;
   readonly survey: Survey;
   readonly maxSegmentBytes: number;
 }
@@ -121,7 +124,7 @@ interface Prepared {
 async function start(
   options: AuditDirectoryOptions,
   { fs, crypto }: AuditPlatform,
-  { dir, lock, signer, survey, maxSegmentBytes }: Prepared,
+  { dir, lock, signer, secret, survey, maxSegmentBytes }: Prepared,
 ): Promise<AuditDirectory> {
   const { state } = survey;
   const { workerId, logId } = state;
@@ -132,7 +135,7 @@ async function start(
   const sinks = [directory, ...(options.sinks ?? []), new LockSink(lock)];
   const chain = new Chain(crypto, state, maxSegmentBytes);
   const { checkpointedSize } = survey;
-  const log = new AuditLog({ crypto, chain, sinks, signer, checkpointedSize }, options);
+  const log = new AuditLog({ crypto, chain, sinks, signer, secret, checkpointedSize }, options);
   try {
     await log.record('audit.opened', await openedData(crypto, workerId, logId, signer, resumed));
     if (!survey.closed) {
