@@ -11,6 +11,8 @@ export interface SkippedDevice {
   readonly device: string;
   readonly code: ErrorCode;
   readonly message: string;
+  /** True for a device that is there and could not be opened, such as one whose known answers were wrong; false for a backend without devices. */
+  readonly listed: boolean;
 }
 
 export interface SelectOptions extends OpenOptions {
@@ -122,12 +124,12 @@ async function openFirst(
 ): Promise<Device> {
   const reasons: string[] = [];
   const causes: unknown[] = [];
-  const skip = (device: string, error: unknown): void => {
+  const skip = (device: string, error: unknown, listed = false): void => {
     const code = isVramError(error) ? error.code : 'DEVICE_UNAVAILABLE';
     const message = error instanceof Error ? error.message : 'an unknown error';
     reasons.push(`${device}: ${message}`);
     causes.push(error);
-    onSkipped?.({ device, code, message });
+    onSkipped?.({ device, code, message, listed });
   };
 
   const candidates: Candidate[] = [];
@@ -146,7 +148,7 @@ async function openFirst(
     try {
       return await backend.open(info.index, options);
     } catch (error) {
-      skip(deviceId(info), error);
+      skip(deviceId(info), error, true);
     }
   }
   const why = reasons.length === 0 ? 'there is no backend' : reasons.join('; ');

@@ -1,9 +1,9 @@
 import type { AuditHeadProvider } from '../attest/index.js';
 import type { Signer } from '../crypto.js';
-import type { Device } from '../device/index.js';
+import type { Device, SkippedDevice } from '../device/index.js';
 import { deviceId, selectDevice } from '../device/index.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
-import type { EventDevice, Observer } from '../events.js';
+import type { EventDevice, EventPayloads, Observer } from '../events.js';
 import { toHex } from '../hex.js';
 import {
   acceptedClasses,
@@ -36,9 +36,11 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
     const { token, ...checked } = checkOptions(options);
     const taken: (() => Promise<void>)[] = [];
     try {
-      const { device, owned } = await openDevice(options, platform, operation);
+      const { device, owned, skipped } = await openDevice(options, platform, operation);
       const deviceMs = operation.elapsedMs;
       if (owned) taken.push(() => device.close());
+      // A GPU that went bad must not go unnoticed because another took its place.
+      for (const one of skipped) await operation.record('device.open_failed', openFailed(one), deviceMs);
       events.device = describeDevice(device);
       const residency = await admitDevice(device, checked.policy, operation);
       const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
@@ -191,21 +193,30 @@ async function openDevice(
   { device = 'auto', drills, windowBytes }: ManagerOptions,
   platform: Platform,
   operation: Operation,
-): Promise<{ device: Device; owned: boolean }> {
-  if (typeof device === 'object' && device !== null) return { device, owned: false };
+): Promise<{ device: Device; owned: boolean; skipped: readonly SkippedDevice[] }> {
+  const skipped: SkippedDevice[] = [];
+  if (typeof device === 'object' && device !== null) return { device, owned: false, skipped };
   try {
     const opened = await selectDevice(platform.backends(), device, {
       forceHost: platform.forceHost,
+      // A backend without devices is the ordinary case on most machines, and no failure.
+      onSkipped: (one) => void (one.listed && skipped.push(one)),
       ...(drills === true ? { drills } : {}),
       ...(windowBytes === undefined ? {} : { windowBytes }),
     });
-    return { device: opened, owned: true };
+    return { device: opened, owned: true, skipped };
   } catch (error) {
     const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
+    for (const one of skipped)
+      await operation.tell('device.open_failed', openFailed(one), operation.elapsedMs);
     const failed = { requested, error: eventError(error) };
     await operation.tell('device.open_failed', failed, operation.elapsedMs);
     throw error;
   }
+}
+
+function openFailed({ device, code, message }: SkippedDevice): EventPayloads['device.open_failed'] {
+  return { requested: device, error: eventError(new VramError(code, message)) };
 }
 
 /** VP-007: a worker whose device the policy does not accept does not start. */

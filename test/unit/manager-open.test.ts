@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
+import type { Backend } from '../../src/device/index.js';
 import { VramError } from '../../src/errors.js';
 import { systemClock } from '../../src/manager/clock.js';
 import { VramManager } from '../../src/manager/index.js';
@@ -88,6 +89,78 @@ describe('open', () => {
       expect(causes.slice(1)).toEqual(own === undefined ? [] : [own]);
       await manager.close();
     }
+  });
+
+  describe('auto that passes over a device', () => {
+    /** A GPU that is there and whose known answers are wrong. */
+    const broken = (): Backend => {
+      const host = hostBackend();
+      return overlay(host, {
+        kind: 'cuda',
+        list: async () => (await host.list()).map((info) => ({ ...info, backend: 'cuda' })),
+        open: async () => {
+          throw new VramError('DEVICE_UNAVAILABLE', 'its known answers were wrong');
+        },
+      });
+    };
+    /** A backend of a machine that has no such device. */
+    const absent = (): Backend =>
+      overlay(hostBackend(), {
+        kind: 'webgpu',
+        list: async () => [],
+        problem: async () => ({
+          backend: 'webgpu',
+          code: 'DEVICE_UNAVAILABLE',
+          message: 'npm install webgpu',
+        }),
+      });
+    const failed = {
+      type: 'device.open_failed',
+      requested: 'cuda:0',
+      error: { code: 'DEVICE_UNAVAILABLE', message: 'its known answers were wrong' },
+    };
+
+    it('[CI-011] tells of one that is there and failed, and not of a backend without devices', async () => {
+      const recorder = new Recorder(true);
+      const manager = await VramManager.open(
+        { workerId: 'w', policy: 'any', observers: [recorder] },
+        platform([broken(), absent(), hostBackend()]),
+      );
+      expect(manager.status().device).toBe('host');
+      expect(recorder.of('device.open_failed')).toMatchObject([failed]);
+      await manager.close();
+    });
+
+    it('tells of each, and then that none could be opened', async () => {
+      const recorder = new Recorder();
+      const call = VramManager.open(
+        { workerId: 'w', policy: 'any', observers: [recorder] },
+        platform([broken(), absent()]),
+      );
+      expect(await failure(call)).toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+      expect(recorder.of('device.open_failed')).toMatchObject([failed, { requested: 'auto' }]);
+    });
+
+    it('[AU-005] does not open if that cannot be recorded, and gives back the device it had opened', async () => {
+      const recorder = new Recorder(true);
+      recorder.refuse = (event) => event.type === 'device.open_failed';
+      let closed = 0;
+      const host = hostBackend();
+      const watched = overlay(host, {
+        open: async () =>
+          overlay(await host.open(0), {
+            close: async () => {
+              closed++;
+            },
+          }),
+      });
+      const call = VramManager.open(
+        { workerId: 'w', policy: 'any', observers: [recorder] },
+        platform([broken(), watched]),
+      );
+      expect(await failure(call)).toMatchObject({ code: 'AUDIT_FAILED' });
+      expect(closed).toBe(1);
+    });
   });
 
   it('mock mode opens the host alone, and never under vram-only', async () => {

@@ -90,8 +90,13 @@ describe('selectDevice', () => {
     const onSkipped = (one: SkippedDevice) => skipped.push(one);
     expect(await idOf(selectDevice([noList, cuda, hostBackend()], 'auto', { onSkipped }))).toBe('cuda:1');
     expect(skipped).toEqual([
-      { device: 'webgpu', code: 'DEVICE_UNAVAILABLE', message: 'no library' },
-      { device: 'cuda:0', code: 'DEVICE_UNAVAILABLE', message: 'it failed its known-answer test' },
+      { device: 'webgpu', code: 'DEVICE_UNAVAILABLE', message: 'no library', listed: false },
+      {
+        device: 'cuda:0',
+        code: 'DEVICE_UNAVAILABLE',
+        message: 'it failed its known-answer test',
+        listed: true,
+      },
     ]);
   });
 

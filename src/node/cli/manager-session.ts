@@ -7,6 +7,7 @@ import { nodeCrypto } from '../crypto.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';
+import { escapeForTerminal } from './text.js';
 
 /** What `check`, `drill` and `attest make` hold while they run. */
 export interface ManagerSession {
@@ -27,6 +28,10 @@ export async function withManager<T>(
   const engine = context.engine();
   try {
     const { observers, auditHead, closeAudit } = await openObservers(context, options, token);
+    const skipped: string[] = [];
+    // Where the run is narrated, that tells it, in its own form.
+    if (!options.verbose && options.log === undefined)
+      observers.push(passedOver(options.device, (line) => skipped.push(line)));
     // The manager owns, flushes and closes its observers, and zeroes the token.
     const opening = VramManager.open(
       {
@@ -53,6 +58,8 @@ export async function withManager<T>(
       await Promise.allSettled(observers.map((observer) => observer.close?.()));
       throw error;
     });
+    // Where none could be opened the error names them all.
+    for (const line of skipped) io.stderr(line);
     const [outcome] = await Promise.allSettled([work({ manager, trace })]);
     await manager.close();
     // The manager's close never fails; a log that was not closed in order is a failure of the run all the same.
@@ -64,6 +71,18 @@ export async function withManager<T>(
     token?.fill(0);
     await engine.close();
   }
+}
+
+/** Tells of devices that `auto` passed over although they are there. */
+function passedOver(requested: string, tell: (line: string) => void): Observer {
+  return {
+    name: 'skipped devices',
+    required: false,
+    on: (event) => {
+      if (event.type !== 'device.open_failed' || event.requested === requested) return;
+      tell(`skipped   ${event.requested}: ${escapeForTerminal(event.error.message)}\n`);
+    },
+  };
 }
 
 /** Of one failure or two, the one whose exit code goes before. */
