@@ -1,6 +1,6 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
 import { toHex } from '../hex.js';
-import { Scratch } from './bytes.js';
+import { Scratch, Slabs } from './bytes.js';
 import type { AuditData, AuditSeverity, AuditType } from './catalogue.js';
 import { logOrigin } from './checkpoint.js';
 import { type KeyRatchet, MAC_BYTES } from './keys.js';
@@ -80,6 +80,7 @@ export class Chain {
   #ids = new Uint8Array(0);
   #nextId = 0;
   readonly #scratch = new Scratch();
+  readonly #slabs = new Slabs();
 
   constructor(crypto: CryptoProvider, state: ChainState, maxSegmentBytes = MAX_SEGMENT_BYTES) {
     this.workerId = state.workerId;
@@ -123,7 +124,7 @@ export class Chain {
     this.#mac ??= await this.#ratchet.mac();
     const mac = await this.#mac.sign(unsigned.macInput);
     const macHex = toHex(mac);
-    const bytes = signedLine(unsigned, macHex);
+    const bytes = signedLine(unsigned, macHex, this.#slabs.take(unsigned.lineBytes));
     await this.#tree.append(await leafHash(this.#crypto, bytes.subarray(0, -1), this.#scratch));
     this.#prev = mac;
     this.#prevHex = macHex;
@@ -197,12 +198,11 @@ const encoder = new TextEncoder();
 const MAC_MEMBER_BYTES = '"mac":"",'.length + 2 * MAC_BYTES;
 const NEWLINE = 0x0a;
 
-function signedLine({ macInput, tailBytes, lineBytes }: Unsigned, macHex: string): Uint8Array {
-  const bytes = new Uint8Array(lineBytes);
+function signedLine({ macInput, tailBytes }: Unsigned, macHex: string, bytes: Uint8Array): Uint8Array {
   const macStart = macInput.length - MAC_BYTES - tailBytes;
   bytes.set(macInput.subarray(MAC_BYTES, MAC_BYTES + macStart));
   encoder.encodeInto(`"mac":"${macHex}",`, bytes.subarray(macStart));
   bytes.set(macInput.subarray(MAC_BYTES + macStart), macStart + MAC_MEMBER_BYTES);
-  bytes[lineBytes - 1] = NEWLINE;
+  bytes[bytes.length - 1] = NEWLINE;
   return bytes;
 }

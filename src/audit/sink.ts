@@ -5,7 +5,7 @@ import type { Segment } from './segment.js';
 export interface AuditGroup {
   readonly segment: Segment;
   readonly firstSeq: number;
-  /** With their newlines. */
+  /** With their newlines. Their `buffer` is shared: transfer none of them. */
   readonly lines: readonly Uint8Array[];
 }
 
