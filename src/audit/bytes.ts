@@ -72,8 +72,8 @@ export class Scratch {
 const SLAB_BYTES = 65_536;
 
 /**
- * Cuts small pieces from larger allocations: memory of its own for each record costs a sixth of the writer's time. A piece is the
- * taker's for ever; its `buffer` is shared with other pieces.
+ * Cuts small pieces from larger allocations, which leaves the garbage collector less to do than memory of its own for each. A piece is
+ * the taker's for ever; its `buffer` is shared with other pieces.
  */
 export class Slabs {
   #slab = new Uint8Array(0);
