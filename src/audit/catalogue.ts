@@ -262,7 +262,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'device.open_failed': entry(
     'HIGH',
-    'A device was asked for and could not be opened: the manager did not start.',
+    'A device was asked for, or tried by `auto`, and could not be opened.',
     {
       requested: 'the device that was asked for',
       reason: 'why, in words',
