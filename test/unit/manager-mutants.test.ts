@@ -94,8 +94,8 @@ describe('[MS-005] release', () => {
     await manager.close();
   });
 
-  it('while another is waiting for a lease counts as a second one, and nothing new is begun meanwhile', async () => {
-    const { manager } = await openHost();
+  it('waits for a lease; another one meanwhile counts as a second, and nothing new is begun', async () => {
+    const { manager, device } = await openHost();
     const shard = await manager.seal(bytesSource(pattern(5000)));
     let end: () => void = () => undefined;
     const running = new Promise<void>((resolve) => {
@@ -111,11 +111,16 @@ describe('[MS-005] release', () => {
     });
     const rejected = failure(execution);
     await inside;
-    const first = manager.release(shard);
+    let released = false;
+    const first = manager.release(shard).finally(() => {
+      released = true;
+    });
     // The first one has looked the handle up and waits for the lease by now.
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await manager.release(shard)).toMatchObject({ released: false });
     expect(await failure(manager.verify(shard))).toMatchObject({ code: 'NOT_FOUND' });
+    expect(released).toBe(false);
+    expect(device.stats().liveRegions).toBe(1);
     end();
     expect(await first).toMatchObject({ released: true });
     expect(await rejected).toMatchObject({ code: 'NOT_FOUND' });
