@@ -1,9 +1,9 @@
 Feature: Much of the same
 
   @RP-002
-  Scenario: A thousand tiny shards (a hundred on software and emulated GPUs)
+  Scenario: A thousand tiny shards (fifty on software and emulated GPUs)
     Given a worker
-    When 1000 shards of 64 bytes are sealed on the host, 100 elsewhere
+    When 1000 shards of 64 bytes are sealed on the host, 50 elsewhere
     Then every one of them verifies
     And the device memory in use is that of the live shards
     When every one of them is released
@@ -37,11 +37,11 @@ Feature: Much of the same
     And "seal.verified" was told 50 times
 
   @ST-001
-  Scenario: One damaged shard among fifty
+  Scenario: One damaged shard among twenty
     Given a worker
-    When 50 shards of 64 bytes are sealed on the host, 50 elsewhere
-    And byte 9 of "tiny-31" is damaged
-    And "tiny-31" is verified
+    When 20 shards of 64 bytes are sealed on the host, 20 elsewhere
+    And byte 9 of "tiny-11" is damaged
+    And "tiny-11" is verified
     Then it is refused as INTEGRITY_VIOLATION
-    And "tiny-31" is in quarantine
-    And "tiny-0, tiny-30, tiny-32, tiny-49" verifies
+    And "tiny-11" is in quarantine
+    And "tiny-0, tiny-10, tiny-12, tiny-19" verifies
