@@ -78,7 +78,8 @@ describe('the WebGPU backend', () => {
 
 describe('an adopted device', () => {
   /** A GPUDevice that says of its adapter what `adapterInfo` is. */
-  const saying = (gpu: GPUDevice, adapterInfo: object | undefined): GPUDevice => overlay(gpu, { adapterInfo });
+  const saying = (gpu: GPUDevice, adapterInfo: object | undefined): GPUDevice =>
+    overlay(gpu, { adapterInfo });
 
   it.skipIf(adapter === 'host')(
     `[VP-002] counts as software if nobody says what it is, and as what the platform says whatever the caller does (${without})`,
