@@ -19,7 +19,7 @@ rmSync(latest, { force: true });
 
 const { status } = spawnSync(
   process.execPath,
-  ['scripts/test.mjs', '--reporter=./test/support/proof-reporter.ts', ...positionals],
+  ['scripts/test.mjs', '--proof', ...positionals],
   { cwd: root, stdio: 'inherit' },
 );
 

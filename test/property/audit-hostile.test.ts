@@ -45,8 +45,11 @@ describe('what others wrote', () => {
   it('lines are records or have a fault; an accepted line is byte for byte what it says', () => {
     fc.assert(
       fc.property(hostile(...good), (line) => {
-        const parsed = parseLine(new TextEncoder().encode(line));
-        if (typeof parsed !== 'string') expect(JSON.stringify(parsed.record)).toBe(line);
+        const bytes = new TextEncoder().encode(line);
+        const parsed = parseLine(bytes);
+        // What the bytes say: an edit may cut a surrogate pair in two, and half of one has no UTF-8.
+        if (typeof parsed !== 'string')
+          expect(JSON.stringify(parsed.record)).toBe(new TextDecoder().decode(bytes));
       }),
       { numRuns: propertyRuns(1_500) },
     );
