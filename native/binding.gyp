@@ -6,6 +6,7 @@
         'src/addon.cc',
         'src/border.cc',
         'src/driver.cc',
+        'src/fatbin.cc',
         'src/memory.cc',
         'src/session.cc',
         'src/staging.cc',

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "call.h"
+#include "fatbin.h"
 
 using namespace emulator;
 
@@ -30,15 +31,28 @@ void tell(const Log& log, const std::string& text) {
 
 CUresult load(Driver& driver, uint64_t handle, const Context& context, CUmodule* module, const void* image, const Log& log) {
   if (module == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const char* text = static_cast<const char*>(image);
-  if (std::strncmp(text, "\x7f" "ELF", 4) == 0) {
-    tell(log, "machine code cannot be emulated, only PTX");
-    return CUDA_ERROR_INVALID_IMAGE;
-  }
-  auto program = std::make_shared<Program>();
   const DeviceConfig& device = driver.devices[static_cast<size_t>(context.device)].config;
+  auto program = std::make_shared<Program>();
   try {
-    *program = parseProgram(text);
+    if (isFatbin(image)) {
+      const std::optional<std::string> ptx = ptxOf(image, device.major * 10 + device.minor);
+      if (!ptx.has_value()) {
+        tell(log, "ptx emulator: no uncompressed PTX for this device in the fat binary");
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
+      }
+      *program = parseProgram(*ptx);
+    } else {
+      const char* text = static_cast<const char*>(image);
+      if (std::strncmp(text, "\x7f" "ELF", 4) == 0) {
+        tell(log, "machine code cannot be emulated, only PTX");
+        return CUDA_ERROR_INVALID_IMAGE;
+      }
+      *program = parseProgram(text);
+    }
+  } catch (const FatbinError& error) {
+    tell(log, std::string("ptx emulator: ") + error.what());
+    driver.lastFault = error.what();
+    return CUDA_ERROR_INVALID_IMAGE;
   } catch (const PtxError& error) {
     tell(log, std::string("ptx emulator: ") + error.what());
     driver.lastFault = error.what();

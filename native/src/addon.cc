@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "border.h"
+#include "fatbin.h"
 #include "wipe.h"
 
 namespace vram {
@@ -13,6 +14,8 @@ namespace {
 constexpr uint64_t kMaxSafe = 9007199254740991u;
 // Enough for every kernel parameter list: the driver takes 4096 bytes of them.
 constexpr uint32_t kMaxArguments = 512;
+// Far more than kernels take: machine code for every architecture there is comes to about a megabyte.
+constexpr std::size_t kMaxKernelBytes = std::size_t{64} << 20;
 
 struct MemoryRange {
   std::size_t offset;
@@ -191,19 +194,13 @@ napi_value pointerInfo(napi_env env, const Arguments& arguments) {
 napi_value write(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<MemoryHandle>(env, arguments[0]);
   const uint64_t offset = toInteger(env, arguments[1], "offset", kMaxSafe);
-  bool typed = false;
-  must(napi_is_typedarray(env, arguments[2], &typed));
-  if (!typed) throw ArgumentError{"bytes must be a Uint8Array"};
-  napi_typedarray_type type = napi_int8_array;
-  std::size_t length = 0;
-  void* data = nullptr;
-  must(napi_get_typedarray_info(env, arguments[2], &type, &length, &data, nullptr, nullptr));
-  if (type != napi_uint8_array) throw ArgumentError{"bytes must be a Uint8Array"};
+  const TypedBytes bytes = toBytes(env, arguments[2], "bytes", "a Uint8Array");
+  const std::size_t length = bytes.length;
   if (length == 0 || length > handle.session->stagingBytes()) throw ArgumentError{"bytes must fit the staging buffer"};
   if (!inRange(offset, length, handle.memory->size())) throw ArgumentError{"the range is not inside the memory"};
   // Copied here: the array may be detached or resized while the thread reads it, and then its memory is gone.
   const std::shared_ptr<uint8_t[]> copy = wipedBytes(length);
-  std::memcpy(copy.get(), data, length);
+  std::memcpy(copy.get(), bytes.data, length);
   return handle.environment->start(
       env, handle.session->worker, [session = handle.session, memory = handle.memory, offset, copy, length](Outcome& outcome) {
         outcome.status = session->write(memory, static_cast<std::size_t>(offset), copy.get(), length);
@@ -277,14 +274,34 @@ napi_value release(napi_env env, const Arguments& arguments) {
       [session = handle.session, memory = handle.memory](Outcome& outcome) { outcome.status = session->release(memory); });
 }
 
+// PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile, and the driver
+// reads it on another thread. A string ends in a null character, which is how the driver finds the end of PTX.
+std::string toImage(napi_env env, napi_value value) {
+  napi_valuetype type = napi_undefined;
+  must(napi_typeof(env, value, &type));
+  if (type == napi_string) {
+    std::string ptx = toString(env, value, "kernels");
+    if (ptx.empty()) throw ArgumentError{"kernels must not be empty"};
+    if (ptx.size() > kMaxKernelBytes) throw ArgumentError{"kernels must be at most 64 MiB"};
+    return ptx;
+  }
+  const TypedBytes bytes = toBytes(env, value, "kernels", "PTX text or a Uint8Array");
+  if (bytes.length == 0) throw ArgumentError{"kernels must not be empty"};
+  if (bytes.length > kMaxKernelBytes) throw ArgumentError{"kernels must be at most 64 MiB"};
+  std::string image(static_cast<const char*>(bytes.data), bytes.length);
+  if (const char* fault = fatbinFault(image.data(), image.size())) {
+    throw ArgumentError{std::string("kernels: the fat binary ") + fault};
+  }
+  return image;
+}
+
 napi_value loadModule(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<SessionHandle>(env, arguments[0]);
-  std::string ptx = toString(env, arguments[1], "ptx");
   const auto environment = handle.environment;
   return environment->start(
-      env, handle.session->worker, [environment, session = handle.session, ptx = std::move(ptx)](Outcome& outcome) {
+      env, handle.session->worker, [environment, session = handle.session, image = toImage(env, arguments[1])](Outcome& outcome) {
         std::shared_ptr<Module> module;
-        outcome.status = session->loadModule(ptx, module);
+        outcome.status = session->loadModule(image, module);
         outcome.value = [environment, session, module](napi_env to) {
           return wrap(to, ModuleHandle{environment, session, module});
         };
@@ -389,7 +406,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       must(napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function));
       set(env, exports, entry.name, function);
     }
-    set(env, exports, "interfaceVersion", makeNumber(env, 1));
+    set(env, exports, "interfaceVersion", makeNumber(env, 2));
   } catch (const NapiError&) {
     throwArgument(env, "the addon could not be initialised");
   } catch (const std::exception&) {

@@ -189,6 +189,16 @@ std::string toString(napi_env env, napi_value value, const char* name) {
   return text;
 }
 
+TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* wanted) {
+  bool typed = false;
+  must(napi_is_typedarray(env, value, &typed));
+  napi_typedarray_type type = napi_int8_array;
+  TypedBytes bytes{nullptr, 0};
+  if (typed) must(napi_get_typedarray_info(env, value, &type, &bytes.length, &bytes.data, nullptr, nullptr));
+  if (type != napi_uint8_array) throw ArgumentError{std::string(name) + " must be " + wanted};
+  return bytes;
+}
+
 double toNumber(napi_env env, napi_value value, const char* name) {
   double number = 0;
   if (napi_get_value_double(env, value, &number) != napi_ok) throw ArgumentError{std::string(name) + " must be a number"};

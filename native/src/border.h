@@ -110,6 +110,12 @@ class Arguments {
 };
 
 std::string toString(napi_env env, napi_value value, const char* name);
+// The bytes of a Uint8Array: JavaScript's own, to be copied before it runs again. `wanted` says what the argument must be.
+struct TypedBytes {
+  void* data;
+  std::size_t length;
+};
+TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* wanted);
 // An integer in [0, max]; max is at most 2^53 - 1.
 uint64_t toInteger(napi_env env, napi_value value, const char* name, uint64_t max);
 bool toBoolean(napi_env env, napi_value value, const char* name);

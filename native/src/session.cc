@@ -140,7 +140,10 @@ Status Session::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_
 
 Status Session::protect(Memory& memory, bool readOnly, int& granted) {
   if (closed() || !memory.usable()) return closedStatus("memory");
-  return memory.protect(readOnly, granted);
+  // A copy that failed is told, and keeps no memory from being protected.
+  Status first = drain(memory);
+  first.keep(memory.protect(readOnly, granted));
+  return first;
 }
 
 Status Session::fill(Memory& memory, std::size_t offset, std::size_t length, unsigned char value) {
@@ -160,13 +163,13 @@ Status Session::synchronize() {
   return VRAM_CALL(*driver_, cuStreamSynchronize, compute_);
 }
 
-Status Session::loadModule(const std::string& ptx, std::shared_ptr<Module>& out) {
+Status Session::loadModule(const std::string& image, std::shared_ptr<Module>& out) {
   if (closed()) return closedStatus("device");
   std::array<char, kJitLogBytes> log{};
   int options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log.data(), reinterpret_cast<void*>(static_cast<uintptr_t>(log.size() - 1))};
   auto module = std::make_shared<Module>();
-  Status status = VRAM_CALL(*driver_, cuModuleLoadDataEx, &module->module, ptx.c_str(), 2, options, values);
+  Status status = VRAM_CALL(*driver_, cuModuleLoadDataEx, &module->module, image.c_str(), 2, options, values);
   if (!status.ok()) {
     log.back() = '\0';
     status.detail = log.data();

@@ -15,7 +15,7 @@
 
 namespace vram {
 
-// Loaded PTX. Belongs to the session's worker thread.
+// Loaded kernels. Belongs to the session's worker thread.
 struct Module {
   CUmodule module = nullptr;
   std::map<std::string, CUfunction> functions;
@@ -65,12 +65,14 @@ class Session {
   // Waits for the copies to `memory`, wipes the staging buffers, and tells the first failure since the last call.
   Status drain(Memory& memory);
   Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
+  // Waits for the copies to `memory` first: they would meet the new rights.
   Status protect(Memory& memory, bool readOnly, int& granted);
   Status fill(Memory& memory, std::size_t offset, std::size_t length, unsigned char value);
   Status copy(Memory& to, std::size_t toOffset, const Memory& from, std::size_t fromOffset, std::size_t length);
   Status synchronize();
 
-  Status loadModule(const std::string& ptx, std::shared_ptr<Module>& out);
+  // `image` is PTX text or a fat binary; the driver has read it when this returns.
+  Status loadModule(const std::string& image, std::shared_ptr<Module>& out);
   Status unloadModule(const std::shared_ptr<Module>& module);
   Status launch(Module& module, const Launch& launch);
 

@@ -60,7 +60,9 @@ describeCuda('cuda: memory information', (bed) => {
     expect(second).toMatchObject({ index: 1, name: 'second', ecc: 'off' });
     expect(first?.uuid).toMatch(/^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
     expect(first?.uuid).not.toBe(second?.uuid);
-    expect(first?.driver).toMatch(/^CUDA 12\.8 \(\/.*libcuda\.so\.1\), PCI 0000:01:00\.0$/);
+    expect(first?.driver).toMatch(
+      /^CUDA 12\.8 \(\/.*libcuda\.so\.1\), PCI 0000:01:00\.0, kernels PTX sha256:[0-9a-f]{64}$/,
+    );
     expect(emulator.liveAllocations().total).toBe(0);
   });
 });

@@ -67,7 +67,7 @@ describeCuda('cuda: mutations, each of them caught', (bed) => {
       addon: async () => ({ ...bed.addon, ...change(bed.addon) }),
       libraryPath: bed.libraryPath,
       pageable: () => false,
-      ptx: shipped,
+      kernels: async () => ({ image: shipped, origin: null }),
     });
   }
 

@@ -27,7 +27,7 @@ describeCuda('cuda: read-only store probe', (bed) => {
       addon: async () => ({ ...bed.addon, protect: async () => ACCESS_READ }),
       libraryPath: bed.libraryPath,
       pageable: () => false,
-      ptx: ptx['vram'] ?? '',
+      kernels: async () => ({ image: ptx['vram'] ?? '', origin: null }),
     });
     expect(await tryStore(backend, 0)).toMatchObject({ outcome: 'stored' });
     expect(emulator.liveAllocations().total).toBe(0);

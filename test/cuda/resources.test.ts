@@ -108,6 +108,8 @@ describeCuda('cuda: resources', (bed) => {
       });
       if (!exit) await worker.terminate();
       else await new Promise((resolve) => worker.once('exit', resolve));
+      // No fault on the way: what it wrote had arrived when the mapping became read-only.
+      expect(emulator.lastFault()).toBe('');
       expect(emulator.liveAllocations().total).toBe(0);
       expect(emulator.freedUnwiped()).toBe(0);
     }

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +32,8 @@ describeCuda('cuda: the packed package', (bed) => {
   const work = mkdtempSync(join(tmpdir(), 'vram-cuda-package-'));
   const installed = join(work, 'node_modules/vram-residency');
   const hadPrebuilt = existsSync(prebuilt);
+  // What `build:cuda -- --machine-code` leaves in a working tree.
+  const fatbin = join(root, 'cuda/build/package-test.fatbin');
   let files: readonly string[] = [];
 
   function run(file: string, args: readonly string[], env: Record<string, string> = {}): string {
@@ -32,6 +42,8 @@ describeCuda('cuda: the packed package', (bed) => {
 
   beforeAll(() => {
     if (!existsSync(join(root, 'dist/index.js'))) throw new Error('dist is not built: npm run build');
+    mkdirSync(dirname(fatbin), { recursive: true });
+    writeFileSync(fatbin, 'machine code');
     execFileSync(process.execPath, [join(root, 'scripts/prepack-native.mjs')], { stdio: 'ignore' });
     // prepack has just been done, as far as the addon goes; the rest of it would change the tree.
     const printed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], {
@@ -57,14 +69,17 @@ describeCuda('cuda: the packed package', (bed) => {
 
   afterAll(() => {
     rmSync(work, { recursive: true, force: true });
+    rmSync(fatbin, { force: true });
     // A prebuilt addon in the tree would hide the one that is built next.
     if (!hadPrebuilt) rmSync(prebuilt, { recursive: true, force: true });
   });
 
-  it('carries the addon and the PTX, and nothing of the test driver or the addon’s source', () => {
+  it('carries the addon and the PTX, and nothing of the test driver, the addon’s source or machine code', () => {
     expect(files).toContain(addonPath);
     expect(files).toContain('cuda/vram.ptx');
-    expect(files.filter((path) => /emulator|libcuda|\.cc$|\.h$|\.o$/.test(path))).toEqual([]);
+    expect(files.filter((path) => /emulator|libcuda|fatbin|cuda\/build|\.cc$|\.h$|\.o$/.test(path))).toEqual(
+      [],
+    );
   });
 
   it('the addon needs the C library alone', () => {

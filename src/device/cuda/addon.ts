@@ -1,3 +1,5 @@
+import type { KernelImage } from './kernels.js';
+
 /** Handles are opaque: what they stand for stays inside the addon, device addresses above all (MS-001). */
 declare const kind: unique symbol;
 export interface DriverHandle {
@@ -92,11 +94,12 @@ export interface Addon {
     fromOffset: number,
     length: number,
   ): Promise<void>;
-  /** Sets the access rights of virtual memory; resolves to what the driver says they are now. */
+  /** Waits for writes, then sets the access rights of virtual memory; resolves to what the driver says they are now. */
   protect(memory: MemoryHandle, readOnly: boolean): Promise<number>;
   /** Overwrites with zeros, read-only or not, then gives back. */
   release(memory: MemoryHandle): Promise<void>;
-  loadModule(device: DeviceHandle, ptx: string): Promise<ModuleHandle>;
+  /** At most 64 MiB. The bytes are copied, and must be a fat binary whose sizes add up. */
+  loadModule(device: DeviceHandle, kernels: KernelImage): Promise<ModuleHandle>;
   unloadModule(module: ModuleHandle): Promise<void>;
   /** Started, not waited for. */
   launch(

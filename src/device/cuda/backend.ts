@@ -5,9 +5,11 @@ import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
 import type { Addon, DeviceRecord, DriverHandle, DriverInfo } from './addon.js';
 import { CudaDevice, STAGING_BYTES } from './device.js';
-import type { PointerInfo } from './facts.js';
+import type { DriverOrigin, PointerInfo } from './facts.js';
 import { cudaVersion, deviceInfo } from './facts.js';
 import { nativeFailure, typed } from './failures.js';
+import type { Kernels } from './kernels.js';
+import { kernelsInWords } from './kernels.js';
 
 /** Large enough that one dispatch fills a large GPU: 262,144 threads. */
 const DEFAULT_WINDOW_BYTES = 2 ** 30;
@@ -15,7 +17,7 @@ const DEFAULT_WINDOW_BYTES = 2 ** 30;
 const MAX_WINDOW_BYTES = 2 ** 32;
 /** CUDA 12.0: the PTX is version 8.0 (driver 525). */
 const OLDEST_CUDA = 12_000;
-const ADDON_INTERFACE = 1;
+const ADDON_INTERFACE = 2;
 /** Enough to ask the driver what kind of memory it gives. */
 const PROBE_BYTES = BLOCK_BYTES;
 
@@ -27,14 +29,16 @@ export interface CudaEnvironment {
   readonly libraryPath: string | null;
   /** Whether the system may page device memory out, given the driver library's real path; null if that is not known. */
   pageable(libraryPath: string): boolean | null;
-  /** PTX of cuda/vram.cu. */
-  readonly ptx: string;
+  /** Errors: DEVICE_UNAVAILABLE, saying which file cannot be used and what named it. */
+  kernels(): Promise<Kernels>;
 }
 
 interface Opened {
   readonly addon: Addon;
   readonly driver: DriverHandle;
   readonly info: DriverInfo;
+  readonly kernels: Kernels;
+  readonly kernelsInWords: string;
 }
 
 /** The backend for NVIDIA GPUs. Nothing is loaded before the first call. */
@@ -101,7 +105,7 @@ class CudaBackend implements Backend {
     record: DeviceRecord,
     options: { readonly windowBytes: number; readonly drills: boolean },
   ): Promise<CudaDevice> {
-    const { addon, driver, info } = opened;
+    const { addon, driver, info, kernels } = opened;
     const device = await addon.open(driver, record.index, STAGING_BYTES).catch((error: unknown) => {
       throw typed(error, 'DEVICE_UNAVAILABLE', `cuda:${record.index} could not be opened`);
     });
@@ -109,7 +113,7 @@ class CudaBackend implements Backend {
       return await CudaDevice.create({
         addon,
         device,
-        ptx: this.#environment.ptx,
+        kernels,
         ...options,
         info: (pointer) => deviceInfo(info, record, pointer, this.#origin(opened)),
       });
@@ -134,10 +138,11 @@ class CudaBackend implements Backend {
     }
   }
 
-  #origin(opened: Opened): { readonly driverOverride: boolean; readonly pageable: boolean | null } {
+  #origin(opened: Opened): DriverOrigin {
     return {
       driverOverride: this.#environment.libraryPath !== null,
       pageable: this.#environment.pageable(opened.info.path),
+      kernels: opened.kernelsInWords,
     };
   }
 
@@ -191,7 +196,8 @@ class CudaBackend implements Backend {
         `the NVIDIA driver serves CUDA ${cudaVersion(info.version)}; 12.0 is needed: install driver 525 or newer`,
       );
     }
-    return { addon, driver, info };
+    const kernels = await this.#environment.kernels();
+    return { addon, driver, info, kernels, kernelsInWords: await kernelsInWords(kernels) };
   }
 }
 

@@ -7,6 +7,7 @@ import { deviceId } from '../types.js';
 import type { Addon, DeviceHandle, MemoryHandle, ModuleHandle } from './addon.js';
 import type { PointerInfo } from './facts.js';
 import { isLoss, isUnsupported, typed } from './failures.js';
+import type { Kernels } from './kernels.js';
 import type { LeaseOwner } from './lease.js';
 import { CudaLease } from './lease.js';
 import type { RegionOwner } from './region.js';
@@ -21,8 +22,7 @@ export const STAGING_BYTES = 4 * 1024 * 1024;
 export interface CudaDeviceSettings {
   readonly addon: Addon;
   readonly device: DeviceHandle;
-  /** PTX of cuda/vram.cu. */
-  readonly ptx: string;
+  readonly kernels: Kernels;
   readonly windowBytes: number;
   readonly drills: boolean;
   /** Built from what the driver says of the scratch pool's own memory. */
@@ -79,9 +79,9 @@ export class CudaDevice implements Device {
 
   /** Takes over the opened `settings.device`; the caller closes it if this fails. Errors: DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM. */
   static async create(settings: CudaDeviceSettings): Promise<CudaDevice> {
-    const { addon, device, ptx, windowBytes } = settings;
+    const { addon, device, windowBytes } = settings;
     try {
-      const kernels = await addon.loadModule(device, ptx);
+      const kernels = await loadKernels(settings);
       const scratch = await addon.allocate(device, scratchLayout(windowBytes).byteLength, false);
       const info = settings.info(await addon.pointerInfo(scratch));
       return new CudaDevice(settings, info, { kernels, scratch });
@@ -259,5 +259,14 @@ export class CudaDevice implements Device {
         this.#regions.delete(region);
       },
     };
+  }
+}
+
+async function loadKernels({ addon, device, kernels }: CudaDeviceSettings): Promise<ModuleHandle> {
+  try {
+    return await addon.loadModule(device, kernels.image);
+  } catch (error) {
+    const named = kernels.origin === null ? '' : ` that ${kernels.origin} names`;
+    throw typed(error, 'DEVICE_UNAVAILABLE', `the kernels${named} could not be loaded`);
   }
 }

@@ -7,6 +7,8 @@ export interface DriverOrigin {
   readonly driverOverride: boolean;
   /** The system may page device memory out (WSL2, WDDM). */
   readonly pageable: boolean | null;
+  /** What the driver is given to run: form and SHA-256. */
+  readonly kernels: string;
 }
 
 /** The driver's attributes of the pointer to a probe allocation. */
@@ -45,7 +47,7 @@ export function deviceInfo(
     index: record.index,
     name: record.name,
     uuid: record.uuid,
-    driver: `CUDA ${cudaVersion(driver.version)} (${driver.path}), PCI ${record.pciBusId}`,
+    driver: `CUDA ${cudaVersion(driver.version)} (${driver.path}), PCI ${record.pciBusId}, kernels ${origin.kernels}`,
     execution,
     ecc: record.eccEnabled ? 'on' : 'off',
     facts,

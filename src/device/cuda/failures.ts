@@ -9,7 +9,7 @@ export interface NativeFailure {
   readonly result: number | null;
   readonly resultName: string | null;
   readonly call: string | null;
-  /** The PTX compiler's log. */
+  /** The log of the driver's compiler. */
   readonly detail: string;
 }
 

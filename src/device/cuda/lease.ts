@@ -126,8 +126,10 @@ export class CudaLease implements CudaBinding {
       try {
         return await work();
       } catch (error) {
-        if (!isInvalidProgram(error)) throw error;
         const failure = nativeFailure(error);
+        if (failure?.code === 'ARGUMENT')
+          throw invalidInput(argument, `was refused: ${failure.message}`, error);
+        if (!isInvalidProgram(error)) throw error;
         const log = failure?.detail === '' ? '' : `: ${failure?.detail}`;
         throw invalidInput(argument, `was refused by the driver with ${failure?.resultName}${log}`, error);
       }

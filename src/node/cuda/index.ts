@@ -1,13 +1,17 @@
 import { env } from 'node:process';
+import type { Kernels } from '../../device/cuda/index.js';
 import { cudaBackend } from '../../device/cuda/index.js';
 import type { Backend } from '../../device/types.js';
 import { ptx } from '../../generated/ptx.js';
+import { kernelsFromFile } from './kernels.js';
 import { addonPaths, loadAddon } from './loader.js';
 import type { SystemSigns } from './pageable.js';
 import { isPageable, systemSigns } from './pageable.js';
 
 export type { StoreProbe } from './probe.js';
 export { probeReadOnlyStore } from './probe.js';
+
+const KERNELS_VARIABLE = 'VRAM_RESIDENCY_CUDA_KERNELS';
 
 export interface NodeCudaOptions {
   /** Driver library instead of the system's. Default: `VRAM_RESIDENCY_LIBCUDA`; such a device is marked as an override. */
@@ -18,16 +22,32 @@ export interface NodeCudaOptions {
   readonly signs?: SystemSigns;
   /** PTX of the kernels. Default: the one that ships. */
   readonly ptx?: string;
+  /** A fat binary to load instead of PTX. Default: none where `ptx` is given, else `VRAM_RESIDENCY_CUDA_KERNELS`. */
+  readonly kernelsPath?: string | null;
 }
 
 /** CUDA in Node. Without a driver, or without the addon, list() is empty and problem() says what would help. */
 export function nodeCudaBackend(options: NodeCudaOptions = {}): Backend {
-  const { VRAM_RESIDENCY_LIBCUDA: override } = env;
   const signs = options.signs ?? systemSigns();
   return cudaBackend({
     addon: () => loadAddon(options.addonPaths ?? addonPaths()),
-    libraryPath: options.libraryPath ?? (override === undefined || override === '' ? null : override),
+    libraryPath: options.libraryPath ?? named('VRAM_RESIDENCY_LIBCUDA'),
     pageable: (libraryPath) => isPageable(libraryPath, signs),
-    ptx: options.ptx ?? ptx['vram'] ?? '',
+    kernels: kernelsOf(options),
   });
+}
+
+function kernelsOf(options: NodeCudaOptions): () => Promise<Kernels> {
+  const { kernelsPath } = options;
+  if (typeof kernelsPath === 'string') return () => kernelsFromFile(kernelsPath, 'kernelsPath');
+  const file = options.ptx === undefined && kernelsPath === undefined ? named(KERNELS_VARIABLE) : null;
+  if (file !== null) return () => kernelsFromFile(file, KERNELS_VARIABLE);
+  const image = options.ptx ?? ptx['vram'] ?? '';
+  return async () => ({ image, origin: null });
+}
+
+/** An environment variable; set to nothing counts as not set. */
+function named(variable: string): string | null {
+  const value = env[variable];
+  return value === undefined || value === '' ? null : value;
 }

@@ -1,0 +1,18 @@
+import { toHex } from '../../hex.js';
+
+/** PTX text, which the driver compiles for the GPU, or the bytes of a CUDA fat binary, which hold machine code for some GPUs. */
+export type KernelImage = string | Uint8Array;
+
+/** The kernels of cuda/vram.cu in a form that the driver loads. */
+export interface Kernels {
+  readonly image: KernelImage;
+  /** The option or variable that named them; null for those that ship. */
+  readonly origin: string | null;
+}
+
+/** Form and SHA-256 of the bytes, in one line for reports: `PTX sha256:<64 hex>`. */
+export async function kernelsInWords({ image }: Kernels): Promise<string> {
+  const bytes = typeof image === 'string' ? new TextEncoder().encode(image) : Uint8Array.from(image);
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return `${typeof image === 'string' ? 'PTX' : 'fat binary'} sha256:${toHex(hash)}`;
+}
