@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { Chain, emptyChain } from '../../src/audit/chain.js';
 import {
   type AuditFault,
@@ -118,7 +118,7 @@ function withLines(segment: number, edit: (lines: string[]) => string[]): Files 
   };
 }
 
-beforeAll(async () => {
+beforeEach(async () => {
   log = await write();
   const origin = log.checkpoint.split('\n')[0] ?? '';
   verifier = formatVerifierKey(await verifierKey(nodeCrypto, origin, signer.publicKey));

@@ -40,7 +40,16 @@ export interface BufferCopy {
   readonly byteLength: number;
 }
 
-type Command = { readonly dispatch: Dispatch } | { readonly copy: BufferCopy };
+/** Zeros the first `byteLength` bytes, a multiple of 4, of a buffer with usage COPY_DST. */
+export interface BufferWipe {
+  readonly buffer: GPUBuffer;
+  readonly byteLength: number;
+}
+
+type Command =
+  | { readonly dispatch: Dispatch }
+  | { readonly copy: BufferCopy }
+  | { readonly wipe: BufferWipe };
 
 /** Encodes and submits commands, in order. Parameters of all dispatches travel through one buffer. */
 export class Submitter {
@@ -81,11 +90,14 @@ export class Submitter {
     let pass: GPUComputePassEncoder | null = null;
     let slot = 0;
     for (const command of commands) {
-      if ('copy' in command) {
+      if (!('dispatch' in command)) {
         pass?.end();
         pass = null;
-        const { from, fromOffset, to, toOffset, byteLength } = command.copy;
-        encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
+        if ('wipe' in command) encoder.clearBuffer(command.wipe.buffer, 0, command.wipe.byteLength);
+        else {
+          const { from, fromOffset, to, toOffset, byteLength } = command.copy;
+          encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
+        }
         continue;
       }
       const { dispatch } = command;
@@ -117,5 +129,9 @@ export class Batch {
 
   copy(copy: BufferCopy): void {
     this.commands.push({ copy });
+  }
+
+  wipe(wipe: BufferWipe): void {
+    this.commands.push({ wipe });
   }
 }

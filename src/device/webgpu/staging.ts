@@ -15,8 +15,8 @@ const DOWNLOAD_SLOTS = 2;
 interface UploadSlot {
   readonly host: GPUBuffer;
   readonly device: GPUBuffer;
-  /** Settles when the host buffer is mapped again. */
-  mapped: Promise<void>;
+  /** The host buffer's mapped memory, as soon as it is mapped again and holds no weights any more. */
+  mapped: Promise<Uint8Array>;
 }
 
 /** `device` is filled by shaders or `host` directly by copies. */
@@ -34,7 +34,7 @@ export interface SealedRange {
 
 /**
  * The way in and out of sealed buffers, which can be neither copied nor mapped: small buffers of both kinds of usage, a copy shader between
- * them and the sealed ones, and bounded numbers of each.
+ * them and the sealed ones, and bounded numbers of each. They are wiped after each use: what was sealed stays in sealed buffers alone.
  */
 export class Staging {
   static readonly byteLength = 2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
@@ -52,16 +52,16 @@ export class Staging {
     this.#submitter = submitter;
     const { MAP_READ, MAP_WRITE, COPY_SRC, COPY_DST, STORAGE } = BufferUsage;
     this.#uploads = new Pool(
-      Array.from({ length: UPLOAD_SLOTS }, () => ({
-        host: this.#buffer('upload (host)', MAP_WRITE | COPY_SRC, true),
-        device: this.#buffer('upload (device)', STORAGE | COPY_DST),
-        mapped: Promise.resolve(),
-      })),
+      Array.from({ length: UPLOAD_SLOTS }, (): UploadSlot => {
+        const host = this.#buffer('upload (host)', MAP_WRITE | COPY_SRC, true);
+        const device = this.#buffer('upload (device)', STORAGE | COPY_DST);
+        return { host, device, mapped: Promise.resolve(new Uint8Array(host.getMappedRange())) };
+      }),
     );
     this.#downloads = new Pool(
       Array.from({ length: DOWNLOAD_SLOTS }, () => ({
         host: this.#buffer('download (host)', MAP_READ | COPY_DST),
-        device: this.#buffer('download (device)', STORAGE | COPY_SRC),
+        device: this.#buffer('download (device)', STORAGE | COPY_SRC | COPY_DST),
       })),
     );
   }
@@ -91,19 +91,14 @@ export class Staging {
     if (pipeline === null) throw new TypeError('a device opened without drills flips no bits');
     const lead = target.offset % VECTOR_BYTES;
     const vectors = Math.ceil((lead + target.length) / VECTOR_BYTES);
+    const byteLength = vectors * VECTOR_BYTES;
     const slot = await this.#uploads.acquire();
     try {
-      await this.#context.wait(purpose, slot.mapped);
+      const memory = await this.#context.wait(purpose, slot.mapped);
       const { accepted } = this.#submitter.submit(purpose, (batch) => {
-        new Uint8Array(slot.host.getMappedRange()).set(bytes, lead);
+        memory.set(bytes, lead);
         slot.host.unmap();
-        batch.copy({
-          from: slot.host,
-          fromOffset: 0,
-          to: slot.device,
-          toOffset: 0,
-          byteLength: vectors * VECTOR_BYTES,
-        });
+        batch.copy({ from: slot.host, fromOffset: 0, to: slot.device, toOffset: 0, byteLength });
         batch.dispatch({
           pipeline,
           group: this.#copyGroup(slot.device, target.buffer),
@@ -117,9 +112,10 @@ export class Staging {
             lead + target.length,
           ],
         });
+        batch.wipe({ buffer: slot.device, byteLength });
       });
       this.#context.uploadedBytes += target.length;
-      slot.mapped = slot.host.mapAsync(MapMode.WRITE);
+      slot.mapped = mapWiped(slot.host, byteLength);
       // Whoever takes the slot next awaits it; with nobody next it must not end the process.
       slot.mapped.catch(() => undefined);
       return { accepted };
@@ -132,31 +128,50 @@ export class Staging {
   async readSealed(purpose: Purpose, from: SealedRange): Promise<Uint8Array> {
     const lead = from.offset % VECTOR_BYTES;
     const vectors = Math.ceil((lead + from.length) / VECTOR_BYTES);
-    const bytes = await this.fetch(purpose, lead + from.length, (batch, slot) => {
-      batch.dispatch({
-        pipeline: this.#kernels.copy,
-        group: this.#copyGroup(from.buffer, slot.device),
-        invocations: vectors,
-        params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, vectors, row, 0, vectors * VECTOR_BYTES],
+    const byteLength = vectors * VECTOR_BYTES;
+    const slot = await this.#downloads.acquire();
+    try {
+      const bytes = await this.#fetch(slot, purpose, lead + from.length, (batch) => {
+        batch.dispatch({
+          pipeline: this.#kernels.copy,
+          group: this.#copyGroup(from.buffer, slot.device),
+          invocations: vectors,
+          params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, vectors, row, 0, byteLength],
+        });
+        batch.copy({ from: slot.device, fromOffset: 0, to: slot.host, toOffset: 0, byteLength });
+        batch.wipe({ buffer: slot.device, byteLength });
       });
-      batch.copy({
-        from: slot.device,
-        fromOffset: 0,
-        to: slot.host,
-        toOffset: 0,
-        byteLength: vectors * VECTOR_BYTES,
-      });
-    });
-    return lead === 0 ? bytes : bytes.subarray(lead);
+      await this.#submitter.submit(purpose, (batch) => batch.wipe({ buffer: slot.host, byteLength }))
+        .accepted;
+      return lead === 0 ? bytes : bytes.subarray(lead);
+    } finally {
+      this.#downloads.release(slot);
+    }
   }
 
-  /** Submits what `build` adds, which fills the slot's host buffer, and brings back its first bytes. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST. */
+  /**
+   * Submits what `build` adds, which fills the slot's host buffer, and brings back its first bytes: hashes and counts, never weights, which would have to
+   * be wiped. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST.
+   */
   async fetch(
     purpose: Purpose,
     byteLength: number,
     build: (batch: Batch, slot: DownloadSlot) => void,
   ): Promise<Uint8Array> {
     const slot = await this.#downloads.acquire();
+    try {
+      return await this.#fetch(slot, purpose, byteLength, build);
+    } finally {
+      this.#downloads.release(slot);
+    }
+  }
+
+  async #fetch(
+    slot: DownloadSlot,
+    purpose: Purpose,
+    byteLength: number,
+    build: (batch: Batch, slot: DownloadSlot) => void,
+  ): Promise<Uint8Array> {
     try {
       const mappedLength = Math.ceil(byteLength / 8) * 8;
       const { value: mapped, accepted } = this.#context.guard(purpose, () => {
@@ -169,7 +184,6 @@ export class Staging {
       return bytes;
     } finally {
       if (slot.host.mapState === 'mapped') slot.host.unmap();
-      this.#downloads.release(slot);
     }
   }
 
@@ -186,4 +200,10 @@ export class Staging {
   destroy(): void {
     for (const buffer of this.#buffers) buffer.destroy();
   }
+}
+
+/** Maps an upload buffer for the next write, and zeros what the last one left in it. */
+async function mapWiped(host: GPUBuffer, used: number): Promise<Uint8Array> {
+  await host.mapAsync(MapMode.WRITE);
+  return new Uint8Array(host.getMappedRange()).fill(0, 0, used);
 }
