@@ -1,10 +1,29 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+/** These take longest, the last most of all. */
+const SLOW = [
+  'execute',
+  'seal',
+  'scrub',
+  'sets',
+  'verify',
+  'attest',
+  'heal',
+  'prune',
+  'faults',
+  'proof',
+  'log',
+  'drill',
+  'tools',
+];
+
 /** The quickest file first, as a mutant's run ends with the first test that fails. */
 class QuickestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    return (await super.sort(files)).reverse();
+    const rank = ({ moduleId }: TestSpecification) =>
+      SLOW.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
+    return [...files].sort((a, b) => rank(a) - rank(b));
   }
 }
 
