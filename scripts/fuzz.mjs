@@ -1,5 +1,5 @@
 // Structure-aware fuzzing of everything that reads foreign bytes, over the built library:
-//   node scripts/fuzz.mjs [--format NAME]... [--runs N] [--seed S] [--only RUN] [--json] [--library FOLDER]
+//   node scripts/fuzz.mjs [--format NAME]... [--runs N | --minutes M] [--seed S] [--only RUN] [--json] [--library FOLDER]
 // A failing input is written to .cache/fuzz/ and its run can be repeated with the same seed and --only.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -11,7 +11,9 @@ const root = new URL('../', import.meta.url);
 const { values } = parseArgs({
   options: {
     format: { type: 'string', multiple: true },
-    runs: { type: 'string', default: '100000' },
+    runs: { type: 'string' },
+    /** For all targets together, an equal part for each. */
+    minutes: { type: 'string' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -30,7 +32,9 @@ function integer(name, text) {
   return value;
 }
 
-const runs = integer('runs', values.runs);
+if (values.runs !== undefined && values.minutes !== undefined) usage('--runs or --minutes, not both');
+const runs = integer('runs', values.runs ?? '100000');
+const minutes = values.minutes === undefined ? null : integer('minutes', values.minutes);
 const seed = integer('seed', values.seed);
 const only = values.only === undefined ? null : integer('only', values.only);
 const library = pathToFileURL(`${resolve(values.library)}/`);
@@ -44,7 +48,12 @@ for (const format of values.format ?? []) {
 
 const load = (module) => import(new URL(module, library).href);
 const started = process.cpuUsage();
-for (const target of targets.filter(({ name }) => values.format?.includes(name) ?? true)) {
+const chosen = targets.filter(({ name }) => values.format?.includes(name) ?? true);
+const limit =
+  minutes === null
+    ? { runs }
+    : { runs: Number.MAX_SAFE_INTEGER, milliseconds: (minutes * 60_000) / chosen.length };
+for (const target of chosen) {
   const before = process.cpuUsage();
   if (typeof target.missing === 'string') {
     console.error(`WARNING: ${target.name} is not run: ${target.missing}`);
@@ -52,7 +61,8 @@ for (const target of targets.filter(({ name }) => values.format?.includes(name) 
   }
   try {
     const report = await fuzz(target, load, {
-      runs: Math.ceil(runs / (target.cost ?? 1)),
+      ...limit,
+      runs: Math.ceil(limit.runs / (target.cost ?? 1)),
       seed,
       only,
       onProgress,

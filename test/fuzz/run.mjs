@@ -30,15 +30,21 @@ export class FuzzFailure extends Error {
   }
 }
 
-/** Runs a target. `load` imports a library module; `only` repeats one run. */
-export async function fuzz(target, load, { runs, seed, only = null, onProgress = () => {} }) {
+/** Runs a target, `runs` times or for `milliseconds`, whichever ends first. `load` imports a library module; `only` repeats one run. */
+export async function fuzz(
+  target,
+  load,
+  { runs, seed, milliseconds = Infinity, only = null, onProgress = () => {} },
+) {
   const lib = Object.assign({}, ...(await Promise.all(target.modules.map(load))));
   const { make, check } = await target.create(lib);
   const refusals = new Map();
   let accepted = 0;
   const first = only ?? 0;
   const last = only === null ? runs : only + 1;
-  for (let run = first; run < last; run++) {
+  const end = performance.now() + milliseconds;
+  let run = first;
+  for (; run < last && performance.now() < end; run++) {
     const input = make(new Random(seed, run));
     let outcome;
     try {
@@ -50,7 +56,7 @@ export async function fuzz(target, load, { runs, seed, only = null, onProgress =
     else count(refusals, kindOf(outcome));
     if (run % 10_000 === 9_999) onProgress(run + 1);
   }
-  const done = last - first;
+  const done = run - first;
   return { target: target.name, seed, runs: done, accepted, refused: done - accepted, refusals };
 }
 
