@@ -102,12 +102,14 @@ describeCuda('cuda: resources', (bed) => {
         eval: true,
         workerData: { addonPath: bed.addonPath, libraryPath: bed.libraryPath, ptx, exit },
       });
+      // Listened for from the start: on a busy machine the end arrives together with the message.
+      const ended = new Promise((resolve) => worker.once('exit', resolve));
       await new Promise((resolve, reject) => {
         worker.once('message', resolve);
         worker.once('error', reject);
       });
       if (!exit) await worker.terminate();
-      else await new Promise((resolve) => worker.once('exit', resolve));
+      await ended;
       // No fault on the way: what it wrote had arrived when the mapping became read-only.
       expect(emulator.lastFault()).toBe('');
       expect(emulator.liveAllocations().total).toBe(0);
