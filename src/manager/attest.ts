@@ -28,7 +28,7 @@ export async function attestShard(
   options: AttestOptions,
 ): Promise<AttestationEnvelope> {
   // Before anything is waited for: the caller may use its buffer again.
-  const asked: unknown = options.nonce instanceof Uint8Array ? options.nonce.slice() : options.nonce;
+  const asked: unknown = options?.nonce instanceof Uint8Array ? options.nonce.slice() : options?.nonce;
   return await runOperation(core.events, 'attest', options, async (operation) => {
     core.lifecycle.requireServing();
     const signer = core.attestationKey;
