@@ -1,0 +1,161 @@
+import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/errors.js';
+import type { EventType, Observer, OperationEvent } from '../../src/events.js';
+import { Observers } from '../../src/manager/observers.js';
+
+const event = (type: EventType, operationId = 'x'): OperationEvent =>
+  ({ type, operationId }) as unknown as OperationEvent;
+
+/** Takes events, or throws what it is told to. */
+class Witness implements Observer {
+  readonly seen: string[] = [];
+  fails: unknown = null;
+  constructor(
+    readonly name: string,
+    readonly required: boolean,
+  ) {}
+  async on({ type, operationId }: OperationEvent): Promise<void> {
+    if (this.fails !== null) throw this.fails;
+    this.seen.push(`${type} ${operationId}`);
+  }
+}
+
+describe('observers', () => {
+  it('are all called before tell() returns, in their order', () => {
+    const order: string[] = [];
+    const observer = (name: string): Observer => ({
+      name,
+      required: false,
+      on: ({ operationId }) => void order.push(`${name} ${operationId}`),
+    });
+    const observers = new Observers([observer('a'), observer('b')]);
+    void observers.tell(event('capacity.queried', '1'));
+    void observers.tell(event('capacity.queried', '2'));
+    expect(order).toEqual(['a 1', 'b 1', 'a 2', 'b 2']);
+  });
+
+  it('that are not required may fail; of those that are the first failure counts', async () => {
+    const all = [new Witness('a', false), new Witness('b', true), new Witness('c', true)];
+    const observers = new Observers(all);
+    for (const witness of all) witness.fails = new Error(witness.name);
+    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+      code: 'AUDIT_FAILED',
+      message: 'the required observer "b" failed',
+      cause: { message: 'b' },
+    });
+    for (const witness of all.slice(1)) witness.fails = null;
+    expect(await observers.tell(event('vram.sealed'))).toBeNull();
+    expect(all.map(({ seen }) => seen.length)).toEqual([0, 1, 1]);
+    expect(observers.untoldReleases).toBe(0);
+  });
+
+  it("an audit log's own verdicts are thrown as they are, other errors inside AUDIT_FAILED", async () => {
+    const log = new Witness('log', true);
+    const observers = new Observers([log]);
+    for (const code of ['AUDIT_FAILED', 'AUDIT_CORRUPT'] as const) {
+      log.fails = new VramError(code, 'from the log');
+      expect(await observers.tell(event('vram.sealed'))).toBe(log.fails);
+    }
+    log.fails = new VramError('DEVICE_UNAVAILABLE', 'from elsewhere');
+    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+      code: 'AUDIT_FAILED',
+      cause: log.fails,
+    });
+  });
+
+  it('one that throws before it gives a promise has failed like any other', async () => {
+    const on = (): never => {
+      throw new Error('at once');
+    };
+    const observers = new Observers([{ name: 'a', required: true, on }]);
+    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+      code: 'AUDIT_FAILED',
+      cause: { message: 'at once' },
+    });
+  });
+
+  it('are flushed and closed, those that can be; a failure counts where they are required', async () => {
+    const calls: string[] = [];
+    const observer = (name: string, required: boolean, fails: boolean): Observer => {
+      const act = (what: string) => async (): Promise<void> => {
+        calls.push(`${name} ${what}`);
+        if (fails) throw new Error(`${name} ${what}`);
+      };
+      return { name, required, on: () => undefined, flush: act('flush'), close: act('close') };
+    };
+    const bare: Observer = { name: 'bare', required: true, on: () => undefined };
+    const some = new Observers([bare, observer('a', false, true), observer('b', true, false)]);
+    expect([await some.flush(), await some.close()]).toEqual([null, null]);
+    expect(calls).toEqual(['a flush', 'b flush', 'a close', 'b close']);
+    const broken = new Observers([bare, observer('a', false, true), observer('c', true, true)]);
+    for (const [what, failure] of [
+      ['flush', await broken.flush()],
+      ['close', await broken.close()],
+    ] as const) {
+      expect(failure).toMatchObject({
+        code: 'AUDIT_FAILED',
+        message: 'the required observer "c" failed',
+        cause: { message: `c ${what}` },
+      });
+    }
+  });
+});
+
+describe('[AU-005] releases that could not be told', () => {
+  it('are counted, and told again in their order once the observer takes something', async () => {
+    const log = new Witness('log', true);
+    const other = new Witness('other', true);
+    const observers = new Observers([log, other]);
+    log.fails = new Error('full');
+    await observers.tell(event('vram.deallocated', '1'));
+    await observers.tell(event('vram.sealed', 'never'));
+    await observers.tell(event('vram.deallocated', '2'));
+    expect(observers.untoldReleases).toBe(2);
+    other.fails = new Error('full');
+    await observers.tell(event('vram.deallocated', '3'));
+    expect(observers.untoldReleases).toBe(4);
+    log.fails = null;
+    other.fails = null;
+    await observers.tell(event('capacity.queried', '4'));
+    expect(observers.untoldReleases).toBe(0);
+    const again = ['1', '2', '3'].map((id) => `vram.deallocated ${id}`);
+    expect(log.seen).toEqual(['capacity.queried 4', ...again]);
+    expect(other.seen.slice(-2)).toEqual(['capacity.queried 4', 'vram.deallocated 3']);
+    await observers.tell(event('capacity.queried', '5'));
+    expect(log.seen).toHaveLength(5);
+  });
+
+  it('are not kept for an observer that is not required', async () => {
+    const metrics = new Witness('metrics', false);
+    const observers = new Observers([metrics]);
+    metrics.fails = new Error('gone');
+    expect(await observers.tell(event('vram.deallocated'))).toBeNull();
+    expect(observers.untoldReleases).toBe(0);
+    metrics.fails = null;
+    await observers.tell(event('capacity.queried', '1'));
+    expect(metrics.seen).toEqual(['capacity.queried 1']);
+  });
+
+  it('are kept where telling them again fails midway: what was taken is not told twice', async () => {
+    const seen: string[] = [];
+    let refused = (_id: string): boolean => true;
+    const log: Observer = {
+      name: 'log',
+      required: true,
+      on: ({ operationId }) => {
+        if (refused(operationId)) throw new Error('full');
+        seen.push(operationId);
+      },
+    };
+    const observers = new Observers([log]);
+    for (const id of ['1', '2', '3']) await observers.tell(event('vram.deallocated', id));
+    refused = (id) => id === '2';
+    expect(await observers.tell(event('capacity.queried', '4'))).toBeNull();
+    expect(seen).toEqual(['4', '1']);
+    expect(observers.untoldReleases).toBe(2);
+    refused = () => false;
+    await observers.tell(event('capacity.queried', '5'));
+    expect(seen).toEqual(['4', '1', '5', '2', '3']);
+    expect(observers.untoldReleases).toBe(0);
+  });
+});
