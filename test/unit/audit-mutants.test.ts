@@ -62,6 +62,12 @@ describe('keys of the log', () => {
     expect(checkToken('token', token)).toBe(token);
   });
 
+  it('are derived from no other token, and the refusal names it', async () => {
+    expect(await refusal(() => KeyRatchet.fromToken(nodeCrypto, new Uint8Array(16), WORKER, LOG_ID))).toBe(
+      'INVALID_INPUT: "token" must not be all zero',
+    );
+  });
+
   it('move forward alone, to a last epoch, and zero what they leave', async () => {
     const keys: Uint8Array[] = [];
     const crypto: CryptoProvider = {
@@ -143,6 +149,21 @@ describe('the chain', () => {
     const tiny = await chained(10);
     expect((await tiny.chain.append(draft(ts))).segment.epoch).toBe(0);
     expect((await tiny.chain.append(draft(ts))).segment.epoch).toBe(1);
+  });
+
+  it('goes on in a segment that has bytes already, up to its last', async () => {
+    const ts = '2026-01-02T00:00:00.000Z';
+    const { bytes, segment } = await (await chained()).chain.append(draft(ts));
+    for (const [held, epoch] of [
+      [100, 0],
+      [101, 1],
+    ] as const) {
+      const ratchet = await KeyRatchet.fromToken(nodeCrypto, TOKEN, WORKER, LOG_ID);
+      const state = emptyChain(nodeCrypto, WORKER, LOG_ID, ratchet);
+      const resumed = { ...state, segment: { start: segment, bytes: held } };
+      const chain = new Chain(nodeCrypto, resumed, 100 + bytes.length);
+      expect((await chain.append(draft(ts))).segment.epoch).toBe(epoch);
+    }
   });
 
   it('gives every record an id of its own, drawn 256 at a time', async () => {

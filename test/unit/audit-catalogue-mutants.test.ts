@@ -1,0 +1,211 @@
+import { describe, expect, it } from 'vitest';
+import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited, text } from '../../src/audit/catalogue.js';
+import type { OperationEvent } from '../../src/events.js';
+import { event, PAYLOADS } from './audit-events.js';
+
+const asItIs = (value: string): string => value;
+/** Marks each text that has passed. */
+const marked = (value: string): string => `<${value}>`;
+
+const SEAL_ID = `<${'11'.repeat(16)}>`;
+const DIGEST = `<fsverity-sha256-12:${'ab'.repeat(32)}>`;
+const COMMON = {
+  operation: 'seal',
+  operationId: '<op-1>',
+  shardId: '<shard-1>',
+  modelRef: '<model "x">',
+  device: { id: '<host>', name: '<host memory>', uuid: null, residency: '<host>', emulated: true },
+};
+
+/** What is recorded of the event of each type, every text of others marked. */
+const RECORDED: Readonly<Record<keyof typeof PAYLOADS, object>> = {
+  'vram.sealed': {
+    sealId: SEAL_ID,
+    byteLength: 4096,
+    sha256: null,
+    fsverity: DIGEST,
+    residency: '<host>',
+    immutability: '<api-only>',
+    sealedAt: '<2026-01-31T12:00:00.000Z>',
+    shardIndex: null,
+    totalShards: null,
+  },
+  'seal.verified': { sealId: SEAL_ID, mode: 'resident', byteLength: 4096, fsverity: DIGEST },
+  'seal.verification_failed': {
+    sealId: SEAL_ID,
+    mode: 'resident',
+    reason: '<block 3 differs>',
+    errorCode: 'INTEGRITY_VIOLATION',
+    expectedDigest: DIGEST,
+    actualDigest: null,
+    transient: false,
+    damaged: [{ firstBlock: 3, blocks: 1 }],
+    damagedRanges: 1,
+    damagedGroups: 1,
+  },
+  'vram.allocated': { requestedBytes: 4096, allocatedBytes: 4096, usedBytes: 4096, availableBytes: null },
+  'vram.allocation_failed': {
+    requestedBytes: 4096,
+    usedBytes: 0,
+    availableBytes: 12,
+    reason: '<too little>',
+    errorCode: 'INSUFFICIENT_VRAM',
+  },
+  'vram.deallocated': {
+    freedBytes: 4096,
+    remainingBytes: 0,
+    availableBytes: 8192,
+    wiped: true,
+    reason: null,
+    errorCode: null,
+  },
+  'policy.violation': {
+    policy: '<vram-only>',
+    residency: '<host>',
+    violation: '<host memory>',
+    action: 'refused',
+  },
+  'shard.quarantined': { sealId: SEAL_ID, reason: '<block 3 differs>', leasesRevoked: 2 },
+  'shard.healed': {
+    sealId: SEAL_ID,
+    healedBlocks: 1,
+    healed: [{ firstBlock: 3, blocks: 1 }],
+    healedRanges: 1,
+    source: '<file>',
+  },
+  'heal.failed': { sealId: SEAL_ID, reason: '<block 3 differs>', errorCode: 'INTEGRITY_VIOLATION' },
+  'device.lost': { reason: '<fell off the bus>', shards: 3 },
+  'device.open_failed': {
+    requested: '<cuda:7>',
+    reason: '<there is none>',
+    errorCode: 'DEVICE_UNAVAILABLE',
+  },
+  'shard.attested': { sealId: SEAL_ID, nonce: `<${'ab'.repeat(16)}>` },
+  'manager.stopped': { reason: '<integrity violation>' },
+  'drill.injected': { sealId: SEAL_ID, byte: 77, bit: 3 },
+};
+
+const TYPES = Object.keys(PAYLOADS) as (keyof typeof PAYLOADS)[];
+
+describe('[AU-001] what is recorded', () => {
+  it.each(TYPES)('of %s is this and no more, every text cleaned', (type) => {
+    expect(auditData(event(type), marked)).toEqual({ ...COMMON, ...RECORDED[type] });
+    expect(isAudited(event(type) as OperationEvent)).toBe(true);
+  });
+
+  it('is null where there was no device, no shard, no model and no error', () => {
+    const none = { device: null, shardId: null, modelRef: null };
+    expect(auditData(event('manager.stopped', none), marked)).toEqual({
+      ...COMMON,
+      ...none,
+      reason: '<integrity violation>',
+    });
+    const device = { ...event('device.lost').device, uuid: 'GPU-1' };
+    expect(auditData(event('device.lost', { device } as object), marked)['device']).toEqual({
+      ...COMMON.device,
+      uuid: '<GPU-1>',
+    });
+    const sealed = event('vram.sealed', { sha256: 'ab', shardIndex: 1, totalShards: 3 });
+    expect(auditData(sealed)).toMatchObject({
+      sha256: 'ab',
+      shardIndex: 1,
+      totalShards: 3,
+      fsverity: DIGEST.slice(1, -1),
+    });
+    const failed = event('seal.verification_failed', { sealId: null, actualDigest: 'cd', transient: true });
+    expect(auditData(failed)).toMatchObject({ sealId: null, actualDigest: 'cd', transient: true });
+    const error = { code: 'RELEASE_FAILED', kind: 'fatal', scope: 'device', message: 'busy' } as const;
+    expect(auditData(event('vram.deallocated', { error, wiped: false }), marked)).toMatchObject({
+      reason: '<busy>',
+      errorCode: 'RELEASE_FAILED',
+      wiped: false,
+    });
+  });
+
+  it('is of the types of the catalogue, each once, in the order of the documentation', () => {
+    expect(AUDIT_TYPES).toEqual([
+      ...TYPES,
+      'audit.opened',
+      'audit.recovered',
+      'audit.pruned',
+      'audit.closed',
+    ]);
+    expect(new Set(AUDIT_TYPES).size).toBe(19);
+    expect(Object.fromEntries(AUDIT_TYPES.map((type) => [type, AUDIT_CATALOGUE[type].severity]))).toEqual({
+      'vram.sealed': 'CRITICAL',
+      'seal.verified': 'HIGH',
+      'seal.verification_failed': 'CRITICAL',
+      'vram.allocated': 'MEDIUM',
+      'vram.allocation_failed': 'MEDIUM',
+      'vram.deallocated': 'MEDIUM',
+      'policy.violation': 'CRITICAL',
+      'shard.quarantined': 'CRITICAL',
+      'shard.healed': 'HIGH',
+      'heal.failed': 'HIGH',
+      'device.lost': 'CRITICAL',
+      'device.open_failed': 'HIGH',
+      'shard.attested': 'HIGH',
+      'manager.stopped': 'CRITICAL',
+      'drill.injected': 'CRITICAL',
+      'audit.opened': 'HIGH',
+      'audit.recovered': 'CRITICAL',
+      'audit.pruned': 'CRITICAL',
+      'audit.closed': 'HIGH',
+    });
+    // Types of the log itself and members of every object are no audited events.
+    for (const type of ['audit.opened', 'toString', 'operation.started']) {
+      expect(isAudited({ ...event('vram.sealed'), type } as unknown as OperationEvent), type).toBe(false);
+    }
+  });
+
+  it('of sizes is a safe integer or null', () => {
+    const said = (usedBytes: number): unknown =>
+      auditData(event('vram.allocated', { usedBytes }))['usedBytes'];
+    expect([said(0), said(-1), said(Number.MAX_SAFE_INTEGER)]).toEqual([0, -1, Number.MAX_SAFE_INTEGER]);
+    expect(Object.is(said(-0), 0)).toBe(true);
+    for (const wrong of [0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) expect(said(wrong)).toBeNull();
+  });
+
+  it('of damage is up to 64 ranges, and the count of all', () => {
+    for (const [count, kept] of [
+      [0, 0],
+      [64, 64],
+      [65, 64],
+    ] as const) {
+      const damaged = Array.from({ length: count }, (_, index) => ({
+        firstBlock: 2 * index,
+        blocks: 1,
+        byteOffset: 8192 * index,
+        byteLength: 4096,
+      }));
+      const failed = auditData(event('seal.verification_failed', { damaged }));
+      expect(failed).toMatchObject({ damagedRanges: count });
+      expect(failed['damaged']).toEqual(
+        damaged.slice(0, kept).map(({ firstBlock, blocks }) => ({ firstBlock, blocks })),
+      );
+      expect(auditData(event('shard.healed', { healed: damaged }))['healedRanges']).toBe(count);
+    }
+  });
+});
+
+describe('[AU-006] text of others', () => {
+  it('is at most 1,024 characters, and says where it was cut', () => {
+    expect(text('x'.repeat(1024), asItIs)).toBe('x'.repeat(1024));
+    expect(text('x'.repeat(1025), asItIs)).toBe(`${'x'.repeat(1023)}\u2026`);
+    expect(text(`${'x'.repeat(1022)}\ud83d\ude00y`, asItIs)).toBe(`${'x'.repeat(1022)}\ufffd\u2026`);
+  });
+
+  it('has no half of a character and nothing like an address', () => {
+    expect(text('\ud83d\ude00 \ud83d x \ude00', asItIs)).toBe('\ud83d\ude00 \ufffd x \ufffd');
+    expect(text('\udfff', asItIs)).toBe('\ufffd');
+    expect(text('at 0x7f3a00, 0XABCDEF12 and 0x12345', asItIs)).toBe('at [address], [address] and 0x12345');
+    expect(text('0x', asItIs)).toBe('0x');
+    expect(text('plain', asItIs)).toBe('plain');
+  });
+
+  it('is cleaned of the token before anything is cut', () => {
+    const clean = (value: string): string => value.replaceAll('secret', '');
+    expect(text(`${'x'.repeat(1020)}secret`, clean)).toBe('x'.repeat(1020));
+    expect(text('0xsecretabcdef', clean)).toBe('[address]');
+  });
+});
