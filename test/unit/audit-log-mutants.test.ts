@@ -229,6 +229,7 @@ describe('when the log writes', () => {
     expect(sink.taken()).toEqual(['append 0-1', 'sync']);
     // The timer of the first event went with it.
     expect(vi.getTimerCount()).toBe(0);
+    await settled();
     const waited = log.on(event('vram.sealed'));
     void log.on(verified());
     await waited;

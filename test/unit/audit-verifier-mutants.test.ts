@@ -454,6 +454,9 @@ describe('checkpoints that do not hold', () => {
       signature: 'not-verified',
       bad: unplaced('checkpoint-signature', "the checkpoint of the log is not signed by the log's key"),
     });
+    // What is wrong with the log's own is told first.
+    const both = { token: TOKEN, verifierKey: await ownKey(8), checkpoint: elsewhere.notes[1] ?? '' };
+    expect((await verify(source, both)).bad?.reason).toBe('checkpoint-signature');
     const forged = (log.notes[3] ?? '').replace(/\n3\n/, '\n4\n');
     expect((await verify(source, { token: TOKEN, checkpoint: forged })).bad).toEqual(
       unplaced('checkpoint-signature', "the checkpoint kept elsewhere is not signed by the log's key"),
@@ -504,7 +507,7 @@ describe('checkpoints that do not hold', () => {
 
 describe('a pruned log', () => {
   /** Its first segment is gone; what the pruning record says of it may be changed. */
-  async function pruned(said: AuditData = {}, type: AuditType = 'audit.pruned') {
+  async function pruned(said: AuditData = {}, type: AuditType = 'audit.pruned', days = 2) {
     const opened = { ts: noon(1), type: 'audit.opened', data: { verifierKey: await ownKey() } } as const;
     const before = [opened, { ts: noon(1) }, { ...opened, ts: noon(2) }];
     // The prev of record 2 is known only once records 0 and 1 are written; the same log goes on behind it.
@@ -522,10 +525,11 @@ describe('a pruned log', () => {
     for (const each of before) await append(each);
     const prev = memberOf(lines[2], 'prev');
     await append({ ts: noon(2), type, data: { firstKeptSeq: 2, firstKeptEpoch: 1, prev, ...said } });
+    if (days === 3) await append({ ts: noon(3) });
     const leaves: Uint8Array[] = [];
     for (const line of lines) leaves.push(await leafHash(nodeCrypto, utf8(line)));
     const gone = '0000000000000000-2026-03-01';
-    const kept = { stem: '0000000000000002-2026-03-02', lines: lines.slice(2) };
+    const kept = { stem: '0000000000000002-2026-03-02', lines: lines.slice(2, 4) };
     const retained = Buffer.concat(leaves.slice(0, 2));
     const source = (changed: Partial<LogSource> = {}): LogSource =>
       sourceOf([kept], notes[4] ?? '', {
@@ -569,6 +573,18 @@ describe('a pruned log', () => {
     });
   });
 
+  it('may keep several segments, of which the first has what the pruning record names', async () => {
+    const { source, kept, lines, notes } = await pruned({}, 'audit.pruned', 3);
+    const last = { stem: '0000000000000004-2026-03-03', lines: lines.slice(4) };
+    const { stems, run, claimedEpoch } = sourceOf([kept, last], null);
+    expect(await verify(source({ stems, run, claimedEpoch, checkpoint: notes[5] ?? '' }))).toMatchObject({
+      ok: true,
+      records: 5,
+      prunedRecords: 2,
+      segments: 2,
+    });
+  });
+
   it('has whole hashes for each pruned segment, in order', async () => {
     const { source, gone, retained } = await pruned();
     const run = (): never => {
@@ -578,7 +594,9 @@ describe('a pruned log', () => {
     expect(short).toMatchObject({ ok: false, records: 1, prunedRecords: 0 });
     expect(short.bad).toEqual(bad(1, gone, null, 'retained-hashes', 'record 1 has no usable retained hash'));
     for (const stem of ['0000000000000001-2026-03-01', 'none']) {
-      expect((await verify(source({ run, prunedStems: [stem] }))).bad).toEqual(
+      const report = await verify(source({ run, prunedStems: [stem] }));
+      expect(report).toMatchObject({ ok: false, records: 0, prunedRecords: 0 });
+      expect(report.bad).toEqual(
         bad(0, stem, null, 'missing-segment', 'record 0 is missing with its segment'),
       );
     }
@@ -621,6 +639,17 @@ describe('a pruned log', () => {
         ),
       );
     }
+    // A bad record is told before that.
+    const { source: unexplained, lines } = await pruned({ prev: ZEROS });
+    const broken = memoryLogSource(
+      nodeCrypto,
+      [{ stem: kept.stem, bytes: fileOf([lines[2] ?? '', 'x']) }],
+      null,
+    );
+    expect((await verify(unexplained({ run: broken.run }))).bad).toMatchObject({
+      seq: 3,
+      reason: 'not-json',
+    });
     expect((await verify(more.source({ stems: [] }))).bad).toMatchObject({
       reason: 'unexplained-pruning',
       segment: null,
