@@ -217,7 +217,7 @@ const WHAT: Readonly<Record<AuditFault, string>> = {
   'wrong-prev': 'does not follow the record before it',
   'bad-mac': 'has a MAC that does not hold: it was changed, or the token is another one',
   torn: 'is unfinished',
-  'wrong-segment-name': 'does not have the date of its file',
+  'wrong-segment-name': 'is not the one that the name of its file tells of',
   'missing-segment': 'is missing with its segment',
   'retained-hashes': 'has no usable retained hash',
   'unexplained-pruning': 'was removed without an audit.pruned record that says so',

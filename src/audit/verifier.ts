@@ -357,7 +357,7 @@ class LogVerification {
           : 'though every MAC holds: this is not the history that was signed';
       this.#checkpointFault(
         'root-mismatch',
-        `records 0 to ${checkpoint.size - 1} are not those of ${which}: ${why}`,
+        `the first ${checkpoint.size} records are not those of ${which}: ${why}`,
       );
     }
   }

@@ -1,5 +1,5 @@
 import { GROUP_BYTES } from '../digest/index.js';
-import { isVramError, VramError } from '../errors.js';
+import { invalidInput, isVramError, VramError } from '../errors.js';
 import { checkInteger } from '../validate.js';
 import { timestamp } from './clock.js';
 import type { Core } from './core.js';
@@ -54,6 +54,7 @@ export class Scrubber {
 
   constructor(core: Core, options: ScrubOptions) {
     core.lifecycle.requireServing();
+    if (typeof options !== 'object' || options === null) throw invalidInput('options', 'must be an object');
     this.#core = core;
     this.#options = {
       intervalMs: checkInteger('intervalMs', options.intervalMs, 1, MAX_TIMER_MS),

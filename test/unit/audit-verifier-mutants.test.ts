@@ -353,7 +353,13 @@ describe('segments that do not follow each other', () => {
     );
     const early = { stem: '0000000000000001-2026-03-02', lines: [] };
     expect((await check(first, early, third)).bad).toEqual(
-      bad(2, early.stem, null, 'wrong-segment-name', 'record 2 does not have the date of its file'),
+      bad(
+        2,
+        early.stem,
+        null,
+        'wrong-segment-name',
+        'record 2 is not the one that the name of its file tells of',
+      ),
     );
     expect((await check(first, { ...second, lines: [] }, third)).bad).toEqual(
       bad(2, second.stem, 0, 'missing-segment', 'record 2 is missing with its segment'),
@@ -492,7 +498,7 @@ describe('checkpoints that do not hold', () => {
     const log = await fiveRecords();
     const other = await fiveRecords();
     const source = sourceOf(log.segments, other.notes[3] ?? '');
-    const records = 'records 0 to 2 are not those of the checkpoint of the log';
+    const records = 'the first 3 records are not those of the checkpoint of the log';
     expect((await verify(source)).bad).toEqual(
       unplaced(
         'root-mismatch',
@@ -885,7 +891,7 @@ describe('one segment', () => {
         STEM.replace('03-01', '03-02'),
         0,
         'wrong-segment-name',
-        'record 0 does not have the date of its file',
+        'record 0 is not the one that the name of its file tells of',
       ),
     );
   });
@@ -941,7 +947,7 @@ describe('one segment', () => {
       'wrong-prev': 'does not follow the record before it',
       'bad-mac': 'has a MAC that does not hold: it was changed, or the token is another one',
       torn: 'is unfinished',
-      'wrong-segment-name': 'does not have the date of its file',
+      'wrong-segment-name': 'is not the one that the name of its file tells of',
       'missing-segment': 'is missing with its segment',
       'retained-hashes': 'has no usable retained hash',
       'unexplained-pruning': 'was removed without an audit.pruned record that says so',

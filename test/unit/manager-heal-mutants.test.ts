@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Region, RunOptions } from '../../src/device/index.js';
 import { VramError } from '../../src/errors.js';
 import type { OperationEvent } from '../../src/events.js';
+import type { ScrubOptions } from '../../src/manager/index.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
 import {
   failure,
@@ -305,6 +306,18 @@ describe('healing', () => {
 });
 
 describe('scrubbing', () => {
+  it.each([undefined, null, 5])('without options (%s) is refused', async (options) => {
+    const { manager } = await openHost();
+    expect(() => manager.scrub(options as unknown as ScrubOptions)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_INPUT',
+        argument: 'options',
+        message: '"options" must be an object',
+      }),
+    );
+    await manager.close();
+  });
+
   it('tells how long a pass took, and of nothing once it was stopped', async () => {
     const { manager, recorder, clock } = await openHost();
     await manager.seal(bytesSource(bytes), { shardId: 'a' });

@@ -325,7 +325,7 @@ class Walk {
     const checkpoint = this.#checkpoint;
     if (checkpoint === null || checkpoint.size !== this.#tree.end) return;
     if (!equalBytes(await this.#tree.root(), checkpoint.root)) {
-      throw corrupt(`records 0 to ${checkpoint.size - 1} are not those of its checkpoint`);
+      throw corrupt(`the first ${checkpoint.size} records are not those of its checkpoint`);
     }
   }
 }
