@@ -37,7 +37,9 @@ export class Observers {
     try {
       await observer.on(event);
     } catch (error) {
-      if (observer.required && event.type === 'vram.deallocated') this.#keepUntold(observer, [event]);
+      if (observer.required && event.type === 'vram.deallocated') {
+        this.#untold.set(observer, [...(this.#untold.get(observer) ?? []), event]);
+      }
       return failureOf(observer, error);
     }
     await this.#retryUntold(observer);
@@ -55,15 +57,11 @@ export class Observers {
         await observer.on(event);
         events.shift();
       } catch {
-        // Still failing: they stay counted, and are told at the next chance.
-        this.#keepUntold(observer, events);
+        // Still failing: they stay counted, and are told at the next chance, before what failed meanwhile.
+        this.#untold.set(observer, [...events, ...(this.#untold.get(observer) ?? [])]);
         return;
       }
     }
-  }
-
-  #keepUntold(observer: Observer, events: readonly OperationEvent[]): void {
-    this.#untold.set(observer, [...(this.#untold.get(observer) ?? []), ...events]);
   }
 
   async #each(act: (observer: Observer) => Promise<void> | undefined): Promise<VramError | null> {

@@ -158,4 +158,39 @@ describe('[AU-005] releases that could not be told', () => {
     expect(seen).toEqual(['4', '1', '5', '2', '3']);
     expect(observers.untoldReleases).toBe(0);
   });
+
+  it('[AU-005] are told of releases in the order in which these happened, whatever fails while older ones are told again', async () => {
+    const seen: string[] = [];
+    let fails = true;
+    let hold: Promise<void> | null = null;
+    const observers = new Observers([
+      {
+        name: 'log',
+        required: true,
+        on: async ({ type, operationId }) => {
+          if (type === 'vram.deallocated' && hold !== null) await hold;
+          if (type === 'vram.deallocated' && fails) throw new Error('the disk is full');
+          seen.push(operationId);
+        },
+      },
+    ]);
+    await observers.tell(event('vram.deallocated', 'first'));
+    let letGo = () => {};
+    hold = new Promise((resolve) => {
+      letGo = resolve;
+    });
+    const retrying = observers.tell(event('capacity.queried', 'query'));
+    await Promise.resolve();
+    const older = hold;
+    hold = null;
+    await observers.tell(event('vram.deallocated', 'second'));
+    expect(observers.untoldReleases).toBe(1);
+    letGo();
+    await Promise.all([older, retrying]);
+    expect(observers.untoldReleases).toBe(2);
+    fails = false;
+    await observers.tell(event('capacity.queried', 'again'));
+    expect(seen).toEqual(['query', 'again', 'first', 'second']);
+    expect(observers.untoldReleases).toBe(0);
+  });
 });
