@@ -1,16 +1,17 @@
 import type { TreeLayout } from '../../digest/layout.js';
 import { treeLayout } from '../../digest/layout.js';
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
 import type { ErrorCode } from '../../errors.js';
-import { invalidInput, VramError } from '../../errors.js';
+import { VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
-import { checkBytes, checkInteger } from '../../validate.js';
+import { checkBytes } from '../../validate.js';
+import type { TreePart } from '../region-border.js';
+import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import { SegmentTable } from '../segments.js';
 import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import type { Addon, MemoryHandle } from './addon.js';
 import { ACCESS_READ } from './addon.js';
 import { isUnsupported } from './failures.js';
-import type { TreePart } from './tree-run.js';
 
 /** A device, as its regions see it. */
 export interface RegionOwner {
@@ -99,28 +100,15 @@ export class CudaRegion implements Region {
 
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
-    checkInteger('level', level, 0, this.#layout.levels.length - 1);
-    const present = this.#layout.levels[level]?.nodes ?? 0;
-    checkInteger('first', first, 0, present - 1);
-    checkInteger('count', count, 1, present - first);
-    const under = HASHES_PER_BLOCK ** level;
-    const blocks = Math.min(count * under, this.#layout.blocks - first * under);
+    const part = checkNodes(this.#layout, level, first, count);
     const nodes = new Uint8Array(count * HASH_BYTES);
-    await this.#tree({ level, firstBlock: first * under, blocks }, nodes, options);
+    await this.#tree(part, nodes, options);
     return nodes;
   }
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {
     this.#checkState('frozen');
-    checkInteger('block', block, 0, this.#layout.blocks - 1);
-    checkBytes('bytes', bytes);
-    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
-    if (bytes.length !== wanted) {
-      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
-    }
-    // The padding is part of what is hashed, so it is healed with its block.
-    const whole = new Uint8Array(BLOCK_BYTES);
-    whole.set(bytes);
+    const whole = paddedBlock(this.#layout, block, bytes);
     await this.#inTurn('DEVICE_UNAVAILABLE', 'patch', async () => {
       await this.#overwrite(block * BLOCK_BYTES, whole);
       this.#owner.countUpload(bytes.length);
@@ -226,8 +214,7 @@ export class CudaRegion implements Region {
 
   async #flip(byte: number, mask: number): Promise<void> {
     this.#checkLive();
-    checkInteger('byte', byte, 0, this.#layout.blocks * BLOCK_BYTES - 1);
-    checkInteger('mask', mask, 1, 255);
+    checkFlip(this.#layout.blocks * BLOCK_BYTES, byte, mask);
     await this.#inTurn('DEVICE_UNAVAILABLE', 'flip', async () => {
       const [value = 0] = await this.#owner.addon.read(this.#memory, byte, 1);
       await this.#overwrite(byte, Uint8Array.of(value ^ mask));
@@ -247,18 +234,13 @@ export class CudaRegion implements Region {
   }
 
   #checkLive(): void {
-    if (this.#state === 'released') throw new VramError('NOT_FOUND', 'this region has been released');
+    if (this.#state === 'released') throw releasedError();
     this.#owner.checkPresent();
   }
 
   #checkState(needed: 'filling' | 'frozen'): void {
     this.#checkLive();
     if (this.#state === needed) return;
-    throw new VramError(
-      'INVALID_INPUT',
-      needed === 'filling'
-        ? 'this region is frozen: nothing may be written to it'
-        : 'this region must be frozen before it can be verified or bound',
-    );
+    throw stateError(needed);
   }
 }

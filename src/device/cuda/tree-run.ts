@@ -1,5 +1,6 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 import { throwIfAborted, VramError } from '../../errors.js';
+import type { TreePart } from '../region-border.js';
 import type { Addon, DeviceHandle, KernelArgument, MemoryHandle, ModuleHandle } from './addon.js';
 import type { LevelBuffer, ScratchLayout } from './scratch.js';
 import {
@@ -17,13 +18,6 @@ const COUNTER_BYTES = 8;
 const MAX_GRID = 2 ** 31 - 1;
 /** Dispatches between waits: a bound on what an abort has to wait for. */
 const WINDOWS_IN_FLIGHT = 4;
-
-/** The nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
-export interface TreePart {
-  readonly level: number;
-  readonly firstBlock: number;
-  readonly blocks: number;
-}
 
 /** What a run works with. */
 export interface TreeMachine {

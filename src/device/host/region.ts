@@ -1,13 +1,13 @@
 import type { TreeLayout } from '../../digest/layout.js';
 import { treeLayout } from '../../digest/layout.js';
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
-import { invalidInput, isVramError, VramError } from '../../errors.js';
-import { checkBytes, checkInteger } from '../../validate.js';
+import { HASH_BYTES } from '../../digest/types.js';
+import { isVramError, VramError } from '../../errors.js';
+import { checkBytes } from '../../validate.js';
+import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
-import { blocksUnder } from './scratch.js';
 import type { TreeMachine } from './tree-run.js';
 import { TreeRun } from './tree-run.js';
 
@@ -75,28 +75,15 @@ export class HostRegion implements Region {
 
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
-    checkInteger('level', level, 0, this.#layout.levels.length - 1);
-    const present = this.#layout.levels[level]?.nodes ?? 0;
-    checkInteger('first', first, 0, present - 1);
-    checkInteger('count', count, 1, present - first);
-    const firstBlock = first * blocksUnder(level);
-    const blocks = Math.min(count * blocksUnder(level), this.#layout.blocks - firstBlock);
+    const part = checkNodes(this.#layout, level, first, count);
     const nodes = new Uint8Array(count * HASH_BYTES);
-    await this.#run({ level, firstBlock, blocks }, nodes, options);
+    await this.#run(part, nodes, options);
     return nodes;
   }
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {
     this.#checkState('frozen');
-    checkInteger('block', block, 0, this.#layout.blocks - 1);
-    checkBytes('bytes', bytes);
-    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
-    if (bytes.length !== wanted) {
-      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
-    }
-    // The padding is part of what is hashed, so it is healed with its block.
-    const whole = new Uint8Array(BLOCK_BYTES);
-    whole.set(bytes);
+    const whole = paddedBlock(this.#layout, block, bytes);
     this.#memory.writeBlock(block, whole);
     this.#owner.countUpload(bytes.length);
   }
@@ -170,24 +157,18 @@ export class HostRegion implements Region {
 
   async #flip(byte: number, mask: number): Promise<void> {
     this.#checkLive();
-    checkInteger('byte', byte, 0, this.allocatedBytes - 1);
-    checkInteger('mask', mask, 1, 255);
+    checkFlip(this.allocatedBytes, byte, mask);
     this.#memory.flip(byte, mask);
   }
 
   #checkLive(): void {
-    if (this.#state === 'released') throw new VramError('NOT_FOUND', 'this region has been released');
+    if (this.#state === 'released') throw releasedError();
     this.#owner.checkPresent();
   }
 
   #checkState(needed: 'filling' | 'frozen'): void {
     this.#checkLive();
     if (this.#state === needed) return;
-    throw new VramError(
-      'INVALID_INPUT',
-      needed === 'filling'
-        ? 'this region is frozen: nothing may be written to it'
-        : 'this region must be frozen before it can be verified or bound',
-    );
+    throw stateError(needed);
   }
 }

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
 
 /** Levels above the leaves that 2^53 - 1 bytes can have. */
 const UPPER_LEVELS = 6;
@@ -54,9 +54,4 @@ export class HostScratch {
     }
     return false;
   }
-}
-
-/** Blocks of level 0 under one node of `level`. */
-export function blocksUnder(level: number): number {
-  return HASHES_PER_BLOCK ** level;
 }

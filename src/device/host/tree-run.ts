@@ -1,18 +1,12 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 import { throwIfAborted, VramError } from '../../errors.js';
+import type { TreePart } from '../region-border.js';
 import type { HostKernels } from './kernels.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
 
 /** Hashed at a stretch before timers, I/O and an abort get their turn: 32 MiB, some 30 ms. */
 const UNBROKEN_BLOCKS = (32 * 1024 * 1024) / BLOCK_BYTES;
-
-/** Which part of the tree: the nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
-export interface TreePart {
-  readonly level: number;
-  readonly firstBlock: number;
-  readonly blocks: number;
-}
 
 /** Everything that a run works with; the hash is the host's own, for the canary. */
 export interface TreeMachine {

@@ -1,4 +1,5 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import type { TreePart } from '../region-border.js';
 
 /** Levels of a tree over 2^53 - 1 bytes. */
 const LEVELS = 7;
@@ -32,14 +33,6 @@ export function scratchShape(windowBytes: number): ScratchShape {
     slot += 1 + capacity;
   }
   return { windowBlocks, levels, byteLength: slot * HASH_BYTES };
-}
-
-/** Which part of the tree: nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
-export interface TreePart {
-  readonly level: number;
-  /** Multiple of 128 to the power of `level`. */
-  readonly firstBlock: number;
-  readonly blocks: number;
 }
 
 /** `isLast`: it computes a node of the wanted level. */

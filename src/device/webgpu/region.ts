@@ -1,9 +1,10 @@
 import type { TreeLayout } from '../../digest/layout.js';
 import { treeLayout } from '../../digest/layout.js';
-import { BLOCK_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES } from '../../digest/types.js';
 import { invalidInput, VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import { checkBytes, checkInteger } from '../../validate.js';
+import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
 import type { Submitter } from './batch.js';
@@ -91,14 +92,7 @@ export class WebGpuRegion implements Region {
 
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
-    checkInteger('level', level, 0, this.#layout.levels.length - 1);
-    const present = this.#layout.levels[level]?.nodes ?? 0;
-    checkInteger('first', first, 0, present - 1);
-    checkInteger('count', count, 1, present - first);
-    const blocksUnder = HASHES_PER_BLOCK ** level;
-    const firstBlock = first * blocksUnder;
-    const blocks = Math.min(count * blocksUnder, this.#layout.blocks - firstBlock);
-    const part = { level, firstBlock, blocks };
+    const part = checkNodes(this.#layout, level, first, count);
     const ranges = this.#blockRanges;
     const { nodes } = await this.#track(
       this.#owner.tree.run({ part, root: false, ranges, signal: options.signal }),
@@ -108,15 +102,7 @@ export class WebGpuRegion implements Region {
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {
     this.#checkState('frozen');
-    checkInteger('block', block, 0, this.#layout.blocks - 1);
-    checkBytes('bytes', bytes);
-    const wanted = Math.min(BLOCK_BYTES, this.byteLength - block * BLOCK_BYTES);
-    if (bytes.length !== wanted) {
-      throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
-    }
-    // The padding is hashed with its block, so it is healed with it.
-    const whole = new Uint8Array(BLOCK_BYTES);
-    whole.set(bytes);
+    const whole = paddedBlock(this.#layout, block, bytes);
     await this.#track(this.#change({ what: 'healing a block' }, block * BLOCK_BYTES, whole, false));
   }
 
@@ -179,8 +165,7 @@ export class WebGpuRegion implements Region {
 
   async #flip(byte: number, mask: number): Promise<void> {
     this.#checkLive();
-    checkInteger('byte', byte, 0, this.allocatedBytes - 1);
-    checkInteger('mask', mask, 1, 255);
+    checkFlip(this.allocatedBytes, byte, mask);
     await this.#track(
       this.#writes.run(() => this.#change({ what: 'a drill' }, byte, Uint8Array.of(mask), true)),
     );
@@ -271,12 +256,7 @@ export class WebGpuRegion implements Region {
   #checkState(needed: 'filling' | 'frozen'): void {
     this.#checkLive();
     if (this.#state === needed) return;
-    throw new VramError(
-      'INVALID_INPUT',
-      needed === 'filling'
-        ? 'this region is frozen: nothing may be written to it'
-        : 'this region must be frozen before it can be verified or bound',
-    );
+    throw stateError(needed);
   }
 
   #checkRange(offset: number, length: number): void {
@@ -318,8 +298,4 @@ function resultArray(length: number): Uint8Array {
   } catch (cause) {
     throw invalidInput('length', 'is more than one array can hold; read in parts', cause);
   }
-}
-
-function releasedError(): VramError {
-  return new VramError('NOT_FOUND', 'this region has been released');
 }

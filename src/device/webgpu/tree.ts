@@ -1,12 +1,13 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 import { throwIfAborted, VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
+import type { TreePart } from '../region-border.js';
 import type { Batch, Submitter } from './batch.js';
 import { MAX_DISPATCHES } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import type { Kernels } from './kernels.js';
-import type { ScratchShape, TreePart, TreeStep } from './plan.js';
+import type { ScratchShape, TreeStep } from './plan.js';
 import { planTree, scratchShape } from './plan.js';
 import type { SealedRange, Staging } from './staging.js';
 import { SLOT_BYTES } from './staging.js';
