@@ -235,8 +235,9 @@ function oracle(bytes) {
 }
 
 /**
- * Wire types of the fields that onnx-proto reads: v(arint), b(ytes), 4 (fixed32), 8 (fixed64), p(acked or alone), or a message; null = a message
- * that is not looked into here. protobufjs checks neither wire types nor the ends of messages, so it is an oracle only where both are right.
+ * Wire types of the fields that onnx-proto reads: v(arint), b(ytes), 4 (fixed32), 8 (fixed64), the same behind p (packed or alone), or a message; null = a
+ * message that is not looked into here. protobufjs checks neither wire types nor the ends of messages and packed lists, so it is an oracle only where
+ * these are right.
  */
 const SCHEMA = {
   Model: {
@@ -261,8 +262,8 @@ const SCHEMA = {
     4: 'b',
     5: 'Tensor',
     6: 'Graph',
-    7: 'p',
-    8: 'p',
+    7: 'p4',
+    8: 'pv',
     9: 'b',
     10: 'Tensor',
     11: 'Graph',
@@ -275,24 +276,31 @@ const SCHEMA = {
     23: 'Sparse',
   },
   Tensor: {
-    1: 'p',
+    1: 'pv',
     2: 'v',
     3: null,
-    4: 'p',
-    5: 'p',
+    4: 'p4',
+    5: 'pv',
     6: 'b',
-    7: 'p',
+    7: 'pv',
     8: 'b',
     9: 'b',
-    10: 'p',
-    11: 'p',
+    10: 'p8',
+    11: 'pv',
     12: 'b',
     13: 'Pair',
     14: 'v',
   },
-  Sparse: { 1: 'Tensor', 2: 'Tensor', 3: 'p' },
+  Sparse: { 1: 'Tensor', 2: 'Tensor', 3: 'pv' },
   OpSet: { 1: 'b', 2: 'v' },
   Pair: { 1: 'b', 2: 'b' },
+};
+
+/** The wire type of a lone element, and whether the bytes of a packed list end with an element. */
+const PACKED = {
+  pv: { wire: 0, whole: (bytes) => (bytes.at(-1) ?? 0) < 128 },
+  p4: { wire: 5, whole: (bytes) => bytes.length % 4 === 0 },
+  p8: { wire: 1, whole: (bytes) => bytes.length % 8 === 0 },
 };
 
 /** Messages that the reader walks through; it passes over the others whatever is in them. */
@@ -324,7 +332,11 @@ function formOf(bytes, type) {
       at += value.length;
     }
     if (kind === null) form = 'odd';
-    if (kind === undefined || kind === null || kind === 'p') continue;
+    if (kind === undefined || kind === null) continue;
+    if (kind in PACKED) {
+      if (wire === 2 ? !PACKED[kind].whole(value) : wire !== PACKED[kind].wire) form = 'odd';
+      continue;
+    }
     if (kind === 'v' ? wire !== 0 : kind === '4' ? wire !== 5 : wire !== 2) form = 'odd';
     else if (kind in SCHEMA) {
       const inner = formOf(value, kind);
