@@ -11,6 +11,7 @@ import {
   parseVerifierKey,
   signNote,
   verifierKey,
+  verifyNote,
 } from '../../src/audit/note.js';
 import {
   dataCount,
@@ -335,6 +336,16 @@ describe('notes and checkpoints', () => {
     }
   });
 
+  it('are not signed by half a signature', async () => {
+    const key = await verifierKey(nodeCrypto, 'name', signer.publicKey);
+    const note = parseNote(await signNote(nodeCrypto, 'text\n', 'name', signer));
+    expect(await verifyNote(nodeCrypto, note, key)).toBe(true);
+    const [signature] = note.signatures;
+    const bytes = signature?.bytes.subarray(0, -1) ?? new Uint8Array();
+    expect(await verifyNote(nodeCrypto, { ...note, signatures: [{ name: 'name', bytes }] }, key)).toBe(false);
+    expect(await verifyNote(nodeCrypto, { ...note, signatures: [] }, key)).toBe(false);
+  });
+
   it('of a log have three lines: origin, size, root', async () => {
     const origin = `vram-residency/w/${LOG_ID}`;
     const root = Buffer.alloc(32, 7).toString('base64');
@@ -448,6 +459,25 @@ describe('records', () => {
     expect(parseLine(Uint8Array.of(0xff))).toBe('not-json');
     expect(parseLine(new Uint8Array(MAX_LINE_BYTES + 1).fill(0x20))).toBe('line-too-long');
     expect(parseLine(new Uint8Array(MAX_LINE_BYTES).fill(0x20))).toBe('not-json');
+  });
+
+  it('are UTF-8 without a mark, and nothing that only decodes to one', async () => {
+    const line = (await makeVectors()).segments[0]?.lines[1] ?? '';
+    const marked = new Uint8Array([0xef, 0xbb, 0xbf, ...bytes(line)]);
+    expect(parseLine(marked)).toBe('not-json');
+    const text = JSON.stringify({ ...(JSON.parse(line) as object), correlationId: 'x' });
+    const broken = bytes(text);
+    broken[text.indexOf('"x"') + 1] = 0xff;
+    expect(parseLine(bytes(text))).toMatchObject({ record: { correlationId: 'x' } });
+    expect(parseLine(broken)).toBe('not-json');
+  });
+
+  it('have exactly the keys of a record, and sorted ones wherever objects are', async () => {
+    const line = (await makeVectors()).segments[0]?.lines[1] ?? '';
+    expect(parseLine(bytes(line.replace('"severity"', '"severitz"')))).toBe('bad-field');
+    const value = JSON.parse(line) as Record<string, unknown>;
+    const data = { list: [{ a: 1 }, { b: 1, a: 2 }] };
+    expect(parseLine(bytes(JSON.stringify({ ...value, data })))).toBe('not-canonical');
   });
 
   it('mark where their mac stands, behind text of any width', async () => {
