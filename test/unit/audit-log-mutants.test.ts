@@ -130,6 +130,17 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+describe('[AU-004] a critical record', () => {
+  it('is synced with its own group, not behind what was queued after it', async () => {
+    const { log, sink } = await start({}, { signer: null });
+    const critical = log.on(event('vram.sealed'));
+    times(300, () => void log.on(verified()));
+    await critical;
+    expect(sink.taken()).toEqual(['append 0-255', 'sync']);
+    await log.close();
+  });
+});
+
 describe('a log', () => {
   it('has a sink and a queue, and is one that operations need', async () => {
     const { chain } = await newChain();
