@@ -36,6 +36,15 @@ const slow = (first: () => Promise<unknown> | undefined): Signer => ({
 });
 
 describe('attest', () => {
+  it('signs the nonce that it was asked for, whatever becomes of the caller’s buffer', async () => {
+    const { manager, shard } = await opened();
+    const buffer = nonce.slice();
+    const signing = manager.attest(shard, { nonce: buffer });
+    buffer.fill(0);
+    expect(statement(await signing).predicate.nonce).toBe(Buffer.from(nonce).toString('hex'));
+    await manager.close();
+  });
+
   it('[AU-001] tells each step whole, with the time it took', async () => {
     const clock = new TestClock();
     const { manager, shard, recorder } = await opened({

@@ -29,6 +29,14 @@ const CONTEXT = {
   durationMs: null,
 };
 
+describe('a manager', () => {
+  it('is closed by being disposed of', async () => {
+    const { manager } = await openHost();
+    await manager[Symbol.asyncDispose]();
+    expect(manager.status().state).toBe('closed');
+  });
+});
+
 describe('sets', () => {
   const seal = (manager: VramManager, shardIndex: number, totalShards = 3) =>
     manager.seal(bytesSource(pattern(5000, shardIndex)), {
@@ -37,6 +45,20 @@ describe('sets', () => {
       shardIndex,
       totalShards,
     });
+
+  it('know their size from whichever shard tells it, and are not verified if one of them is damaged', async () => {
+    const seen = regionsOf();
+    const { manager } = await openHost({ wrap: seen.wrap });
+    await manager.seal(bytesSource(pattern(5000)), { shardId: 'alone', modelRef: 'm' });
+    for (const shardIndex of [0, 1]) await seal(manager, shardIndex, 2);
+    expect(await manager.verifySet('m')).toMatchObject({ verified: true, totalShards: 2, missing: [] });
+    await seen.flip(2, 0, 1);
+    expect(await failure(manager.verifySet('m'))).toMatchObject({
+      code: 'INTEGRITY_VIOLATION',
+      report: { verified: false, totalShards: 2, missing: [] },
+    });
+    await manager.close();
+  });
 
   it('that are not whole say what is missing, and report all of it', async () => {
     const { manager } = await openHost();
