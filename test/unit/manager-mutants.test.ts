@@ -199,3 +199,27 @@ describe('[ST-001] quarantine', () => {
     await manager.close();
   });
 });
+
+describe('a trace parent', () => {
+  it('is W3C’s of version 00, to its last character', async () => {
+    const { manager, recorder } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(5)));
+    const traceId = 'ab'.repeat(16);
+    const good = `00-${traceId}-${'0'.repeat(15)}1-01`;
+    await manager.verify(shard, { traceparent: good });
+    expect(recorder.of('seal.verified').at(-1)?.traceparent).toBe(good);
+    for (const traceparent of [
+      `${good}0`,
+      ` ${good}`,
+      `01${good.slice(2)}`,
+      `00-${traceId}-${'0'.repeat(16)}-01`,
+      `00-${'0'.repeat(32)}-${'1'.repeat(16)}-01`,
+    ]) {
+      expect(await failure(manager.verify(shard, { traceparent })), traceparent).toMatchObject({
+        code: 'INVALID_INPUT',
+        message: '"traceparent" must be a W3C traceparent of version 00',
+      });
+    }
+    await manager.close();
+  });
+});
