@@ -17,11 +17,10 @@ const above = process.env.VRAM_RESIDENCY_PROOF_DIRECTORY ?? join(root, '.proof_b
 const latest = join(above, 'latest');
 rmSync(latest, { force: true });
 
-const { status } = spawnSync(
-  process.execPath,
-  ['scripts/test.mjs', '--proof', ...positionals],
-  { cwd: root, stdio: 'inherit' },
-);
+const { status } = spawnSync(process.execPath, ['scripts/test.mjs', '--proof', ...positionals], {
+  cwd: root,
+  stdio: 'inherit',
+});
 
 let folder;
 try {

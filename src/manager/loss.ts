@@ -5,8 +5,8 @@ import { runOperation } from './operation.js';
 /** ST-003: when the device goes, every seal on it is void at once. */
 export function watchDevice(core: Core): void {
   core.device.lost
-    .then(async ({ reason, message }) => {
-      if (reason === 'closed' && core.lifecycle.state === 'closed') return;
+    .then(async ({ message }) => {
+      // False for a device that goes because its manager was closed.
       if (!core.lifecycle.lose(message)) return;
       for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
       await runOperation(core.events, 'stop', undefined, async (operation) => {

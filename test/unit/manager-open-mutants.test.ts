@@ -5,7 +5,7 @@ import type { Backend, OpenOptions } from '../../src/device/index.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import { VramError } from '../../src/errors.js';
 import { systemClock, timestamp } from '../../src/manager/clock.js';
-import { VramManager } from '../../src/manager/index.js';
+import { type ManagerOptions, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
 import { testSigner } from './audit-signer.js';
@@ -59,6 +59,14 @@ const BROKEN = {
   scope: null,
   message: 'its known answers were wrong',
 };
+
+describe('opening without options', () => {
+  it.each([undefined, null, 5])('(%s) is refused by name', async (options) => {
+    const error = await failure(VramManager.open(options as unknown as ManagerOptions, platform()));
+    expect(error).toMatchObject({ code: 'INVALID_INPUT', argument: 'options' });
+    expect(error.message).toBe('"options" must be an object');
+  });
+});
 
 describe('[AU-001] what opening tells', () => {
   it('in order, each event whole, the device in them once it is known', async () => {
