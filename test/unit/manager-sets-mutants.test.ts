@@ -37,6 +37,39 @@ describe('a manager', () => {
   });
 });
 
+describe('what is told', () => {
+  it('of an allocation has the time that it took', async () => {
+    const clock = new TestClock();
+    const { manager, recorder } = await openHost({
+      options: { clock },
+      wrap: (device) =>
+        overlay(device, {
+          allocate: async (byteLength: number) => {
+            clock.turn(11);
+            return await device.allocate(byteLength);
+          },
+        }),
+    });
+    await manager.seal(bytesSource(bytes));
+    expect(recorder.of('vram.allocated')).toMatchObject([{ durationMs: 11 }]);
+    await manager.close();
+  });
+
+  it('of bytes that are as sealed is exact, in every mode', async () => {
+    const { manager } = await openHost();
+    const shard = await manager.seal(bytesSource(bytes));
+    for (const mode of ['resident', 'sampled', 'readback'] as const) {
+      expect(await manager.verify(shard, mode === 'sampled' ? { mode, groups: 1 } : { mode })).toMatchObject({
+        mode,
+        verified: true,
+        exact: true,
+        damaged: [],
+      });
+    }
+    await manager.close();
+  });
+});
+
 describe('sets', () => {
   const seal = (manager: VramManager, shardIndex: number, totalShards = 3) =>
     manager.seal(bytesSource(pattern(5000, shardIndex)), {
