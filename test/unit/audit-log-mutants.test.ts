@@ -24,9 +24,10 @@ import { newLogId, openedData } from '../../src/audit/observer.js';
 import { RecordedSecret } from '../../src/audit/secret.js';
 import { segmentStem } from '../../src/audit/segment.js';
 import type { CryptoProvider } from '../../src/crypto.js';
-import { isVramError, VramError } from '../../src/errors.js';
+import { VramError } from '../../src/errors.js';
 import type { OperationEvent, OperationName } from '../../src/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { refusal } from '../support/refusal.js';
 import { event, otherEvent, TOKEN, WORKER } from './audit-events.js';
 import { naiveCheckpoint, naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
@@ -101,16 +102,6 @@ const verified = () => event('seal.verified');
 const times = (count: number, tell: () => unknown): void => {
   for (let i = 0; i < count; i++) tell();
 };
-
-async function refusal(action: () => unknown): Promise<string> {
-  try {
-    await action();
-  } catch (error) {
-    if (isVramError(error)) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 /** Lets everything run that waits for no timer. */
 async function settled(): Promise<void> {

@@ -25,8 +25,8 @@ import {
 import { RecordedSecret } from '../../src/audit/secret.js';
 import { parseStem, segmentStem } from '../../src/audit/segment.js';
 import type { CryptoProvider } from '../../src/crypto.js';
-import { isVramError } from '../../src/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { refusal } from '../support/refusal.js';
 import { TOKEN, WORKER } from './audit-events.js';
 import { naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
@@ -36,17 +36,6 @@ import { makeVectors } from './audit-vectors.js';
 
 const LOG_ID = '0a'.repeat(16);
 const hash = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
-
-/** The code, argument and message with which the action refuses. */
-async function refusal(action: () => unknown): Promise<string> {
-  try {
-    await action();
-  } catch (error) {
-    if (isVramError(error)) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 describe('keys of the log', () => {
   it.each<[string, unknown, string]>([

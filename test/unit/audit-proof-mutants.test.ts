@@ -19,23 +19,13 @@ import {
   verifyProofDocument,
 } from '../../src/audit/proof-document.js';
 import type { CryptoProvider } from '../../src/crypto.js';
-import { isVramError } from '../../src/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { refusal } from '../support/refusal.js';
 import { naiveConsistency, naivePath, naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
 import { makeVectors } from './audit-vectors.js';
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
-
-async function refusal(action: () => unknown): Promise<string> {
-  try {
-    await action();
-  } catch (error) {
-    if (isVramError(error)) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 const entries = (count: number): Uint8Array[] =>
   Array.from({ length: count }, (_, index) => Uint8Array.of(index));

@@ -19,8 +19,8 @@ import {
 } from '../../src/audit/segment-verifier.js';
 import { type LogSource, type VerifyLogOptions, verifyLog } from '../../src/audit/verifier.js';
 import type { CryptoProvider } from '../../src/crypto.js';
-import { isVramError } from '../../src/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { refusal } from '../support/refusal.js';
 import { TOKEN, WORKER } from './audit-events.js';
 import { naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
@@ -127,16 +127,6 @@ const bad = (
 
 /** A fault of which only a range of records is known. */
 const unplaced = (reason: AuditFault, message: string): BadRecord => bad(null, null, null, reason, message);
-
-async function refusal(action: () => unknown): Promise<string> {
-  try {
-    await action();
-  } catch (error) {
-    if (isVramError(error)) return `${error.code}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 function edited(
   log: Log,
