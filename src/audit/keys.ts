@@ -1,11 +1,10 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
 import { invalidInput } from '../errors.js';
-import { checkBytes } from '../validate.js';
+import { checkToken } from '../token.js';
 import { utf8 } from './bytes.js';
 
 export const MAC_BYTES = 32;
 const KEY_BYTES = 32;
-const MIN_TOKEN_BYTES = 16;
 const SALT = utf8('vram-residency');
 const RATCHET_INFO = utf8('audit/ratchet/v1');
 const MAC_INFO = utf8('audit/mac/v1');
@@ -16,15 +15,6 @@ const NO_SALT = new Uint8Array(0);
  * in files that an opponent may have written.
  */
 export const MAX_EPOCH = 1_000_000;
-
-/** A worker token: at least 16 bytes, not all zero. */
-export function checkToken(argument: string, value: unknown): Uint8Array {
-  const token = checkBytes(argument, value);
-  if (token.length < MIN_TOKEN_BYTES)
-    throw invalidInput(argument, `must be at least ${MIN_TOKEN_BYTES} bytes`);
-  if (token.every((byte) => byte === 0)) throw invalidInput(argument, 'must not be all zero');
-  return token;
-}
 
 /**
  * The chain key of one epoch, which only moves forward: CK(n+1) = HKDF(CKn), and CKn is zeroed. Who steals the process's memory cannot

@@ -1,10 +1,11 @@
 import type { CryptoProvider, Signer } from '../crypto.js';
 import { toHex } from '../hex.js';
+import { checkToken } from '../token.js';
 import { checkId } from '../validate.js';
 import type { AuditData } from './catalogue.js';
 import { Chain, emptyChain } from './chain.js';
 import { logOrigin } from './checkpoint.js';
-import { checkToken, KeyRatchet } from './keys.js';
+import { KeyRatchet } from './keys.js';
 import { AuditLog, type AuditLogOptions } from './log.js';
 import { formatVerifierKey, verifierKey } from './note.js';
 import { RecordedSecret } from './secret.js';

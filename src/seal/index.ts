@@ -1,6 +1,7 @@
+export { checkToken } from '../token.js';
 export { fromBase64Url, toBase64Url } from './base64url.js';
 export { preAuthEncoding } from './dsse.js';
-export { checkToken, deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from './key.js';
+export { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from './key.js';
 export { SEAL_PAYLOAD_TYPE, type SealDevice, type SealPayload } from './payload.js';
 export { SealedShard, type SealedShardJson } from './sealed-shard.js';
 export { signSeal, verifySignature } from './signature.js';

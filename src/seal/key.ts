@@ -1,28 +1,11 @@
 import type { CryptoProvider, Mac } from '../crypto.js';
-import { invalidInput } from '../errors.js';
 import { toHex } from '../hex.js';
-import { checkBytes } from '../validate.js';
 
-const MIN_TOKEN_BYTES = 16;
 /** What a worker without a token uses for the life of its process. */
 export const EPHEMERAL_TOKEN_BYTES = 32;
 const KEY_BYTES = 32;
 const SALT = 'vram-residency';
 const FINGERPRINT_DIGITS = 6;
-
-/** A worker token: at least 16 bytes, not all zero. Errors: INVALID_INPUT, never with a byte of it. */
-export function checkToken(argument: string, token: unknown): Uint8Array {
-  const bytes = checkBytes(argument, token);
-  if (bytes.length < MIN_TOKEN_BYTES)
-    throw invalidInput(argument, `must be at least ${MIN_TOKEN_BYTES} bytes`);
-  if (bytes.every((byte) => byte === 0)) {
-    throw invalidInput(
-      argument,
-      'must not be all zero (a token is zeroed once its keys are derived: give a fresh copy)',
-    );
-  }
-  return bytes;
-}
 
 /**
  * The worker's seal key: HKDF-SHA256 (RFC 5869) with ikm = token, salt = "vram-residency", info = "seal/v1/" + workerId, 256 bits.

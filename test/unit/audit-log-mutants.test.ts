@@ -752,7 +752,7 @@ describe('an observer of its own', () => {
       auditObserver({ sink: new MemorySink(), workerId, token, crypto: nodeCrypto });
     expect(await refusal(open('a b', TOKEN))).toContain('INVALID_INPUT: "workerId" must be');
     expect(await refusal(open(WORKER, new Uint8Array(16)))).toBe(
-      'INVALID_INPUT: "token" must not be all zero',
+      'INVALID_INPUT: "token" must not be all zero (a token is zeroed once its keys are derived: give a fresh copy)',
     );
     const letters = new TextEncoder().encode('letters-and-digits');
     expect(await refusal(open('a-letters-and-digits', letters))).toBe(

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import { Chain, MAX_SEGMENT_BYTES } from '../../audit/chain.js';
 import { logOrigin } from '../../audit/checkpoint.js';
-import { checkToken } from '../../audit/keys.js';
 import { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from '../../audit/log.js';
 import { formatVerifierKey, verifierKey } from '../../audit/note.js';
 import { openedData } from '../../audit/observer.js';
@@ -10,6 +9,7 @@ import type { AuditSink } from '../../audit/sink.js';
 import type { CryptoProvider, Signer } from '../../crypto.js';
 import { invalidInput, isVramError } from '../../errors.js';
 import type { Observer } from '../../events.js';
+import { checkToken } from '../../token.js';
 import { checkId, checkInteger } from '../../validate.js';
 import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';
