@@ -1,6 +1,6 @@
 // npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run.
-// Ends with one line: N passed, N failed, N skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); other
-// arguments are handed to vitest.
+// Ends with one line: N passed, N failed, N skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT
+// tells and counts what could not run before; other arguments are handed to vitest.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +9,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
 const warnings = [];
 const PROOF = '--proof';
-const proof = process.argv.includes(PROOF);
-const filters = process.argv.slice(2).filter((argument) => argument !== PROOF);
+const SKIPPED = '--skipped=';
+const given = process.argv.slice(2);
+const proof = given.includes(PROOF);
+const before = given.filter((one) => one.startsWith(SKIPPED)).map((one) => one.slice(SKIPPED.length));
+const filters = given.filter((one) => one !== PROOF && !one.startsWith(SKIPPED));
 
 function must(...args) {
   const { status, signal } = node(...args);
@@ -54,11 +57,14 @@ try {
   process.exit(vitest.status || 1);
 }
 
-const skipped = report.testResults.flatMap((file) =>
-  file.assertionResults
-    .filter(({ status }) => status === 'skipped' || status === 'pending' || status === 'todo')
-    .map(({ fullName }) => fullName),
-);
+const skipped = [
+  ...before,
+  ...report.testResults.flatMap((file) =>
+    file.assertionResults
+      .filter(({ status }) => status === 'skipped' || status === 'pending' || status === 'todo')
+      .map(({ fullName }) => fullName),
+  ),
+];
 const brokenFiles = report.testResults.filter(
   (file) => file.status === 'failed' && file.assertionResults.length === 0,
 ).length;
