@@ -11,6 +11,7 @@ constexpr unsigned kChunkVectors = 4;  // a 64-byte chunk is four 16-byte loads
 constexpr unsigned kBlockVectors = kBlockBytes / 16;
 constexpr unsigned kHashVectors = kHashBytes / 16;
 constexpr unsigned kMaxThreads = 256;
+constexpr uint64_t kNoBound = ~0ull;
 
 // FIPS 180-4, section 4.2.2. A function, not an array: unrolled, every constant becomes an immediate operand.
 __host__ __device__ constexpr uint32_t k(int t) {
@@ -127,9 +128,9 @@ __device__ __forceinline__ void load(uint32_t* w, const uint4 v) {
   w[3] = bigEndian(v.w);
 }
 
-// SHA-256 of the 4096 bytes of which the first `vectors` * 16 are at `from` and the rest are zero. kWhole: all are there.
+// SHA-256 of the 4096 bytes at `from`; those behind its first `hashes` * 32 are not read but taken as zeros. kWhole: all are there.
 template <bool kWhole>
-__device__ __forceinline__ void hashBlock(const uint4* from, unsigned vectors, uint4* to) {
+__device__ __forceinline__ void hashBlock(const uint4* from, uint64_t hashes, uint4* to) {
   uint32_t s[8] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au, 0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
   uint32_t before[8];
 #pragma unroll 1
@@ -138,7 +139,7 @@ __device__ __forceinline__ void hashBlock(const uint4* from, unsigned vectors, u
 #pragma unroll
     for (unsigned v = 0; v < kChunkVectors; v++) {
       uint4 words = make_uint4(0, 0, 0, 0);
-      if (kWhole || at + v < vectors) words = from[at + v];
+      if (kWhole || at / kHashVectors + v / kHashVectors < hashes) words = from[at + v];
       load(w + 4 * v, words);
     }
 #pragma unroll
@@ -161,13 +162,13 @@ __device__ __forceinline__ uint64_t threadIndex() { return static_cast<uint64_t>
 }  // namespace
 
 // Thread i < blocks hashes the 4096 bytes at data + 4096 i into out + 32 i and adds one to the counter; thread i = blocks hashes the
-// 4096 bytes at `canary`, if there are any, into out + 32 blocks, uncounted. All addresses are multiples of 16. An addition for every
-// thread is one in some 93,000 instructions: gathering them by warp would gain nothing.
+// 4096 bytes at `canary` into out + 32 blocks, uncounted. All addresses are multiples of 16. An addition for every thread is one in
+// some 93,000 instructions: gathering them by warp would gain nothing.
 extern "C" __global__ void __launch_bounds__(kMaxThreads)
     vr_leaves(const uint4* data, uint64_t blocks, const uint4* canary, uint4* out, unsigned long long* counter) {
   const uint64_t i = threadIndex();
-  if (i > blocks || (i == blocks && canary == nullptr)) return;
-  hashBlock<true>(i < blocks ? data + i * kBlockVectors : canary, kBlockVectors, out + i * kHashVectors);
+  if (i > blocks) return;
+  hashBlock<true>(i < blocks ? data + i * kBlockVectors : canary, kNoBound, out + i * kHashVectors);
   if (i < blocks) atomicAdd(counter, 1ull);
 }
 
@@ -176,19 +177,15 @@ extern "C" __global__ void __launch_bounds__(kMaxThreads)
     vr_nodes(const uint4* hashes, uint64_t count, const uint4* canary, uint4* out, unsigned long long* counter) {
   const uint64_t i = threadIndex();
   const uint64_t nodes = (count + kHashesPerBlock - 1) / kHashesPerBlock;
-  if (i > nodes || (i == nodes && canary == nullptr)) return;
-  unsigned vectors = kBlockVectors;
-  if (i < nodes) {
-    const uint64_t left = count - i * kHashesPerBlock;
-    if (left < kHashesPerBlock) vectors = static_cast<unsigned>(left) * kHashVectors;
-  }
-  hashBlock<false>(i < nodes ? hashes + i * kBlockVectors : canary, vectors, out + i * kHashVectors);
-  if (i < nodes) atomicAdd(counter, 1ull);
+  if (i > nodes) return;
+  const bool isNode = i < nodes;
+  const uint64_t left = isNode ? count - i * kHashesPerBlock : kNoBound;
+  hashBlock<false>(isNode ? hashes + i * kBlockVectors : canary, left, out + i * kHashVectors);
+  if (isNode) atomicAdd(counter, 1ull);
 }
 
-// Fills `bytes`, a multiple of 16, with a 32-bit pattern; any grid will do.
+// Fills `bytes`, a multiple of 16, with a 32-bit pattern: one thread 16 of them.
 extern "C" __global__ void __launch_bounds__(kMaxThreads) vr_fill(uint4* data, uint64_t bytes, uint32_t pattern) {
-  const uint64_t vectors = bytes / sizeof(uint4);
-  const uint64_t stride = static_cast<uint64_t>(gridDim.x) * blockDim.x;
-  for (uint64_t i = threadIndex(); i < vectors; i += stride) data[i] = make_uint4(pattern, pattern, pattern, pattern);
+  const uint64_t i = threadIndex();
+  if (i < bytes / sizeof(uint4)) data[i] = make_uint4(pattern, pattern, pattern, pattern);
 }

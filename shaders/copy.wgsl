@@ -5,8 +5,7 @@ struct Params {
   // In units of 16 bytes.
   source_first: u32,
   target_first: u32,
-  count: u32,
-  // Invocations in one row of the two-dimensional dispatch.
+  // Invocations in one row of the two-dimensional dispatch: whole workgroups.
   row: u32,
   begin: u32,
   end: u32,
@@ -32,17 +31,16 @@ fn word_mask(at: u32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let index = id.y * params.row + id.x;
-  if (id.x >= params.row || index >= params.count) {
-    return;
-  }
   let at = 16u * index;
   let mask = vec4<u32>(word_mask(at), word_mask(at + 4u), word_mask(at + 8u), word_mask(at + 12u));
+  // Also all that lies behind the last vector: the dispatch is made of whole workgroups.
+  if (!any(vec4<bool>(mask))) {
+    return;
+  }
   let to = params.target_first + index;
   let value = source[params.source_first + index];
   if (flip) {
     copy_target[to] ^= value & mask;
-  } else if (all(mask == vec4<u32>(0xffffffffu))) {
-    copy_target[to] = value;
   } else {
     copy_target[to] = (copy_target[to] & ~mask) | (value & mask);
   }

@@ -5,7 +5,7 @@ struct Params {
   // In units of 16 bytes.
   first: u32,
   count: u32,
-  // Invocations in one row of the two-dimensional dispatch.
+  // Invocations in one row of the two-dimensional dispatch: whole workgroups.
   row: u32,
 }
 
@@ -15,7 +15,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let index = id.y * params.row + id.x;
-  if (id.x < params.row && index < params.count) {
+  if (index < params.count) {
     memory[params.first + index] = params.pattern;
   }
 }

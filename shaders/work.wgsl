@@ -7,7 +7,7 @@ struct Params {
   out_slot: u32,
   // 1: the only hash computed is the tree's root.
   is_root: u32,
-  // Invocations in one row of the two-dimensional dispatch.
+  // Invocations in one row of the two-dimensional dispatch: whole workgroups.
   row: u32,
   // Nodes only: where their inputs begin, and how many there are.
   in_slot: u32,
@@ -16,11 +16,10 @@ struct Params {
 
 struct State {
   root: array<u32, 8>,
-  // Blocks hashed by all dispatches of the run, low and high word, counted from a random start.
-  hashed_low: atomic<u32>,
-  hashed_high: atomic<u32>,
+  // Blocks hashed by all dispatches of the run, counted modulo 2^32 from a random start: no tree has as many.
+  hashed: atomic<u32>,
   canary_hash: array<u32, 8>,
-  spare: array<u32, 2>,
+  spare: array<u32, 3>,
   // Its first 32 bytes become its hash, so that every dispatch continues a chain that the host can follow.
   canary: array<vec4<u32>, 256>,
 }
@@ -32,7 +31,7 @@ struct State {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let index = id.y * params.row + id.x;
-  if (id.x >= params.row || index > params.count) {
+  if (index > params.count) {
     return;
   }
   let hash = hash_block(index);
@@ -54,7 +53,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       state.root[i + 4u] = hash.high[i];
     }
   }
-  if (atomicAdd(&state.hashed_low, 1u) == 0xffffffffu) {
-    atomicAdd(&state.hashed_high, 1u);
-  }
+  atomicAdd(&state.hashed, 1u);
 }

@@ -53,6 +53,24 @@ const CHANGED: { readonly answer: KnownAnswer; readonly byte: number; readonly m
   mask: 0x10,
 };
 
+/** What a fill is asked for: vectors are 16 bytes, words 32 bits. */
+export interface KnownFill {
+  /** Filled with `ground` first. */
+  readonly vectors: number;
+  readonly ground: number;
+  /** Of those, `count` from `first` on are then filled with `word`. */
+  readonly first: number;
+  readonly count: number;
+  readonly word: number;
+}
+
+/** Runs a device's fill kernel over the start of its scratch memory; resolves to the `vectors`, little-endian. */
+export type FillProbe = (fill: KnownFill) => Promise<Uint8Array>;
+
+/** Neither number of vectors is made of whole workgroups or thread blocks. */
+const FILL: KnownFill = { vectors: 300, ground: 0x5eed5eed, first: 37, count: 205, word: 0xa11ca7ed };
+const VECTOR_BYTES = 16;
+
 /**
  * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a little-endian
  * uint32, the last one cut to size.
@@ -72,12 +90,19 @@ export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
 
 /**
  * Proves on a freshly opened device that its kernels compute fs-verity roots, and that they look at their input: one changed bit must
- * change the root (CI-011). What it allocates is released on every path.
+ * change the root (CI-011). A device that wipes and marks memory with a kernel gives `fill`, which must fill exactly what it is told.
+ * What it allocates is released on every path.
  *
  * Errors: DEVICE_UNAVAILABLE, naming the answer that was wrong or the step that failed.
  */
-export async function proveKnownAnswers(device: Device): Promise<void> {
+export async function proveKnownAnswers(device: Device, fill: FillProbe | null): Promise<void> {
   const id = deviceId(device.info);
+  if (fill !== null && !isExact(await filled(id, fill))) {
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      `${id} failed its known-answer test: a fill of ${FILL.count} vectors filled others; it must not be used`,
+    );
+  }
   for (const answer of KNOWN_ANSWERS) {
     const got = await rootOf(device, id, xorshiftBytes(answer.seed, answer.byteLength));
     if (got !== answer.root) {
@@ -109,21 +134,37 @@ async function rootOf(device: Device, id: string, bytes: Uint8Array): Promise<st
   } catch (error) {
     // The first failure is the one that tells; a second one while giving back adds nothing to it.
     await region?.release().catch(() => undefined);
-    throw unavailable(id, bytes.length, error);
+    throw unavailable(id, `${bytes.length} bytes`, error);
   }
   try {
     await region.release();
   } catch (error) {
-    throw unavailable(id, bytes.length, error);
+    throw unavailable(id, `${bytes.length} bytes`, error);
   }
   return root;
 }
 
-function unavailable(id: string, byteLength: number, cause: unknown): VramError {
+async function filled(id: string, fill: FillProbe): Promise<Uint8Array> {
+  try {
+    return await fill(FILL);
+  } catch (error) {
+    throw unavailable(id, 'a fill', error);
+  }
+}
+
+function isExact(bytes: Uint8Array): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [begin, end] = [FILL.first * VECTOR_BYTES, (FILL.first + FILL.count) * VECTOR_BYTES];
+  for (let at = 0; at < FILL.vectors * VECTOR_BYTES; at += 4) {
+    const wanted = at >= begin && at < end ? FILL.word : FILL.ground;
+    if (view.getUint32(at, true) !== wanted) return false;
+  }
+  return true;
+}
+
+function unavailable(id: string, step: string, cause: unknown): VramError {
   const reason = cause instanceof Error ? cause.message : 'an unknown error';
-  return new VramError(
-    'DEVICE_UNAVAILABLE',
-    `${id} failed its known-answer test with ${byteLength} bytes: ${reason}`,
-    { cause },
-  );
+  return new VramError('DEVICE_UNAVAILABLE', `${id} failed its known-answer test with ${step}: ${reason}`, {
+    cause,
+  });
 }

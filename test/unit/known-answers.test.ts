@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
+import type { FillProbe, KnownFill } from '../../src/device/known-answers.js';
 import { proveKnownAnswers, xorshiftBytes } from '../../src/device/known-answers.js';
 import type { Device, Region } from '../../src/device/types.js';
 import { fsverityDigest } from '../../src/digest/index.js';
@@ -47,7 +48,7 @@ describe('[CI-011] known answers', () => {
         },
       };
     });
-    await proveKnownAnswers(watched);
+    await proveKnownAnswers(watched, null);
     await device.close();
     const known = asked.slice(0, -1);
     expect(known.map(({ bytes }) => bytes.length)).toEqual([1, 4096, 4097, 12289, 524289]);
@@ -71,7 +72,7 @@ describe('[CI-011] known answers', () => {
         return { root, blocks };
       },
     }));
-    await expect(proveKnownAnswers(wrong)).rejects.toMatchObject({
+    await expect(proveKnownAnswers(wrong, null)).rejects.toMatchObject({
       code: 'DEVICE_UNAVAILABLE',
       message: expect.stringContaining('524289 bytes'),
     });
@@ -90,12 +91,56 @@ describe('[CI-011] known answers', () => {
         return { ...answer, root };
       },
     }));
-    await expect(proveKnownAnswers(learned)).rejects.toMatchObject({
+    await expect(proveKnownAnswers(learned, null)).rejects.toMatchObject({
       code: 'DEVICE_UNAVAILABLE',
       message: expect.stringContaining('changed bit'),
     });
     expect(device.stats().liveRegions).toBe(0);
     await device.close();
+  });
+
+  describe('of a kernel that fills', () => {
+    const fill = ({ vectors, ground, first, count, word }: KnownFill): Uint8Array => {
+      const words = new Uint32Array(vectors * 4).fill(ground);
+      words.fill(word, first * 4, (first + count) * 4);
+      return new Uint8Array(words.buffer);
+    };
+    const proved = async (probe: FillProbe): Promise<void> => {
+      const device = await hostBackend().open(0);
+      try {
+        await proveKnownAnswers(device, probe);
+      } finally {
+        expect(device.stats().liveRegions).toBe(0);
+        await device.close();
+      }
+    };
+
+    it('accepts one that fills exactly what it is told', async () => {
+      await proved(async (asked) => fill(asked));
+    });
+
+    it.each<[string, (asked: KnownFill) => KnownFill]>([
+      ['a vector too many', (asked) => ({ ...asked, count: asked.count + 1 })],
+      ['a vector too few', (asked) => ({ ...asked, count: asked.count - 1 })],
+      ['a place too early', (asked) => ({ ...asked, first: asked.first - 1 })],
+      ['another word', (asked) => ({ ...asked, word: asked.word ^ 1 })],
+      ['the ground not at all', (asked) => ({ ...asked, ground: 0 })],
+    ])('refuses one that fills %s', async (_, wrong) => {
+      await expect(proved(async (asked) => fill(wrong(asked)))).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message:
+          'host failed its known-answer test: a fill of 205 vectors filled others; it must not be used',
+      });
+    });
+
+    it('refuses one that fails', async () => {
+      const failure = new VramError('DEVICE_LOST', 'unplugged');
+      await expect(proved(() => Promise.reject(failure))).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message: 'host failed its known-answer test with a fill: unplugged',
+        cause: failure,
+      });
+    });
   });
 
   for (const step of ['allocate', 'write', 'freeze', 'root', 'release'] as const) {
@@ -115,7 +160,7 @@ describe('[CI-011] known answers', () => {
               },
               ...(step === 'release' ? {} : { [step]: fails }),
             }));
-      await expect(proveKnownAnswers(failing)).rejects.toMatchObject({
+      await expect(proveKnownAnswers(failing, null)).rejects.toMatchObject({
         code: 'DEVICE_UNAVAILABLE',
         cause: failure,
       });

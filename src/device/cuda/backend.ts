@@ -92,7 +92,7 @@ class CudaBackend implements Backend {
       drills: options.drills === true,
     });
     try {
-      await proveKnownAnswers(device);
+      await proveKnownAnswers(device, device.probeFill);
     } catch (error) {
       await device.close();
       throw error;

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../errors.js';
 import { VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import { checkInteger } from '../../validate.js';
+import type { FillProbe } from '../known-answers.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
 import { deviceId } from '../types.js';
 import type { Addon, DeviceHandle, MemoryHandle, ModuleHandle } from './addon.js';
@@ -14,7 +15,7 @@ import type { RegionOwner } from './region.js';
 import { CudaRegion } from './region.js';
 import { scratchLayout } from './scratch.js';
 import type { TreeMachine } from './tree-run.js';
-import { TreeRun } from './tree-run.js';
+import { fillScratch, TreeRun, VECTOR_BYTES } from './tree-run.js';
 
 /** Each of the two pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;
@@ -89,6 +90,14 @@ export class CudaDevice implements Device {
       throw typed(error, 'DEVICE_UNAVAILABLE', 'the device could not be prepared');
     }
   }
+
+  /** For the known answers. */
+  readonly probeFill: FillProbe = ({ vectors, ground, first, count, word }) =>
+    this.#runs.run(async () => {
+      await fillScratch(this.#machine, 0, vectors * VECTOR_BYTES, ground);
+      await fillScratch(this.#machine, first * VECTOR_BYTES, count * VECTOR_BYTES, word);
+      return await this.#settings.addon.read(this.#machine.scratch, 0, vectors * VECTOR_BYTES);
+    });
 
   async capacity(): Promise<DeviceCapacity> {
     this.#checkPresent();

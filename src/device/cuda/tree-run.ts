@@ -15,7 +15,8 @@ import {
 /** Threads of a block; the kernels allow up to 256. */
 const THREADS = 128;
 const COUNTER_BYTES = 8;
-const MAX_GRID = 2 ** 31 - 1;
+/** What one thread of vr_fill fills. */
+export const VECTOR_BYTES = 16;
 /** Dispatches between waits: a bound on what an abort has to wait for. */
 const WINDOWS_IN_FLIGHT = 4;
 
@@ -94,11 +95,7 @@ export class TreeRun {
 
   async #fill(offset: number, length: number): Promise<void> {
     const pattern = new DataView(this.#pattern.buffer, this.#pattern.byteOffset).getUint32(0, true);
-    await this.#launch('vr_fill', length / 16, [
-      this.#scratch(offset, length),
-      { u64: length },
-      { u32: pattern },
-    ]);
+    await fillScratch(this.#machine, offset, length, pattern);
   }
 
   async #hashLeaves(data: MemoryHandle, signal: AbortSignal | undefined): Promise<void> {
@@ -215,7 +212,7 @@ export class TreeRun {
     counterOffset: number,
   ): Promise<void> {
     const { addon, scratch } = this.#machine;
-    await this.#launch(kernel, count.outputs + 1, [
+    await launch(this.#machine, kernel, count.outputs + 1, [
       input,
       { u64: count.inputs },
       this.#scratch(CANARY_OFFSET, BLOCK_BYTES),
@@ -224,12 +221,6 @@ export class TreeRun {
     ]);
     this.#dispatches++;
     await addon.copy(scratch, CANARY_OFFSET, scratch, outOffset + count.outputs * HASH_BYTES, HASH_BYTES);
-  }
-
-  async #launch(kernel: string, threads: number, args: readonly KernelArgument[]): Promise<void> {
-    const { addon, kernels } = this.#machine;
-    const blocks = Math.min(Math.ceil(threads / THREADS), MAX_GRID);
-    await addon.launch(kernels, kernel, [blocks, 1, 1], [THREADS, 1, 1], args);
   }
 
   #scratch(offset: number, length: number): KernelArgument {
@@ -241,6 +232,26 @@ export class TreeRun {
     if (buffer === undefined) throw new RangeError(`the tree has no level ${level}`);
     return buffer;
   }
+}
+
+/** Starts a fill of `length` bytes, a multiple of 16, with a 32-bit word. Errors: the addon's. */
+export async function fillScratch(
+  machine: TreeMachine,
+  offset: number,
+  length: number,
+  word: number,
+): Promise<void> {
+  const target = { memory: machine.scratch, offset, length };
+  await launch(machine, 'vr_fill', length / VECTOR_BYTES, [target, { u64: length }, { u32: word }]);
+}
+
+async function launch(
+  { addon, kernels }: TreeMachine,
+  kernel: string,
+  threads: number,
+  args: readonly KernelArgument[],
+): Promise<void> {
+  await addon.launch(kernels, kernel, [Math.ceil(threads / THREADS), 1, 1], [THREADS, 1, 1], args);
 }
 
 function didNotRun(what: string): VramError {

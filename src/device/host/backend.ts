@@ -64,7 +64,7 @@ class HostBackend implements Backend {
       host: this.#options,
     });
     try {
-      await proveKnownAnswers(device);
+      await proveKnownAnswers(device, null);
     } catch (error) {
       await device.close();
       throw error;

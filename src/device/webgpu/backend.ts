@@ -129,7 +129,7 @@ class WebGpuBackend implements Backend {
 
 async function proved(device: WebGpuDevice): Promise<Device> {
   try {
-    await proveKnownAnswers(device);
+    await proveKnownAnswers(device, device.probeFill);
   } catch (error) {
     await device.close();
     throw error;

@@ -1,6 +1,7 @@
 import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/types.js';
 import { VramError } from '../../errors.js';
 import { checkInteger, MAX_INTEGER } from '../../validate.js';
+import type { FillProbe } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
 import type {
   Device,
@@ -77,6 +78,11 @@ export class WebGpuDevice implements Device {
       return { submitter, staging, tree: new TreeEngine(context, kernels, submitter, staging, windowBytes) };
     });
     return new WebGpuDevice(settings, { context, kernels, drills, ...parts }, segmentBytes);
+  }
+
+  /** For the known answers. */
+  get probeFill(): FillProbe {
+    return this.#owner.tree.probeFill;
   }
 
   get lost(): Promise<DeviceLost> {

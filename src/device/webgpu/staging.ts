@@ -103,14 +103,7 @@ export class Staging {
           pipeline,
           group: this.#copyGroup(slot.device, target.buffer),
           invocations: vectors,
-          params: (row) => [
-            0,
-            (target.offset - lead) / VECTOR_BYTES,
-            vectors,
-            row,
-            lead,
-            lead + target.length,
-          ],
+          params: (row) => [0, (target.offset - lead) / VECTOR_BYTES, row, lead, lead + target.length],
         });
         batch.wipe({ buffer: slot.device, byteLength });
       });
@@ -136,7 +129,7 @@ export class Staging {
           pipeline: this.#kernels.copy,
           group: this.#copyGroup(from.buffer, slot.device),
           invocations: vectors,
-          params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, vectors, row, 0, byteLength],
+          params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, row, 0, byteLength],
         });
         batch.copy({ from: slot.device, fromOffset: 0, to: slot.host, toOffset: 0, byteLength });
         batch.wipe({ buffer: slot.device, byteLength });

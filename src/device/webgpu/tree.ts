@@ -1,6 +1,7 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
 import { throwIfAborted, VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
+import type { FillProbe } from '../known-answers.js';
 import type { TreePart } from '../region-border.js';
 import type { Batch, Submitter } from './batch.js';
 import { MAX_DISPATCHES } from './batch.js';
@@ -12,12 +13,13 @@ import { planTree, scratchShape } from './plan.js';
 import type { SealedRange, Staging } from './staging.js';
 import { SLOT_BYTES } from './staging.js';
 
-/** Root (32 bytes), hashes counted (8), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
-const PROOF_BYTES = 72;
+/** Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
+const PROOF_BYTES = 68;
 const COUNT_OFFSET = 32;
-const CANARY_HASH_OFFSET = 40;
+const CANARY_HASH_OFFSET = 36;
 const CANARY_OFFSET = 80;
 const STATE_BYTES = CANARY_OFFSET + BLOCK_BYTES;
+const SLOT_VECTORS = HASH_BYTES / VECTOR_BYTES;
 
 /** Submissions under way at a time: one runs while the next is encoded. */
 const SUBMISSIONS = 2;
@@ -124,16 +126,30 @@ export class TreeEngine {
       for (let level = 0; level <= part.level; level++) {
         const { markSlot, capacity } = this.#shape.levels[level] ?? { markSlot: 0, capacity: 0 };
         const slots = 1 + Math.min(capacity, nodes);
-        const [first, count] = [markSlot, slots].map((slot) => (slot * HASH_BYTES) / VECTOR_BYTES);
-        batch.dispatch({
-          pipeline: this.#kernels.fill,
-          group: this.#fill,
-          invocations: count ?? 0,
-          params: (row) => [...run.pattern, first ?? 0, count ?? 0, row],
-        });
+        this.#addFill(batch, run.pattern, markSlot * SLOT_VECTORS, slots * SLOT_VECTORS);
         nodes = Math.ceil(nodes / HASHES_PER_BLOCK);
       }
     }).accepted;
+  }
+
+  /** Fills the start of scratch for the known answers. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST. */
+  readonly probeFill: FillProbe = ({ vectors, ground, first, count, word }) =>
+    this.#lock.run(async () => {
+      const accepted = this.submit((batch) => {
+        this.#addFill(batch, [ground, ground, ground, ground], 0, vectors);
+        this.#addFill(batch, [word, word, word, word], first, count);
+      });
+      const [bytes] = await Promise.all([this.#fetch(this.#scratch, 0, vectors * VECTOR_BYTES), accepted]);
+      return bytes;
+    });
+
+  #addFill(batch: Batch, pattern: Iterable<number>, first: number, count: number): void {
+    batch.dispatch({
+      pipeline: this.#kernels.fill,
+      group: this.#fill,
+      invocations: count,
+      params: (row) => [...pattern, first, count, row],
+    });
   }
 
   /** Adds the dispatches of a step; the canary goes through each. */
@@ -281,10 +297,10 @@ class TreeRun {
   }
 
   async #prove(proof: Uint8Array): Promise<void> {
-    const read = (bytes: Uint8Array): bigint =>
-      new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(COUNT_OFFSET, true);
-    const counted = BigInt.asUintN(64, read(proof) - read(this.#state));
-    if (counted !== BigInt(this.#hashes)) {
+    const read = (bytes: Uint8Array): number =>
+      new DataView(bytes.buffer, bytes.byteOffset).getUint32(COUNT_OFFSET, true);
+    const counted = (read(proof) - read(this.#state)) >>> 0;
+    if (counted !== this.#hashes) {
       throw didNotRun(`${counted} of ${this.#hashes} hashes were counted on the device`);
     }
     const canary = this.#state.slice(CANARY_OFFSET, CANARY_OFFSET + BLOCK_BYTES);

@@ -10,7 +10,7 @@ export const openingCases: readonly ContractCase[] = [
     run: async (context) => {
       const device = await context.open();
       equal(device.stats().liveRegions, 0, 'regions left by open');
-      await proveKnownAnswers(device);
+      await proveKnownAnswers(device, null);
       equal(device.stats().liveRegions, 0, 'regions left by the proof');
       equal(device.stats().liveBytes, 0, 'bytes left by the proof');
     },
