@@ -207,6 +207,24 @@ describe('attest', () => {
     await set.manager.close();
   });
 
+  it('goes on inside a lease for which a drill waits: the lease may have asked for it', async () => {
+    const { manager, shard } = await opened();
+    let drilled = false;
+    let drill: Promise<void> = Promise.resolve();
+    const signed = await manager.execute(shard, async () => {
+      drill = manager.drill(shard, { seed: 1 }).then(() => {
+        drilled = true;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const envelope = await manager.attest(shard, { nonce });
+      return { envelope, drilled };
+    });
+    expect(signed.drilled).toBe(false);
+    expect(statement(signed.envelope).predicate.nonce).toBe(Buffer.from(nonce).toString('hex'));
+    await drill;
+    await manager.close();
+  });
+
   it('a release that is asked for while this one signs waits for it, and leaves nothing signed', async () => {
     let releasing: Promise<unknown> = Promise.resolve();
     const set = await opened({

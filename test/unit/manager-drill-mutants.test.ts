@@ -128,6 +128,49 @@ describe('what is drawn', () => {
     expect(hash.digest('hex').slice(0, 16)).toBe(digest);
   });
 
+  it('one place in a thousand draws, or the first that is left from another draw on', async () => {
+    // The last words of many: each seed comes to draws that all fail.
+    const words = 4000;
+    for (const seed of [1, 2, 3]) {
+      const random = new Pcg32(seed);
+      const taken = new Set<number>();
+      let looked = 0;
+      while (taken.size < words) {
+        let word = random.below(words);
+        for (let draws = 1; draws < 1000 && taken.has(word); draws++) word = random.below(words);
+        if (taken.has(word)) {
+          looked++;
+          word = random.below(words);
+          while (taken.has(word)) word = (word + 1) % words;
+        }
+        taken.add(word);
+      }
+      expect(looked).toBeGreaterThan(0);
+      const bits = await draw(new Uint8Array(4 * words), { patterns: ['word'], flips: words, seed });
+      expect(bits.filter((bit) => bit % 32 === 0).map((bit) => bit / 32)).toEqual([...taken]);
+    }
+  });
+
+  it('for a pair 64 draws, then one for the chunk to begin with: what is drawn next shows it', async () => {
+    // One bit of the shard differs: nearly no draw meets it.
+    const bytes = new Uint8Array(3 * BLOCK);
+    bytes[2 * BLOCK + 5] = 4;
+    const odd = (2 * BLOCK + 5) * 8 + 2;
+    for (const seed of [1, 2, 3]) {
+      const [one, other, next] = await draw(bytes, { patterns: ['pair', 'bit'], flips: 2, seed });
+      expect([one, other]).toEqual([8 + 2, odd]);
+      const random = new Pcg32(seed);
+      for (let draws = 0; draws < 64; draws++) {
+        const [first, second] = [random.below(3), random.below(3)];
+        const [byte, bit] = [random.below(BLOCK), random.below(8)];
+        const met = second === 2 || (first === 2 && byte === 5);
+        expect(met && byte % 4 === 1 && bit === 2).toBe(false);
+      }
+      random.below(1);
+      expect(next).toBe(random.below(3 * BLOCK * 8));
+    }
+  });
+
   it('the same seed draws in turns what the patterns say', async () => {
     const flips = await drawDamage(
       planOver(pattern(2 * BLOCK), { flips: 5, patterns: ['bit', 'word'], seed: 3 }),
@@ -196,6 +239,11 @@ describe('what is drawn', () => {
       message: `"flips" would flip more than ${MAX_DRILL_BITS} bits`,
     });
     expect(MAX_DRILL_BITS).toBe(1_000_000);
+    const words = new Uint8Array(2 ** 22);
+    expect(await draw(words, { patterns: ['word'], flips: 31_250 })).toHaveLength(1_000_000);
+    await expect(draw(words, { patterns: ['word'], flips: 31_251 })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+    });
   });
 });
 

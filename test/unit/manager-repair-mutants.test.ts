@@ -445,6 +445,30 @@ describe('scrub', () => {
     }
   });
 
+  it('that is stopped while its healing reads the source ends the healing, and writes nothing', async () => {
+    const seen = regionsOf();
+    const { manager, recorder, device } = await openHost({ wrap: seen.wrap });
+    let stopping: Promise<void> | undefined;
+    const source: Source = {
+      ...bytesSource(bytes),
+      readRange: async (offset, length) => {
+        stopping = scrubber.stop();
+        return bytes.slice(offset, offset + length);
+      },
+    };
+    await manager.seal(bytesSource(bytes), { shardId: 'a', reopen: async () => source });
+    await seen.flip(0, 0, 1);
+    const before = device.stats().uploadedBytes;
+    const scrubber = manager.scrub({ ...FAST, heal: true });
+    await scrubber.ended;
+    await stopping;
+    expect(recorder.of('heal.failed')).toMatchObject([{ shardId: 'a', error: { code: 'ABORTED' } }]);
+    expect(recorder.of('shard.healed')).toEqual([]);
+    expect(device.stats().uploadedBytes).toBe(before);
+    expect(manager.status().quarantined).toEqual(['a']);
+    await manager.close();
+  });
+
   it.each<[string, object]>([
     ['"intervalMs" must be an integer from 1 to 2147483647, got 0', { intervalMs: 0 }],
     ['"intervalMs" must be an integer from 1 to 2147483647, got 2147483648', { intervalMs: 2 ** 31 }],

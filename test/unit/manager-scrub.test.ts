@@ -197,7 +197,8 @@ describe('scrub', () => {
     const scrubber = manager.scrub({ ...FAST, intervalMs: 3_600_000 });
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect(passes(recorder, 'a')).toBe(0);
-    clock.turn(1001);
+    // To the millisecond.
+    clock.turn(1000);
     await until(() => passes(recorder, 'a') > 0);
     release();
     await running;

@@ -29,6 +29,21 @@ const CONTEXT = {
   durationMs: null,
 };
 
+/** What `work` left rejected and unhandled. The runner, which would fail the run for it, is not told. */
+async function unhandledRejections(work: () => Promise<void>): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  const others = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', (reason) => seen.push(reason));
+  try {
+    await work();
+  } finally {
+    process.removeAllListeners('unhandledRejection');
+    for (const other of others) process.on('unhandledRejection', other);
+  }
+  return seen;
+}
+
 describe('a manager', () => {
   it('is closed by being disposed of', async () => {
     const { manager } = await openHost();
@@ -283,6 +298,19 @@ describe('[WK-003] capacity', () => {
     },
   );
 
+  it('of a device that does not tell its free memory is what the budget leaves, as the allocation says', async () => {
+    const { manager, recorder } = await openHost({
+      options: { budgetBytes: 2 ** 24 },
+      wrap: (device) =>
+        overlay(device, { capacity: async () => ({ totalBytes: null, freeBytes: null, source: 'driver' }) }),
+    });
+    await manager.seal(bytesSource(bytes));
+    const { availableBytes } = await manager.capacity();
+    expect(availableBytes).toBeGreaterThan(0);
+    expect(recorder.of('vram.allocated')).toMatchObject([{ usedBytes: used, availableBytes }]);
+    await manager.close();
+  });
+
   it('of a device that says that it has less than was taken of it is nothing', async () => {
     let totalBytes = 2 ** 30;
     const { manager } = await openHost({
@@ -482,6 +510,39 @@ describe('the end of a device', () => {
       { type: 'device.lost', reason: 'the device was closed', shards: 1, shardId: null, durationMs: null },
       { type: 'operation.finished', ok: true },
     ]);
+    await manager.close();
+  });
+
+  it('[ST-003] is in force although nobody could be told of it', async () => {
+    const recorder = new Recorder(true);
+    const { manager, device } = await openHost({ recorder });
+    const shard = await manager.seal(bytesSource(bytes));
+    recorder.refuse = ({ operation }) => operation === 'stop';
+    const unhandled = await unhandledRejections(async () => {
+      await device.close();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    });
+    expect(unhandled).toEqual([]);
+    expect(recorder.of('device.lost')).toEqual([]);
+    expect(manager.status().state).toBe('lost');
+    expect(await failure(manager.verify(shard))).toMatchObject({ code: 'DEVICE_LOST' });
+    await manager.close();
+  });
+
+  it('[ST-003] that cannot even be dated is in force, and the fault of the clock is not hidden', async () => {
+    const clock = new TestClock();
+    const { manager, device } = await openHost({ options: { clock } });
+    const fault = new Error('the clock stopped');
+    const unhandled = await unhandledRejections(async () => {
+      clock.now = () => {
+        throw fault;
+      };
+      await device.close();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    });
+    expect(unhandled).toEqual([fault]);
+    expect(manager.status().state).toBe('lost');
+    clock.now = () => 0;
     await manager.close();
   });
 
