@@ -57,12 +57,12 @@ export interface AuditReport {
   readonly v: 1;
   readonly ok: boolean;
   readonly origin: string | null;
-  /** Good records, with those that were pruned. */
+  /** Records read, all or those before the fault, with those that were pruned. They are genuine where `ok` says so. */
   readonly records: number;
   readonly prunedRecords: number;
   readonly segments: number;
-  /** MACs of all records, or only that they follow each other. */
-  readonly chain: 'verified' | 'links-only';
+  /** MACs of all records, or only that they follow each other; `not-verified` if they do not, or if the fault was met before the last of them. */
+  readonly chain: 'verified' | 'links-only' | 'not-verified';
   readonly signature: 'verified' | 'not-verified';
   /** The log's own newest checkpoint, where it holds. */
   readonly checkpoint: CheckedHead | null;
@@ -126,6 +126,7 @@ class LogVerification {
   #prunedRecords = 0;
   #firstPrev: string | null = null;
   #bad: BadRecord | null = null;
+  #chained = false;
   #signed = false;
   #unfinished = false;
 
@@ -168,7 +169,7 @@ class LogVerification {
       records: this.#tree.end,
       prunedRecords: this.#prunedRecords,
       segments: this.#source.stems.length,
-      chain: this.#options.token === undefined ? 'links-only' : 'verified',
+      chain: this.#chain(),
       signature: this.#signed ? 'verified' : 'not-verified',
       checkpoint: held === null ? null : headOf(held),
       external: this.#bad === null && this.#external !== null ? headOf(this.#external.checkpoint) : null,
@@ -176,6 +177,11 @@ class LogVerification {
       bad: this.#bad,
       notes: this.#notes(held),
     };
+  }
+
+  #chain(): AuditReport['chain'] {
+    if (!this.#chained) return 'not-verified';
+    return this.#options.token === undefined ? 'links-only' : 'verified';
   }
 
   /** The log's identity. It is proved by the signature, or by MACs made with keys that are derived from it. */
@@ -238,6 +244,7 @@ class LogVerification {
       await Promise.allSettled(running);
     }
     if (this.#bad === null && this.#tree.end === 0) this.#fault(0, stems[0] ?? null, 'missing-segment');
+    this.#chained = this.#bad === null;
   }
 
   async #firstEpoch(): Promise<number> {

@@ -351,7 +351,12 @@ describe('an audit log', () => {
     const text = await readFile(join(dir, segment), 'utf8');
     expect(text).toContain('vram.sealed');
     await writeFile(join(dir, segment), text.replace('"byteLength":100000', '"byteLength":100001'));
-    expect((await program(['audit', 'verify', dir, '--token-file', file], env)).code).toBe(6);
+    const bad = await program(['audit', 'verify', dir, '--token-file', file], env);
+    expect(bad.code).toBe(6);
+    expect(bad.stdout).toMatch(/^BAD: record \d+ .*\[bad-mac\]\n/);
+    expect(bad.stdout).toMatch(/\nrecords: +\d+ read in 1 segments/);
+    expect(bad.stdout).toMatch(/\nchain: +not verified: /);
+    expect(bad.stdout).not.toMatch(/good|every MAC verified/);
   });
 
   it('[AU-005] a log that cannot be closed in order exits 6, though every weight verified', async () => {

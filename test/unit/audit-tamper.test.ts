@@ -92,7 +92,11 @@ async function expectBytesFound(
   counts.tried += 1;
   const withToken = await verify(segments, checkpoint, 'token');
   expect(withToken.ok, `${kind} with the token`).toBe(false);
-  if (firstBad !== null) expect(withToken.bad?.seq, `${kind}: ${withToken.bad?.message}`).toBe(firstBad);
+  if (firstBad !== null) {
+    expect(withToken.bad?.seq, `${kind}: ${withToken.bad?.message}`).toBe(firstBad);
+    // Records that are gone from the end leave a chain of those before them.
+    expect(withToken.chain, kind).toBe(withToken.bad?.reason === 'truncated' ? 'verified' : 'not-verified');
+  }
   counts.token += 1;
   const withKey = await verify(segments, checkpoint, 'key');
   expect(withKey.ok, `${kind} with the public key`).toBe(false);
@@ -330,13 +334,22 @@ describe('[AU-002] tampering is found, with the first bad record', () => {
     const signature = sink.latestCheckpoint?.note.split('\n\n')[1]?.split(' ')[2] ?? '';
     const forged = `${text}\n\n\u2014 ${text.split('\n')[0]} ${signature}`;
     for (const how of ['token', 'key'] as const) {
-      expect((await verify(toBytes(log), forged, how)).bad?.reason).toBe('checkpoint-signature');
+      // Every record is as it was written: that much is said, whatever the checkpoint is worth.
+      expect(await verify(toBytes(log), forged, how)).toMatchObject({
+        ok: false,
+        chain: how === 'token' ? 'verified' : 'links-only',
+        bad: { reason: 'checkpoint-signature' },
+      });
     }
   });
 
   it('a log verified with the wrong token', async () => {
     const source = memoryLogSource(nodeCrypto, toBytes(log), log.checkpoint);
     const token = new TextEncoder().encode('not the token of this log, sorry');
-    expect((await verifyLog(nodeCrypto, source, { token })).bad).toMatchObject({ seq: 0, reason: 'bad-mac' });
+    expect(await verifyLog(nodeCrypto, source, { token })).toMatchObject({
+      ok: false,
+      chain: 'not-verified',
+      bad: { seq: 0, reason: 'bad-mac' },
+    });
   });
 });

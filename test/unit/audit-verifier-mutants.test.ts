@@ -250,7 +250,7 @@ describe('what cannot be verified', () => {
       records: 0,
       prunedRecords: 0,
       segments: 3,
-      chain: 'verified',
+      chain: 'not-verified',
       signature: 'not-verified',
       checkpoint: null,
       external: null,

@@ -96,14 +96,20 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
     });
 }
 
+const CHAIN_TEXT = {
+  verified: 'every MAC verified with the token',
+  'links-only': 'links only; MACs need the token',
+  'not-verified': 'not verified: it was not followed beyond the fault',
+} as const satisfies Record<AuditReport['chain'], string>;
+
 function verifyText(report: AuditReport): string {
   const { bad, checkpoint, external } = report;
   const lines = [
     bad === null ? `OK: ${report.records} records` : `BAD: ${escapeForTerminal(bad.message)} [${bad.reason}]`,
     ...(bad?.segment == null ? [] : [`  in ${bad.segment}.ndjson, byte ${bad.offset ?? 0}`]),
     `log:        ${escapeForTerminal(report.origin ?? 'unknown')}`,
-    `records:    ${report.records} good in ${report.segments} segments, ${report.prunedRecords} of them pruned`,
-    `chain:      ${report.chain === 'verified' ? 'every MAC verified with the token' : 'links only; MACs need the token'}`,
+    `records:    ${report.records} ${bad === null ? '' : 'read '}in ${report.segments} segments, ${report.prunedRecords} of them pruned`,
+    `chain:      ${CHAIN_TEXT[report.chain]}`,
     `signature:  ${report.signature}`,
     `checkpoint: ${checkpoint === null ? 'does not hold or was not reached' : `${checkpoint.size} records, ${report.recordsPastCheckpoint} after it`}`,
     ...(external === null
