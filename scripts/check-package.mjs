@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -44,13 +44,27 @@ try {
   }
   must(
     'contains no tests, sources, emulator or fixtures',
-    !paths.some((path) => /^(src|test|native\/emulator|\.cache|bench)\//.test(path)),
+    !paths.some((path) => /^(src|test(?!\/vectors\/)|native\/emulator|\.cache|bench)\//.test(path)),
   );
+  // They would lead to sources that are not packed; what tsc writes reads like them.
+  must('contains no source maps', !paths.some((path) => path.endsWith('.map')));
   must(`is under 4 MB packed (${size} bytes)`, size < 4e6);
 
   const home = join(work, 'node_modules', 'vram-residency');
   mkdirSync(home, { recursive: true });
   run('tar', ['-xzf', filename, '-C', home, '--strip-components=1']);
+  const documents = paths.filter((path) => path.endsWith('.md'));
+  const dead = documents.flatMap((path) =>
+    relativeLinks(readFileSync(join(home, path), 'utf8'))
+      .filter((link) => !paths.includes(normalize(join(dirname(path), link))))
+      .map((link) => `${path} -> ${link}`),
+  );
+  must(['links from its documents to packed files alone', ...dead].join('\n  '), dead.length === 0);
+  must(
+    'names no source map in its code',
+    !readFileSync(join(home, 'dist/index.js'), 'utf8').includes('sourceMappingURL'),
+  );
+
   const {
     dependencies,
     optionalDependencies,
@@ -142,6 +156,11 @@ try {
   process.exitCode = 1;
 } finally {
   rmSync(work, { recursive: true, force: true });
+}
+
+/** Where a Markdown text links to, addresses and places within itself apart. */
+function relativeLinks(text) {
+  return [...text.matchAll(/\]\(([^)\s#:]+)(?:#[^)\s]*)?\)/g)].map(([, path]) => path);
 }
 
 function link(name) {
