@@ -54,7 +54,7 @@ export const VramManager = {
    * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the token, which is zeroed.
    * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
    */
-  open(options: ManagerOptions): Promise<VramManager> {
-    return Manager.open(options, nodePlatform());
+  async open(options: ManagerOptions): Promise<VramManager> {
+    return await Manager.open(options, nodePlatform());
   },
 };

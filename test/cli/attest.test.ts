@@ -62,7 +62,7 @@ describe('attest make', () => {
 
   it('takes the head of the audit log in, and another key than the log’s', async () => {
     const token = join(folder, 'token');
-    await writeFile(token, 'a token of enough bytes\n');
+    await writeFile(token, 'a token of enough bytes\n', { mode: 0o600 });
     const log = ['--audit', join(folder, 'log'), '--token-file', token, '--worker-id', 'w9'];
     const { code, stdout, stderr } = await make(...log);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

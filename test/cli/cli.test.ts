@@ -296,7 +296,7 @@ describe('a worker token', () => {
   it('[CI-005] is the file’s bytes less one trailing newline, and makes the same key every time', async () => {
     const fingerprint = async (content: Uint8Array | string): Promise<string> => {
       const file = join(folder, 'token');
-      await writeFile(file, content);
+      await writeFile(file, content, { mode: 0o600 });
       const { code, stdout } = await cli(['check', weights, '--token-file', file]);
       expect(code).toBe(0);
       return /fingerprint ([0-9a-f]{6})/.exec(stdout)?.[1] ?? '';
@@ -312,7 +312,7 @@ describe('a worker token', () => {
     ['all zero', new Uint8Array(32)],
   ])('is refused when it is %s, with exit 2', async (_what, content) => {
     const file = join(folder, 'bad-token');
-    await writeFile(file, content);
+    await writeFile(file, content, { mode: 0o600 });
     const { code, stderr } = await cli(['check', weights, '--token-file', file]);
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('INVALID_INPUT') });
   });
@@ -320,7 +320,7 @@ describe('a worker token', () => {
   it('[CI-006] appears in no output, as text or hex, with everything told', async () => {
     const file = join(folder, 'secret-token');
     const secret = 'a token that nobody should ever see';
-    await writeFile(file, secret);
+    await writeFile(file, secret, { mode: 0o600 });
     const { stdout, stderr } = await cli([
       'check',
       weights,
@@ -341,7 +341,7 @@ describe('an audit log', () => {
   it('[AU-001] records a check and verifies; a changed record exits 6', async () => {
     const dir = join(folder, 'log');
     const file = join(folder, 'audit-token');
-    await writeFile(file, 'correct horse battery staple');
+    await writeFile(file, 'correct horse battery staple', { mode: 0o600 });
     const env = { XDG_STATE_HOME: join(folder, 'state'), VRAM_RESIDENCY_FORCE_HOST: '1' };
     const checked = await program(['check', weights, '--audit', dir, '--token-file', file], env);
     expect(checked).toMatchObject({ code: 0, stderr: '' });
@@ -362,7 +362,7 @@ describe('an audit log', () => {
   it('[AU-005] a log that cannot be closed in order exits 6, though every weight verified', async () => {
     const dir = join(folder, 'lost-log');
     const file = join(folder, 'lost-token');
-    await writeFile(file, 'correct horse battery staple');
+    await writeFile(file, 'correct horse battery staple', { mode: 0o600 });
     vi.stubEnv('XDG_STATE_HOME', join(folder, 'lost-state'));
     try {
       const { code, stderr } = await cli(['check', weights, '--audit', dir, '--token-file', file], {
@@ -382,7 +382,7 @@ describe('an audit log', () => {
   it('[VP-005] records a refused device too, and is closed in order', async () => {
     const dir = join(folder, 'refused-log');
     const file = join(folder, 'refused-token');
-    await writeFile(file, 'correct horse battery staple');
+    await writeFile(file, 'correct horse battery staple', { mode: 0o600 });
     const env = { XDG_STATE_HOME: join(folder, 'refused-state'), VRAM_RESIDENCY_FORCE_HOST: '1' };
     const args = ['--policy', 'vram-only', '--audit', dir, '--token-file', file];
     expect((await program(['check', weights, ...args], env)).code).toBe(3);

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { utf8 } from '../../audit/bytes.js';
 import { parseStem } from '../../audit/segment.js';
-import { VramError } from '../../errors.js';
-import { type AuditFileSystem, readSmall } from './file-system.js';
+import { invalidInput } from '../../errors.js';
+import { type AuditFileSystem, hasCode, readSmall } from './file-system.js';
 
 export const CHECKPOINT_FILE = 'checkpoint';
 export const FRONTIER_FILE = 'frontier.json';
@@ -25,10 +25,7 @@ export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFile
   try {
     names = await fs.list(dir);
   } catch (error) {
-    throw new VramError('INVALID_INPUT', `"dir" cannot be read as an audit log's directory`, {
-      cause: error,
-      argument: 'dir',
-    });
+    throw noDirectory(error);
   }
   const stemsWith = (suffix: string): string[] =>
     names
@@ -40,6 +37,10 @@ export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFile
   // A crash while pruning leaves both: the records count.
   const prunedStems = stemsWith(LEAVES_SUFFIX).filter((stem) => !stems.includes(stem));
   return { stems, prunedStems, names };
+}
+
+function noDirectory(cause: unknown): Error {
+  return invalidInput('dir', "cannot be read as an audit log's directory", cause);
 }
 
 export function segmentPath(dir: string, stem: string): string {
@@ -57,6 +58,7 @@ export async function readCheckpointFile(fs: AuditFileSystem, dir: string): Prom
     bytes = await readSmall(fs, join(dir, CHECKPOINT_FILE), MAX_CHECKPOINT_BYTES);
   } catch (error) {
     if (error instanceof RangeError) return '';
+    if (hasCode(error, 'ENOTDIR')) throw noDirectory(error);
     throw error;
   }
   if (bytes === null) return null;

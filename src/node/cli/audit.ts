@@ -24,7 +24,7 @@ import { nodeCrypto } from '../crypto.js';
 import type { AddCommand } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';
-import { jsonOption, parseCount, readToken } from './options.js';
+import { jsonOption, parseCount, readToken, unreadable } from './options.js';
 import { jsonDocument } from './output.js';
 import { escapeForTerminal } from './text.js';
 
@@ -198,7 +198,7 @@ function addProve(audit: Command, io: CliIo, done: Done): void {
     .option('--since <file>', 'prove that the log of this older checkpoint is a part of this one')
     .action(async (dir: string, { seq, since }: Options) => {
       if ((seq === undefined) === (since === undefined)) {
-        throw invalidInput('seq', 'or --since must be given, and not both');
+        throw invalidInput('seq', 'and --since: exactly one of them must be given');
       }
       const proof = await proveAudit(
         dir,
@@ -327,21 +327,33 @@ async function verifierLine(options: KeyOptions, origin: string): Promise<string
   if (choice.verifierKey !== undefined) return choice.verifierKey;
   const publicKey = choice.keyFile === undefined ? null : await readPublicKey(choice.keyFile);
   if (publicKey === null) {
-    throw invalidInput('verifier-key', 'must be given: the line that "audit key" printed');
+    throw invalidInput(
+      'verifier-key',
+      'or --key-file must be given: the line that "audit key" printed, or the file',
+    );
   }
   parseOrigin(origin);
   return formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
 }
 
-function lineOrFile(value: string): Promise<string> {
-  return /\+[0-9a-f]{8}\+/.test(value) ? Promise.resolve(value) : readText('verifier-key', value);
+async function lineOrFile(value: string): Promise<string> {
+  if (/\+[0-9a-f]{8}\+/.test(value)) return value;
+  try {
+    return await readFile(value, 'utf8');
+  } catch (error) {
+    throw invalidInput(
+      'verifier-key',
+      'is neither a line that "audit key" prints nor a file that can be read',
+      error,
+    );
+  }
 }
 
 async function readText(argument: string, path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw invalidInput(argument, 'cannot be read', error);
+    throw unreadable(argument, error);
   }
 }
 

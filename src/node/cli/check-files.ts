@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { invalidInput, isVramError } from '../../errors.js';
 import type { ExpectedDigests } from '../../source/models.js';
 import { loadExpected, type Model, type ModelShard, openModel } from '../model-files.js';
 
@@ -33,7 +34,7 @@ export function isTarget(item: CheckItem): item is CheckTarget {
 
 /** The shards behind the arguments, in order. Only headers are read. Errors: INVALID_INPUT for a bad `--expect`. */
 export async function checkItems(paths: readonly string[], expect: string | undefined): Promise<CheckItem[]> {
-  const expected = expect === undefined ? null : await loadExpected(expect);
+  const expected = expect === undefined ? null : await expectedDigests(expect);
   const items: CheckItem[] = [];
   for (const path of paths) {
     try {
@@ -52,6 +53,16 @@ export async function checkItems(paths: readonly string[], expect: string | unde
     }
   }
   return withExpected(items, expected);
+}
+
+/** What `--expect` says. Errors: INVALID_INPUT, which blames the option also where it names a file. */
+export async function expectedDigests(value: string): Promise<ExpectedDigests> {
+  try {
+    return await loadExpected(value);
+  } catch (error) {
+    if (!isVramError(error, 'INVALID_INPUT') || error.argument !== 'path') throw error;
+    throw invalidInput('expected', error.message.replace('"path" ', 'is no digest, and as a file '), error);
+  }
 }
 
 /** The argument itself where it is the shard; else the shard's place in the model's folder. */

@@ -1,8 +1,9 @@
 import type { Backend } from '../../device/types.js';
 import type { DigestEngine } from '../../digest/types.js';
+import type { Complaints } from './complaints.js';
 import type { CliIo } from './io.js';
 
-/** What commands work with; tests replace parts of it. */
+/** What the command line works with; tests replace parts of it. */
 export interface CliContext {
   readonly io: CliIo;
   /** In the order in which `auto` tries them. */
@@ -10,9 +11,14 @@ export interface CliContext {
   readonly engine: () => DigestEngine;
 }
 
+/** The same for one command. */
+export interface CommandContext extends CliContext {
+  readonly complaints: Complaints;
+}
+
 /** Adds one command to the program; `done` takes the command's exit code. */
 export type AddCommand = (
   program: import('commander').Command,
-  context: CliContext,
+  context: CommandContext,
   done: (code: import('./exit-codes.js').ExitCode) => void,
 ) => void;

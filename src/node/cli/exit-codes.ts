@@ -10,7 +10,10 @@ export const EXIT = {
   device: 5,
   audit: 6,
   internal: 70,
+  /** 128 and the number of the signal: SIGHUP, SIGINT, SIGTERM. */
+  hungUp: 129,
   interrupted: 130,
+  terminated: 143,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -41,6 +44,8 @@ export function exitCodeOf(error: unknown): ExitCode {
 /** Gravest first; an interruption or a crash outranks every finding, because the work was not finished. */
 const PRECEDENCE: readonly ExitCode[] = [
   EXIT.internal,
+  EXIT.terminated,
+  EXIT.hungUp,
   EXIT.interrupted,
   EXIT.verification,
   EXIT.audit,
@@ -54,4 +59,10 @@ const PRECEDENCE: readonly ExitCode[] = [
 /** The one code for several outcomes. */
 export function combineExitCodes(codes: readonly ExitCode[]): ExitCode {
   return PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.ok;
+}
+
+/** The same for a run that `stopped` may have ended: what was given up then counts as that, and what was found before counts on. */
+export function concludingCode(codes: readonly ExitCode[], stopped: ExitCode | null): ExitCode {
+  if (stopped === null) return combineExitCodes(codes);
+  return combineExitCodes([...codes.filter((code) => code !== EXIT.interrupted), stopped]);
 }

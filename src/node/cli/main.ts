@@ -1,9 +1,11 @@
 #!/usr/bin/env node
+import { VramError } from '../../errors.js';
 import { nodeBackends } from '../backends.js';
 import { createNodeEngine } from '../digest/index.js';
-import { EXIT } from './exit-codes.js';
+import { concludingCode, EXIT, type ExitCode } from './exit-codes.js';
 import { errorLine } from './output.js';
 import { runCli } from './run.js';
+import { STOP_SIGNALS, Stop, stopOf } from './stop.js';
 
 // Node would exit with 1, which means that weights did not verify. Promises that nobody waits for end here too.
 process.on('uncaughtException', (error) => {
@@ -12,18 +14,44 @@ process.on('uncaughtException', (error) => {
 });
 
 const interruption = new AbortController();
-process.on('SIGINT', () => {
-  // A second interrupt does not wait for what the first one is tidying up.
-  if (interruption.signal.aborted) process.exit(EXIT.interrupted);
-  interruption.abort();
-});
-// A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all is well.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.interrupted);
-  throw error;
-});
+let ended: ExitCode | null = null;
 
-process.exitCode = await runCli(process.argv.slice(2), {
+/** What runs is aborted, devices and logs are closed, and the run ends by itself. */
+function stop(reason: string, exitCode: ExitCode, options: { readonly silent: boolean }): void {
+  if (!interruption.signal.aborted) interruption.abort(new Stop(reason, exitCode, options));
+  // Too late to stop anything: only what is said of it changes.
+  if (ended !== null) conclude(ended);
+}
+
+function conclude(code: ExitCode): void {
+  ended = concludingCode([code], stopOf(interruption.signal)?.exitCode ?? null);
+  process.exitCode = ended;
+}
+
+for (const [signal, exitCode] of Object.entries(STOP_SIGNALS)) {
+  process.on(signal, () => {
+    // A second one does not wait for what the first is tidying up.
+    if (interruption.signal.aborted) process.exit(exitCode);
+    stop(signal, exitCode, { silent: false });
+  });
+}
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
+    // The first failure says it; a terminal that hung up fails at every line.
+    if (interruption.signal.aborted) return;
+    // A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all is well.
+    if (code === 'EPIPE') {
+      stop('the reader of the output is gone', EXIT.interrupted, { silent: true });
+      return;
+    }
+    if (stream === process.stdout)
+      process.stderr.write(errorLine(new VramError('INVALID_INPUT', `stdout cannot be written: ${code}`)));
+    stop('the output cannot be written', EXIT.usage, { silent: true });
+  });
+}
+
+const code = await runCli(process.argv.slice(2), {
   io: {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
@@ -35,3 +63,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   backends: () => nodeBackends(),
   engine: () => createNodeEngine(),
 });
+// A line that nobody can read may be found out only after it was handed over.
+conclude(code);

@@ -1,9 +1,10 @@
 import type { AuditHeadProvider } from '../../attest/index.js';
 import type { Backend } from '../../device/types.js';
-import { invalidInput } from '../../errors.js';
+import { invalidInput, isVramError } from '../../errors.js';
 import type { Observer } from '../../events.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
 import { nodeCrypto } from '../crypto.js';
+import { hostIsForced } from '../force-host.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';
@@ -23,6 +24,7 @@ export async function withManager<T>(
   work: (session: ManagerSession) => Promise<T>,
 ): Promise<T> {
   const { io } = context;
+  const forceHost = hostIsForced(io.env);
   const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
   const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
   const engine = context.engine();
@@ -50,7 +52,7 @@ export async function withManager<T>(
         backends: (): readonly Backend[] => context.backends(),
         crypto: nodeCrypto,
         engine: () => engine,
-        forceHost: io.env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
+        forceHost,
       },
     );
     const manager = await opening.catch(async (error: unknown) => {
@@ -91,6 +93,12 @@ function gravest(failures: readonly unknown[]): unknown {
   return failures.find((failure) => exitCodeOf(failure) === code);
 }
 
+/** No option names this key, and `--attestation-key` is another. */
+function checkpointKeyRefused(error: unknown): Error | null {
+  if (!isVramError(error, 'INVALID_INPUT') || error.argument !== 'keyFile') return null;
+  return invalidInput('checkpointKey', error.message.replace('"keyFile" ', ''), error);
+}
+
 async function openObservers(
   { io }: CliContext,
   options: DeviceOptions,
@@ -106,12 +114,16 @@ async function openObservers(
   let closeAudit = async (): Promise<void> => undefined;
   if (options.audit !== undefined) {
     // Without a token nobody could check the log's MACs after this process.
-    if (token === undefined) throw invalidInput('audit', 'needs --token-file');
+    if (token === undefined)
+      throw invalidInput('audit', 'needs --token-file: without it nobody could check the log later');
     const { openAuditDirectory } = await import('../audit/index.js');
-    const log = await openAuditDirectory({
+    const opening = openAuditDirectory({
       dir: options.audit,
       token: Uint8Array.from(token),
       workerId: options.workerId,
+    });
+    const log = await opening.catch((error: unknown) => {
+      throw checkpointKeyRefused(error) ?? error;
     });
     observers.push(log.observer);
     auditHead = () => log.head();

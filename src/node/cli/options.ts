@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { invalidInput, VramError } from '../../errors.js';
+import { invalidInput, isVramError, VramError } from '../../errors.js';
 import { checkId, checkLabel } from '../../validate.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
@@ -96,17 +96,39 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
     .addOption(new Option('--log <form>', 'log every step on stderr').choices(['json', 'pretty']));
 }
 
-/** The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. */
+/** Permissions of group and others. */
+const OTHERS = 0o077;
+
+/**
+ * The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. A file that others can read or write is refused, as key files
+ * are. Errors: INVALID_INPUT.
+ */
 export async function readToken(path: string): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    const handle = await open(path, 'r');
+    try {
+      const stats = await handle.stat();
+      // A pipe (`<(...)`, /dev/stdin) is nobody else's to open.
+      if (process.platform !== 'win32' && stats.isFile() && (stats.mode & OTHERS) !== 0) {
+        throw invalidInput('token-file', 'can be read or written by others; make it private (chmod 600)');
+      }
+      bytes = await handle.readFile();
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    throw invalidInput('token-file', 'cannot be read', error);
+    throw isVramError(error) ? error : unreadable('token-file', error);
   }
   const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
   // A copy: Buffer's own slice() would share the memory that is zeroed next.
   const token = Uint8Array.from(bytes.subarray(0, end));
   bytes.fill(0);
   return token;
+}
+
+/** For a file that an option names. */
+export function unreadable(argument: string, error: unknown): VramError {
+  const code = error instanceof Error && 'code' in error ? `: ${String(error.code)}` : '';
+  return invalidInput(argument, `cannot be read${code}`, error);
 }

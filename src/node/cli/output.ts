@@ -1,18 +1,28 @@
-import { isVramError } from '../../errors.js';
+import { isVramError, type VramError } from '../../errors.js';
 import { escapeForTerminal } from './text.js';
 
+/** `{code, message}` as JSON documents carry it. */
+export interface ErrorJson {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Words one of the library's errors for whoever reads it. */
+type Wording = (error: VramError) => string;
+
+const asItIs: Wording = ({ message }) => message;
+
 /** The one-line form of any error. Only the library's own messages are shown: others may hold anything. */
-export function errorLine(error: unknown, file?: string): string {
+export function errorLine(error: unknown, file?: string, wording: Wording = asItIs): string {
   const where = file === undefined ? '' : `${escapeForTerminal(file)}: `;
-  if (isVramError(error)) return `error: ${where}${escapeForTerminal(error.message)} [${error.code}]\n`;
+  if (isVramError(error)) return `error: ${where}${escapeForTerminal(wording(error))} [${error.code}]\n`;
   const name = error instanceof Error ? error.name : typeof error;
   const message = error instanceof Error ? `: ${error.message.split('\n')[0] ?? ''}` : '';
   return `internal error: ${where}${escapeForTerminal(`${name}${message}`)}\n`;
 }
 
-/** `{code, message}` as JSON documents carry it. */
-export function errorJson(error: unknown): { readonly code: string; readonly message: string } {
-  if (isVramError(error)) return { code: error.code, message: error.message };
+export function errorJson(error: unknown, wording: Wording = asItIs): ErrorJson {
+  if (isVramError(error)) return { code: error.code, message: wording(error) };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : 'unknown failure' };
 }
 

@@ -1,10 +1,11 @@
 import { Command, CommanderError } from 'commander';
-import { isVramError } from '../../errors.js';
+import { isVramError, VramError } from '../../errors.js';
 import { version } from '../../generated/version.js';
 import { commandsFor } from './commands/index.js';
+import { Complaints } from './complaints.js';
 import type { CliContext } from './context.js';
-import { combineExitCodes, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
-import { errorLine } from './output.js';
+import { concludingCode, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
+import { stopOf } from './stop.js';
 import { escapeForTerminal } from './text.js';
 
 /** Commander's own codes that are not complaints. */
@@ -14,6 +15,7 @@ const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.v
 export async function runCli(args: readonly string[], context: CliContext): Promise<ExitCode> {
   const { io } = context;
   const codes: ExitCode[] = [];
+  const complaints = new Complaints(io);
   const program = new Command('vram-residency')
     .description('Seals model weights in GPU memory and verifies them in place, on the GPU.')
     .version(version)
@@ -26,23 +28,29 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
       getErrHelpWidth: () => io.columns,
     });
   try {
-    for (const add of await commandsFor(args)) add(program, context, (code) => codes.push(code));
+    const commandContext = { ...context, complaints };
+    for (const add of await commandsFor(args)) add(program, commandContext, (code) => codes.push(code));
+    program.hook('preAction', (_program, command) => complaints.about(command));
     // Subcommands take over how errors end and where text goes.
     for (const command of allCommands(program)) command.copyInheritedSettings(program).exitOverride();
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError)
       codes.push(SHOWN.has(error.code) && error.exitCode === 0 ? EXIT.ok : EXIT.usage);
-    else {
-      io.stderr(errorLine(error));
+    else if (io.signal.aborted && error === io.signal.reason) {
+      // Thrown as it is by what waits on the signal itself.
+      complaints.tell(new VramError('ABORTED', 'the operation was aborted by its signal'));
+      codes.push(EXIT.interrupted);
+    } else {
+      complaints.tell(error);
       codes.push(exitCodeOf(error));
       if (!isVramError(error) && io.env['VRAM_RESIDENCY_DEBUG'] === '1' && error instanceof Error) {
         io.stderr(`${error.stack ?? ''}\n`);
       }
     }
   }
-  if (io.signal.aborted) codes.push(EXIT.interrupted);
-  return combineExitCodes(codes);
+  const stopped = io.signal.aborted ? (stopOf(io.signal)?.exitCode ?? EXIT.interrupted) : null;
+  return concludingCode(codes, stopped);
 }
 
 function allCommands(program: Command): Command[] {

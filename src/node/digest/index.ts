@@ -1,4 +1,5 @@
 import { createPortableEngine, type DigestEngine, type EngineName } from '../../digest/index.js';
+import { invalidInput } from '../../errors.js';
 import { checkOneOf } from '../../validate.js';
 import { NativeEngine } from './native-engine.js';
 
@@ -12,9 +13,13 @@ const VARIABLE = 'VRAM_RESIDENCY_DIGEST';
  * Errors: INVALID_INPUT naming "engine" or "VRAM_RESIDENCY_DIGEST".
  */
 export function createNodeEngine(name?: EngineName): DigestEngine {
-  const chosen =
-    name === undefined
-      ? checkOneOf(VARIABLE, process.env[VARIABLE] ?? 'native', ENGINES)
-      : checkOneOf('engine', name, ENGINES);
+  const chosen = name === undefined ? namedEngine() : checkOneOf('engine', name, ENGINES);
   return chosen === 'native' ? new NativeEngine() : createPortableEngine(chosen);
+}
+
+function namedEngine(): EngineName {
+  const value = process.env[VARIABLE] ?? 'native';
+  const engine = ENGINES.find((each) => each === value);
+  if (engine !== undefined) return engine;
+  throw invalidInput(VARIABLE, `must be one of ${ENGINES.join(', ')}, got ${JSON.stringify(value)}`);
 }

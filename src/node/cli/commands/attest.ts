@@ -8,13 +8,13 @@ import { fromHex } from '../../../hex.js';
 import type { SealedShard } from '../../../seal/index.js';
 import { openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../attestation-key.js';
 import { nodeCrypto } from '../../crypto.js';
-import { loadExpected, openShard } from '../../model-files.js';
-import { checkItems, isTarget } from '../check-files.js';
-import type { AddCommand, CliContext } from '../context.js';
+import { openShard } from '../../model-files.js';
+import { checkItems, expectedDigests, isTarget } from '../check-files.js';
+import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
-import { type DeviceOptions, deviceOptions, jsonOption, parseCount } from '../options.js';
-import { errorJson, jsonDocument } from '../output.js';
+import { type DeviceOptions, deviceOptions, jsonOption, parseCount, unreadable } from '../options.js';
+import { jsonDocument } from '../output.js';
 import { residencyInWords } from '../residency.js';
 import { escapeForTerminal, formatMs } from '../text.js';
 
@@ -36,7 +36,7 @@ interface MakeOptions extends DeviceOptions {
   readonly expect?: string;
 }
 
-function addMake(attest: Command, context: CliContext, done: () => void): void {
+function addMake(attest: Command, context: CommandContext, done: () => void): void {
   deviceOptions(attest.command('make'))
     .description(
       'seal a file into device memory, verify it there, and sign what that showed; then release it',
@@ -97,7 +97,7 @@ interface VerifyOptions {
   readonly json?: boolean;
 }
 
-function addVerify(attest: Command, { io }: CliContext, done: () => void): void {
+function addVerify(attest: Command, { io, complaints }: CommandContext, done: () => void): void {
   jsonOption(attest.command('verify'))
     .description('check a residency statement: signature, nonce, age, digest')
     .argument('<file>', 'the attestation')
@@ -117,7 +117,8 @@ function addVerify(attest: Command, { io }: CliContext, done: () => void): void 
       const nonce = options.nonce ?? true;
       if (nonce === true) throw invalidInput('nonce', 'must be given (or --no-nonce, which accepts replays)');
       const publicKey = await readPublicKeyPem('public-key', options.publicKey);
-      const expected = options.expect === undefined ? null : (await loadExpected(options.expect)).for(file);
+      const expected =
+        options.expect === undefined ? null : (await expectedDigests(options.expect)).for(file);
       const text = await readAttestation(file);
       try {
         const report = await verifyAttestation(nodeCrypto, text, {
@@ -130,7 +131,7 @@ function addVerify(attest: Command, { io }: CliContext, done: () => void): void 
         else io.stdout(reportText(report));
         done();
       } catch (error) {
-        if (options.json) io.stdout(jsonDocument({ v: 1, ok: false, error: errorJson(error) }));
+        if (options.json) io.stdout(jsonDocument({ v: 1, ok: false, error: complaints.json(error) }));
         throw error;
       }
     });
@@ -142,7 +143,7 @@ interface KeyOptions {
   readonly json?: boolean;
 }
 
-function addKey(attest: Command, { io }: CliContext, done: () => void): void {
+function addKey(attest: Command, { io }: CommandContext, done: () => void): void {
   jsonOption(attest.command('key'))
     .description('print the public key of the attestations, for those who check them; made if there is none')
     .option('--attestation-key <file>', "the private key; default in the user's state directory")
@@ -212,7 +213,7 @@ async function readable<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    throw invalidInput('file', 'cannot be read', error);
+    throw unreadable('file', error);
   }
 }
 

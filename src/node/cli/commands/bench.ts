@@ -4,6 +4,7 @@ import { VramManager } from '../../../manager/index.js';
 import { benchPairs, benchStated } from '../../bench/cases.js';
 import type { Pair } from '../../bench/measure.js';
 import { nodeCrypto } from '../../crypto.js';
+import { hostIsForced } from '../../force-host.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
@@ -48,7 +49,7 @@ export const addBench: AddCommand = (program, context, done) => {
         backends: context.backends,
         crypto: nodeCrypto,
         engine: context.engine,
-        forceHost: io.env['VRAM_RESIDENCY_FORCE_HOST'] === '1',
+        forceHost: hostIsForced(io.env),
       };
       const probe = await VramManager.open(
         { device: options.device, policy: 'any', workerId: 'bench' },

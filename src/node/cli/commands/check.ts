@@ -3,12 +3,12 @@ import type { SealedShard } from '../../../seal/index.js';
 import type { TensorIndex } from '../../../source/models.js';
 import { openShard } from '../../model-files.js';
 import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
-import type { AddCommand, CliContext } from '../context.js';
+import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type ManagerSession, withManager } from '../manager-session.js';
 import { type DeviceOptions, deviceOptions } from '../options.js';
-import { errorJson, errorLine, jsonDocument } from '../output.js';
+import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatBytes, formatMs, formatRate } from '../text.js';
 
@@ -37,7 +37,7 @@ export const addCheck: AddCommand = (program, context, done) => {
 
 /** One run of the command: the document grows as shards are checked, and is printed also when something failed. */
 class CheckRun {
-  readonly #context: CliContext;
+  readonly #context: CommandContext;
   readonly #options: CheckOptions;
   readonly #done: (code: ExitCode) => void;
   readonly #people: (text: string) => void;
@@ -45,7 +45,7 @@ class CheckRun {
   #device: ReturnType<typeof deviceJson> | null = null;
   #failures = 0;
 
-  constructor(context: CliContext, options: CheckOptions, done: (code: ExitCode) => void) {
+  constructor(context: CommandContext, options: CheckOptions, done: (code: ExitCode) => void) {
     this.#context = context;
     this.#options = options;
     this.#done = done;
@@ -73,7 +73,7 @@ class CheckRun {
           ok: failure === undefined && this.#failures === 0,
           device: this.#device,
           shards: this.#rows,
-          ...(failure === undefined ? {} : { error: errorJson(failure) }),
+          ...(failure === undefined ? {} : { error: this.#context.complaints.json(failure) }),
         }),
       );
     }
@@ -146,8 +146,8 @@ class CheckRun {
 
   #refuse(file: string, error: unknown): void {
     this.#failures += 1;
-    this.#rows.push({ file, error: errorJson(error) });
-    this.#context.io.stderr(errorLine(error, file));
+    this.#rows.push({ file, error: this.#context.complaints.json(error) });
+    this.#context.complaints.tell(error, file);
     this.#done(exitCodeOf(error));
   }
 }

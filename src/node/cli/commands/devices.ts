@@ -1,10 +1,11 @@
 import { deviceId } from '../../../device/index.js';
 import type { Backend, DeviceInfo } from '../../../device/types.js';
 import { classify } from '../../../policy/index.js';
+import type { Complaints } from '../complaints.js';
 import type { AddCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { jsonOption } from '../options.js';
-import { errorJson, jsonDocument } from '../output.js';
+import { jsonDocument } from '../output.js';
 import { residencyInWords } from '../residency.js';
 import { escapeForTerminal, formatBytes } from '../text.js';
 
@@ -17,13 +18,13 @@ interface Missing {
 const CAPACITY_SOURCE = { cuda: 'driver', webgpu: 'none', host: 'system' } as const;
 
 /** `devices`: every device with its class and capacity, and what is missing for those that are not there. */
-export const addDevices: AddCommand = (program, { io, backends }, done) => {
+export const addDevices: AddCommand = (program, { io, backends, complaints }, done) => {
   jsonOption(program.command('devices'))
     .description('list the devices, where their memory lives, and what is missing')
     .action(async (options: { json?: boolean }) => {
       const found: DeviceInfo[] = [];
       const missing: Missing[] = [];
-      for (const backend of backends()) await look(backend, found, missing);
+      for (const backend of backends()) await look(backend, found, missing, complaints);
       if (options.json) {
         io.stdout(jsonDocument({ v: 1, devices: found.map(deviceJson), missing }));
       } else {
@@ -36,7 +37,12 @@ export const addDevices: AddCommand = (program, { io, backends }, done) => {
     });
 };
 
-async function look(backend: Backend, found: DeviceInfo[], missing: Missing[]): Promise<void> {
+async function look(
+  backend: Backend,
+  found: DeviceInfo[],
+  missing: Missing[],
+  complaints: Complaints,
+): Promise<void> {
   try {
     const infos = await backend.list();
     found.push(...infos);
@@ -45,7 +51,7 @@ async function look(backend: Backend, found: DeviceInfo[], missing: Missing[]): 
       missing.push({ backend: backend.kind, code: problem.code, message: problem.message });
   } catch (error) {
     // One backend that cannot even be asked must not hide the others.
-    missing.push({ backend: backend.kind, ...errorJson(error) });
+    missing.push({ backend: backend.kind, ...complaints.json(error) });
   }
 }
 

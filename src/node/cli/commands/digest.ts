@@ -3,7 +3,7 @@ import type { AddCommand } from '../context.js';
 import { digestSource } from '../digest-source.js';
 import { EXIT, exitCodeOf } from '../exit-codes.js';
 import { jsonOption } from '../options.js';
-import { errorJson, errorLine, jsonDocument } from '../output.js';
+import { jsonDocument } from '../output.js';
 import { escapeForTerminal } from '../text.js';
 
 interface Row {
@@ -16,7 +16,7 @@ interface Row {
 }
 
 /** `digest FILE...`: what the kernel's fs-verity and `sha256sum` would say of these files. */
-export const addDigest: AddCommand = (program, { io, engine }, done) => {
+export const addDigest: AddCommand = (program, { io, engine, complaints }, done) => {
   jsonOption(program.command('digest'))
     .description('print the fs-verity digest of files (and SHA-256 with --json)')
     .argument('<file...>', 'files to hash')
@@ -25,6 +25,7 @@ export const addDigest: AddCommand = (program, { io, engine }, done) => {
       const rows: Row[] = [];
       try {
         for (const file of files) {
+          if (io.signal.aborted) break;
           try {
             const source = await fileSource(file);
             try {
@@ -40,8 +41,8 @@ export const addDigest: AddCommand = (program, { io, engine }, done) => {
               await source.close();
             }
           } catch (error) {
-            rows.push({ v: 1, file, error: errorJson(error) });
-            io.stderr(errorLine(error, file));
+            rows.push({ v: 1, file, error: complaints.json(error) });
+            complaints.tell(error, file);
             done(exitCodeOf(error));
           }
         }

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { BLOCK_BYTES } from '../../../digest/types.js';
 import { invalidInput, isVramError, VramError } from '../../../errors.js';
 import type {
   DrillArea,
@@ -12,12 +13,12 @@ import type { SealedShard } from '../../../seal/index.js';
 import type { FileSource } from '../../file-source.js';
 import { openShard } from '../../model-files.js';
 import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
-import type { AddCommand, CliContext } from '../context.js';
+import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { type ManagerSession, withManager } from '../manager-session.js';
 import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
-import { errorJson, jsonDocument } from '../output.js';
+import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatBytes, formatMs } from '../text.js';
 import { shardRow } from './check.js';
@@ -32,6 +33,7 @@ interface DrillOptions extends DeviceOptions {
 }
 
 const MAX_FLIPS = 100_000;
+const PATTERNS: readonly DrillPattern[] = ['bit', 'neighbours', 'word', 'block', 'pair'];
 /** Shown to people; the document has all of them. */
 const SHOWN = 8;
 
@@ -51,9 +53,7 @@ export const addDrill: AddCommand = (program, context, done) => {
       ),
     )
     .addOption(
-      new Option('--pattern <pattern...>', 'what to flip, in turns')
-        .choices(['bit', 'neighbours', 'word', 'block', 'pair'])
-        .default(['bit']),
+      new Option('--pattern <pattern...>', 'what to flip, in turns').choices([...PATTERNS]).default(['bit']),
     )
     .addOption(
       new Option('--area <area>', 'where: the data, the zero padding behind its last byte, or both')
@@ -74,7 +74,7 @@ export const addDrill: AddCommand = (program, context, done) => {
 
 /** One run of the command: the document grows step by step, and is printed also when one of them fails. */
 class DrillRun {
-  readonly #context: CliContext;
+  readonly #context: CommandContext;
   readonly #options: DrillOptions;
   readonly #people: (text: string) => void;
   readonly #document: Record<string, unknown> = {
@@ -91,7 +91,7 @@ class DrillRun {
     reverified: false,
   };
 
-  constructor(context: CliContext, options: DrillOptions) {
+  constructor(context: CommandContext, options: DrillOptions) {
     this.#context = context;
     this.#options = options;
     this.#people = options.json ? context.io.stderr : context.io.stdout;
@@ -104,7 +104,7 @@ class DrillRun {
       await withManager(this.#context, this.#options, opening, (session) => this.#drill(session, target));
       this.#document['ok'] = true;
     } catch (error) {
-      this.#document['error'] = errorJson(error);
+      this.#document['error'] = this.#context.complaints.json(error);
       throw error;
     } finally {
       if (this.#options.json) this.#context.io.stdout(jsonDocument(this.#document));
@@ -117,6 +117,7 @@ class DrillRun {
       throw invalidInput('file', 'is a model of several shards: name one of their files');
     }
     if (!isTarget(item)) throw item.error;
+    checkPlan(this.#options, item.shard.byteLength);
     return item;
   }
 
@@ -177,6 +178,7 @@ class DrillRun {
     const { flips, seed, pattern, area } = this.#options;
     const drilled = await manager.drill(sealed, {
       ...trace,
+      signal: this.#context.io.signal,
       flips,
       patterns: pattern,
       area,
@@ -223,7 +225,7 @@ class DrillRun {
     source: FileSource,
   ): Promise<VerificationReport | null> {
     try {
-      await manager.verify(sealed, { ...trace, source });
+      await manager.verify(sealed, { ...trace, source, signal: this.#context.io.signal });
       return null;
     } catch (error) {
       if (!isVramError(error, 'INTEGRITY_VIOLATION') || !isReport(error.report)) throw error;
@@ -238,7 +240,7 @@ class DrillRun {
     source: FileSource,
     drilled: DrillReport,
   ): Promise<void> {
-    const report = await manager.heal(sealed, source, trace);
+    const report = await manager.heal(sealed, source, { ...trace, signal: this.#context.io.signal });
     const healed = report.healed.flatMap(({ firstBlock, blocks }) => numbersFrom(firstBlock, blocks));
     this.#document['healedBlocks'] = healed;
     this.#document['healed'] = same(healed, drilled.blocks);
@@ -248,9 +250,24 @@ class DrillRun {
     if (!same(healed, drilled.blocks)) {
       throw new VramError('INTEGRITY_VIOLATION', 'other blocks were healed than had been damaged');
     }
-    const { verified, durationMs } = await manager.verify(sealed, trace);
+    const { verified, durationMs } = await manager.verify(sealed, {
+      ...trace,
+      signal: this.#context.io.signal,
+    });
     this.#document['reverified'] = verified;
     this.#people(`  verified  in place in ${formatMs(durationMs)}: every byte is as sealed again\n`);
+  }
+}
+
+/** What the options ask for of a shard of that size, as far as it can be told before anything is sealed. */
+function checkPlan({ pattern, area }: DrillOptions, byteLength: number): void {
+  if (pattern.length > PATTERNS.length)
+    throw invalidInput('pattern', `must be given ${PATTERNS.length} times at most`);
+  if (pattern.includes('pair') && area !== 'data') {
+    throw invalidInput('pattern', `has "pair", which needs --area data, not ${area}`);
+  }
+  if (area === 'padding' && byteLength % BLOCK_BYTES === 0) {
+    throw invalidInput('area', 'is padding, but the last byte of this file ends its block: it has none');
   }
 }
 

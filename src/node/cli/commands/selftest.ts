@@ -10,7 +10,7 @@ import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { type ManagerSession, withManager } from '../manager-session.js';
 import { type DeviceOptions, deviceOptions, parseBytes } from '../options.js';
-import { errorJson, jsonDocument } from '../output.js';
+import { jsonDocument } from '../output.js';
 import { formatBytes, formatMs, formatRate } from '../text.js';
 
 interface SelftestOptions extends DeviceOptions {
@@ -70,7 +70,7 @@ export const addSelftest: AddCommand = (program, context, done) => {
         document['ok'] = true;
         done(EXIT.ok);
       } catch (error) {
-        document['error'] = errorJson(error);
+        document['error'] = context.complaints.json(error);
         throw error;
       } finally {
         if (options.json) io.stdout(jsonDocument(document));

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import { isVramError } from '../../errors.js';
+import type { CliIo } from './io.js';
+import { type ErrorJson, errorJson, errorLine } from './output.js';
+import { stopOf } from './stop.js';
+import { inOptionWords } from './wording.js';
+
+/** How the errors of one command line are told. */
+export class Complaints {
+  readonly #io: CliIo;
+  #command: Command | null = null;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+  }
+
+  /** From here on messages name this command's options. */
+  about(command: Command): void {
+    this.#command = command;
+  }
+
+  /** On stderr, in one line; `file` is the one that failed, of several. */
+  tell(error: unknown, file?: string): void {
+    // What was given up since nobody reads it is no news to anybody.
+    if (stopOf(this.#io.signal)?.silent && isVramError(error, 'ABORTED')) return;
+    this.#io.stderr(errorLine(error, file, (each) => inOptionWords(each, this.#command, { values: true })));
+  }
+
+  /** As JSON documents carry it: no paths, beyond those that the document names by itself. */
+  json(error: unknown): ErrorJson {
+    return errorJson(error, (each) => inOptionWords(each, this.#command, { values: false }));
+  }
+}

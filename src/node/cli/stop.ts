@@ -1,0 +1,27 @@
+import { EXIT, type ExitCode } from './exit-codes.js';
+
+/** Signals that end a run in order, and what it exits with then: 128 and the signal's number. */
+export const STOP_SIGNALS = {
+  SIGHUP: EXIT.hungUp,
+  SIGINT: EXIT.interrupted,
+  SIGTERM: EXIT.terminated,
+} as const;
+
+/** Why a run was ended from outside: the reason that its AbortSignal carries. */
+export class Stop extends Error {
+  override readonly name = 'Stop';
+  readonly exitCode: ExitCode;
+  /** True where whoever could be told that the work was given up is gone, or was told already. */
+  readonly silent: boolean;
+
+  constructor(reason: string, exitCode: ExitCode, options: { readonly silent: boolean }) {
+    super(reason);
+    this.exitCode = exitCode;
+    this.silent = options.silent;
+  }
+}
+
+/** What stopped a run, or null where nothing did, or nothing that says more than that. */
+export function stopOf(signal: AbortSignal): Stop | null {
+  return signal.aborted && signal.reason instanceof Stop ? signal.reason : null;
+}
