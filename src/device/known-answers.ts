@@ -100,7 +100,7 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   if (fill !== null && !isExact(await filled(id, fill))) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `${id} failed its known-answer test: a fill of ${FILL.count} vectors filled others; it must not be used`,
+      `${id} failed its known-answer test: a fill did not fill exactly the ${FILL.count} vectors that it was told; it must not be used`,
     );
   }
   for (const answer of KNOWN_ANSWERS) {

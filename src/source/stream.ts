@@ -72,7 +72,7 @@ function iterate(chunks: ByteStream): ByteIterator {
     const reader = chunks.getReader();
     return {
       next: async () => (await reader.read()).value,
-      end: () => settle(reader.cancel()),
+      end: () => settle(() => reader.cancel()),
     };
   }
   if (Symbol.asyncIterator in chunks) {
@@ -82,7 +82,7 @@ function iterate(chunks: ByteStream): ByteIterator {
         const result = await inner.next();
         return result.done === true ? undefined : result.value;
       },
-      end: () => settle(inner.return?.()),
+      end: () => settle(() => inner.return?.()),
     };
   }
   if (!(Symbol.iterator in chunks)) throw invalidInput('chunks', 'must be an iterable or a ReadableStream');
@@ -92,13 +92,13 @@ function iterate(chunks: ByteStream): ByteIterator {
       const result = inner.next();
       return result.done === true ? undefined : result.value;
     },
-    end: () => void inner.return?.(),
+    end: () => settle(() => inner.return?.()),
   };
 }
 
 /** The producer's own failure to stop changes nothing for the reader, whose answer is known already. */
-function settle(ending: Promise<unknown> | undefined): void {
-  ending?.then(undefined, () => undefined);
+function settle(end: () => unknown): void {
+  new Promise((resolve) => resolve(end())).catch(() => undefined);
 }
 
 /** Rejects as soon as the signal fires, also while the producer is stuck. */

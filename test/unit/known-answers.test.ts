@@ -124,12 +124,13 @@ describe('[CI-011] known answers', () => {
       ['a vector too few', (asked) => ({ ...asked, count: asked.count - 1 })],
       ['a place too early', (asked) => ({ ...asked, first: asked.first - 1 })],
       ['another word', (asked) => ({ ...asked, word: asked.word ^ 1 })],
+      ['nothing at all', (asked) => ({ ...asked, ground: 0, count: 0 })],
       ['the ground not at all', (asked) => ({ ...asked, ground: 0 })],
     ])('refuses one that fills %s', async (_, wrong) => {
       await expect(proved(async (asked) => fill(wrong(asked)))).rejects.toMatchObject({
         code: 'DEVICE_UNAVAILABLE',
         message:
-          'host failed its known-answer test: a fill of 205 vectors filled others; it must not be used',
+          'host failed its known-answer test: a fill did not fill exactly the 205 vectors that it was told; it must not be used',
       });
     });
 

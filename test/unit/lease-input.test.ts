@@ -75,4 +75,33 @@ describe('what a lease is asked for', () => {
       argument,
     });
   });
+
+  it('[IV-001] CUDA launches what was checked, whatever becomes of the object meanwhile', async () => {
+    const launched: unknown[] = [];
+    const handle = unreachable<Parameters<LeaseOwner['addon']['release']>[0]>({});
+    const owner = unreachable<LeaseOwner>({
+      attempt: (_code, _what, work) => work(),
+      addon: unreachable<LeaseOwner['addon']>({
+        loadModule: () => Promise.resolve(given('{}')),
+        launch: async (_module, ...rest) => {
+          launched.push(rest);
+        },
+      }),
+    });
+    const lease = new CudaLease(owner, { memory: handle, offset: 0, checkLive: () => undefined }, 100);
+    const launch = {
+      module: `${PTX}\n.visible .entry other(\n.param .u32 n\n)\n{ ret; }`,
+      entry: 'other',
+      grid: [1, 2, 3] as [number, number, number],
+      block: [4, 5, 6] as [number, number, number],
+      args: [{ u32: 7 }],
+    };
+    const done = lease.launch(launch);
+    launch.entry = 'sum';
+    launch.grid[2] = -1;
+    launch.block[0] = 0;
+    launch.args.length = 0;
+    await done;
+    expect(launched).toEqual([['other', [1, 2, 3], [4, 5, 6], [{ u32: 7 }]]]);
+  });
 });

@@ -175,6 +175,30 @@ describe('streamSource', () => {
     });
   });
 
+  it.each(['at its end', 'when it is left'])('lets a producer fail to stop, %s', async (when) => {
+    let stopped = 0;
+    let given = 0;
+    const chunks: Iterable<Uint8Array> = {
+      [Symbol.iterator]: () => ({
+        next: () => (given++ < 2 ? { done: false, value: pattern(5) } : { done: true, value: undefined }),
+        return: () => {
+          stopped++;
+          throw new Error('it does not stop');
+        },
+      }),
+    };
+    const read = async (): Promise<number> => {
+      let bytes = 0;
+      for await (const chunk of streamSource(chunks, 10).stream({ chunkBytes: 5 })) {
+        bytes += chunk.length;
+        if (when === 'when it is left') break;
+      }
+      return bytes;
+    };
+    expect(await read()).toBe(when === 'when it is left' ? 5 : 10);
+    expect(stopped).toBe(1);
+  });
+
   it('refuses what is no stream of bytes', async () => {
     for (const chunks of ['text', 5, null, pattern(5), {}]) {
       const attempt = async (): Promise<unknown> => drain(streamSource(chunks as never, 5), 5);

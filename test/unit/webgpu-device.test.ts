@@ -119,6 +119,40 @@ describe.skipIf(adapter === 'host')('a WebGPU device (skipped without a WebGPU a
       },
     );
 
+    it('a device of the caller’s that has no room for scratch keeps none of the buffers', async () => {
+      const gpu = await requestGpuDevice();
+      let made = 0;
+      let destroyed = 0;
+      let isFull = false;
+      const createBuffer = gpu.createBuffer.bind(gpu);
+      gpu.createBuffer = (descriptor) => {
+        const buffer = createBuffer(descriptor);
+        const destroy = buffer.destroy.bind(buffer);
+        buffer.destroy = () => {
+          destroyed++;
+          destroy();
+        };
+        made++;
+        isFull ||= descriptor.label === 'state';
+        return buffer;
+      };
+      const scopes: GPUErrorFilter[] = [];
+      const [push, pop] = [gpu.pushErrorScope.bind(gpu), gpu.popErrorScope.bind(gpu)];
+      gpu.pushErrorScope = (filter) => {
+        scopes.push(filter);
+        push(filter);
+      };
+      gpu.popErrorScope = async () => {
+        const filter = scopes.pop();
+        await pop();
+        return isFull && filter === 'out-of-memory' ? { message: 'full' } : null;
+      };
+      await expect(adoptGpuDevice(gpu)).rejects.toMatchObject({ code: 'INSUFFICIENT_VRAM' });
+      expect(made).toBeGreaterThan(10);
+      expect(destroyed).toBe(made);
+      gpu.destroy();
+    });
+
     describe('injected', () => {
       let gpu: GPUDevice;
       let device: Device;

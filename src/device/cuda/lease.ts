@@ -58,16 +58,16 @@ export class CudaLease implements CudaBinding {
   launch(launch: CudaLaunch): Promise<void> {
     return this.#tracked(async () => {
       if (typeof launch !== 'object' || launch === null) throw invalidInput('launch', 'must be an object');
-      checkDimensions('grid', launch.grid, MAX_GRID);
-      checkDimensions('block', launch.block, MAX_BLOCK);
-      const [x, y, z] = launch.block;
+      // Read once: the caller may change the object while the module is loaded, and what is checked has to be what is launched.
+      const { module: ptx, entry } = launch;
+      const grid = checkDimensions('grid', launch.grid, MAX_GRID);
+      const block = checkDimensions('block', launch.block, MAX_BLOCK);
+      const [x, y, z] = block;
       if (x * y * z > MAX_BLOCK_THREADS)
         throw invalidInput('block', `must hold at most ${MAX_BLOCK_THREADS} threads`);
-      const args = this.#arguments(launch);
-      const module = await this.#module(launch.module);
-      await this.#program('launch', () =>
-        this.#owner.addon.launch(module, launch.entry, launch.grid, launch.block, args),
-      );
+      const args = this.#arguments(ptx, entry, launch.args);
+      const module = await this.#module(ptx);
+      await this.#program('launch', () => this.#owner.addon.launch(module, entry, grid, block, args));
     });
   }
 
@@ -162,16 +162,16 @@ export class CudaLease implements CudaBinding {
     return bytes;
   }
 
-  #arguments(launch: CudaLaunch): KernelArgument[] {
-    if (typeof launch.module !== 'string') throw invalidInput('module', 'must be PTX text');
-    if (typeof launch.entry !== 'string') throw invalidInput('entry', "must be a kernel's name");
-    if (!Array.isArray(launch.args)) throw invalidInput('args', 'must be an array');
-    const sizes = entryParameters(launch.module, launch.entry);
+  #arguments(ptx: string, entry: string, args: readonly CudaArgument[]): KernelArgument[] {
+    if (typeof ptx !== 'string') throw invalidInput('module', 'must be PTX text');
+    if (typeof entry !== 'string') throw invalidInput('entry', "must be a kernel's name");
+    if (!Array.isArray(args)) throw invalidInput('args', 'must be an array');
+    const sizes = entryParameters(ptx, entry);
     if (sizes === null) throw invalidInput('entry', 'is not a kernel of this module');
-    if (sizes.length !== launch.args.length) {
-      throw invalidInput('args', `must be the ${sizes.length} of the kernel, got ${launch.args.length}`);
+    if (sizes.length !== args.length) {
+      throw invalidInput('args', `must be the ${sizes.length} of the kernel, got ${args.length}`);
     }
-    return launch.args.map((argument, i) => {
+    return args.map((argument: CudaArgument, i) => {
       if (typeof argument !== 'object' || argument === null)
         throw invalidInput(`args[${i}]`, 'must be an object');
       const bytes = 'u32' in argument || 'f32' in argument ? NUMBER_BYTES : POINTER_BYTES;
@@ -215,12 +215,12 @@ export class CudaLease implements CudaBinding {
   }
 }
 
-function checkDimensions(
-  name: string,
-  dimensions: readonly [number, number, number],
-  limits: readonly [number, number, number],
-): void {
+type Dimensions = readonly [number, number, number];
+
+/** A checked copy. */
+function checkDimensions(name: string, dimensions: Dimensions, limits: Dimensions): Dimensions {
   if (!Array.isArray(dimensions) || dimensions.length !== 3)
     throw invalidInput(name, 'must hold three numbers');
-  for (const [i, limit] of limits.entries()) checkInteger(`${name}[${i}]`, dimensions[i], 1, limit);
+  const checked = (i: 0 | 1 | 2): number => checkInteger(`${name}[${i}]`, dimensions[i], 1, limits[i]);
+  return [checked(0), checked(1), checked(2)];
 }

@@ -110,7 +110,7 @@ export class CudaRegion implements Region {
     this.#checkState('frozen');
     const whole = paddedBlock(this.#layout, block, bytes);
     await this.#inTurn('DEVICE_UNAVAILABLE', 'patch', async () => {
-      await this.#overwrite(block * BLOCK_BYTES, whole);
+      await this.#overwrite(block * BLOCK_BYTES, whole, await this.#freezing);
       this.#owner.countUpload(bytes.length);
     });
   }
@@ -171,9 +171,9 @@ export class CudaRegion implements Region {
   }
 
   /** Writes under the read-only mapping, which stands again on every way out. */
-  async #overwrite(offset: number, bytes: Uint8Array): Promise<void> {
+  async #overwrite(offset: number, bytes: Uint8Array, frozen: Immutability | null): Promise<void> {
     const { addon } = this.#owner;
-    const readOnly = (await this.#freezing) === 'mmu-readonly';
+    const readOnly = frozen === 'mmu-readonly';
     let failure: { readonly error: unknown } | null = null;
     try {
       if (readOnly) await addon.protect(this.#memory, false);
@@ -215,9 +215,11 @@ export class CudaRegion implements Region {
   async #flip(byte: number, mask: number): Promise<void> {
     this.#checkLive();
     checkFlip(this.#layout.blocks * BLOCK_BYTES, byte, mask);
+    // A freeze that is asked for later waits for this flip, which must not wait for it.
+    const freezing = this.#freezing;
     await this.#inTurn('DEVICE_UNAVAILABLE', 'flip', async () => {
       const [value = 0] = await this.#owner.addon.read(this.#memory, byte, 1);
-      await this.#overwrite(byte, Uint8Array.of(value ^ mask));
+      await this.#overwrite(byte, Uint8Array.of(value ^ mask), await freezing);
     });
   }
 

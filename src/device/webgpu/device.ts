@@ -72,11 +72,17 @@ export class WebGpuDevice implements Device {
     const variant = isSwiftShader(settings.info) ? 'looped' : 'unrolled';
     const kernels = await createKernels(context, variant, drills);
     const purpose = { what: 'the scratch pool', neededBytes: Staging.byteLength };
-    const parts = await context.guarded(purpose, () => {
+    const { value: parts, accepted } = context.guard(purpose, () => {
       const submitter = new Submitter(context);
       const staging = new Staging(context, kernels, submitter);
       return { submitter, staging, tree: new TreeEngine(context, kernels, submitter, staging, windowBytes) };
     });
+    try {
+      await accepted;
+    } catch (error) {
+      destroyParts(parts);
+      throw error;
+    }
     return new WebGpuDevice(settings, { context, kernels, drills, ...parts }, segmentBytes);
   }
 
@@ -171,15 +177,13 @@ export class WebGpuDevice implements Device {
     // A region that cannot be wiped has ended its accounting all the same; closing goes on and never throws (MS-005).
     const outcomes = await Promise.allSettled([...this.#regions].map((region) => region.release()));
     const failed = outcomes.filter(({ status }) => status === 'rejected').length;
-    const { context, staging, submitter, tree } = this.#owner;
+    const { context } = this.#owner;
     context.close(
       failed === 0
         ? 'the device was closed'
         : `the device was closed; ${failed} of its regions could not be overwritten first`,
     );
-    staging.destroy();
-    tree.destroy();
-    submitter.params.destroy();
+    destroyParts(this.#owner);
     if (this.#owned) context.device.destroy();
   }
 
@@ -187,6 +191,17 @@ export class WebGpuDevice implements Device {
     this.#owner.context.check();
     if (this.#closing !== null) throw new VramError('DEVICE_LOST', 'the device is being closed');
   }
+}
+
+/** The buffers that a device has besides its regions'. */
+function destroyParts({
+  staging,
+  tree,
+  submitter,
+}: Pick<RegionOwner, 'staging' | 'tree' | 'submitter'>): void {
+  staging.destroy();
+  tree.destroy();
+  submitter.params.destroy();
 }
 
 function wholeUnits(bytes: number, unit: number): number {

@@ -115,6 +115,19 @@ export const faultCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a flip and a freeze asked for at once both end, the flip first',
+    run: async (context) => {
+      const bytes = dataOf(76, 3 * BLOCK_BYTES);
+      await using(await (await drills(context)).allocate(bytes.length), async (region) => {
+        await region.write(0, bytes);
+        await Promise.all([portOf(region).flip(BLOCK_BYTES, 4), region.freeze()]);
+        const flipped = bytes.slice();
+        flipped[BLOCK_BYTES] = (flipped[BLOCK_BYTES] ?? 0) ^ 4;
+        sameBytes((await region.root()).root, rootOf(await hostTree(context.oracle, flipped)), 'root');
+      });
+    },
+  },
+  {
     name: 'flip on a released region is refused',
     run: async (context) => {
       const region = await sealed(await drills(context), dataOf(75, BLOCK_BYTES));
