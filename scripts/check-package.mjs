@@ -111,6 +111,7 @@ try {
   );
   // Types of its own are checked too: no skipLibCheck. The DOM library of TypeScript 7 declares WebGPU.
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  for (const name of ['@types/node', 'undici-types']) link(name);
   for (const [module, resolution] of [
     ['NodeNext', 'NodeNext'],
     ['ESNext', 'Bundler'],
@@ -128,6 +129,14 @@ try {
     const lib = ['--lib', 'ES2023,DOM,DOM.Iterable,ESNext.Disposable', '--types', ''];
     run(process.execPath, [tsc, ...options, ...lib, 'use.ts']);
     checked.push(`its types resolve with ${resolution}`);
+    // What README.md tells users of TypeScript to have.
+    for (const said of [
+      ['--lib', 'ES2023,DOM', '--types', 'node'],
+      ['--lib', 'ES2023', '--types', 'node', '--skipLibCheck'],
+    ]) {
+      run(process.execPath, [tsc, ...options, ...said, 'use.ts']);
+      checked.push(`its types compile under ${said.join(' ')} with ${resolution}`);
+    }
   }
 
   writeFileSync(join(work, 'page.js'), `export { VramManager } from 'vram-residency';`);
