@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
+import { VramError } from '../../src/errors.js';
 import { nodeHostBackend } from '../../src/node/host.js';
 import { nodeOracle } from '../support/oracle.js';
 
@@ -46,6 +47,41 @@ describe('hostBackend', () => {
       availableBytes: 8 * MIB,
     });
     await (await device.allocate(8 * MIB)).release();
+    await device.close();
+  });
+
+  it('calls a lack of memory what is one, and nothing else', async () => {
+    let thrown: unknown = null;
+    const backend = hostBackend({
+      inject: {
+        beforeAllocate: () => {
+          if (thrown !== null) throw thrown;
+        },
+      },
+    });
+    const device = await backend.open(0);
+    const sizes = { neededBytes: 4096, availableBytes: null };
+    thrown = new RangeError('Array buffer allocation failed');
+    await expect(device.allocate(1)).rejects.toMatchObject({
+      code: 'ALLOCATION_FAILED',
+      cause: thrown,
+      ...sizes,
+    });
+    thrown = new VramError('DEVICE_LOST', 'gone');
+    await expect(device.allocate(1)).rejects.toBe(thrown);
+    for (const [value, reason] of [
+      [new TypeError('x is not a function'), 'x is not a function'],
+      ['text', 'an unknown error'],
+    ] as const) {
+      thrown = value;
+      await expect(device.allocate(1)).rejects.toMatchObject({
+        code: 'DEVICE_UNAVAILABLE',
+        message: `host could not make a region: ${reason}`,
+        cause: value,
+      });
+    }
+    thrown = null;
+    await (await device.allocate(1)).release();
     await device.close();
   });
 

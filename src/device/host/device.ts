@@ -98,6 +98,8 @@ export class HostDevice implements Device {
       this.#settings.host.inject?.beforeAllocate?.(neededBytes);
       return await HostMemory.allocate(byteLength, this.#settings.segmentBytes);
     } catch (cause) {
+      // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was asked for.
+      if (!(cause instanceof RangeError)) throw unforeseen(cause);
       throw new VramError(
         'ALLOCATION_FAILED',
         `the system did not give ${neededBytes} bytes; release other shards or use a smaller one`,
@@ -158,4 +160,11 @@ export class HostDevice implements Device {
       },
     };
   }
+}
+
+/** An error of the library as it is, and any other as the cause of one that tells its message. */
+function unforeseen(cause: unknown): VramError {
+  if (cause instanceof VramError) return cause;
+  const reason = cause instanceof Error ? cause.message : 'an unknown error';
+  return new VramError('DEVICE_UNAVAILABLE', `host could not make a region: ${reason}`, { cause });
 }

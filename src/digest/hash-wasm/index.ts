@@ -11,6 +11,7 @@ import {
   type DigestStream,
   HASH_BYTES,
 } from '../types.js';
+import { wasmRefused } from '../wasm-refused.js';
 
 /** One-shot hashes through one hasher: every call begins and ends a message, without waiting in between. */
 class OneShot {
@@ -31,8 +32,17 @@ class OneShot {
   };
 }
 
+/** Errors: DEVICE_UNAVAILABLE where WebAssembly cannot be run. */
+async function createHasher(): ReturnType<typeof createSHA256> {
+  try {
+    return await createSHA256();
+  } catch (cause) {
+    throw wasmRefused(cause);
+  }
+}
+
 async function flatHash(): Promise<FlatHash> {
-  const hasher = await createSHA256();
+  const hasher = await createHasher();
   hasher.init();
   return { update: (bytes) => void hasher.update(bytes), digest: () => hasher.digest('binary') };
 }
@@ -75,7 +85,7 @@ export class HashWasmEngine implements DigestEngine {
   }
 
   #ready(): Promise<OneShot> {
-    this.#oneShot ??= createSHA256().then((hasher) => new OneShot(hasher));
+    this.#oneShot ??= createHasher().then((hasher) => new OneShot(hasher));
     return this.#oneShot;
   }
 }

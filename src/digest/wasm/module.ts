@@ -1,5 +1,6 @@
 import { VramError } from '../../errors.js';
 import { wasmBase64 } from '../../generated/wasm.js';
+import { wasmRefused } from '../wasm-refused.js';
 
 type WasmFunction = (...args: number[]) => number;
 
@@ -14,14 +15,26 @@ export function wasmSupported(): boolean {
   return typeof WebAssembly === 'object' && WebAssembly.validate(decode());
 }
 
-/** The module of assembly/, compiled once. Errors: DEVICE_UNAVAILABLE where WebAssembly SIMD is missing. */
+/** The module of assembly/, compiled once; an attempt that failed is made again. Errors: DEVICE_UNAVAILABLE. */
 function compileOnce(): Promise<WebAssembly.Module> {
-  compiled ??= WebAssembly.compile(decode()).catch((cause: unknown) => {
+  compiled ??= compile().catch((error: unknown) => {
+    compiled = undefined;
+    throw error;
+  });
+  return compiled;
+}
+
+async function compile(): Promise<WebAssembly.Module> {
+  const bytes = decode();
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    // Code that is refused as code lacks a feature; code that is refused although it is valid is kept from running by something else.
+    if (typeof WebAssembly !== 'object' || WebAssembly.validate(bytes)) throw wasmRefused(cause);
     throw new VramError('DEVICE_UNAVAILABLE', 'WebAssembly with SIMD is not available on this platform', {
       cause,
     });
-  });
-  return compiled;
+  }
 }
 
 /** A fresh instance: the module keeps its state in memory of its own. */
@@ -42,7 +55,7 @@ export class WasmInstance {
     try {
       return new WasmInstance(await WebAssembly.instantiate(module, {}));
     } catch (cause) {
-      throw new VramError('DEVICE_UNAVAILABLE', 'no memory for one more WebAssembly instance', { cause });
+      throw wasmRefused(cause);
     }
   }
 

@@ -1,0 +1,13 @@
+import { VramError } from '../errors.js';
+
+/** WebAssembly that the platform has and did not run, told as what it is. DEVICE_UNAVAILABLE, unless the cause is an error of the library already. */
+export function wasmRefused(cause: unknown): VramError {
+  if (cause instanceof VramError) return cause;
+  return new VramError('DEVICE_UNAVAILABLE', reasonOf(cause), { cause });
+}
+
+function reasonOf(cause: unknown): string {
+  if (typeof WebAssembly !== 'object') return 'this platform has no WebAssembly';
+  if (cause instanceof RangeError) return 'no memory for one more WebAssembly instance';
+  return "WebAssembly could not be compiled; in a page, the content security policy has to allow 'wasm-unsafe-eval' in script-src";
+}
