@@ -16,10 +16,20 @@ interface MetricEntry {
   /** `incubating`: an OpenTelemetry semantic convention that may still be renamed; `own`: there is no convention. */
   readonly convention: 'incubating' | 'own';
   readonly attributes: readonly string[];
+  /** Upper bounds of a histogram's buckets, in its unit: what an SDK takes by itself is made for milliseconds. */
+  readonly boundaries?: readonly number[];
 }
 
 const OF_OPERATION = ['operation', 'outcome'];
 const OF_DEVICE = ['hw.id', 'hw.name'];
+
+/**
+ * Seconds. From 0.005 to 10 those of OpenTelemetry's semantic conventions for durations; verifications of small shards take less, seals of many gigabytes more.
+ */
+const DURATION_BOUNDARIES = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5,
+  7.5, 10, 25, 50, 100, 250, 500, 1000,
+];
 
 /** Metrics of the worker contract (WK-004). */
 export const METRICS = {
@@ -36,6 +46,7 @@ export const METRICS = {
     description: 'Duration of operations, by the monotonic clock.',
     convention: 'own',
     attributes: OF_OPERATION,
+    boundaries: DURATION_BOUNDARIES,
   },
   'vram_residency.audit.failures': {
     kind: 'counter',
@@ -143,7 +154,7 @@ export class OperationMetrics {
     }
   }
 
-  /** The device is not asked again when memory goes back: what it said last, and what has been given back since. */
+  /** Where the device did not tell when memory went back: what it said last, and what has been given back since. */
   #availableAfter({ device, usedBytes }: EventOf<'vram.deallocated'>): number | null {
     const last = device === null ? undefined : this.#memory.get(device.id);
     return last === undefined || last.availableBytes === null
@@ -168,6 +179,7 @@ export class OperationMetrics {
 }
 
 function metric(name: keyof typeof METRICS): [name: string, options: MetricOptions] {
-  const { unit, description } = METRICS[name];
-  return [name, { unit, description }];
+  const { unit, description, boundaries }: MetricEntry = METRICS[name];
+  const advice = boundaries === undefined ? {} : { advice: { explicitBucketBoundaries: [...boundaries] } };
+  return [name, { unit, description, ...advice }];
 }

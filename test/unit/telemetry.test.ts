@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
@@ -12,7 +13,7 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
-import { activeTraceparent, telemetryObserver } from '../../src/telemetry/index.js';
+import { activeTraceparent, METRICS, telemetryObserver } from '../../src/telemetry/index.js';
 import { EVENT_TYPES, sampleEvent } from '../support/events.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -156,6 +157,32 @@ describe('metrics', () => {
     expect(named('vram_residency.operation.duration')[0]).toMatchObject({ value: { sum: 0.25, count: 1 } });
     expect(named('vram_residency.audit.failures')[0]).toMatchObject({ value: 1 });
     expect(named('vram_residency.shards.quarantined')[0]).toMatchObject({ value: 1 });
+  });
+
+  it('[WK-004] tells durations of microseconds and of minutes apart, by buckets that the documentation names', async () => {
+    const seconds = [0.00008, 0.0007, 0.03, 0.6, 20, 700, 4000];
+    const points = await measured(
+      seconds.map((one) => ['operation.finished', { ok: true, error: null, durationMs: one * 1000 }]),
+    );
+    const histogram = points.find(({ name }) => name === 'vram_residency.operation.duration')?.value;
+    if (typeof histogram !== 'object' || !('buckets' in histogram)) throw new Error('no histogram');
+    const { boundaries, counts } = histogram.buckets;
+    const buckets = seconds.map((one) => boundaries.findIndex((bound) => one <= bound));
+    expect(new Set(buckets).size).toBe(seconds.length);
+    expect(counts.flatMap((count, index) => Array<number>(count).fill(index))).toEqual(
+      buckets.map((bucket) => (bucket === -1 ? boundaries.length : bucket)),
+    );
+    // OpenTelemetry semantic conventions, http.server.request.duration.
+    expect(boundaries).toEqual(
+      expect.arrayContaining([0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]),
+    );
+    const docs = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8');
+    expect(docs.replace(/\s+/g, ' ')).toContain(` in seconds: ${boundaries.join(', ')}. `);
+  });
+
+  it('[WK-004] advises boundaries for every histogram, and for nothing else', () => {
+    for (const entry of Object.values(METRICS))
+      expect('boundaries' in entry).toBe(entry.kind === 'histogram');
   });
 
   it('[WK-004] shows total, used and available bytes of each device, and nothing where the platform says nothing', async () => {
