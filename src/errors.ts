@@ -1,3 +1,5 @@
+import type { ErrorReport } from './reports.js';
+
 /** What a caller can do about an error: correct the call, try again, or give something up. */
 export type ErrorKind = 'invalid' | 'retriable' | 'fatal';
 
@@ -52,8 +54,7 @@ export interface ErrorDetails {
   readonly availableBytes?: number | null;
   /** The argument that was refused (INVALID_INPUT). */
   readonly argument?: string;
-  /** The verification report (INTEGRITY_VIOLATION). */
-  readonly report?: unknown;
+  readonly report?: ErrorReport;
 }
 
 /**
@@ -68,7 +69,11 @@ export class VramError extends Error {
   readonly neededBytes: number | undefined;
   readonly availableBytes: number | null | undefined;
   readonly argument: string | undefined;
-  readonly report: unknown;
+  /**
+   * What verify() or verifySet() found: with INTEGRITY_VIOLATION for damaged bytes, DEVICE_UNAVAILABLE for a mismatch that did not repeat, AUDIT_FAILED for a
+   * result that could not be recorded, NOT_FOUND for a set that is not whole.
+   */
+  readonly report: ErrorReport | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });

@@ -5,6 +5,8 @@ export const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 
 const ID = /^[A-Za-z0-9_-]{1,256}$/;
 const MAX_LABEL_BYTES = 1024;
+/** UTF-16 code units. */
+const MAX_SHOWN_KEY = 64;
 
 /** A shard or worker id: 1..256 of [A-Za-z0-9_-] (IV-003). */
 export function checkId(argument: string, value: unknown): string {
@@ -49,11 +51,34 @@ export function checkOneOf<T extends string>(argument: string, value: unknown, w
   return found;
 }
 
+/** The names of all options of an interface, the optional ones too: the compiler refuses a list that does not match it. */
+export type OptionKeys<T> = Readonly<Record<keyof T, true>>;
+
+/**
+ * An options object, of whose own enumerable keys none is unknown: a misspelt option would be one that was not given. A known one may be undefined. What a
+ * prototype brings is not looked at, so that an instance of a class, or an object made from defaults, serves as well.
+ */
+export function checkOptions(argument: string, value: unknown, keys: Readonly<Record<string, true>>): void {
+  if (typeof value !== 'object' || value === null) throw invalidInput(argument, 'must be an object');
+  const unknown = Object.keys(value).find((key) => !Object.hasOwn(keys, key));
+  if (unknown === undefined) return;
+  throw invalidInput(argument, `has no option ${shown(unknown)}; it takes ${Object.keys(keys).join(', ')}`);
+}
+
 /** A Uint8Array over memory that is still attached. */
 export function checkBytes(argument: string, value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array))
     throw invalidInput(argument, `must be a Uint8Array, got ${describe(value)}`);
   return value;
+}
+
+/** A key in quotes, cut to size, with escapes for what a terminal or a log could take for something else. */
+function shown(key: string): string {
+  const text = JSON.stringify(key.slice(0, MAX_SHOWN_KEY)).replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+  return key.length > MAX_SHOWN_KEY ? `${text}...` : text;
 }
 
 /** Names a value for an error message without repeating its content. */

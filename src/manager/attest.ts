@@ -8,9 +8,11 @@ import {
 import type { Signer } from '../crypto.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
+import { checkOptions } from '../validate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { type Operation, runOperation } from './operation.js';
+import { ATTEST_KEYS } from './option-keys.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 import type { OperationOptions } from './types.js';
@@ -30,6 +32,8 @@ export async function attestShard(
   // Before anything is waited for: the caller may use its buffer again.
   const asked: unknown = options?.nonce instanceof Uint8Array ? options.nonce.slice() : options?.nonce;
   return await runOperation(core.events, 'attest', options, async (operation) => {
+    // Of a call without options it is the nonce that is missing.
+    checkOptions('options', options ?? {}, ATTEST_KEYS);
     core.lifecycle.requireServing();
     const signer = core.attestationKey;
     if (signer === null) {

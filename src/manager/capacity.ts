@@ -1,5 +1,7 @@
+import { checkOptions } from '../validate.js';
 import type { Core } from './core.js';
 import { runOperation, type TraceOptions } from './operation.js';
+import { TRACE_KEYS } from './option-keys.js';
 
 /** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget tells (WK-003). */
 export interface Capacity {
@@ -16,6 +18,7 @@ export interface Capacity {
 /** See VramManager.capacity. */
 export async function queryCapacity(core: Core, options: TraceOptions): Promise<Capacity> {
   return await runOperation(core.events, 'capacity', options, async (operation) => {
+    checkOptions('options', options, TRACE_KEYS);
     core.lifecycle.requireDevice();
     const { totalBytes, freeBytes, source } = await core.device.capacity();
     const { budgetBytes, usedBytes, scratchBytes } = core.ledger;

@@ -1,7 +1,7 @@
 import type { FaultPort } from '../device/index.js';
 import { BLOCK_BYTES } from '../digest/index.js';
 import { invalidInput, throwIfAborted } from '../errors.js';
-import { checkInteger, checkOneOf, MAX_INTEGER } from '../validate.js';
+import { checkInteger, checkOneOf, checkOptions, MAX_INTEGER } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import {
   type DamagePlan,
@@ -12,6 +12,7 @@ import {
   MAX_DRILL_BITS,
 } from './drill-damage.js';
 import { type Operation, runOperation, type TraceOptions } from './operation.js';
+import { DRILL_KEYS } from './option-keys.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 
@@ -47,6 +48,7 @@ const RECORDS_AT_ONCE = 1_024;
 /** Damages resident memory on purpose. See VramManager.drill. */
 export async function drillShard(core: Core, handle: unknown, options: DrillOptions): Promise<DrillReport> {
   return await runOperation(core.events, 'drill', options, async (operation) => {
+    checkOptions('options', options, DRILL_KEYS);
     if (!core.drills) throw invalidInput('drills', 'must be true when the manager is opened');
     const plan = checkPlan(core, options);
     const live = await resolveHandle(core, operation, handle);

@@ -1,7 +1,9 @@
 import { invalidInput, throwIfAborted, type VramError } from '../errors.js';
+import { checkOptions } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { eventError, type Operation, runOperation, type TraceOptions } from './operation.js';
+import { EXECUTE_KEYS } from './option-keys.js';
 import { inQuarantine } from './quarantine.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
@@ -32,8 +34,9 @@ export async function executeShard<T>(
 ): Promise<T> {
   return await runOperation(core.events, 'execute', options, async (operation) => {
     const started = core.clock.monotonic();
+    checkOptions('options', options, EXECUTE_KEYS);
     core.lifecycle.requireServing();
-    checkOptions(run, options);
+    checkCall(run, options);
     const live = await resolveHandle(core, operation, handle);
     if (options.tensor !== undefined) checkTensor(options.tensor, live.sealed.byteLength);
     const timing: { verifiedMs: number | null } = { verifiedMs: null };
@@ -64,7 +67,7 @@ export async function executeShard<T>(
   });
 }
 
-function checkOptions<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions): void {
+function checkCall<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions): void {
   if (typeof run !== 'function') throw invalidInput('run', 'must be a function that takes a lease');
   if (
     maxAgeMs !== undefined &&

@@ -2,6 +2,7 @@ import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import type { DamagedRange } from '../events.js';
 import type { Source } from '../source/types.js';
+import { checkOptions } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';
@@ -14,6 +15,7 @@ import {
   residentLeaves,
 } from './localise.js';
 import { eventError, type Operation, runOperation } from './operation.js';
+import { OPERATION_KEYS } from './option-keys.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { blocksOf, toRanges } from './ranges.js';
 import { resolveHandle } from './resolve.js';
@@ -46,6 +48,7 @@ export async function healShard(
   options: OperationOptions,
 ): Promise<HealReport> {
   return await runOperation(core.events, 'heal', options, async (operation) => {
+    checkOptions('options', options, OPERATION_KEYS);
     if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
       throw invalidInput('source', 'must be a source: see fileSource and bytesSource');
     }

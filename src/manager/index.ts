@@ -1,3 +1,4 @@
+export type { SampleReport, SetReport, VerificationReport } from '../reports.js';
 export type { AttestOptions } from './attest.js';
 export type { Capacity } from './capacity.js';
 export type { Clock } from './clock.js';
@@ -10,7 +11,7 @@ export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './le
 export type { LifecycleState } from './lifecycle.js';
 export { type ShardHandle, VramManager } from './manager.js';
 export type { TraceOptions } from './operation.js';
-export { chanceOfMiss, type SampleReport } from './sample.js';
+export { chanceOfMiss } from './sample.js';
 export type { Scrubber, ScrubEntry, ScrubOptions } from './scrub.js';
 export type { ManagerStatus } from './status.js';
 export type {
@@ -20,7 +21,5 @@ export type {
   Progress,
   ReleaseReport,
   SealOptions,
-  VerificationReport,
   VerifyOptions,
 } from './types.js';
-export type { SetReport } from './verify-set.js';

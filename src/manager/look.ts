@@ -1,12 +1,13 @@
 import { invalidInput } from '../errors.js';
 import type { VerifyMode } from '../events.js';
+import type { SampleReport } from '../reports.js';
 import { checkInteger } from '../validate.js';
 import type { Core } from './core.js';
 import { measure, residentDigest, type Verdict } from './device-tree.js';
 import { requireGroupsGenuine } from './kept.js';
 import type { Operation } from './operation.js';
 import { readbackDigest } from './readback.js';
-import { describeSample, drawGroups, groupLevel, groupsMatch, type SampleReport } from './sample.js';
+import { describeSample, drawGroups, groupLevel, groupsMatch } from './sample.js';
 import type { LiveShard } from './shards.js';
 import type { VerifyOptions } from './types.js';
 

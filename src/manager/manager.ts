@@ -1,5 +1,6 @@
 import type { AttestationEnvelope } from '../attest/index.js';
 import type { DeviceInfo } from '../device/index.js';
+import type { SetReport, VerificationReport } from '../reports.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/types.js';
 import { type AttestOptions, attestShard } from './attest.js';
@@ -21,11 +22,10 @@ import type {
   Platform,
   ReleaseReport,
   SealOptions,
-  VerificationReport,
   VerifyOptions,
 } from './types.js';
 import { verifyShard } from './verify.js';
-import { type SetReport, verifySet } from './verify-set.js';
+import { verifySet } from './verify-set.js';
 
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
 export type ShardHandle = SealedShard | SealedShardJson | string;

@@ -15,7 +15,7 @@ import {
 } from '../policy/index.js';
 import { checkToken, deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../seal/index.js';
 import { Serial } from '../serial.js';
-import { checkId, checkInteger, checkOneOf } from '../validate.js';
+import { checkId, checkInteger, checkOneOf, checkOptions } from '../validate.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Core, FailureReaction, KeptLevel } from './core.js';
 import { Ledger } from './ledger.js';
@@ -23,6 +23,7 @@ import { Lifecycle } from './lifecycle.js';
 import { watchDevice } from './loss.js';
 import { Observers } from './observers.js';
 import { type EventSource, eventError, type Operation, runOperation } from './operation.js';
+import { MANAGER_KEYS } from './option-keys.js';
 import { ShardTable } from './shards.js';
 import type { ManagerOptions, Platform } from './types.js';
 
@@ -33,7 +34,7 @@ const ID_BYTES = 16;
 export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
   const events = eventSource(options, platform);
   return await runOperation(events, 'open', options, async (operation) => {
-    const { token, ...checked } = checkOptions(options);
+    const { token, ...checked } = checkManagerOptions(options);
     const taken: (() => Promise<void>)[] = [];
     try {
       const { device, owned, skipped } = await openDevice(options, platform, operation);
@@ -135,8 +136,8 @@ interface CheckedOptions {
 }
 
 /** WK-005: everything is checked before a device is touched. */
-function checkOptions(options: ManagerOptions): CheckedOptions {
-  if (typeof options !== 'object' || options === null) throw invalidInput('options', 'must be an object');
+function checkManagerOptions(options: ManagerOptions): CheckedOptions {
+  checkOptions('options', options, MANAGER_KEYS);
   const { token, budgetBytes, drills = false, observers = [] } = options;
   if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
   if (!isObservers(observers)) throw invalidInput('observers', 'must be an array of observers');

@@ -1,9 +1,11 @@
 import { VramError } from '../errors.js';
 import { verifySignature } from '../seal/index.js';
+import { checkOptions } from '../validate.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
 import { type Operation, runOperation, type TraceOptions } from './operation.js';
+import { TRACE_KEYS } from './option-keys.js';
 import { tellRejected } from './resolve.js';
 import { type LiveShard, notFound } from './shards.js';
 import type { ReleaseReport } from './types.js';
@@ -15,6 +17,7 @@ export async function releaseShard(
   options: TraceOptions,
 ): Promise<ReleaseReport> {
   return await runOperation(core.events, 'release', options, async (operation) => {
+    checkOptions('options', options, TRACE_KEYS);
     const live = await find(core, operation, handle);
     // Another release may have begun while this one looked the handle up.
     if (live === null || live.condition === 'releasing') {

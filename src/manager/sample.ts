@@ -1,15 +1,8 @@
 import type { CryptoProvider } from '../crypto.js';
 import { treeLayout } from '../digest/index.js';
+import type { SampleReport } from '../reports.js';
 import { equalBytes, hashAt } from './kept.js';
 import type { LiveShard } from './shards.js';
-
-/** What a sampled verification looked at, and what it may have missed. */
-export interface SampleReport {
-  readonly groups: number;
-  readonly totalGroups: number;
-  /** For numbers of damaged groups: the chance, from 0 to 1, that none of them was drawn. */
-  readonly chanceOfMiss: readonly { readonly damagedGroups: number; readonly chance: number }[];
-}
 
 const TOLD_DAMAGE = [1, 2, 4, 8, 16, 32, 64, 128];
 

@@ -1,12 +1,13 @@
 import { GROUP_BYTES } from '../digest/index.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
-import { checkInteger } from '../validate.js';
+import { checkInteger, checkOptions } from '../validate.js';
 import { timestamp } from './clock.js';
 import type { Core } from './core.js';
 import { sourceFailure } from './fill.js';
 import { healLive } from './heal.js';
 import { requireGroupsGenuine } from './kept.js';
 import { eventError, type Operation, runOperation } from './operation.js';
+import { SCRUB_KEYS } from './option-keys.js';
 import { groupLevel, groupsMatch } from './sample.js';
 import { type LiveShard, requireLive } from './shards.js';
 import { sleep } from './sleep.js';
@@ -54,12 +55,14 @@ export class Scrubber {
 
   constructor(core: Core, options: ScrubOptions) {
     core.lifecycle.requireServing();
-    if (typeof options !== 'object' || options === null) throw invalidInput('options', 'must be an object');
+    checkOptions('options', options, SCRUB_KEYS);
+    const { heal = false } = options;
+    if (typeof heal !== 'boolean') throw invalidInput('heal', 'must be true or false');
     this.#core = core;
     this.#options = {
       intervalMs: checkInteger('intervalMs', options.intervalMs, 1, MAX_TIMER_MS),
       bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
-      heal: options.heal === true,
+      heal,
     };
     const callOffs = [
       core.lifecycle.onEnd(() => this.#stop.abort()),

@@ -4,6 +4,7 @@ import { throwIfAborted, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
 import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
 import type { Source } from '../source/types.js';
+import { checkOptions } from '../validate.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
@@ -11,6 +12,7 @@ import { measure, residentDigest } from './device-tree.js';
 import { fillRegion, sourceFailure } from './fill.js';
 import { ShardLock } from './lock.js';
 import { eventError, type Operation, runOperation } from './operation.js';
+import { SEAL_KEYS } from './option-keys.js';
 import { checkExpectedDigests, checkSealRequest, type SealRequest } from './seal-request.js';
 import type { LiveShard } from './shards.js';
 import { withSignals } from './signals.js';
@@ -21,6 +23,7 @@ const SEAL_ID_BYTES = 16;
 /** Copies a source into device memory, proves that it arrived, and signs that. See VramManager.seal. */
 export async function sealShard(core: Core, source: Source, options: SealOptions): Promise<SealedShard> {
   return await runOperation(core.events, 'seal', options, async (operation) => {
+    checkOptions('options', options, SEAL_KEYS);
     core.lifecycle.requireServing();
     const request = checkSealRequest(core, source, options);
     operation.about(request);

@@ -2,13 +2,12 @@ import type { AuditHeadProvider } from '../attest/index.js';
 import type { CryptoProvider, Signer } from '../crypto.js';
 import type { Backend, Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
-import type { DamagedRange, Observer, VerifyMode } from '../events.js';
+import type { Observer, VerifyMode } from '../events.js';
 import type { Policy } from '../policy/index.js';
 import type { Source } from '../source/types.js';
 import type { Clock } from './clock.js';
 import type { FailureReaction, KeptLevel } from './core.js';
 import type { TraceOptions } from './operation.js';
-import type { SampleReport } from './sample.js';
 
 /** What the portable core needs of the platform it runs on. The entries fill it in. */
 export interface Platform {
@@ -93,32 +92,6 @@ export interface VerifyOptions extends OperationOptions {
   readonly groups?: number;
   /** Helps to name damaged blocks exactly where only group hashes are kept. */
   readonly source?: Source;
-}
-
-/** What a verification found. */
-export interface VerificationReport {
-  readonly verified: boolean;
-  readonly shardId: string;
-  readonly sealId: string;
-  readonly mode: VerifyMode;
-  readonly byteLength: number;
-  /** The sealed digest. */
-  readonly expected: string;
-  /** The digest of what is in device memory; null where only a sample of it was hashed. */
-  readonly actual: string | null;
-  /** What a sampled verification looked at; null for the others. */
-  readonly sample: SampleReport | null;
-  /** A mismatch that a second run did not repeat: neither clean nor proof of damage. */
-  readonly transient: boolean;
-  /** Ascending, not touching each other. Whole groups of 128 blocks where `exact` is false. */
-  readonly damaged: readonly DamagedRange[];
-  /** Started 512 KiB groups with damage in them. */
-  readonly damagedGroups: number;
-  /** Whether `damaged` names single blocks. */
-  readonly exact: boolean;
-  /** RFC 3339, UTC, milliseconds: when the verification began. */
-  readonly startedAt: string;
-  readonly durationMs: number;
 }
 
 export interface ReleaseReport {

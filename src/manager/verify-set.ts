@@ -1,27 +1,12 @@
 import { VramError } from '../errors.js';
-import { checkLabel } from '../validate.js';
+import type { SetReport } from '../reports.js';
+import { checkLabel, checkOptions } from '../validate.js';
 import type { Core } from './core.js';
 import { runOperation } from './operation.js';
+import { VERIFY_KEYS } from './option-keys.js';
 import type { LiveShard } from './shards.js';
-import type { VerificationReport, VerifyOptions } from './types.js';
+import type { VerifyOptions } from './types.js';
 import { verifyShard } from './verify.js';
-
-/** What was found of a model's shards. */
-export interface SetReport {
-  readonly modelRef: string;
-  /** All there, all verified. */
-  readonly verified: boolean;
-  /** null if none of its shards says that it belongs to a set. */
-  readonly totalShards: number | null;
-  /** Indexes that no live shard has, ascending. */
-  readonly missing: readonly number[];
-  readonly shards: readonly {
-    readonly shardId: string;
-    readonly shardIndex: number | null;
-    readonly report: VerificationReport | null;
-    readonly error: VramError | null;
-  }[];
-}
 
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
@@ -32,6 +17,7 @@ export async function verifySet(core: Core, modelRef: string, options: VerifyOpt
 }
 
 async function verifyMembers(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
+  checkOptions('options', options, VERIFY_KEYS);
   checkLabel('modelRef', modelRef);
   const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
   const shards: SetReport['shards'][number][] = [];

@@ -1,14 +1,16 @@
 import { VramError } from '../errors.js';
-import { checkOneOf } from '../validate.js';
+import type { VerificationReport } from '../reports.js';
+import { checkOneOf, checkOptions } from '../validate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { type Localisation, localise } from './localise.js';
 import { type CheckedVerifyOptions, checkSampleSize, look } from './look.js';
 import { eventError, type Operation, runOperation } from './operation.js';
+import { VERIFY_KEYS } from './option-keys.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
-import type { VerificationReport, VerifyOptions } from './types.js';
+import type { VerifyOptions } from './types.js';
 
 /** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
 export async function verifyShard(
@@ -17,6 +19,7 @@ export async function verifyShard(
   options: VerifyOptions,
 ): Promise<VerificationReport> {
   return await runOperation(core.events, 'verify', options, async (operation) => {
+    checkOptions('options', options, VERIFY_KEYS);
     const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback', 'sampled']);
     checkSampleSize({ ...options, mode });
     const live = await resolveHandle(core, operation, handle);

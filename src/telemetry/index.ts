@@ -1,6 +1,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
+import { checkOptions, type OptionKeys } from '../validate.js';
 import { OperationMetrics } from './metrics.js';
 import { OperationSpans } from './spans.js';
 
@@ -15,8 +16,11 @@ export interface TelemetryOptions {
   readonly meterProvider?: MeterProvider;
 }
 
-/** Spans and metrics of every operation, through the OpenTelemetry API alone. */
+const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<TelemetryOptions>;
+
+/** Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there is not. */
 export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+  checkOptions('options', options, KEYS);
   const spans = new OperationSpans((options.tracerProvider ?? trace).getTracer(SCOPE, version));
   const measured = new OperationMetrics((options.meterProvider ?? metrics).getMeter(SCOPE, version));
   return {

@@ -1,5 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, expectTypeOf, it } from 'vitest';
 import { ERROR_CLASS, invalidInput, isVramError, throwIfAborted, VramError } from '../../src/errors.js';
+import type { DamagedRange } from '../../src/events.js';
+import type { SetReport } from '../../src/reports.js';
+import { bytesSource } from '../../src/source/index.js';
+import { failure, openHost, pattern } from './manager-fixture.js';
 
 describe('errors', () => {
   it('[WK-002] the class of every code is what was published', () => {
@@ -43,6 +47,31 @@ describe('errors', () => {
     });
     expect(error).toBeInstanceOf(Error);
     expect('cause' in new VramError('STOPPED', 'x')).toBe(false);
+  });
+
+  it('[CI-010] carry the report of a verification, whose fields the compiler knows', async () => {
+    const { manager, device } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(9000)), { modelRef: 'm' });
+    const { flips } = await manager.drill(shard, { seed: 1 });
+    const found = async (call: Promise<unknown>): Promise<VramError> => {
+      const error = await failure(call);
+      if (!isVramError(error, 'INTEGRITY_VIOLATION')) throw error;
+      return error;
+    };
+    const { report } = await found(manager.verify(shard, { source: bytesSource(pattern(9000)) }));
+    expectTypeOf(report?.damaged).toEqualTypeOf<readonly DamagedRange[] | undefined>();
+    expectTypeOf(report?.verified).toEqualTypeOf<boolean | undefined>();
+    const firstBlock = Math.floor((flips[0]?.byte ?? Number.NaN) / 4096);
+    expect(report?.damaged).toMatchObject([{ firstBlock, blocks: 1 }]);
+    expect(report?.shards).toBeUndefined();
+    const set = (await found(manager.verifySet('m'))).report;
+    if (set?.shards === undefined) throw new Error('no report of the set');
+    expectTypeOf(set).toExtend<SetReport>();
+    expect(set.shards.map(({ error }) => error?.report?.damagedGroups)).toEqual([1]);
+    expect(set.damaged).toBeUndefined();
+    expect(new VramError('STOPPED', 'x').report).toBeUndefined();
+    await manager.close();
+    await device.close();
   });
 
   it('are told apart by code', () => {

@@ -107,6 +107,16 @@ const PROGRAMS: readonly Program[] = [
     refused: [],
   },
   {
+    name: '[CI-010] the report of damage that an error carries',
+    code: `
+      declare const error: unknown;
+      if (isVramError(error, 'INTEGRITY_VIOLATION')) {
+        const blocks: number | undefined = error.report?.damaged?.[0]?.firstBlock;
+        console.log(blocks, error.report.damaged, error.report?.wrong);
+      }`,
+    refused: ['TS18048', 'TS2339'],
+  },
+  {
     name: 'the fields of an unchecked error',
     code: `
       declare const error: unknown;
