@@ -63,6 +63,30 @@ describe('a run that is stopped from outside', () => {
     },
   );
 
+  it('a signal that comes twice at once, as npx passes it on, is one', async () => {
+    const dir = join(folder, 'twice');
+    const child = startProgram(['check', big, ...audited(dir)], env);
+    child.stdout?.once('data', () => {
+      child.kill('SIGINT');
+      setTimeout(() => child.kill('SIGINT'), 5);
+    });
+    expect((await ended(child)).code).toBe(130);
+    await expectClosed(dir);
+  });
+
+  it('a second signal, later, does not wait for what the first one tidies up', async () => {
+    // Something that never ends.
+    const stuck = { NODE_OPTIONS: '--import=data:text/javascript,setInterval(()=>undefined,1000)' };
+    const child = startProgram(['check', big], { ...env, ...stuck });
+    let stderr = '';
+    child.stderr?.on('data', (data: Uint8Array) => {
+      stderr += new TextDecoder().decode(data);
+      if (stderr.includes('[ABORTED]')) setTimeout(() => child.kill('SIGTERM'), 600);
+    });
+    child.stdout?.once('data', () => child.kill('SIGINT'));
+    expect(await statusOf(child)).toBe(143);
+  });
+
   it('a reader that goes away: closes the audit log, quietly, and exits 130', async () => {
     const dir = join(folder, 'reader');
     const child = startProgram(['check', ...Array<string>(100).fill(weights), ...audited(dir)], env);

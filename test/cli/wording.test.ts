@@ -149,12 +149,12 @@ describe('messages', () => {
 });
 
 describe('a token file', () => {
-  it.runIf(process.platform !== 'win32').each([0o640, 0o604, 0o620, 0o666])(
-    '[CI-006] of mode %o is refused before it is read, as a key file is',
+  it.runIf(process.platform !== 'win32').each(['640', '604', '620', '666'])(
+    '[CI-006] of mode 0%s is refused before it is read, as a key file is',
     async (mode) => {
       const file = join(folder, 'open-token');
       await writeFile(file, 'correct horse battery staple');
-      await chmod(file, mode);
+      await chmod(file, Number.parseInt(mode, 8));
       for (const args of [
         ['check', weights, '--token-file', file],
         ['audit', 'verify', join(folder, 'log'), '--token-file', file],

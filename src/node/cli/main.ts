@@ -13,6 +13,9 @@ process.on('uncaughtException', (error) => {
   process.exit(EXIT.internal);
 });
 
+/** Signals so close to the first are its echo. */
+const SAME_STOP_MS = 500;
+
 const interruption = new AbortController();
 let ended: ExitCode | null = null;
 
@@ -28,10 +31,12 @@ function conclude(code: ExitCode): void {
   process.exitCode = ended;
 }
 
+let stoppedAt = 0;
 for (const [signal, exitCode] of Object.entries(STOP_SIGNALS)) {
   process.on(signal, () => {
-    // A second one does not wait for what the first is tidying up.
-    if (interruption.signal.aborted) process.exit(exitCode);
+    if (!interruption.signal.aborted) stoppedAt = performance.now();
+    // A second one does not wait for what the first is tidying up. npx passes on what the terminal sent already: that is none.
+    else if (performance.now() - stoppedAt > SAME_STOP_MS) process.exit(exitCode);
     stop(signal, exitCode, { silent: false });
   });
 }
