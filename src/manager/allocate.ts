@@ -76,30 +76,19 @@ export async function giveBack(
   } catch (caught) {
     error = caught;
   }
-  const durationMs = core.clock.monotonic() - started;
   reservation.giveBack();
-  const freeBytes = await freeBytesIfTold(core);
   const unheard = await operation.tell(
     'vram.deallocated',
     {
       freedBytes: reservation.bytes,
       usedBytes: core.ledger.usedBytes,
-      availableBytes: core.ledger.availableBytes(freeBytes),
+      availableBytes: core.ledger.availableBytes(null),
       wiped: error === null,
       error: error === null ? null : eventError(error),
     },
-    durationMs,
+    core.clock.monotonic() - started,
   );
   return { error, unheard };
-}
-
-/** null where the device does not tell, or cannot any more: a release goes on whatever becomes of the question. */
-async function freeBytesIfTold({ device }: Core): Promise<number | null> {
-  try {
-    return (await device.capacity()).freeBytes;
-  } catch {
-    return null;
-  }
 }
 
 /** VP-007: asked again at every allocation. */
