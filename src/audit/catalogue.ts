@@ -186,7 +186,8 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     {
       freedBytes: 'bytes given back',
       remainingBytes: 'bytes still in use afterwards',
-      availableBytes: 'bytes free afterwards, or null where the device does not tell',
+      availableBytes:
+        'bytes of the budget free afterwards, or null without a budget: the device is not asked',
       wiped: 'true where it was overwritten with zeros first',
       reason: 'what went wrong, or null',
       errorCode: 'what went wrong, for programs, or null',

@@ -88,16 +88,17 @@ export async function healLive(
   const { sealed } = live;
   const { signal } = options;
   const began = core.clock.monotonic();
-  if (source.byteLength !== sealed.byteLength) throw foreignSource(source);
+  if (source.byteLength !== sealed.byteLength) throw foreignSource(source, 0);
   const healed = new Set<number>();
   const read = { bytes: 0 };
   for (let round = 1; ; round++) {
     const damage = await localise(core, live, signal === undefined ? {} : { signal });
-    await quarantineDamage(core, operation, live, damage);
-    // All of it is checked before any of it is written: a source that does not match heals nothing.
-    await operation.stage('compare', null, () => walkRepairs(core, live, source, damage, read, signal, null));
+    if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
+    const repair = { source, damage, read, healed, signal };
+    // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
+    await operation.stage('compare', null, () => walkRepairs(core, live, repair, null));
     await operation.stage('patch', null, () =>
-      walkRepairs(core, live, source, damage, read, signal, async (block, bytes) => {
+      walkRepairs(core, live, repair, async (block, bytes) => {
         await live.region.patch(block, bytes);
         healed.add(block);
       }),
@@ -109,6 +110,8 @@ export async function healLive(
       return await lift(core, operation, live, source, { actual, began, healed, read });
     if (verdict === 'transient')
       throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
+    // Also where no part of it was found: the whole says that something is.
+    await quarantineDamaged(core, operation, live);
     if (round === MAX_ROUNDS) {
       throw new VramError(
         'INTEGRITY_VIOLATION',
@@ -119,33 +122,31 @@ export async function healLive(
 }
 
 /** Damage that healing itself came upon counts like any other. */
-async function quarantineDamage(
-  core: Core,
-  operation: Operation,
-  live: LiveShard,
-  { groups }: Localisation,
-): Promise<void> {
-  if (groups.length === 0 || live.condition !== 'sound') return;
+async function quarantineDamaged(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+  if (live.condition !== 'sound') return;
   const unheard = await tellQuarantine(operation, live, quarantine(core, live));
   if (unheard !== null) throw unheard;
 }
 
 type Write = (block: number, bytes: Uint8Array) => Promise<void>;
 
+interface Repair {
+  readonly source: Source;
+  readonly damage: Localisation;
+  readonly read: { bytes: number };
+  /** Blocks patched so far. */
+  readonly healed: ReadonlySet<number>;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in device memory. */
-async function walkRepairs(
-  core: Core,
-  live: LiveShard,
-  source: Source,
-  { groups, damaged }: Localisation,
-  read: { bytes: number },
-  signal: AbortSignal | undefined,
-  write: Write | null,
-): Promise<void> {
+async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: Write | null): Promise<void> {
+  const { source, read, healed, signal } = repair;
+  const { groups, damaged } = repair.damage;
   if (live.kept.leaves !== null) {
     for (const block of blocksOf(damaged)) {
       throwIfAborted(signal);
-      const bytes = await sealedBlock(core, live, source, block, live.kept.leaves, signal);
+      const bytes = await sealedBlock(core, live, repair, block, live.kept.leaves);
       read.bytes += bytes.length;
       await write?.(block, bytes);
     }
@@ -156,7 +157,7 @@ async function walkRepairs(
     const bytes = await readGroup(live, source, group, signal);
     read.bytes += bytes.length;
     const leaves = await core.engine.leaves(bytes);
-    if (!(await isSealedGroup(core, live, group, leaves))) throw foreignSource(source);
+    if (!(await isSealedGroup(core, live, group, leaves))) throw foreignSource(source, healed.size);
     if (write !== null) await writeDifferent(live, group, bytes, leaves, signal, write);
   }
 }
@@ -182,10 +183,9 @@ async function writeDifferent(
 async function sealedBlock(
   core: Core,
   live: LiveShard,
-  source: Source,
+  { source, healed, signal }: Repair,
   block: number,
   leaves: Uint8Array,
-  signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const offset = block * BLOCK_BYTES;
   const bytes = await readSource(
@@ -194,7 +194,8 @@ async function sealedBlock(
     Math.min(BLOCK_BYTES, live.sealed.byteLength - offset),
     signal,
   );
-  if (!equalBytes(await core.engine.leaves(bytes), hashAt(leaves, block))) throw foreignSource(source);
+  if (!equalBytes(await core.engine.leaves(bytes), hashAt(leaves, block)))
+    throw foreignSource(source, healed.size);
   return bytes;
 }
 
@@ -227,9 +228,13 @@ async function lift(
   });
 }
 
-function foreignSource(source: Source): VramError {
+function foreignSource(source: Source, healedBlocks: number): VramError {
+  const done =
+    healedBlocks === 0
+      ? 'nothing was healed'
+      : `it changed after ${healedBlocks} blocks were healed, and the shard stays in quarantine`;
   return new VramError(
     'SOURCE_MISMATCH',
-    `the source "${source.label}" does not hold the bytes that were sealed; nothing was healed`,
+    `the source "${source.label}" does not hold the bytes that were sealed; ${done}`,
   );
 }

@@ -1,5 +1,5 @@
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../digest/index.js';
-import { invalidInput, VramError } from '../errors.js';
+import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import type { DamagedRange } from '../events.js';
 import type { Source } from '../source/types.js';
 import type { Core } from './core.js';
@@ -18,6 +18,8 @@ export interface Localisation {
   readonly damaged: readonly DamagedRange[];
   /** Whether `damaged` names single blocks; else whole groups. */
   readonly exact: boolean;
+  /** Why the source could not name single blocks; null if it was not asked or answered. */
+  readonly sourceFailure: unknown;
 }
 
 export interface LocaliseOptions {
@@ -34,8 +36,18 @@ export async function localise(core: Core, live: LiveShard, options: LocaliseOpt
   const groups = await damagedGroups(live, options.signal);
   const blocks: number[] = [];
   let exact = true;
+  let sourceFailure: unknown = null;
+  // What was found in place stands, whatever becomes of the source.
+  const withoutSource = (error: unknown): null => {
+    throwIfAborted(options.signal);
+    sourceFailure ??= error;
+    return null;
+  };
   for (const group of groups) {
-    const expected = await expectedLeaves(core, live, group, options);
+    const expected =
+      live.kept.leaves === null
+        ? await sourceLeaves(core, live, group, options).catch(withoutSource)
+        : await keptLeaves(core, live, group, live.kept.leaves);
     const actual = await residentLeaves(live, group, options.signal);
     exact &&= expected !== null;
     const first = group * BLOCKS_PER_GROUP;
@@ -44,7 +56,7 @@ export async function localise(core: Core, live: LiveShard, options: LocaliseOpt
         blocks.push(first + block);
     }
   }
-  return { groups, damaged: toRanges(blocks, live.sealed.byteLength), exact };
+  return { groups, damaged: toRanges(blocks, live.sealed.byteLength), exact, sourceFailure };
 }
 
 async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): Promise<number[]> {
@@ -71,20 +83,25 @@ export async function residentLeaves(
   return await live.region.nodes(0, first, blocksInGroup(live, group), runOptions(signal));
 }
 
-/** What the leaves of a group must be; null if neither kept leaves nor a source that still matches the seal can tell. */
-async function expectedLeaves(
+async function keptLeaves(
+  core: Core,
+  live: LiveShard,
+  group: number,
+  leaves: Uint8Array,
+): Promise<Uint8Array> {
+  const first = group * BLOCKS_PER_GROUP;
+  const kept = leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
+  if (!(await isSealedGroup(core, live, group, kept))) throw keptDamaged();
+  return kept;
+}
+
+/** What the leaves of a group must be; null without a source that still matches the seal. */
+async function sourceLeaves(
   core: Core,
   live: LiveShard,
   group: number,
   { source, signal }: LocaliseOptions,
 ): Promise<Uint8Array | null> {
-  const { leaves } = live.kept;
-  if (leaves !== null) {
-    const first = group * BLOCKS_PER_GROUP;
-    const kept = leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
-    if (!(await isSealedGroup(core, live, group, kept))) throw keptDamaged();
-    return kept;
-  }
   if (source?.readRange === undefined || source.byteLength !== live.sealed.byteLength) return null;
   const bytes = await readGroup(live, source, group, signal);
   const hashes = await core.engine.leaves(bytes);

@@ -89,7 +89,7 @@ export class VramManager {
   /**
    * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine. Everything read is checked
    * against the sealed tree before anything is written; what is not damaged is not written. Waits until the shard is in nobody's use.
-   * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was healed), INTEGRITY_VIOLATION (the
+   * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the
    * memory goes on failing), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.
    */
   heal(shard: ShardHandle, source: Source, options: OperationOptions = {}): Promise<HealReport> {

@@ -17,6 +17,8 @@ export async function readbackDigest(
   const read = (offset: number): Promise<Uint8Array> =>
     region.read(offset, Math.min(WINDOW_BYTES, totalBytes - offset));
   try {
+    // Before the first read: nobody would wait for it if the signal had fired.
+    throwIfAborted(signal);
     let pending = read(0);
     for (let offset = 0; offset < totalBytes; ) {
       throwIfAborted(signal);

@@ -95,8 +95,9 @@ async function passed(
   );
   if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
   // A sample proves nothing about the rest.
-  if (report.mode !== 'sampled') {
-    live.verifiedAsOf = Math.max(live.verifiedAsOf ?? began, began);
+  // One that began earlier and ended later says nothing newer.
+  if (report.mode !== 'sampled' && began >= (live.verifiedAsOf ?? began)) {
+    live.verifiedAsOf = began;
     live.verifiedAt = report.startedAt;
   }
   return report;
@@ -140,7 +141,8 @@ async function tryLocalise(
   options: VerifyOptions,
 ): Promise<{ found: Localisation | null; failure: unknown }> {
   try {
-    return { found: await localise(core, live, options), failure: null };
+    const found = await localise(core, live, options);
+    return { found, failure: found.sourceFailure };
   } catch (error) {
     return { found: null, failure: error };
   }

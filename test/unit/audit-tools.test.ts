@@ -269,7 +269,7 @@ describe('the command line', () => {
   it('verifies, shows, proves, exports, prints the key; 6 for a bad log, 2 for bad usage', async () => {
     const { place, verifierKey, lines, older } = await written(12, 100_000);
     const tokenFile = join(place.root, 'token');
-    await writeFile(tokenFile, `${new TextDecoder().decode(TOKEN)}\n`);
+    await writeFile(tokenFile, `${new TextDecoder().decode(TOKEN)}\n`, { mode: 0o600 });
     const kept = join(place.root, 'kept');
     await writeFile(kept, older);
     const keys = ['--key-file', place.keyFile];

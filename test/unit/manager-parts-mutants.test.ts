@@ -74,6 +74,7 @@ describe('localising damage', () => {
   const exact = {
     groups: [0, 2],
     exact: true,
+    sourceFailure: null,
     damaged: [
       { firstBlock: 0, blocks: 2, byteOffset: 0, byteLength: 8192 },
       { firstBlock: 127, blocks: 1, byteOffset: 127 * BLOCK, byteLength: BLOCK },
@@ -117,6 +118,7 @@ describe('localising damage', () => {
     const whole = {
       groups: [0, 2],
       exact: false,
+      sourceFailure: null,
       damaged: [
         { firstBlock: 0, blocks: 128, byteOffset: 0, byteLength: GROUP },
         { firstBlock: 256, blocks: 2, byteOffset: 2 * GROUP, byteLength: 5000 },
@@ -133,13 +135,19 @@ describe('localising damage', () => {
     expect(await localise(part(), live, { source: half })).toEqual({
       ...exact,
       exact: false,
+      sourceFailure: null,
       damaged: [...exact.damaged.slice(0, 2), whole.damaged[1]],
     });
   });
 
   it('of what is sound finds nothing', async () => {
     const { live, asked: nodes } = await shardOver(bytes, false);
-    expect(await localise(part(), live, {})).toEqual({ groups: [], damaged: [], exact: true });
+    expect(await localise(part(), live, {})).toEqual({
+      groups: [],
+      damaged: [],
+      exact: true,
+      sourceFailure: null,
+    });
     expect(nodes).toEqual([[1, 0, 3, {}]]);
   });
 
@@ -150,6 +158,7 @@ describe('localising damage', () => {
       expect(await localise(part(), live, { source: bytesSource(small) })).toEqual({
         groups: [0],
         exact: true,
+        sourceFailure: null,
         damaged: [{ firstBlock: 0, blocks: 1, byteOffset: 0, byteLength: length }],
       });
       expect(nodes.map(([level]) => level)).toEqual([0, 0]);
@@ -194,6 +203,7 @@ describe('localising damage', () => {
     expect(found).toEqual({
       groups: [4095, 4096],
       exact: false,
+      sourceFailure: null,
       damaged: [{ firstBlock: 4095 * 128, blocks: 256, byteOffset: 4095 * GROUP, byteLength: 2 * GROUP }],
     });
     expect(fetched).toEqual([

@@ -431,7 +431,8 @@ describe('allocations', () => {
         }),
     });
     recorder.refuse = ({ type }) => type === 'vram.allocation_failed';
-    const details = { neededBytes: 7, availableBytes: 5, argument: 'x', report: { r: 1 } };
+    const report = { modelRef: 'm', verified: false, totalShards: null, missing: [], shards: [] };
+    const details = { neededBytes: 7, availableBytes: 5, argument: 'x', report };
     thrown = new VramError('ALLOCATION_FAILED', 'no', { ...details, cause });
     const error = await failure(manager.seal(bytesSource(bytes)));
     expect(error).toMatchObject({ code: 'ALLOCATION_FAILED', message: 'no', ...details });

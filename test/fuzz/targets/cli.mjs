@@ -14,8 +14,9 @@ const HEX = 'ab'.repeat(32);
 export function create({ runCli, hostBackend, createPortableEngine }) {
   const folder = mkdtempSync(join(tmpdir(), 'vram-fuzz-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  // A token that others can read would be refused before anything else.
   const file = (name, content) => {
-    writeFileSync(join(folder, name), content);
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
   const { publicKey } = generateKeyPairSync('ed25519');
@@ -100,7 +101,7 @@ export function create({ runCli, hostBackend, createPortableEngine }) {
     ['devices', '--json'],
     ['drill', '--device', 'host', files[0]],
     ['audit', 'verify', join(folder, 'log')],
-    ['attest', 'verify', files[4], '--key', files[5]],
+    ['attest', 'verify', files[4], '--public-key', files[5]],
     ['--help'],
     ['digest', '--help'],
     [],
