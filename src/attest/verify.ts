@@ -2,7 +2,8 @@ import type { CryptoProvider } from '../crypto.js';
 import { checkDigest } from '../digest/index.js';
 import { invalidInput, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
-import { checkBytes, checkInteger, MAX_INTEGER } from '../validate.js';
+import type { OptionKeys } from '../validate.js';
+import { checkBytes, checkInteger, checkOptions, MAX_INTEGER } from '../validate.js';
 import { notGenuine, openEnvelope } from './envelope.js';
 import { checkNonce } from './nonce.js';
 import { readStatement } from './read-statement.js';
@@ -29,6 +30,13 @@ export interface AttestationReport {
   readonly fresh: boolean;
 }
 
+const CHECK_KEYS = {
+  publicKey: true,
+  nonce: true,
+  maxAgeMs: true,
+  expected: true,
+  now: true,
+} satisfies OptionKeys<AttestationCheck>;
 const KEY_BYTES = 32;
 /** How far the signer's clock may run ahead where an age is asked for. */
 const CLOCK_SKEW_MS = 60_000;
@@ -44,6 +52,7 @@ export async function verifyAttestation(
   check: AttestationCheck,
 ): Promise<AttestationReport> {
   if (typeof text !== 'string') throw invalidInput('attestation', 'must be the text of a DSSE envelope');
+  checkOptions('check', check, CHECK_KEYS);
   const publicKey = checkBytes('publicKey', check.publicKey);
   if (publicKey.length !== KEY_BYTES) throw invalidInput('publicKey', `must be ${KEY_BYTES} bytes`);
   const nonce = check.nonce === null ? null : checkNonce('nonce', check.nonce);

@@ -1,11 +1,13 @@
 import type { ErrorCode } from '../errors.js';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
+import { checkOptions, type OptionKeys } from '../validate.js';
 import { isSilent, tell } from './catalogue.js';
 import { createRedactor, type Redactor } from './redact.js';
 import { bounded } from './sentence.js';
 import type { Narration, NarrationSink } from './types.js';
 
+const OPTION_KEYS = { sinks: true, storybook: true, token: true } satisfies OptionKeys<NarrationOptions>;
 const EMITTED_BY = `vram-residency@${version}`;
 /** Of one drill. */
 const FLIPS_TOLD = 8;
@@ -21,6 +23,7 @@ export interface NarrationOptions {
 
 /** Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail. */
 export function narrationObserver(options: NarrationOptions): Observer {
+  checkOptions('options', options, OPTION_KEYS);
   const redactor = createRedactor(options.token);
   const told = new FailuresTold();
   const drills = new Map<string, number>();

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Signer } from '../crypto.js';
 import { invalidInput } from '../errors.js';
-import { checkId } from '../validate.js';
+import { checkId, checkOptions, type OptionKeys } from '../validate.js';
 import { defaultKeyFile, openKeyFile, readPublicKey } from './audit/key-file.js';
 
 export interface AttestationKeyOptions {
@@ -16,6 +16,12 @@ export interface AttestationKeyOptions {
   readonly checkpointKeyFile?: string;
 }
 
+const OPTION_KEYS = {
+  workerId: true,
+  keyFile: true,
+  auditDirectory: true,
+  checkpointKeyFile: true,
+} satisfies OptionKeys<AttestationKeyOptions>;
 const KEY_BYTES = 32;
 const MAX_PEM_CHARACTERS = 4_096;
 
@@ -24,6 +30,7 @@ const MAX_PEM_CHARACTERS = 4_096;
  * must not be able to sign the other. Errors: INVALID_INPUT.
  */
 export async function openAttestationKey(options: AttestationKeyOptions): Promise<Signer> {
+  checkOptions('options', options, OPTION_KEYS);
   const workerId = checkId('workerId', options.workerId);
   const path = resolve(options.keyFile ?? defaultAttestationKeyFile(workerId));
   const checkpointFile = resolve(options.checkpointKeyFile ?? defaultKeyFile(workerId));

@@ -10,7 +10,7 @@ import { readSafetensors } from '../source/safetensors.js';
 import { checkShardsAgainstIndex, readShardedIndex } from '../source/safetensors-index.js';
 import type { TensorEntry, TensorIndex } from '../source/tensors.js';
 import type { Source } from '../source/types.js';
-import { checkLabel, checkOneOf } from '../validate.js';
+import { checkLabel, checkOneOf, checkOptions, type OptionKeys } from '../validate.js';
 import { type FileSource, fileSource } from './file-source.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';
@@ -51,6 +51,7 @@ export interface OpenModelOptions {
   readonly format?: ModelFormat | 'auto';
 }
 
+const MODEL_KEYS = { format: true } satisfies OptionKeys<OpenModelOptions>;
 const INDEX_SUFFIX = '.safetensors.index.json';
 const FORMATS = ['auto', 'safetensors', 'gguf', 'onnx', 'raw'] as const;
 const GGUF_PART = /^(.+)-([0-9]{5})-of-([0-9]{5})\.gguf$/;
@@ -67,6 +68,7 @@ const MAX_EXPECTED_BYTES = 16 * 1024 * 1024;
  * Errors: INVALID_INPUT for what is missing, not a model, or against its format's rules; SOURCE_MISMATCH if a file changes meanwhile.
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<Model> {
+  checkOptions('options', options, MODEL_KEYS);
   const format = checkOneOf('format', options.format ?? 'auto', FORMATS);
   if (typeof path !== 'string' || path.length === 0) throw invalidInput('path', 'must be a non-empty string');
   if (path.includes('\0')) throw invalidInput('path', 'must not contain null bytes');

@@ -1,5 +1,14 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import type { SealedShard } from '../../src/index.js';
+import {
+  narrationObserver,
+  openAttestationKey,
+  openAuditDirectory,
+  openModel,
+  pruneAudit,
+  verifyAttestation,
+  verifyAudit,
+} from '../../src/index.js';
 import type { VramManager } from '../../src/manager/index.js';
 import {
   ATTEST_KEYS,
@@ -171,6 +180,23 @@ describe('a misspelt option', () => {
     expect(() => telemetryObserver(options)).toThrow(
       '"options" has no option "metricProvider"; it takes tracerProvider, meterProvider',
     );
+  });
+
+  it.each<[string, string, (options: never) => unknown]>([
+    ['verifyAttestation', 'check', (check) => verifyAttestation('{}', check)],
+    ['verifyAudit', 'options', (options) => verifyAudit('nowhere', options)],
+    ['pruneAudit', 'options', (options) => pruneAudit('nowhere', options)],
+    ['openAuditDirectory', 'options', openAuditDirectory],
+    ['openAttestationKey', 'options', openAttestationKey],
+    ['openModel', 'options', (options) => openModel('nowhere', options)],
+    ['narrationObserver', 'options', narrationObserver],
+  ])('is refused by %s before anything else', async (_name, argument, call) => {
+    const options: object = { nonse: 1 };
+    expect(await failure((async () => call(options as never))())).toMatchObject({
+      code: 'INVALID_INPUT',
+      argument,
+      message: expect.stringMatching(new RegExp(`^"${argument}" has no option "nonse"; it takes \\w+`)),
+    });
   });
 
   it('a scrubber that is to heal says so with true or false', async () => {

@@ -10,7 +10,7 @@ import type { CryptoProvider, Signer } from '../../crypto.js';
 import { invalidInput, isVramError } from '../../errors.js';
 import type { Observer } from '../../events.js';
 import { checkToken } from '../../token.js';
-import { checkId, checkInteger } from '../../validate.js';
+import { checkId, checkInteger, checkOptions, type OptionKeys } from '../../validate.js';
 import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';
 import { type AuditFileSystem, nodeFileSystem } from './file-system.js';
@@ -63,6 +63,19 @@ export interface AuditDirectory {
   close(): Promise<void>;
 }
 
+const DIRECTORY_KEYS = {
+  dir: true,
+  token: true,
+  workerId: true,
+  keyFile: true,
+  sinks: true,
+  verifyAll: true,
+  maxSegmentBytes: true,
+  maxQueue: true,
+  onCheckpoint: true,
+  now: true,
+  monotonicMs: true,
+} satisfies OptionKeys<AuditDirectoryOptions>;
 const MIN_SEGMENT_BYTES = 1_024;
 
 export const systemPlatform: AuditPlatform = {
@@ -80,6 +93,7 @@ export async function openAuditDirectory(
   options: AuditDirectoryOptions,
   platform: AuditPlatform = systemPlatform,
 ): Promise<AuditDirectory> {
+  checkOptions('options', options, DIRECTORY_KEYS);
   const { fs, processes } = platform;
   const workerId = checkId('workerId', options.workerId);
   const secret = new RecordedSecret(checkToken('token', options.token));

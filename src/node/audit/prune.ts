@@ -4,7 +4,7 @@ import { leafHash } from '../../audit/merkle.js';
 import { type AuditRecord, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
 import { parseStem } from '../../audit/segment.js';
 import { invalidInput, VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, checkOptions, type OptionKeys } from '../../validate.js';
 import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
 import { readChunks, replaceFile } from './file-system.js';
 import { leavesPath, listLog, segmentPath } from './layout.js';
@@ -28,6 +28,16 @@ export interface PruneAuditOptions {
   /** Wall clock; default the system's. */
   readonly now?: () => Date;
 }
+
+const PRUNE_KEYS = {
+  token: true,
+  workerId: true,
+  keyFile: true,
+  before: true,
+  retentionDays: true,
+  dryRun: true,
+  now: true,
+} satisfies OptionKeys<PruneAuditOptions>;
 
 export interface PruneReport {
   readonly v: 1;
@@ -56,6 +66,7 @@ export async function pruneAudit(
   options: PruneAuditOptions,
   platform: AuditPlatform = systemPlatform,
 ): Promise<PruneReport> {
+  checkOptions('options', options, PRUNE_KEYS);
   const { fs } = platform;
   const now = options.now ?? (() => new Date());
   const retentionDays = checkInteger(

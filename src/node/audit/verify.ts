@@ -7,7 +7,7 @@ import { auditFailed } from '../../audit/log.js';
 import { formatVerifierKey, verifierKey } from '../../audit/note.js';
 import { type AuditReport, type LogSource, type VerifyLogOptions, verifyLog } from '../../audit/verifier.js';
 import { invalidInput, isVramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, checkOptions, type OptionKeys } from '../../validate.js';
 import { nodeCrypto } from '../crypto.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { directorySource } from './directory-source.js';
@@ -23,6 +23,14 @@ export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'con
   readonly workers?: number;
 }
 
+const VERIFY_KEYS = {
+  token: true,
+  verifierKey: true,
+  checkpoint: true,
+  onProgress: true,
+  keyFile: true,
+  workers: true,
+} satisfies OptionKeys<VerifyAuditOptions>;
 const MAX_DEFAULT_WORKERS = 4;
 /** Below this a thread costs more than it saves. */
 const MIN_PARALLEL_BYTES = 33_554_432;
@@ -39,6 +47,7 @@ export async function verifyAudit(
   options: VerifyAuditOptions = {},
   platform: AuditPlatform = systemPlatform,
 ): Promise<AuditReport> {
+  checkOptions('options', options, VERIFY_KEYS);
   const { fs, processes, crypto } = platform;
   const source = await reading(() => directorySource(fs, crypto, dir));
   const key = options.verifierKey ?? (await localVerifierKey(source, options.keyFile));
