@@ -53,7 +53,7 @@ export default defineConfig({
     // Every mutant is a run of its own in a new thread; its files share their modules, or loading them would take most of the time.
     isolate: false,
     sequence: { sequencer: QuickestFirst },
-    // Quick tests all, at most a second each: one that waits this long for a mutant waits for ever.
-    testTimeout: 5_000,
+    // Quick tests all, at most some seconds each: one that waits this long for a mutant waits for ever.
+    testTimeout: 10_000,
   },
 });
