@@ -138,7 +138,11 @@ const RULES: readonly Rule[] = [
   { file: /^test\/cli\//, group: 'command line', backend: 'host' },
   { file: /^test\/browser\//, group: 'pages', backend: 'page' },
   { file: /^test\/fuzz\//, group: 'fuzzing', backend: 'none' },
-  { file: /^test\/unit\/(proof|requirements|mutate|readme|doc-examples)/, group: 'evidence', backend: 'none' },
+  {
+    file: /^test\/unit\/(proof|requirements|mutate|readme|doc-examples)/,
+    group: 'evidence',
+    backend: 'none',
+  },
 ];
 
 export interface Placed {
