@@ -70,7 +70,11 @@ describe('a run that is stopped from outside', () => {
       child.kill('SIGINT');
       setTimeout(() => child.kill('SIGINT'), 5);
     });
-    expect((await ended(child)).code).toBe(130);
+    const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+      child.once('close', (...how) => resolve(how)),
+    );
+    // On a busy machine the second may come when all is done and Node has taken its handlers down: a shell sees 130 then too.
+    expect(signal ?? status).toBe(signal === null ? 130 : 'SIGINT');
     await expectClosed(dir);
   });
 
