@@ -7,26 +7,11 @@ import {
   drawDamage,
 } from '../../src/manager/drill-damage.js';
 import { stride } from '../support/stride.js';
-import { pattern } from './manager-fixture.js';
+import { pattern, planOver } from './manager-fixture.js';
 
 // Drills of an area to its last place: a place that is left is found, and "no room" is said only when there is none.
 
 const BLOCK = 4096;
-
-function planOver(bytes: Uint8Array, rest: Partial<DamagePlan>): DamagePlan {
-  return {
-    byteLength: bytes.length,
-    flips: 1,
-    patterns: ['bit'],
-    area: 'data',
-    seed: 0,
-    read: async (offset, length) => {
-      if (offset < 0 || length < 1 || offset + length > bytes.length) throw new Error('out of the shard');
-      return bytes.slice(offset, offset + length);
-    },
-    ...rest,
-  };
-}
 
 const draw = async (bytes: Uint8Array, rest: Partial<DamagePlan>): Promise<number[]> =>
   (await drawDamage(planOver(bytes, rest))).map(({ byte, bit }) => byte * 8 + bit);

@@ -10,6 +10,7 @@ import {
   openHost,
   overlay,
   pattern,
+  planOver,
   platform,
   Recorder,
   regionsOf,
@@ -17,19 +18,6 @@ import {
 } from './manager-fixture.js';
 
 const BLOCK = 4096;
-
-/** A plan over the given bytes. */
-function planOver(bytes: Uint8Array, rest: Partial<DamagePlan>): DamagePlan {
-  return {
-    byteLength: bytes.length,
-    flips: 1,
-    patterns: ['bit'],
-    area: 'data',
-    seed: 0,
-    read: async (offset, length) => bytes.slice(offset, offset + length),
-    ...rest,
-  };
-}
 
 const draw = async (bytes: Uint8Array, rest: Partial<DamagePlan>): Promise<number[]> =>
   (await drawDamage(planOver(bytes, rest))).map(({ byte, bit }) => byte * 8 + bit);

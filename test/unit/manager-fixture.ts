@@ -4,6 +4,7 @@ import type { Backend, Device, Region, RunOptions } from '../../src/device/index
 import { createPortableEngine } from '../../src/digest/index.js';
 import { VramError } from '../../src/errors.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events.js';
+import type { DamagePlan } from '../../src/manager/drill-damage.js';
 import { type Clock, type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
@@ -194,5 +195,21 @@ export function regionsOf(around: (device: Device) => Device = (device) => devic
       if (faults === undefined || faults === null) throw new Error('no fault port');
       await faults.flip(byte, mask);
     },
+  };
+}
+
+/** A drill's plan over the given bytes, one bit unless told; it may read nothing else. */
+export function planOver(bytes: Uint8Array, rest: Partial<DamagePlan> = {}): DamagePlan {
+  return {
+    byteLength: bytes.length,
+    flips: 1,
+    patterns: ['bit'],
+    area: 'data',
+    seed: 0,
+    read: async (offset, length) => {
+      if (offset < 0 || length < 1 || offset + length > bytes.length) throw new Error('out of the shard');
+      return bytes.slice(offset, offset + length);
+    },
+    ...rest,
   };
 }

@@ -12,11 +12,11 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Signer } from '../../crypto.js';
 import { invalidInput } from '../../errors.js';
+import { isOpenToOthers } from '../private-file.js';
 import { hasCode, nodeFileSystem } from './file-system.js';
 
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
-const OTHERS = 0o077;
 const MAX_KEY_FILE_BYTES = 4_096;
 
 /** Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a key of its own. */
@@ -76,11 +76,11 @@ async function readKey(path: string): Promise<KeyObject | null> {
   try {
     const handle = await open(path, constants.O_RDONLY);
     try {
-      const { mode, size } = await handle.stat();
-      if (process.platform !== 'win32' && (mode & OTHERS) !== 0) {
+      const stats = await handle.stat();
+      if (isOpenToOthers(stats)) {
         throw invalidInput('keyFile', 'can be read or written by others; make it private (chmod 600)');
       }
-      if (size > MAX_KEY_FILE_BYTES) throw invalidInput('keyFile', 'is too large to be a key');
+      if (stats.size > MAX_KEY_FILE_BYTES) throw invalidInput('keyFile', 'is too large to be a key');
       pem = await handle.readFile();
     } finally {
       await handle.close();

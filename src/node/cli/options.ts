@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { invalidInput, isVramError, VramError } from '../../errors.js';
 import { checkId, checkLabel } from '../../validate.js';
+import { isOpenToOthers } from '../private-file.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
 export type PolicyName = (typeof POLICIES)[number];
@@ -96,9 +97,6 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
     .addOption(new Option('--log <form>', 'log every step on stderr').choices(['json', 'pretty']));
 }
 
-/** Permissions of group and others. */
-const OTHERS = 0o077;
-
 /**
  * The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. A file that others can read or write is refused, as key files
  * are. Errors: INVALID_INPUT.
@@ -110,7 +108,7 @@ export async function readToken(path: string): Promise<Uint8Array> {
     try {
       const stats = await handle.stat();
       // A pipe (`<(...)`, /dev/stdin) is nobody else's to open.
-      if (process.platform !== 'win32' && stats.isFile() && (stats.mode & OTHERS) !== 0) {
+      if (stats.isFile() && isOpenToOthers(stats)) {
         throw invalidInput('token-file', 'can be read or written by others; make it private (chmod 600)');
       }
       bytes = await handle.readFile();

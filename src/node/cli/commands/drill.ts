@@ -228,7 +228,7 @@ class DrillRun {
       await manager.verify(sealed, { ...trace, source, signal: this.#context.io.signal });
       return null;
     } catch (error) {
-      if (!isVramError(error, 'INTEGRITY_VIOLATION') || !isReport(error.report)) throw error;
+      if (!isVramError(error, 'INTEGRITY_VIOLATION') || error.report?.damaged === undefined) throw error;
       return error.report;
     }
   }
@@ -269,12 +269,6 @@ function checkPlan({ pattern, area }: DrillOptions, byteLength: number): void {
   if (area === 'padding' && byteLength % BLOCK_BYTES === 0) {
     throw invalidInput('area', 'is padding, but the last byte of this file ends its block: it has none');
   }
-}
-
-function isReport(report: unknown): report is VerificationReport {
-  return (
-    typeof report === 'object' && report !== null && 'damaged' in report && Array.isArray(report.damaged)
-  );
 }
 
 function numbersFrom(first: number, length: number): number[] {
