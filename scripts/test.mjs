@@ -35,6 +35,7 @@ must('scripts/build.mjs');
 optional('the CUDA addon', 'scripts/build-native.mjs');
 optional('the CUDA driver emulator', 'scripts/build-emulator.mjs');
 must('scripts/build-cuda.mjs', '--check');
+must('scripts/hardware.mjs', '--check');
 
 mkdirSync(`${root}.cache`, { recursive: true });
 const results = `${root}.cache/test-results.json`;

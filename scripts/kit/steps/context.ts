@@ -1,0 +1,104 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
+import type { Figure, Figures } from '../runner/report.js';
+import type { StepResult } from '../runner/step-result.js';
+import type { StepSetting } from '../runner/step-setting.js';
+import { type ProgramResult, runProgram } from './program.js';
+
+/** The step does not apply to this machine: reported as skipped, with the reason. */
+export class Skip extends Error {
+  override readonly name = 'Skip';
+}
+
+/** No step can run on this machine. */
+export class Unusable extends Error {
+  override readonly name = 'Unusable';
+}
+
+/** Something that the step looks for is not as it must be. */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+}
+
+const MIB = 2 ** 20;
+/** The test driver's interpreter hashes some 100 MB a second. */
+const EMULATED_MAX_BYTES = 4 * MIB;
+
+/** What a step works with. */
+export class StepContext {
+  readonly setting: StepSetting;
+  readonly #figures: Record<string, Figure> = {};
+  readonly #started = performance.now();
+
+  constructor(setting: StepSetting) {
+    this.setting = setting;
+    this.#write({ status: 'running', reason: null, unusable: false });
+  }
+
+  /** Kept at once: a step that is killed later has told it. */
+  figure(name: string, value: Figure): void {
+    this.#figures[name] = value;
+    this.#write({ status: 'running', reason: null, unusable: false });
+  }
+
+  /** What has been told up to now. */
+  figures(): Figures {
+    return this.#figures;
+  }
+
+  end(outcome: Omit<StepResult, 'figures'>): void {
+    this.#write(outcome);
+  }
+
+  /** Milliseconds of the step's budget that are left; sweeps stop growing when it is used up. */
+  budgetLeftMs(): number {
+    return this.setting.budgetMs - (performance.now() - this.#started);
+  }
+
+  /** `bytes`, or less over the test driver. */
+  affordable(bytes: number): number {
+    return this.setting.emulated ? Math.min(bytes, EMULATED_MAX_BYTES) : bytes;
+  }
+
+  /** The CUDA backend as a user of the package gets it. */
+  backend() {
+    return nodeCudaBackend();
+  }
+
+  deviceName(): string {
+    return `cuda:${this.setting.device}`;
+  }
+
+  /** What only the real driver's memory satisfies; over the test driver anything will do. */
+  policy(): 'vram-only' | 'any' {
+    return this.setting.emulated ? 'any' : 'vram-only';
+  }
+
+  /** The package's own command line, in a process of its own. */
+  commandLine(args: readonly string[]): Promise<ProgramResult> {
+    return runProgram(execPath, [kitPath('../dist/node/cli/main.js'), ...args]);
+  }
+
+  /** Another of the kit's own programs. */
+  kitProgram(
+    file: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ProgramResult> {
+    return runProgram(execPath, [kitPath(file), ...args], { ...process.env, ...env });
+  }
+
+  #write(outcome: Omit<StepResult, 'figures'>): void {
+    const { resultFile } = this.setting;
+    const result: StepResult = { ...outcome, figures: this.#figures };
+    writeFileSync(`${resultFile}.new`, JSON.stringify(result));
+    renameSync(`${resultFile}.new`, resultFile);
+  }
+}
+
+/** A file of the kit, named from the folder of its programs. */
+export function kitPath(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
+}
