@@ -71,6 +71,13 @@ using CUresult = int;
   X(CUDA_ERROR_SYSTEM_NOT_READY, 802, "system not ready")                                      \
   X(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, 803, "driver and kernel module do not match")           \
   X(CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE, 804, "forward compatibility not supported")     \
+  X(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, 900, "operation not permitted while a stream is captured") \
+  X(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, 901, "the capture was invalidated by an earlier error") \
+  X(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, 903, "the capture was not begun in this stream")      \
+  X(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, 905, "a captured stream may not wait for work outside") \
+  X(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, 906, "the legacy stream would wait for a captured stream") \
+  X(CUDA_ERROR_CAPTURED_EVENT, 907, "the event was last recorded in a captured stream")        \
+  X(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, 908, "the capture was begun by another thread")    \
   X(CUDA_ERROR_EXTERNAL_DEVICE, 911, "error on an external device")                            \
   X(CUDA_ERROR_UNKNOWN, 999, "unknown error")
 

@@ -2,6 +2,8 @@
 #ifndef VRAM_RESIDENCY_EMULATOR_CALL_H
 #define VRAM_RESIDENCY_EMULATOR_CALL_H
 
+#include <unistd.h>
+
 #include <new>
 
 #include "driver.h"
@@ -26,8 +28,11 @@ CUresult enter(Call which, F body, bool early = false) {
   }
   if (injected != CUDA_SUCCESS && !effect) return injected;
   CUresult result = CUDA_SUCCESS;
-  if (!early && !driver.initialised) {
+  const bool forked = driver.initialised && driver.process != getpid();
+  if (forked || (!early && !driver.initialised)) {
     result = CUDA_ERROR_NOT_INITIALIZED;
+  } else if (unsafeInCapture(which) && (result = driver.refuseUnsafe()) != CUDA_SUCCESS) {
+    return result;
   } else {
     try {
       result = body(driver);

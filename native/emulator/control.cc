@@ -10,8 +10,33 @@
 using namespace emulator;
 
 #define VR_DECLARE(name, parameters) extern "C" CUresult name parameters;
-VR_DRIVER_FUNCTIONS(VR_DECLARE)
+VR_EMULATED_FUNCTIONS(VR_DECLARE)
 #undef VR_DECLARE
+
+// Weak: a process without Node can load the library too. It never calls napi_register_module_v1, so none of these is called there.
+#pragma weak napi_create_array
+#pragma weak napi_create_arraybuffer
+#pragma weak napi_create_bigint_uint64
+#pragma weak napi_create_double
+#pragma weak napi_create_function
+#pragma weak napi_create_object
+#pragma weak napi_create_string_utf8
+#pragma weak napi_create_typedarray
+#pragma weak napi_get_array_length
+#pragma weak napi_get_boolean
+#pragma weak napi_get_cb_info
+#pragma weak napi_get_element
+#pragma weak napi_get_named_property
+#pragma weak napi_get_typedarray_info
+#pragma weak napi_get_value_bigint_uint64
+#pragma weak napi_get_value_bool
+#pragma weak napi_get_value_double
+#pragma weak napi_get_value_string_utf8
+#pragma weak napi_is_typedarray
+#pragma weak napi_set_element
+#pragma weak napi_set_named_property
+#pragma weak napi_throw_error
+#pragma weak napi_typeof
 
 namespace {
 
@@ -366,7 +391,7 @@ napi_value call(const Js& js, Driver&, const Arguments& arguments) {
   }
 #define VR_INVOKE(function, parameters) \
   if (name == #function) return js.of(static_cast<double>(invoke(function, values)));
-  VR_DRIVER_FUNCTIONS(VR_INVOKE)
+  VR_EMULATED_FUNCTIONS(VR_INVOKE)
 #undef VR_INVOKE
   throw Failure{"no driver function " + name};
 }

@@ -13,51 +13,79 @@ std::vector<uint64_t>& currentContexts() {
   return stack;
 }
 
+int& captureMode() {
+  static thread_local int mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  return mode;
+}
+
 namespace {
 
 const char* const kCallNames[] = {
 #define VR_CALL_NAME(name, parameters) #name,
-    VR_DRIVER_FUNCTIONS(VR_CALL_NAME)
+    VR_EMULATED_FUNCTIONS(VR_CALL_NAME)
 #undef VR_CALL_NAME
 };
 
 // For processes that no test reaches into: `VRAM_EMULATOR="driverVersion=11080;devices=2;integrated=1"`.
 Config configFromEnvironment() {
   Config config;
-  const char* text = std::getenv("VRAM_EMULATOR");
-  if (text == nullptr) return config;
-  DeviceConfig device;
-  size_t count = 1;
-  std::string rest = text;
+  applySettings(std::getenv("VRAM_EMULATOR"), config);
+  return config;
+}
+
+// False if there is no such key.
+bool applyToDevice(const std::string& key, const char* value, DeviceConfig& device) {
+  const uint64_t number = std::strtoull(value, nullptr, 10);
+  if (key == "name") device.name = value;
+  else if (key == "major") device.major = static_cast<int>(number);
+  else if (key == "minor") device.minor = static_cast<int>(number);
+  else if (key == "integrated") device.integrated = number != 0;
+  else if (key == "managed") device.managed = number != 0;
+  else if (key == "ecc") device.ecc = number != 0;
+  else if (key == "vmm") device.vmm = number != 0;
+  else if (key == "tcc") device.tcc = number != 0;
+  else if (key == "memoryType") device.memoryType = static_cast<unsigned>(number);
+  else if (key == "totalBytes") device.totalBytes = number;
+  else if (key == "usedByOthers") device.usedByOthers = number;
+  else if (key == "multiprocessors") device.multiprocessors = static_cast<int>(number);
+  else return false;
+  return true;
+}
+
+bool applyToDriver(const std::string& key, const char* value, Config& config) {
+  const uint64_t number = std::strtoull(value, nullptr, 10);
+  if (key == "devices") config.devices.resize(std::min<uint64_t>(number, 64), config.devices.empty() ? DeviceConfig{} : config.devices[0]);
+  else if (key == "driverVersion") config.driverVersion = static_cast<int>(number);
+  else if (key == "initResult") config.initResult = static_cast<CUresult>(number);
+  else if (key == "deferCopies") config.deferCopies = number != 0;
+  else if (key == "ignoreReadOnly") config.ignoreReadOnly = number != 0;
+  else if (key == "granularity") config.granularity = std::max<uint64_t>(number, 1);
+  else if (key == "instructionBudget") config.instructionBudget = number;
+  else if (key == "workers") config.workers = static_cast<unsigned>(number);
+  else return false;
+  return true;
+}
+
+}  // namespace
+
+std::string applySettings(const char* text, Config& config) {
+  std::string rest = text == nullptr ? "" : text, unknown;
+  // What all devices get is gathered first, so that `devices` may stand anywhere.
+  std::vector<std::pair<std::string, std::string>> ofDevices;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find(';'), rest.size());
     const std::string entry = rest.substr(0, end);
     rest.erase(0, std::min(end + 1, rest.size()));
-    const size_t equals = entry.find('=');
-    if (equals == std::string::npos) continue;
-    const std::string key = entry.substr(0, equals);
-    const char* value = entry.c_str() + equals + 1;
-    const uint64_t number = std::strtoull(value, nullptr, 10);
-    if (key == "devices") count = std::min<uint64_t>(number, 64);
-    else if (key == "driverVersion") config.driverVersion = static_cast<int>(number);
-    else if (key == "initResult") config.initResult = static_cast<CUresult>(number);
-    else if (key == "name") device.name = value;
-    else if (key == "major") device.major = static_cast<int>(number);
-    else if (key == "minor") device.minor = static_cast<int>(number);
-    else if (key == "integrated") device.integrated = number != 0;
-    else if (key == "managed") device.managed = number != 0;
-    else if (key == "ecc") device.ecc = number != 0;
-    else if (key == "vmm") device.vmm = number != 0;
-    else if (key == "tcc") device.tcc = number != 0;
-    else if (key == "memoryType") device.memoryType = static_cast<unsigned>(number);
-    else if (key == "totalBytes") device.totalBytes = number;
-    else if (key == "usedByOthers") device.usedByOthers = number;
+    const size_t equals = std::min(entry.find('='), entry.size());
+    const std::string key = entry.substr(0, equals), value = entry.substr(std::min(equals + 1, entry.size()));
+    DeviceConfig tried;
+    if (applyToDevice(key, value.c_str(), tried)) ofDevices.emplace_back(key, value);
+    else if (!applyToDriver(key, value.c_str(), config) && unknown.empty()) unknown = key;
   }
-  config.devices.assign(count, device);
-  return config;
+  for (DeviceConfig& device : config.devices)
+    for (const auto& [key, value] : ofDevices) applyToDevice(key, value.c_str(), device);
+  return unknown;
 }
-
-}  // namespace
 
 const char* nameOf(Call call) { return kCallNames[static_cast<size_t>(call)]; }
 
@@ -71,6 +99,18 @@ bool releases(Call call) {
   switch (call) {
     case Call::cuMemFree_v2: case Call::cuMemFreeHost: case Call::cuMemUnmap: case Call::cuMemRelease: case Call::cuMemAddressFree:
     case Call::cuStreamDestroy_v2: case Call::cuEventDestroy_v2: case Call::cuModuleUnload: case Call::cuDevicePrimaryCtxRelease_v2:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool unsafeInCapture(Call call) {
+  switch (call) {
+    case Call::cuMemAlloc_v2: case Call::cuMemFree_v2: case Call::cuMemAllocHost_v2: case Call::cuMemHostAlloc: case Call::cuMemFreeHost:
+    case Call::cuMemcpyHtoD_v2: case Call::cuMemcpyDtoH_v2: case Call::cuModuleLoadData: case Call::cuModuleLoadDataEx:
+    case Call::cuModuleUnload: case Call::cuStreamSynchronize: case Call::cuStreamQuery: case Call::cuEventSynchronize:
+    case Call::cuEventQuery: case Call::cuStreamDestroy_v2: case Call::cuEventDestroy_v2:
       return true;
     default:
       return false;
@@ -97,6 +137,8 @@ void Driver::reset(const Config& next) {
   contexts.clear();
   streams.clear();
   events.clear();
+  captures.clear();
+  graphs.clear();
   modules.clear();
   functions.clear();
   physical.clear();
@@ -104,6 +146,8 @@ void Driver::reset(const Config& next) {
   pinned.clear();
   abandoned = 0;
   waitsOnEventLoop = 0;
+  bytesToHost = 0;
+  captureMode() = CU_STREAM_CAPTURE_MODE_GLOBAL;
   lastFault.clear();
 }
 
@@ -198,6 +242,10 @@ CUresult Driver::drainBlocking(uint64_t context) {
 
 void Driver::enqueue(uint64_t stream, Work work) {
   Stream& s = streams[stream];
+  if (s.capture != 0) {
+    captures[s.capture].nodes++;
+    return;
+  }
   work.number = s.next++;
   s.polled = false;
   const bool now = work.copy && !config.deferCopies;
@@ -231,6 +279,8 @@ void Driver::destroyContext(uint64_t context) {
     addresses.remove(entry.first);
     abandoned++;
   }
+  for (auto entry = captures.begin(); entry != captures.end();)
+    entry = entry->second.context == context ? captures.erase(entry) : std::next(entry);
   contexts.erase(context);
   devices[static_cast<size_t>(device)].context = 0;
 }

@@ -2,15 +2,20 @@
 #ifndef VRAM_RESIDENCY_EMULATOR_DRIVER_H
 #define VRAM_RESIDENCY_EMULATOR_DRIVER_H
 
+#include <sys/types.h>
+
 #include <array>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "emulated_api.h"
 #include "execute.h"
 #include "memory.h"
 
@@ -18,7 +23,7 @@ namespace emulator {
 
 enum class Call {
 #define VR_CALL(name, parameters) name,
-  VR_DRIVER_FUNCTIONS(VR_CALL)
+  VR_EMULATED_FUNCTIONS(VR_CALL)
 #undef VR_CALL
   Count
 };
@@ -27,6 +32,9 @@ const char* nameOf(Call call);
 Call callNamed(const std::string& name);
 // These free something. Like the real driver's, they do so even when they report an error.
 bool releases(Call call);
+// These allocate, free, or wait: not allowed beside a capture, unless the thread's mode is relaxed. The documentation does not list them;
+// this list is meant to be longer than the real driver's, never shorter.
+bool unsafeInCapture(Call call);
 
 struct DeviceConfig {
   std::string name = "Emulated GPU";
@@ -49,6 +57,10 @@ struct Config {
   unsigned workers = 2;
 };
 
+// Settings as text, `driverVersion=11080;devices=2;ecc=0`: the device's keys apply to all devices. Returns the first key that does not
+// exist, or an empty string; what is left out stays as it is in `config`.
+std::string applySettings(const char* text, Config& config);
+
 struct Work {
   uint64_t number = 0;
   bool copy = false;
@@ -61,6 +73,7 @@ struct Stream {
   uint64_t context = 0;
   bool blocking = true;  // takes part in the default stream's ordering
   bool polled = false;
+  uint64_t capture = 0;  // the capture that takes this stream's work, 0: none
   uint64_t next = 1;
   std::deque<Work> queue;
 };
@@ -69,7 +82,21 @@ struct Event {
   uint64_t context = 0;
   uint64_t stream = 0;
   uint64_t number = 0;   // the last work before the record; 0: nothing to wait for
+  uint64_t capture = 0;  // last recorded in this capture, 0: outside of every one
   bool polled = false;
+  bool timed = true;
+  bool reached = false;  // the stream has come to the record
+  std::chrono::steady_clock::time_point at;
+};
+
+// A stream capture: work is noted instead of done. Only its size is kept; graphs cannot be launched here.
+struct Capture {
+  uint64_t context = 0;
+  uint64_t origin = 0;  // the stream that it was begun in
+  int mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  std::thread::id thread;
+  bool invalidated = false;
+  size_t nodes = 0;
 };
 
 struct Module {
@@ -139,6 +166,8 @@ class Driver {
   std::map<uint64_t, Context> contexts;
   std::map<uint64_t, Stream> streams;
   std::map<uint64_t, Event> events;
+  std::map<uint64_t, Capture> captures;
+  std::map<uint64_t, size_t> graphs;  // nodes of each
   std::map<uint64_t, Module> modules;
   std::map<uint64_t, Function> functions;
   std::map<uint64_t, PhysicalHandle> physical;
@@ -146,6 +175,8 @@ class Driver {
   std::map<const uint8_t*, Pinned> pinned;
   size_t abandoned = 0;
   uint64_t waitsOnEventLoop = 0;
+  uint64_t bytesToHost = 0;  // copied out of device memory, whichever way
+  pid_t process = 0;         // that called cuInit: after a fork the child has no driver
   std::string lastFault;
 
   static Driver& instance();
@@ -169,6 +200,16 @@ class Driver {
   void destroyContext(uint64_t context);
   void makeSticky(uint64_t context, CUresult result, const std::string& message);
 
+  // The stream's number, the default one's for null. Errors: CUDA_ERROR_INVALID_HANDLE if this context has no such stream,
+  // CUDA_ERROR_STREAM_CAPTURE_IMPLICIT if the legacy stream would wait for a captured one, which the attempt invalidates.
+  CUresult streamOf(uint64_t context, CUstream stream, uint64_t& number);
+  bool legacyConflict(uint64_t context) const;
+  // Of the captures that this thread's mode says such a call conflicts with: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, if there are any.
+  CUresult refuseUnsafe();
+  CUresult invalidate(uint64_t capture, CUresult why);
+  // For a wait on everything in the context.
+  CUresult refuseCaptured(uint64_t context);
+
   // Device bytes for a copy or a memset: null if the range is not mapped as one. Access rights are for the caller to check.
   Mapping* range(uint64_t address, uint64_t bytes);
   std::vector<Window> windows(int device);
@@ -180,6 +221,8 @@ class Driver {
 
 // The calling thread's stack of current contexts.
 std::vector<uint64_t>& currentContexts();
+// How the calling thread's calls meet captures: CU_STREAM_CAPTURE_MODE_*.
+int& captureMode();
 // Set on threads that run JavaScript: waiting there stops the event loop.
 extern thread_local bool isEventLoop;
 

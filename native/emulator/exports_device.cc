@@ -85,6 +85,7 @@ VR_EXPORT CUresult cuInit(unsigned flags) {
     if (driver.config.initResult != CUDA_SUCCESS) return driver.config.initResult;
     if (driver.devices.empty()) return CUDA_ERROR_NO_DEVICE;
     driver.initialised = true;
+    driver.process = getpid();
     return CUDA_SUCCESS;
   }, true);
 }
@@ -202,6 +203,14 @@ VR_EXPORT CUresult cuCtxGetCurrent(CUcontext* context) {
   });
 }
 
+VR_EXPORT CUresult cuCtxGetDevice(CUdevice* device) {
+  return enterContext(Call::cuCtxGetDevice, [&](Driver&, uint64_t, Context& context) -> CUresult {
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *device = context.device;
+    return CUDA_SUCCESS;
+  });
+}
+
 VR_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext context) {
   return enter(Call::cuCtxPushCurrent_v2, [&](Driver& driver) -> CUresult {
     if (driver.contexts.count(numberOf(context)) == 0) return CUDA_ERROR_INVALID_CONTEXT;
@@ -220,7 +229,9 @@ VR_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext* context) {
 }
 
 VR_EXPORT CUresult cuCtxSynchronize() {
-  return enterContext(Call::cuCtxSynchronize, [&](Driver& driver, uint64_t handle, Context&) {
+  return enterContext(Call::cuCtxSynchronize, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    const CUresult captured = driver.refuseCaptured(handle);
+    if (captured != CUDA_SUCCESS) return captured;
     noteWait(driver);
     return driver.drainContext(handle);
   });

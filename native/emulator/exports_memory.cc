@@ -81,6 +81,16 @@ VR_EXPORT CUresult cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
   });
 }
 
+VR_EXPORT CUresult cuMemGetAddressRange_v2(CUdeviceptr* base, std::size_t* bytes, CUdeviceptr at) {
+  return enterContext(Call::cuMemGetAddressRange_v2, [&](Driver& driver, uint64_t, Context&) -> CUresult {
+    const Mapping* mapping = driver.addresses.around(at);
+    if (mapping == nullptr) return CUDA_ERROR_NOT_FOUND;
+    if (base != nullptr) *base = mapping->begin;
+    if (bytes != nullptr) *bytes = mapping->bytes;
+    return CUDA_SUCCESS;
+  });
+}
+
 VR_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr* address, std::size_t bytes) {
   return enterContext(Call::cuMemAlloc_v2, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
     if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;

@@ -154,12 +154,9 @@ VR_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned 
   return enterContext(Call::cuLaunchKernel, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
     const auto found = driver.functions.find(numberOf(function));
     if (found == driver.functions.end()) return CUDA_ERROR_INVALID_HANDLE;
-    uint64_t number = context.defaultStream;
-    if (stream != nullptr) {
-      const auto wanted = driver.streams.find(numberOf(stream));
-      if (wanted == driver.streams.end() || wanted->second.context != handle) return CUDA_ERROR_INVALID_HANDLE;
-      number = wanted->first;
-    }
+    uint64_t number = 0;
+    const CUresult refused = driver.streamOf(handle, stream, number);
+    if (refused != CUDA_SUCCESS) return refused;
     const Function& f = found->second;
     if (driver.modules[f.module].context != handle) return CUDA_ERROR_INVALID_HANDLE;
     Launch launch{f.kernel.get(), {}, {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, {}, driver.config.instructionBudget, driver.config.workers};

@@ -6,13 +6,6 @@ using namespace emulator;
 
 namespace {
 
-// The stream's number, the default one for null; 0 if there is no such stream in this context.
-uint64_t streamOf(Driver& driver, uint64_t contextHandle, const Context& context, CUstream stream) {
-  if (stream == nullptr) return context.defaultStream;
-  const auto found = driver.streams.find(numberOf(stream));
-  return found == driver.streams.end() || found->second.context != contextHandle ? 0 : found->first;
-}
-
 bool isPinned(const Driver& driver, const void* host, size_t bytes) {
   const uint8_t* at = static_cast<const uint8_t*>(host);
   auto after = driver.pinned.upper_bound(at);
@@ -43,15 +36,18 @@ Outcome copyIn(CUdeviceptr to, const void* from, size_t bytes) {
 Outcome copyOut(void* to, CUdeviceptr from, size_t bytes) {
   Outcome outcome;
   const uint8_t* at = reach(from, bytes, false, outcome);
-  if (at != nullptr) std::memcpy(to, at, bytes);
+  if (at == nullptr) return outcome;
+  std::memcpy(to, at, bytes);
+  Driver::instance().bytesToHost += bytes;
   return outcome;
 }
 
 // A copy in a stream. Pinned memory is touched when the stream gets there; pageable memory by the call itself, as the real driver does.
 CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t bytes, CUstream stream, std::function<Outcome()> copy) {
-  return enterContext(which, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(which, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult found = driver.streamOf(handle, stream, number);
+    if (found != CUDA_SUCCESS) return found;
     if (bytes == 0) return CUDA_SUCCESS;
     if (host == nullptr || driver.range(device, bytes) == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const bool pinned = isPinned(driver, host, bytes);
@@ -71,6 +67,9 @@ CUresult copyNow(Call which, CUdeviceptr device, const void* host, size_t bytes,
   return enterContext(which, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
     if (bytes == 0) return CUDA_SUCCESS;
     if (host == nullptr || driver.range(device, bytes) == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    uint64_t legacy = 0;
+    const CUresult refused = driver.streamOf(handle, nullptr, legacy);
+    if (refused != CUDA_SUCCESS) return refused;
     noteWait(driver);
     const CUresult before = driver.drainBlocking(handle);
     if (before != CUDA_SUCCESS) return before;
@@ -82,9 +81,10 @@ CUresult copyNow(Call which, CUdeviceptr device, const void* host, size_t bytes,
 }
 
 CUresult fillAsync(Call which, CUdeviceptr to, size_t unit, size_t count, uint32_t value, CUstream stream) {
-  return enterContext(which, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(which, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult found = driver.streamOf(handle, stream, number);
+    if (found != CUDA_SUCCESS) return found;
     if (count == 0) return CUDA_SUCCESS;
     if (to % unit != 0 || count > SIZE_MAX / unit || driver.range(to, count * unit) == nullptr) return CUDA_ERROR_INVALID_VALUE;
     Work work;
@@ -102,9 +102,10 @@ CUresult fillAsync(Call which, CUdeviceptr to, size_t unit, size_t count, uint32
 }
 
 CUresult copyWithin(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return enterContext(Call::cuMemcpyDtoDAsync_v2, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(Call::cuMemcpyDtoDAsync_v2, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult found = driver.streamOf(handle, stream, number);
+    if (found != CUDA_SUCCESS) return found;
     if (bytes == 0) return CUDA_SUCCESS;
     if (driver.range(to, bytes) == nullptr || driver.range(from, bytes) == nullptr) return CUDA_ERROR_INVALID_VALUE;
     Work work;
@@ -120,6 +121,31 @@ CUresult copyWithin(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream str
     driver.enqueue(number, std::move(work));
     return CUDA_SUCCESS;
   });
+}
+
+// Work that waits for what the blocking streams hold now, each up to its last piece.
+void waitForBlocking(Driver& driver, uint64_t context, uint64_t defaultStream) {
+  for (const auto& [number, stream] : driver.streams) {
+    if (stream.context != context || !stream.blocking || number == defaultStream || stream.queue.empty()) continue;
+    Work work;
+    const uint64_t last = stream.next - 1;
+    work.run = [number = number, last] { return Outcome{Driver::instance().drain(number, last), "in a stream waited for"}; };
+    driver.enqueue(defaultStream, std::move(work));
+  }
+}
+
+// Notes when the stream gets to the event.
+Work stamp(uint64_t event) {
+  Work work;
+  work.run = [event] {
+    const auto found = Driver::instance().events.find(event);
+    if (found != Driver::instance().events.end()) {
+      found->second.reached = true;
+      found->second.at = std::chrono::steady_clock::now();
+    }
+    return Outcome{};
+  };
+  return work;
 }
 
 // Work is done when somebody waits for it. Who only asks sees it unfinished once, and finished the next time.
@@ -172,9 +198,9 @@ VR_EXPORT CUresult cuStreamCreate(CUstream* stream, unsigned flags) {
 }
 
 VR_EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
-  return enterContext(Call::cuStreamDestroy_v2, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = stream == nullptr ? 0 : streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(Call::cuStreamDestroy_v2, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    if (stream == nullptr || driver.streamOf(handle, stream, number) != CUDA_SUCCESS) return CUDA_ERROR_INVALID_HANDLE;
     const CUresult result = driver.drain(number, UINT64_MAX);
     driver.streams.erase(number);
     return result;
@@ -182,9 +208,12 @@ VR_EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
 }
 
 VR_EXPORT CUresult cuStreamSynchronize(CUstream stream) {
-  return enterContext(Call::cuStreamSynchronize, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(Call::cuStreamSynchronize, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult found = driver.streamOf(handle, stream, number);
+    if (found != CUDA_SUCCESS) return found;
+    const uint64_t capture = driver.streams[number].capture;
+    if (capture != 0) return driver.invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     noteWait(driver);
     if (stream == nullptr) {
       const CUresult before = driver.drainBlocking(handle);
@@ -195,20 +224,31 @@ VR_EXPORT CUresult cuStreamSynchronize(CUstream stream) {
 }
 
 VR_EXPORT CUresult cuStreamQuery(CUstream stream) {
-  return enterContext(Call::cuStreamQuery, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
-    if (number == 0) return CUDA_ERROR_INVALID_HANDLE;
+  return enterContext(Call::cuStreamQuery, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult found = driver.streamOf(handle, stream, number);
+    if (found != CUDA_SUCCESS) return found;
+    const uint64_t capture = driver.streams[number].capture;
+    if (capture != 0) return driver.invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     return query(driver, driver.streams[number], number, UINT64_MAX);
   });
 }
 
 VR_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
-  return enterContext(Call::cuStreamWaitEvent, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
+  return enterContext(Call::cuStreamWaitEvent, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult refused = driver.streamOf(handle, stream, number);
+    if (refused != CUDA_SUCCESS) return refused;
     const auto found = driver.events.find(numberOf(event));
-    if (number == 0 || found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
+    if (found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
     if (flags != CU_EVENT_WAIT_DEFAULT) return CUDA_ERROR_INVALID_VALUE;
     const Event awaited = found->second;
+    uint64_t& capture = driver.streams[number].capture;
+    if (awaited.capture != 0) {  // the stream joins the capture
+      capture = awaited.capture;
+      return CUDA_SUCCESS;
+    }
+    if (capture != 0) return driver.invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
     if (awaited.number == 0) return CUDA_SUCCESS;
     Work work;
     work.run = [awaited] { return Outcome{Driver::instance().drain(awaited.stream, awaited.number), "in a stream waited for"}; };
@@ -222,6 +262,7 @@ VR_EXPORT CUresult cuEventCreate(CUevent* event, unsigned flags) {
     if (event == nullptr || flags > 7) return CUDA_ERROR_INVALID_VALUE;
     const uint64_t number = driver.newHandle();
     driver.events[number].context = handle;
+    driver.events[number].timed = (flags & CU_EVENT_DISABLE_TIMING) == 0;
     *event = handleOf<CUevent>(number);
     return CUDA_SUCCESS;
   });
@@ -234,13 +275,23 @@ VR_EXPORT CUresult cuEventDestroy_v2(CUevent event) {
 }
 
 VR_EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
-  return enterContext(Call::cuEventRecord, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
-    const uint64_t number = streamOf(driver, handle, context, stream);
+  return enterContext(Call::cuEventRecord, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
+    uint64_t number = 0;
+    const CUresult refused = driver.streamOf(handle, stream, number);
+    if (refused != CUDA_SUCCESS) return refused;
     const auto found = driver.events.find(numberOf(event));
-    if (number == 0 || found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
-    found->second.stream = number;
-    found->second.number = driver.streams[number].next - 1;
-    found->second.polled = false;
+    if (found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
+    Event& e = found->second;
+    e.stream = number;
+    e.polled = false;
+    e.capture = driver.streams[number].capture;
+    if (e.capture != 0) return CUDA_SUCCESS;
+    // The legacy stream gets there after the work of all blocking streams.
+    if (stream == nullptr) waitForBlocking(driver, handle, number);
+    e.reached = driver.streams[number].queue.empty();
+    e.at = std::chrono::steady_clock::now();
+    if (!e.reached && e.timed) driver.enqueue(number, stamp(numberOf(event)));
+    e.number = driver.streams[number].next - 1;
     return CUDA_SUCCESS;
   });
 }
@@ -249,6 +300,7 @@ VR_EXPORT CUresult cuEventSynchronize(CUevent event) {
   return enterContext(Call::cuEventSynchronize, [&](Driver& driver, uint64_t, Context&) -> CUresult {
     const auto found = driver.events.find(numberOf(event));
     if (found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
+    if (found->second.capture != 0) return driver.invalidate(found->second.capture, CUDA_ERROR_CAPTURED_EVENT);
     noteWait(driver);
     return driver.drain(found->second.stream, found->second.number);
   });
@@ -258,6 +310,19 @@ VR_EXPORT CUresult cuEventQuery(CUevent event) {
   return enterContext(Call::cuEventQuery, [&](Driver& driver, uint64_t, Context&) -> CUresult {
     const auto found = driver.events.find(numberOf(event));
     if (found == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
+    if (found->second.capture != 0) return driver.invalidate(found->second.capture, CUDA_ERROR_CAPTURED_EVENT);
     return query(driver, found->second, found->second.stream, found->second.number);
+  });
+}
+
+VR_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent from, CUevent to) {
+  return enterContext(Call::cuEventElapsedTime, [&](Driver& driver, uint64_t, Context&) -> CUresult {
+    const auto first = driver.events.find(numberOf(from)), last = driver.events.find(numberOf(to));
+    if (milliseconds == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (first == driver.events.end() || last == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
+    if (!first->second.timed || !last->second.timed || first->second.stream == 0 || last->second.stream == 0) return CUDA_ERROR_INVALID_HANDLE;
+    if (!first->second.reached || !last->second.reached) return CUDA_ERROR_NOT_READY;
+    *milliseconds = std::chrono::duration<float, std::milli>(last->second.at - first->second.at).count();
+    return CUDA_SUCCESS;
   });
 }
