@@ -1,5 +1,5 @@
-// The test driver's controls for a process without Node, such as Python through ctypes: C functions, texts in UTF-8. They act on the same
-// state as the controls for JavaScript (control.cc). Integers of 64 bits pass as unsigned long long, as device addresses do.
+// The test driver's controls for a process without Node, such as Python through ctypes: C functions, texts in UTF-8. They act
+// on the same state as the controls for JavaScript (control.cc). Device addresses pass as unsigned long long.
 //
 //   const char* vr_emulator_reset(settings)       a fresh driver; what was alive is forgotten
 //   const char* vr_emulator_configure(settings)   changes settings under whatever is alive; not the number of devices
@@ -11,8 +11,8 @@
 //                                                 every call on the device answers `result` from now on
 //   const char* vr_emulator_state()               JSON, below
 //
-// Settings: the text that VRAM_EMULATOR takes ("driverVersion=11080;devices=2;totalBytes=1048576"). All but the last answer null, or what
-// was wrong. A text stays valid until the same thread's next call of one of these functions.
+// Settings: the text that VRAM_EMULATOR takes ("driverVersion=11080;devices=2;totalBytes=1048576"). All but the last answer null,
+// or what was wrong. A text stays valid until the same thread's next call of one of these functions.
 #include <algorithm>
 #include <cstdio>
 
@@ -50,7 +50,8 @@ std::string quoted(const std::string& text) {
   return result + '"';
 }
 
-// {"calls": {"cuInit": 1, ...}, "live": {"memory": 0, ...}, "bytesToHost": 0, "usedBytes": [0], "captures": 0, "lastFault": ""}
+// {"calls": {"cuInit": 1, ...}, "live": {"memory": 0, ...}, "bytesToHost": 0, "usedBytes": [0], "captures": 0,
+//  "lastFault": ""}
 std::string stateOf(Driver& driver) {
   std::string text = "{\"calls\": {";
   const char* separator = "";
@@ -76,7 +77,8 @@ std::string stateOf(Driver& driver) {
     text += separator + std::to_string(device.usedBytes);
     separator = ", ";
   }
-  return text + "], \"captures\": " + std::to_string(driver.captures.size()) + ", \"lastFault\": " + quoted(driver.lastFault) + "}";
+  text += "], \"captures\": " + std::to_string(driver.captures.size());
+  return text + ", \"lastFault\": " + quoted(driver.lastFault) + "}";
 }
 
 std::string unknownKey(const std::string& key) { return key.empty() ? key : "no setting " + key; }
@@ -97,7 +99,8 @@ VR_EXPORT const char* vr_emulator_configure(const char* settings) {
     Config config = driver.config;
     const std::string unknown = applySettings(settings, config);
     if (!unknown.empty()) return unknownKey(unknown);
-    if (config.devices.size() != driver.devices.size()) return std::string("the number of devices cannot change: use vr_emulator_reset");
+    if (config.devices.size() != driver.devices.size())
+      return std::string("the number of devices cannot change: use vr_emulator_reset");
     driver.config = config;
     for (size_t k = 0; k < driver.devices.size(); k++) driver.devices[k].config = config.devices[k];
     return std::string();

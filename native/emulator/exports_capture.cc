@@ -1,8 +1,7 @@
-// Stream capture, as far as a program needs it that must not disturb one: which calls conflict with a capture and what they do to it.
-// Emulated: the three modes of a capture and of a thread, streams that join a capture by an event, the legacy stream beside a captured
-// blocking stream, waits on captured streams, events and contexts. Not emulated: running a graph, dependencies within it, unjoined streams.
-#include <unistd.h>
-
+// Stream capture, for programs that must not disturb one: which calls conflict with a capture and what they do to it.
+// Emulated: the three modes of a capture and of a thread, streams that join a capture by an event, the legacy stream beside a
+// captured blocking stream, waits on captured streams, events and contexts. Not emulated: running a graph, dependencies within
+// it, unjoined streams.
 #include "call.h"
 
 using namespace emulator;
@@ -53,7 +52,8 @@ CUresult Driver::refuseCaptured(uint64_t context) {
 
 VR_EXPORT CUresult cuThreadExchangeStreamCaptureMode(int* mode) {
   return enter(Call::cuThreadExchangeStreamCaptureMode, [&](Driver&) -> CUresult {
-    if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
+    if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL || *mode > CU_STREAM_CAPTURE_MODE_RELAXED)
+      return CUDA_ERROR_INVALID_VALUE;
     std::swap(*mode, captureMode());
     return CUDA_SUCCESS;
   });
