@@ -97,7 +97,7 @@ describe('kit: over the emulated driver, with nothing but coreutils, tar and gzi
     '%s: one clear line, exit code 3, and the other steps are not run',
     async (_, settings, message) => {
       const { code, stderr, lines } = await kit.run(['--emulated', '--steps', 'seal'], {
-        faults: { settings },
+        faults: [{ step: 'environment', settings }],
       });
       expect(stderr).toContain(message);
       expect(stderr.trim().split('\n')).toHaveLength(1);

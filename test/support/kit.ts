@@ -27,6 +27,17 @@ export async function kitMissing(): Promise<string | null> {
   return (await cudaTestbed()).missing;
 }
 
+/** A failure to bring about in one step; see scripts/kit/emulated.mjs. */
+export interface Fault {
+  readonly step: string;
+  /** Of the test driver. */
+  readonly settings?: object;
+  /** Driver calls that fail: the n-th of that name, with that result. */
+  readonly fail?: readonly (readonly [call: string, nth: number, result: number])[];
+  readonly crash?: boolean;
+  readonly hang?: boolean;
+}
+
 export interface KitRun {
   readonly code: number | null;
   readonly stdout: string;
@@ -81,7 +92,7 @@ export class Kit {
       onLine,
     }: {
       readonly folder?: string;
-      readonly faults?: object;
+      readonly faults?: readonly Fault[];
       /** null: no --out is given. */
       readonly out?: string | null;
       /** Told of everything that appears on stdout, as it appears. */

@@ -1,0 +1,77 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { PLAN } from '../../scripts/kit/runner/plan.js';
+import { type Fault, Kit, kitMissing } from '../support/kit.js';
+
+const INVALID_VALUE = 1;
+const OUT_OF_MEMORY = 2;
+const INVALID_PTX = 218;
+const UNKNOWN = 999;
+
+/** One failure for every step: driver calls that fail, read-only mappings that are none, processes that crash or hang. */
+const FAULTS: readonly Fault[] = [
+  { step: 'environment', crash: true },
+  { step: 'selftest', settings: { ignoreReadOnly: true } },
+  { step: 'contract', fail: [['cuLaunchKernel', 200, INVALID_VALUE]] },
+  { step: 'drill', fail: [['cuLaunchKernel', 100, INVALID_VALUE]] },
+  { step: 'verify-sweep', fail: [['cuMemcpyDtoDAsync_v2', 1, INVALID_VALUE]] },
+  { step: 'variants', fail: [['cuModuleLoadDataEx', 2, INVALID_PTX]] },
+  { step: 'readonly-probe', settings: { ignoreReadOnly: true } },
+  { step: 'groups', fail: [['cuLaunchKernel', 100, INVALID_VALUE]] },
+  { step: 'upload', hang: true },
+  { step: 'seal', fail: [['cuMemCreate', 7, OUT_OF_MEMORY]] },
+  { step: 'jit', fail: [['cuModuleLoadDataEx', 1, INVALID_PTX]] },
+  { step: 'scrub', fail: [['cuModuleLoadDataEx', 2, INVALID_PTX]] },
+  { step: 'loss', fail: [['cuDevicePrimaryCtxRetain', 1, UNKNOWN]] },
+  { step: 'probe', crash: true },
+  { step: 'webgpu', crash: true },
+  { step: 'profile', crash: true },
+];
+const BUILT = PLAN.filter(({ notBuilt }) => notBuilt !== true).map(({ name }) => name);
+const NOT_BUILT = PLAN.filter(({ notBuilt }) => notBuilt === true).map(({ name }) => name);
+/** Where what the step needs is not on this machine. */
+const MAY_SKIP = ['probe', 'webgpu', 'profile', 'guard', 'guard-torch'];
+
+const missing = await kitMissing();
+
+describe('kit: the whole of it over the emulated driver', () => {
+  if (missing !== null) {
+    it.skip(`NOT RUN: ${missing}`);
+    return;
+  }
+  const { kit } = Kit.make();
+  afterAll(() => kit.remove());
+
+  it('every step passes, or says what is not here for it', async () => {
+    const { code, lines } = await kit.run(['--emulated']);
+    const wrong = lines.filter(({ step, status }) => {
+      if (NOT_BUILT.includes(step)) return status !== 'not-built';
+      return status !== 'passed' && !(status === 'skipped' && MAY_SKIP.includes(step));
+    });
+    expect(wrong).toEqual([]);
+    expect(lines.map(({ step }) => step)).toEqual(PLAN.map(({ name }) => name));
+    expect(code).toBe(0);
+  });
+
+  it('every step made to fail shows as a failed line, and the run goes on to its end', async () => {
+    expect(FAULTS.map(({ step }) => step)).toEqual(BUILT);
+    const { code, lines } = await kit.run(['--emulated'], { faults: FAULTS });
+    expect(lines.map(({ step, status }) => [step, status])).toEqual(
+      PLAN.map(({ name, notBuilt }) => [
+        name,
+        notBuilt ? 'not-built' : name === 'upload' ? 'timed-out' : 'failed',
+      ]),
+    );
+    for (const { status, reason } of lines) if (status === 'failed') expect(reason).toMatch(/\w/);
+    expect(code).toBe(1);
+  });
+
+  it('--seconds ends the run in time: what is left is told as skipped', async () => {
+    const started = performance.now();
+    const { lines } = await kit.run(['--emulated', '--seconds', '10']);
+    expect(performance.now() - started).toBeLessThan(40_000);
+    expect(lines).toHaveLength(PLAN.length);
+    expect(lines.filter(({ status }) => status === 'skipped').at(-1)?.reason).toBe(
+      'the 10 s of --seconds are used up',
+    );
+  });
+});
