@@ -1,48 +1,28 @@
 // Compiles the CUDA test driver (native/emulator) with the C++ compiler at hand: `$CXX`, c++, g++ or clang++. Nothing is fetched.
 // `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer; `--force` compiles in any case.
 // Prints the library's path as its last line. Exit code 3: no compiler.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { COMPAT_SOURCE, compileFlags, findCompiler, linkFlags, NO_COMPILER } from './native-toolchain.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'native/emulator');
-const headers = join(root, 'node_modules/node-api-headers/include');
 const sanitize = process.argv.includes('--sanitize');
 const output = join(folder, 'build', sanitize ? 'sanitize' : '', 'libcuda.so.1');
 
 /** The interpreter's loop; the rest is compiled fast rather than made fast. */
 const HOT = 'execute.cc';
-const FLAGS = [
-  '-std=c++17',
-  '-fPIC',
-  '-fvisibility=hidden',
-  '-pthread',
-  '-Wall',
-  '-Wextra',
-  '-Werror',
-  ...(sanitize
-    ? [
-        '-O1',
-        '-g',
-        '-fno-omit-frame-pointer',
-        '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=undefined',
-      ]
-    : []),
-];
-
-function findCompiler() {
-  const candidates = process.env['CXX'] ? [process.env['CXX']] : ['c++', 'g++', 'clang++'];
-  for (const name of candidates) {
-    const asked = spawnSync(name, ['--version'], { encoding: 'utf8' });
-    if (asked.status === 0) return { name, version: asked.stdout.split('\n')[0] };
-  }
-  return null;
+const FLAGS = compileFlags({ sanitize });
+const compiler = findCompiler();
+if (compiler === null) {
+  console.error('build:emulator needs a C++17 compiler (c++, g++ or clang++, or $CXX); none was found');
+  process.exit(NO_COMPILER);
 }
+const LINK_FLAGS = linkFlags(compiler, { sanitize, exportsMap: join(folder, 'exports.map') });
 
 function run(command, args) {
   return new Promise((resolve) => {
@@ -52,55 +32,49 @@ function run(command, args) {
   });
 }
 
-const sources = readdirSync(folder).filter((name) => name.endsWith('.cc'));
-const inputs = readdirSync(folder).filter((name) => /\.(cc|h)$/.test(name));
+const inFolder = (pattern) =>
+  readdirSync(folder)
+    .filter((name) => pattern.test(name))
+    .map((name) => join(folder, name));
+const sources = [...inFolder(/\.cc$/), ...(sanitize ? [] : [COMPAT_SOURCE])];
+const inputs = [...sources, ...inFolder(/\.(h|map)$/), join(root, 'native/driver_api.h')];
 
-function stamp(compiler) {
-  const hash = createHash('sha256').update(JSON.stringify([compiler, FLAGS, HOT, process.arch]));
-  for (const name of [...inputs.map((input) => join(folder, input)), join(root, 'native/driver_api.h')]) {
-    hash.update(basename(name)).update('\0').update(readFileSync(name));
-  }
+function stamp() {
+  const hash = createHash('sha256').update(JSON.stringify([compiler, FLAGS, LINK_FLAGS, HOT]));
+  for (const path of inputs) hash.update(basename(path)).update('\0').update(readFileSync(path));
   return hash.digest('hex');
 }
 
-async function compile(compiler) {
+async function compile() {
   // Of this process alone: two builds may run at once.
   const objects = join(dirname(output), `objects.${process.pid}`);
   mkdirSync(objects, { recursive: true });
   try {
-    return await compileInto(objects, compiler);
+    return await compileInto(objects);
   } finally {
     rmSync(objects, { recursive: true, force: true });
   }
 }
 
-async function compileInto(objects, compiler) {
+async function compileInto(objects) {
+  const objectOf = (source) => join(objects, `${basename(source)}.o`);
   const queue = [...sources];
   const results = [];
   const worker = async () => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      const made = [
-        ...FLAGS,
-        ...(sanitize ? [] : [name === HOT ? '-O3' : '-O1']),
-        '-isystem',
-        headers,
-        '-c',
-        join(folder, name),
-        '-o',
-        join(objects, `${name}.o`),
-      ];
-      results.push(await run(compiler.name, made));
+    for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
+      const optimise = basename(source) === HOT ? '-O3' : '-O1';
+      const made = [...FLAGS, ...(sanitize ? [] : [optimise]), '-c', source, '-o', objectOf(source)];
+      results.push(await run(compiler.command, made));
     }
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, worker));
   if (results.includes(false)) return false;
   // Linked aside and renamed: a process that has the old library open keeps it whole.
   const temporary = `${output}.${process.pid}`;
-  const linked = await run(compiler.name, [
-    ...FLAGS,
-    '-shared',
+  const linked = await run(compiler.command, [
+    ...sources.map(objectOf),
+    ...LINK_FLAGS,
     '-Wl,-soname,libcuda.so.1',
-    ...sources.map((name) => join(objects, `${name}.o`)),
     '-o',
     temporary,
   ]);
@@ -108,16 +82,11 @@ async function compileInto(objects, compiler) {
   return linked;
 }
 
-const compiler = findCompiler();
-if (compiler === null) {
-  console.error('build:emulator needs a C++17 compiler (c++, g++ or clang++, or $CXX); none was found');
-  process.exit(3);
-}
-const wanted = stamp(compiler);
+const wanted = stamp();
 const stampFile = `${output}.stamp`;
 const fresh = existsSync(output) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted;
 if (!fresh || process.argv.includes('--force')) {
-  if (!(await compile(compiler))) process.exit(1);
+  if (!(await compile())) process.exit(1);
   writeFileSync(stampFile, wanted);
   console.error(`compiled with ${compiler.version}`);
 }

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { OLDEST_GLIBC, portabilityProblems } from './portability.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const work = mkdtempSync(join(tmpdir(), 'vram-package-'));
@@ -53,6 +54,10 @@ try {
   const home = join(work, 'node_modules', 'vram-residency');
   mkdirSync(home, { recursive: true });
   run('tar', ['-xzf', filename, '-C', home, '--strip-components=1']);
+  for (const path of paths.filter((name) => name.endsWith('.node'))) {
+    const problems = portabilityProblems(readFileSync(join(home, path)));
+    must([`its ${path} runs on glibc ${OLDEST_GLIBC}`, ...problems].join('\n  '), problems.length === 0);
+  }
   const documents = paths.filter((path) => path.endsWith('.md'));
   const dead = documents.flatMap((path) =>
     relativeLinks(readFileSync(join(home, path), 'utf8'))

@@ -1,12 +1,22 @@
 // prepack: builds the addon and puts it, stripped, where the package carries it: native/prebuilt/<platform>-<arch>/vram_residency.node.
-// Node-API keeps its binary interface from Node version to version, so one file serves them all. Exit codes: those of build-native.mjs.
+// Node-API keeps its binary interface from Node version to version, so one file serves them all. An addon that needs a newer glibc than 2.28
+// is refused. Exit codes: those of build-native.mjs.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { OLDEST_GLIBC, portabilityProblems } from './portability.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const built = spawnSync(process.execPath, [`${root}scripts/build-native.mjs`], { stdio: 'inherit' });
 if (built.status !== 0) process.exit(built.status ?? 1);
+
+const problems = portabilityProblems(readFileSync(`${root}native/build/vram_residency.node`));
+if (problems.length > 0) {
+  process.stderr.write(
+    `prepack: the addon would not run on every system with glibc ${OLDEST_GLIBC}: ${problems.join(', ')}\n`,
+  );
+  process.exit(1);
+}
 
 const folder = `native/prebuilt/${process.platform}-${process.arch}`;
 mkdirSync(`${root}${folder}`, { recursive: true });

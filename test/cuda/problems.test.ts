@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { nodeCudaBackend } from '../../src/node/cuda/index.js';
-import { addonPaths } from '../../src/node/cuda/loader.js';
 import { describeCuda } from './testbed.js';
 
 const NO_DEVICE = 100;
@@ -23,12 +20,6 @@ describeCuda('cuda: what is missing', (bed) => {
   it('a library that is no driver', async () => {
     const backend = bed.backend({ libraryPath: bed.addonPath });
     expect((await backend.problem())?.message).toContain('has no function');
-  });
-
-  it('no addon: says how to build it', async () => {
-    const backend = nodeCudaBackend({ addonPaths: ['/nowhere/addon.node'] });
-    expect(await backend.list()).toEqual([]);
-    expect((await backend.problem())?.message).toContain('npm run build:native');
   });
 
   it('a driver older than 525', async () => {
@@ -61,12 +52,5 @@ describeCuda('cuda: what is missing', (bed) => {
     expect((await backend.problem())?.message).toContain('cuDeviceGetName');
     expect(await backend.list()).toHaveLength(1);
     expect(await backend.problem()).toBeNull();
-  });
-
-  it('the addon is looked for in the package first, then where it is built', () => {
-    const [built, , prebuilt] = addonPaths();
-    expect(prebuilt).toMatch(/native\/prebuilt\/linux-[a-z0-9]+\/vram_residency\.node$/);
-    expect(built).toMatch(/native\/build\/vram_residency\.node$/);
-    expect(existsSync(built ?? '')).toBe(true);
   });
 });

@@ -1,12 +1,17 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { Addon } from '../../device/cuda/index.js';
 import { VramError } from '../../errors.js';
+import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
+import { unfitHeader } from './addon-file.js';
+import type { Machine } from './machine.js';
+import { thisMachine } from './machine.js';
 
 /** The same from src/node/cuda/ and from dist/node/cuda/. */
 const PACKAGE_ROOT = new URL('../../../', import.meta.url);
+const PREBUILT = 'native/prebuilt';
 const ADDON_FILE = 'vram_residency.node';
 const FUNCTIONS = [
   'load',
@@ -35,36 +40,42 @@ const FUNCTIONS = [
 /** Where the addon may lie: the one that came with the package, then those that were built here, by our script or by node-gyp. */
 export function addonPaths(): readonly string[] {
   // The package carries the last alone; in a working tree what was built here is newer.
-  const folders = ['native/build', 'native/build/Release', `native/prebuilt/${platform}-${arch}`];
+  const folders = ['native/build', 'native/build/Release', `${PREBUILT}/${platform}-${arch}`];
   return folders.map((folder) => fileURLToPath(new URL(`${folder}/${ADDON_FILE}`, PACKAGE_ROOT)));
 }
 
-/** Loads the addon. Errors: DEVICE_UNAVAILABLE, saying whether the platform, the build or the file is at fault. */
-export async function loadAddon(paths: readonly string[] = addonPaths()): Promise<Addon> {
-  if (platform !== 'linux') {
-    throw new VramError('DEVICE_UNAVAILABLE', `CUDA is supported on Linux, not on ${platform}; use webgpu`);
-  }
-  const path = paths.find((candidate) => existsSync(candidate));
-  if (path === undefined) {
-    throw new VramError(
-      'DEVICE_UNAVAILABLE',
-      `the CUDA addon is not built for ${platform}-${arch}; npm run build:native builds it (a C++ compiler is needed)`,
-    );
-  }
+/**
+ * Loads the first addon that exists. `machine` is asked on failure alone.
+ * Errors: DEVICE_UNAVAILABLE; the message says whether the machine, the file or its version is at fault, and what to do.
+ */
+export async function loadAddon(
+  paths: readonly string[] = addonPaths(),
+  machine: () => Machine = thisMachine,
+): Promise<Addon> {
+  const path = platform === 'linux' ? paths.find((candidate) => existsSync(candidate)) : undefined;
+  if (path === undefined) throw unavailable(noAddon(machine(), prebuiltPlatforms()));
   let loaded: unknown;
   try {
+    const unfit = unfitHeader(path, arch);
+    if (unfit !== null) throw unavailable(unfitAddon(unfit));
     loaded = createRequire(import.meta.url)(path);
   } catch (cause) {
+    if (cause instanceof VramError) throw cause;
     const reason = cause instanceof Error ? cause.message : 'an unknown error';
-    throw new VramError('DEVICE_UNAVAILABLE', `the CUDA addon could not be loaded: ${reason}`, { cause });
+    throw unavailable(refusedAddon(machine(), reason), cause);
   }
-  if (!isAddon(loaded)) {
-    throw new VramError(
-      'DEVICE_UNAVAILABLE',
-      'the CUDA addon is of another version; npm run build:native builds it',
-    );
-  }
+  if (!isAddon(loaded)) throw unavailable(otherAddon());
   return loaded;
+}
+
+/** The platforms that the package carries an addon for: linux-x64. */
+function prebuiltPlatforms(): readonly string[] {
+  const folder = fileURLToPath(new URL(PREBUILT, PACKAGE_ROOT));
+  return existsSync(folder) ? readdirSync(folder).sort() : [];
+}
+
+function unavailable(message: string, cause?: unknown): VramError {
+  return new VramError('DEVICE_UNAVAILABLE', message, { cause });
 }
 
 function isAddon(value: unknown): value is Addon {

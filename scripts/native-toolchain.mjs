@@ -1,0 +1,78 @@
+// The C++ compiler and its flags, for the addon (build-native.mjs) and the test driver (build-emulator.mjs) alike. What they build runs on glibc 2.28,
+// whatever newer glibc it was built on: docs/decisions/addon-glibc.md.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** Exit code of both scripts where there is no compiler. */
+export const NO_COMPILER = 3;
+
+/** Compiled into both libraries; empty where the C library is not glibc. */
+export const COMPAT_SOURCE = fileURLToPath(new URL('../native/glibc_compat.cc', import.meta.url));
+
+const HEADERS = fileURLToPath(new URL('../node_modules/node-api-headers/include', import.meta.url));
+const SANITIZERS = '-fsanitize=address,undefined';
+
+/** `$CXX`, else the first of c++, g++ and clang++ that runs; null where none does. */
+export function findCompiler() {
+  for (const command of process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++']) {
+    const version = ask(command, '--version');
+    const target = ask(command, '-dumpmachine');
+    if (version !== null && target !== null) return { command, version, target };
+  }
+  return null;
+}
+
+function ask(command, option) {
+  const answer = spawnSync(command, [option], { encoding: 'utf8', timeout: 30_000 });
+  return answer.status === 0 ? answer.stdout.split('\n')[0] : null;
+}
+
+/** Flags of every source file. How far it is optimised is the caller's choice, except under the sanitizers. */
+export function compileFlags({ sanitize }) {
+  return [
+    '-std=c++17',
+    '-fPIC',
+    '-fvisibility=hidden',
+    '-pthread',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-isystem',
+    HEADERS,
+    ...(sanitize
+      ? ['-O1', '-g', SANITIZERS, '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
+      : ['-ffunction-sections', '-fdata-sections']),
+  ];
+}
+
+/** Flags that link a shared library which exports what the version script `exportsMap` names, and nothing else. */
+export function linkFlags(compiler, { sanitize, exportsMap }) {
+  // The sanitizers put themselves in the place of libc's functions, so such a build stays on the machine that made it.
+  if (sanitize) return ['-shared', '-pthread', '-ldl', SANITIZERS];
+  return [
+    '-shared',
+    '-pthread',
+    '-ldl',
+    // libstdc++ goes in: the one of an older system lacks what a newer compiler calls. libgcc stays out: the static one calls _dl_find_object
+    // of glibc 2.35. Node itself needs libgcc_s.so.1, so it is there.
+    '-static-libstdc++',
+    ...(isGlibc(compiler) ? SEPARATE_LIBRARIES : []),
+    '-Wl,--gc-sections',
+    '-Wl,--exclude-libs,ALL',
+    '-Wl,-z,relro,-z,now',
+    `-Wl,--version-script=${exportsMap}`,
+  ];
+}
+
+/** Where threads and dlopen live before glibc 2.34. Newer ones keep both files, empty; without them named the linker would leave them out. */
+const SEPARATE_LIBRARIES = [
+  '-Wl,--push-state,--no-as-needed',
+  '-l:libpthread.so.0',
+  '-l:libdl.so.2',
+  '-Wl,--pop-state',
+];
+
+/** Debian's names of targets end in -linux-gnu, those of Fedora and SUSE in -linux. */
+function isGlibc({ target }) {
+  return !/musl|android|uclibc/.test(target);
+}

@@ -1,0 +1,2 @@
+export const OLDEST_GLIBC: string;
+export function portabilityProblems(bytes: Uint8Array): readonly string[];

@@ -1,0 +1,41 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+
+/** Size of the header of a 64-bit ELF file, in bytes. */
+const HEADER_BYTES = 64;
+const ELF_MAGIC = 0x7f454c46;
+const CLASS_64 = 2;
+const LITTLE_ENDIAN = 1;
+/** The names that Node has for ELF's numbers of processors. */
+const ARCHITECTURES: ReadonlyMap<number, string> = new Map([
+  [62, 'x64'],
+  [183, 'arm64'],
+]);
+
+/**
+ * Why a file cannot be the addon of a Node for `arch`; null if its header allows it. Looked at before the system's loader, which
+ * dies of a file that is cut off (SIGBUS), and of one for another processor says that there is no such file.
+ * Throws what node:fs throws.
+ */
+export function unfitHeader(path: string, arch: string): string | null {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = new Uint8Array(HEADER_BYTES);
+    const read = readSync(file, bytes, 0, HEADER_BYTES, 0);
+    const header = new DataView(bytes.buffer);
+    if (read < HEADER_BYTES || header.getUint32(0) !== ELF_MAGIC) return 'is not a Linux library';
+    if (bytes[4] !== CLASS_64 || bytes[5] !== LITTLE_ENDIAN) return builtFor('another processor', arch);
+    const machine = header.getUint16(18, true);
+    const built = ARCHITECTURES.get(machine);
+    if (built !== undefined && built !== arch) return builtFor(built, arch);
+    // The table of sections ends the file: linkers put it last, and strip leaves it there.
+    const end =
+      Number(header.getBigUint64(40, true)) + header.getUint16(58, true) * header.getUint16(60, true);
+    return fstatSync(file).size < end ? 'is cut off' : null;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function builtFor(built: string, arch: string): string {
+  return `is built for ${built}, and this Node is for ${arch}`;
+}
