@@ -2,7 +2,14 @@ import { expect, it } from 'vitest';
 import type { CudaArgument, CudaBinding, Region } from '../../src/device/types.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ADD, STORE } from './programs.js';
-import { describeCuda, sealed, withDevice } from './testbed.js';
+import {
+  describeCuda,
+  newestAllocation,
+  sealed,
+  withAddonDevice,
+  withDevice,
+  withOpenDevice,
+} from './testbed.js';
 
 const BLOCK = 4096;
 
@@ -17,44 +24,43 @@ function add(binding: CudaBinding, args: readonly CudaArgument[], threads = 16):
 }
 
 describeCuda('cuda: bounds', (bed) => {
-  const { addon, emulator } = bed;
+  const { addon, emulator, accounts } = bed;
 
   it('[MS-007] the addon itself refuses every range that leaves its memory, before the driver is asked', async () => {
-    emulator.reset();
-    const driver = await addon.load(bed.libraryPath);
-    const device = await addon.open(driver, 0, BLOCK);
-    const memory = await addon.allocate(device, 2 * BLOCK, false);
-    const other = await addon.allocate(device, BLOCK, false);
-    const before = emulator.calls();
-    const ranges: readonly (readonly [number, number])[] = [
-      [0, 0],
-      [0, 2 * BLOCK + 1],
-      [2 * BLOCK, 1],
-      [2 * BLOCK - 1, 2],
-      [Number.MAX_SAFE_INTEGER, 1],
-      [1, Number.MAX_SAFE_INTEGER],
-      [-1, 1],
-      [0.5, 1],
-      [Number.NaN, 1],
-      [0, Number.POSITIVE_INFINITY],
-    ];
-    for (const [offset, length] of ranges) {
-      expect(() => addon.read(memory, offset, length)).toThrowError(/must be|not inside/);
-      expect(() => addon.fill(memory, offset, length, 0)).toThrowError(/must be|not inside/);
-      expect(() => addon.copy(memory, offset, other, 0, length)).toThrowError(/must be|not inside/);
-      expect(() => addon.copy(other, 0, memory, offset, length)).toThrowError(/must be|not inside/);
-    }
-    expect(() => addon.write(memory, 2 * BLOCK - 1, new Uint8Array(2))).toThrowError(/not inside/);
-    expect(() => addon.write(memory, 0, new Uint8Array(BLOCK + 1))).toThrowError(/staging/);
-    expect(() => addon.write(memory, 0, new Uint8Array(0))).toThrowError(/staging/);
-    expect(emulator.calls()).toEqual(before);
-    await addon.close(device);
+    await withAddonDevice(bed, BLOCK, async (device) => {
+      const memory = await addon.allocate(device, 2 * BLOCK, false);
+      const other = await addon.allocate(device, BLOCK, false);
+      const before = accounts?.calls();
+      const ranges: readonly (readonly [number, number])[] = [
+        [0, 0],
+        [0, 2 * BLOCK + 1],
+        [2 * BLOCK, 1],
+        [2 * BLOCK - 1, 2],
+        [Number.MAX_SAFE_INTEGER, 1],
+        [1, Number.MAX_SAFE_INTEGER],
+        [-1, 1],
+        [0.5, 1],
+        [Number.NaN, 1],
+        [0, Number.POSITIVE_INFINITY],
+      ];
+      for (const [offset, length] of ranges) {
+        expect(() => addon.read(memory, offset, length)).toThrowError(/must be|not inside/);
+        expect(() => addon.fill(memory, offset, length, 0)).toThrowError(/must be|not inside/);
+        expect(() => addon.copy(memory, offset, other, 0, length)).toThrowError(/must be|not inside/);
+        expect(() => addon.copy(other, 0, memory, offset, length)).toThrowError(/must be|not inside/);
+      }
+      expect(() => addon.write(memory, 2 * BLOCK - 1, new Uint8Array(2))).toThrowError(/not inside/);
+      expect(() => addon.write(memory, 0, new Uint8Array(BLOCK + 1))).toThrowError(/staging/);
+      expect(() => addon.write(memory, 0, new Uint8Array(0))).toThrowError(/staging/);
+      expect(accounts?.calls()).toEqual(before);
+    });
   });
 
   it('the addon refuses handles of another kind, of another device, and objects that only look like one', async () => {
     emulator.reset();
     const driver = await addon.load(bed.libraryPath);
-    const [one, two] = await Promise.all([addon.open(driver, 0, BLOCK), addon.open(driver, 0, BLOCK)]);
+    const open = () => addon.open(driver, bed.index, BLOCK);
+    const [one, two] = await Promise.all([open(), open()]);
     const [mine, foreign] = await Promise.all([
       addon.allocate(one, BLOCK, false),
       addon.allocate(two, BLOCK, false),
@@ -103,7 +109,7 @@ describeCuda('cuda: bounds', (bed) => {
       const binding = bind(await sealed(device, xorshiftBytes(42, BLOCK)), 0, BLOCK);
       const scratch = await binding.scratch(64);
       const weights = { weights: { offset: 0, length: 64 } };
-      const launches = emulator.calls()['cuLaunchKernel'];
+      const launches = accounts?.calls()['cuLaunchKernel'];
       const bad: readonly (readonly CudaArgument[])[] = [
         [],
         [weights, { scratch }],
@@ -127,45 +133,45 @@ describeCuda('cuda: bounds', (bed) => {
       ] as const) {
         await expect(binding.launch(wrong)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
       }
-      expect(emulator.calls()['cuLaunchKernel']).toBe(launches);
+      expect(accounts?.calls()['cuLaunchKernel']).toBe(launches);
       await binding.end();
     });
   });
 
   it('[MS-009] a kernel store to the sealed bytes faults; the device is lost, the bytes are not changed', async () => {
-    emulator.reset();
-    const device = await bed.backend().open(0);
-    const bytes = xorshiftBytes(43, BLOCK);
-    const region = await sealed(device, bytes);
-    const index = emulator.allocations().length - 1;
-    const binding = bind(region, 0, BLOCK);
-    await binding.launch({
-      module: STORE,
-      entry: 'store',
-      grid: [1, 1, 1],
-      block: [1, 1, 1],
-      args: [{ weights: { offset: 0, length: BLOCK } }],
+    bed.requireOwnProcess();
+    await withOpenDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(43, BLOCK);
+      const region = await sealed(device, bytes);
+      const binding = bind(region, 0, BLOCK);
+      await binding.launch({
+        module: STORE,
+        entry: 'store',
+        grid: [1, 1, 1],
+        block: [1, 1, 1],
+        args: [{ weights: { offset: 0, length: BLOCK } }],
+      });
+      await expect(binding.end()).rejects.toMatchObject({
+        code: 'DEVICE_LOST',
+        message: expect.stringContaining('CUDA_ERROR_ILLEGAL_ADDRESS'),
+      });
+      // Of a void context nobody can read.
+      if (accounts !== null) expect(accounts.peek(newestAllocation(bed), 0, BLOCK)).toEqual(bytes);
+      expect((await device.lost).reason).toBe('lost');
+      await region.release().catch(() => undefined);
     });
-    await expect(binding.end()).rejects.toMatchObject({
-      code: 'DEVICE_LOST',
-      message: expect.stringContaining('CUDA_ERROR_ILLEGAL_ADDRESS'),
-    });
-    expect(emulator.peek(index, 0, BLOCK)).toEqual(bytes);
-    expect((await device.lost).reason).toBe('lost');
-    await region.release().catch(() => undefined);
-    await device.close();
   });
 
   it('a kernel that reads past its memory faults instead of reading a neighbour', async () => {
-    emulator.reset();
-    const device = await bed.backend().open(0);
-    const region = await sealed(device, xorshiftBytes(44, BLOCK));
-    const binding = bind(region, 0, BLOCK);
-    const scratch = await binding.scratch(16);
-    await add(binding, [{ weights: { offset: 0, length: 64 } }, { scratch }, { u32: 1 }], 1024);
-    await expect(scratch.read()).rejects.toMatchObject({ code: 'DEVICE_LOST' });
-    await binding.end().catch(() => undefined);
-    await region.release().catch(() => undefined);
-    await device.close();
+    bed.requireTestDriver('needs a driver that checks the bounds of every allocation');
+    await withOpenDevice(bed, async (device) => {
+      const region = await sealed(device, xorshiftBytes(44, BLOCK));
+      const binding = bind(region, 0, BLOCK);
+      const scratch = await binding.scratch(16);
+      await add(binding, [{ weights: { offset: 0, length: 64 } }, { scratch }, { u32: 1 }], 1024);
+      await expect(scratch.read()).rejects.toMatchObject({ code: 'DEVICE_LOST' });
+      await binding.end().catch(() => undefined);
+      await region.release().catch(() => undefined);
+    });
   });
 });

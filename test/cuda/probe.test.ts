@@ -49,7 +49,7 @@ describeCuda('cuda: read-only store probe', (bed) => {
     emulator.reset();
     const device = await bed.backend().open(0);
     const { VRAM_RESIDENCY_LIBCUDA: before } = process.env;
-    process.env['VRAM_RESIDENCY_LIBCUDA'] = bed.libraryPath;
+    process.env['VRAM_RESIDENCY_LIBCUDA'] = bed.libraryPath ?? '';
     try {
       const module: unknown = await import(compiled.href);
       if (!isProbe(module)) throw new Error('dist has no probe');

@@ -95,7 +95,7 @@ describeCuda('cuda: the packed package', (bed) => {
   it('finds and uses the addon from there', () => {
     const program = join(installed, 'dist/node/cli/main.js');
     const printed = run(process.execPath, [program, 'devices', '--json'], {
-      VRAM_RESIDENCY_LIBCUDA: bed.libraryPath,
+      VRAM_RESIDENCY_LIBCUDA: bed.libraryPath ?? '',
     });
     const answer: { devices: readonly { id: string; residency: string }[] } = JSON.parse(printed);
     expect(answer.devices).toContainEqual(expect.objectContaining({ id: 'cuda:0', residency: 'host' }));

@@ -49,23 +49,14 @@ export interface LiveAllocations {
   readonly total: number;
 }
 
-/** The test driver's controls: the same library, opened as an addon in the same process. */
-export interface Emulator {
-  /** A fresh driver with these settings; what was alive is forgotten. */
-  reset(settings?: EmulatorSettings): void;
-  configure(settings: EmulatorSettings): void;
-  /** The n-th call from now of a driver function fails. With `effect` it does its work all the same, as calls that free do by default. */
-  failCall(name: string, nth: number, result: number, effect?: boolean): void;
-  injections(): readonly { readonly name: string; readonly nth: number; readonly reached: boolean }[];
+/** What the test driver remembers: read, never changed. */
+export interface Accounts {
   /** Driver functions that were called since reset, with their counts. */
   calls(): Readonly<Record<string, number>>;
   liveAllocations(): LiveAllocations;
   /** Device memory in order of creation. */
   allocations(): readonly { readonly device: number; readonly bytes: number }[];
-  flip(allocation: number, byte: number, mask: number): void;
   peek(allocation: number, offset: number, length: number): Uint8Array;
-  loseDevice(index?: number, result?: number): void;
-  eccError(index?: number): void;
   pendingCopies(): number;
   /** Bytes of pinned memory that are not zero. */
   pinnedResidue(): number;
@@ -77,16 +68,49 @@ export interface Emulator {
   lastFault(): string;
 }
 
+/** The test driver's controls: the same library, opened as an addon in the same process. */
+export interface Emulator extends Accounts {
+  /** A fresh driver with these settings; what was alive is forgotten. */
+  reset(settings?: EmulatorSettings): void;
+  configure(settings: EmulatorSettings): void;
+  /** The n-th call from now of a driver function fails. With `effect` it does its work all the same, as calls that free do by default. */
+  failCall(name: string, nth: number, result: number, effect?: boolean): void;
+  injections(): readonly { readonly name: string; readonly nth: number; readonly reached: boolean }[];
+  flip(allocation: number, byte: number, mask: number): void;
+  loseDevice(index?: number, result?: number): void;
+  eccError(index?: number): void;
+}
+
+/** What the groups of test/cuda work with: the test driver here, a real driver in the hardware kit (scripts/kit/suites). */
 export interface PresentTestbed {
   readonly missing: null;
   readonly addon: Addon;
+  /** On a real driver every call ends the case as skipped, except a reset without settings, which does nothing there. */
   readonly emulator: Emulator;
+  /** For checks that are made only where the driver keeps accounts; null on a real driver. */
+  readonly accounts: Accounts | null;
   readonly addonPath: string;
-  readonly libraryPath: string;
+  /** null: the driver of the system. */
+  readonly libraryPath: string | null;
+  /** The device under test. */
+  readonly index: number;
+  /** Bytes of device memory that a real driver may take for itself meanwhile; 0 on the test driver. */
+  readonly slackBytes: number;
   backend(options?: NodeCudaOptions): Backend;
+  /** What was taken from the driver and has not come back, in words; null if nothing. */
+  leftBehind(): Promise<string | null>;
+  /** Ends the case as skipped on a real driver, for this reason. */
+  requireTestDriver(reason: string): void;
+  /** Said first by a case that voids the CUDA context of its process: on a real driver it runs in a process of its own. */
+  requireOwnProcess(): void;
 }
 
-export type CudaTestbed = PresentTestbed | { readonly missing: string };
+interface EmulatedTestbed extends PresentTestbed {
+  readonly accounts: Accounts;
+  readonly libraryPath: string;
+}
+
+export type CudaTestbed = EmulatedTestbed | { readonly missing: string };
 
 let testbed: Promise<CudaTestbed> | undefined;
 
@@ -113,14 +137,28 @@ async function build(): Promise<CudaTestbed> {
   const addonPath = `${root}native/${folder}/vram_residency.node`;
   const libraryPath = `${root}native/emulator/${folder}/libcuda.so.1`;
   const signs = { kernelRelease: '6.1.0-generic', dxg: false };
+  const emulator = control(libraryPath);
   return {
     missing: null,
     addon: await loadAddon([addonPath]),
-    emulator: control(libraryPath),
+    emulator,
+    accounts: emulator,
     addonPath,
     libraryPath,
+    index: 0,
+    slackBytes: 0,
     backend: (options = {}) => nodeCudaBackend({ libraryPath, addonPaths: [addonPath], signs, ...options }),
+    leftBehind: async () => leftBehind(emulator),
+    requireTestDriver: () => undefined,
+    requireOwnProcess: () => undefined,
   };
+}
+
+function leftBehind(accounts: Accounts): string | null {
+  const { total } = accounts.liveAllocations();
+  if (total !== 0) return `${total} allocations of the driver are alive`;
+  const unwiped = accounts.freedUnwiped();
+  return unwiped === 0 ? null : `${unwiped} pieces of device memory went back with something in them`;
 }
 
 /** Null if it is built, else the reason. */
