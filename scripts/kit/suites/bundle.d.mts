@@ -1,0 +1,1 @@
+export function bundleSuites(options: { readonly outfile: string; readonly dist: string }): Promise<void>;
