@@ -1,5 +1,6 @@
 // npm run build:native: compiles the Node-API addon with the C++ compiler of the machine. Nothing is downloaded: the headers are those of the
-// package node-api-headers. Options: --sanitize (AddressSanitizer and UndefinedBehaviorSanitizer, into native/build/sanitize).
+// package node-api-headers. Options: --sanitize (AddressSanitizer and UndefinedBehaviorSanitizer, into native/build/sanitize); --measure (also
+// measure.node, with which the hardware kit times the driver's own copies).
 // Exit codes: 0 built or up to date, 1 the compiler refused the code, 3 there is no compiler or no Linux.
 import { spawnSync } from 'node:child_process';
 import {
@@ -79,31 +80,43 @@ function make(target, args) {
   renameSync(fresh, target);
 }
 
-const units = readdirSync(sources)
-  .filter((name) => name.endsWith('.cc'))
-  .sort()
-  .map((name) => `${sources}${name}`);
-if (!sanitize) units.push(COMPAT_SOURCE);
-const objects = units.map((path) => `${out}${basename(path, '.cc')}.o`);
-let compiled = 0;
-for (const [i, source] of units.entries()) {
-  const object = objects[i];
-  if (sameRecipe && modified(object) > Math.max(modified(source), newestHeader)) continue;
-  make(object, [...flags, '-c', source]);
-  compiled++;
+/** The object file of a source, compiled again if something changed. */
+function compile(source) {
+  const object = `${out}${basename(source, '.cc')}.o`;
+  if (!sameRecipe || modified(object) <= Math.max(modified(source), newestHeader)) {
+    make(object, [...flags, '-c', source]);
+  }
+  return object;
 }
-const newestObject = Math.max(...objects.map(modified));
-if (compiled > 0 || modified(addon) < newestObject) {
-  make(addon, [...objects, ...link]);
-  writeFileSync(recipeFile, recipe);
-  process.stdout.write(`build:native: built ${addon.slice(root.length)} (${statSync(addon).size} bytes)\n`);
+
+/** Links an addon of these object files, unless it is newer than all of them. */
+function linkAddon(target, objects) {
+  const newest = Math.max(...objects.map(modified));
+  const shown = target.slice(root.length);
+  if (sameRecipe && modified(target) >= newest) {
+    process.stdout.write(`build:native: ${shown} is up to date\n`);
+    return;
+  }
+  make(target, [...objects, ...link]);
+  process.stdout.write(`build:native: built ${shown} (${statSync(target).size} bytes)\n`);
   // Good enough for this machine; prepack refuses to ship it, and a test fails.
-  const problems = sanitize ? [] : portabilityProblems(readFileSync(addon));
+  const problems = sanitize ? [] : portabilityProblems(readFileSync(target));
   if (problems.length > 0) {
     process.stderr.write(
       `build:native: it does not run on every system with glibc ${OLDEST_GLIBC}: ${problems.join(', ')}\n`,
     );
   }
-} else {
-  process.stdout.write(`build:native: ${addon.slice(root.length)} is up to date\n`);
 }
+
+const units = readdirSync(sources)
+  .filter((name) => name.endsWith('.cc'))
+  .sort()
+  .map((name) => `${sources}${name}`);
+if (!sanitize) units.push(COMPAT_SOURCE);
+const objects = units.map(compile);
+linkAddon(addon, objects);
+if (process.argv.includes('--measure')) {
+  const shared = objects.filter((path) => basename(path) !== 'addon.o');
+  linkAddon(`${out}measure.node`, [...shared, compile(`${root}native/measure/measure.cc`)]);
+}
+if (!sameRecipe) writeFileSync(recipeFile, recipe);

@@ -2,6 +2,7 @@
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundleSuites } from './suites/bundle.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -16,7 +17,7 @@ const distForSrc = {
   },
 };
 
-/** Writes main.mjs and steps.mjs into `folder`. */
+/** Writes main.mjs, steps.mjs and suites.mjs into `folder`, beside which dist/ will lie. */
 export async function bundleKit(folder) {
   await build({
     absWorkingDir: root,
@@ -30,4 +31,5 @@ export async function bundleKit(folder) {
     plugins: [distForSrc],
     logLevel: 'warning',
   });
+  await bundleSuites({ outfile: join(folder, 'suites.mjs'), dist: '../dist/' });
 }

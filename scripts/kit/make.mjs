@@ -57,9 +57,8 @@ if (`${platform}-${arch}` !== TARGET)
   leave(3, `the kit is made on ${TARGET}, for ${TARGET}; this is ${platform}-${arch}`);
 const started = performance.now();
 if (!given.built) must('scripts/build.mjs');
-must('scripts/build-native.mjs');
-must('scripts/build-emulator.mjs');
 must('scripts/build-native.mjs', '--measure');
+must('scripts/build-emulator.mjs');
 if (!given.built) must('scripts/build-cuda.mjs', '--check');
 
 // Only what this script made is ever removed.
@@ -88,7 +87,9 @@ function putPackage() {
     filter: (path) => !/\.(map|d\.ts)$/.test(path),
   });
   put(join(root, 'cuda/vram.ptx'));
-  put(join(root, 'cuda/variants'));
+  for (const name of readdirSync(join(root, 'cuda/variants'))) {
+    if (/\.(ptx|json)$/.test(name)) put(join(root, 'cuda/variants', name));
+  }
   putStripped(
     join(root, 'native/build/vram_residency.node'),
     `native/prebuilt/${TARGET}/vram_residency.node`,

@@ -8,14 +8,13 @@ fail() { # exit code, message
   exit "$1"
 }
 
-here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd) || fail 2 "the kit's folder cannot be read"
 archive=vram-residency-kit.tar.gz
-manifest=$here/MANIFEST
-
-for tool in tar gzip sha256sum mktemp rm; do
+for tool in dirname uname tar gzip sha256sum mktemp rm; do
   command -v "$tool" >/dev/null || fail 2 "$tool is missing on this machine"
 done
-[ "$(uname -s 2>/dev/null)-$(uname -m 2>/dev/null)" = Linux-x86_64 ] || fail 3 'the kit is for Linux on x86-64'
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd) || fail 2 "the kit's folder cannot be read"
+manifest=$here/MANIFEST
+[ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail 3 'the kit is for Linux on x86-64'
 [ -r "$manifest" ] || fail 2 'MANIFEST is missing: copy the whole folder'
 [ -r "$here/$archive" ] || fail 2 "$archive is missing: copy the whole folder"
 
@@ -41,7 +40,7 @@ check "$here" "${outside%$'\n'}"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vram-kit-XXXXXX") || fail 2 "no temporary folder can be made: set TMPDIR to a folder that can be written"
 trap 'rm -rf -- "$work"' EXIT
-tar -xzf "$here/$archive" -C "$work" 2>/dev/null || fail 2 "$archive could not be unpacked: 250 MB must be free in ${TMPDIR:-/tmp} (or set TMPDIR)"
+tar -xzf "$here/$archive" -C "$work" 2>/dev/null || fail 2 "$archive could not be unpacked: 200 MB must be free in ${TMPDIR:-/tmp} (or set TMPDIR)"
 check "$work" "${inside%$'\n'}"
 
 node=$work/node/bin/node

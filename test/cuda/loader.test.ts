@@ -9,7 +9,7 @@ import { nodeCudaBackend } from '../../src/node/cuda/index.js';
 import { addonPaths, loadAddon } from '../../src/node/cuda/loader.js';
 import { thisMachine } from '../../src/node/cuda/machine.js';
 import { replaceText } from '../support/binary.js';
-import { describeCuda } from './testbed.js';
+import { describeCuda, testDriverPath } from './testbed.js';
 
 const OTHER_ARCHITECTURE = arch === 'x64' ? { number: 183, name: 'arm64' } : { number: 62, name: 'x64' };
 const musl = () => ({ platform: 'linux', arch: 'x64', glibc: null });
@@ -83,7 +83,8 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
   });
 
   it('an addon of another version, by its functions', async () => {
-    await expect(load(readFileSync(bed.libraryPath))).rejects.toMatchObject(
+    // The test driver is an addon too, with other functions.
+    await expect(load(readFileSync(testDriverPath(bed)))).rejects.toMatchObject(
       refusal(/belongs to another version of this package; install/),
     );
   });

@@ -5,13 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { readRequirements } from '../../scripts/elf.mjs';
 import { portabilityProblems } from '../../scripts/portability.mjs';
 import { replaceText } from '../support/binary.js';
-import { describeCuda } from './testbed.js';
+import { describeCuda, testDriverPath } from './testbed.js';
 
 const objdump = spawnSync('objdump', ['--version']).status === 0;
 const { VRAM_RESIDENCY_TEST_SANITIZE: sanitize } = env;
 
 describeCuda('cuda: what the addon and the test driver need of a system', (bed) => {
-  const libraries = { addon: bed.addonPath, 'test driver': bed.libraryPath };
+  const libraries = { addon: bed.addonPath, 'test driver': testDriverPath(bed) };
 
   describe.each(Object.entries(libraries))('%s', (_name, path) => {
     it.skipIf(sanitize === '1')(

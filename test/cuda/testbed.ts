@@ -14,6 +14,12 @@ export function describeCuda(title: string, body: (bed: PresentTestbed) => void)
   });
 }
 
+/** The test driver's library, for tests of the file itself. */
+export function testDriverPath({ libraryPath }: PresentTestbed): string {
+  if (libraryPath === null) throw new Error('this test is about the test driver, and runs over it alone');
+  return libraryPath;
+}
+
 /** Opens the device on a fresh test driver, or on the real one as it is, and closes it afterwards. */
 export async function withOpenDevice<T>(
   bed: PresentTestbed,

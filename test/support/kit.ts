@@ -17,7 +17,7 @@ import { cudaTestbed } from './cuda.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** All that a target machine has to bring, beside bash. */
-const TOOLS = ['bash', 'tar', 'gzip', 'sha256sum', 'mktemp', 'mkdir', 'rm', 'uname'];
+const TOOLS = ['bash', 'dirname', 'tar', 'gzip', 'sha256sum', 'mktemp', 'mkdir', 'rm', 'uname'];
 export const KIT_FILES = ['run.sh', 'MANIFEST', 'vram-residency-kit.tar.gz'] as const;
 
 /** Null where the kit can be made, else the reason why not. */

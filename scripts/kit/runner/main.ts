@@ -2,7 +2,7 @@
 // kit's files before. Exit codes: 0 all that ran passed, 1 a step failed, 2 bad arguments or an unwritable --out, 3 no usable GPU,
 // 129, 130, 143 interrupted.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { argv, env, exit } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -82,6 +82,7 @@ function unstarted(step: StepPlan, status: 'skipped' | 'not-built', reason: stri
 function packLogs({ folder }: Output): void {
   try {
     execFileSync('tar', ['-czf', 'logs.tgz', 'logs'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    rmSync(join(folder, 'logs'), { recursive: true });
   } catch (error) {
     // The logs themselves are there all the same.
     say(

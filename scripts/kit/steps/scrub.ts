@@ -13,6 +13,9 @@ const GIB = 2 ** 30;
 const LEAST_RATE = 524_288;
 /** Phases of the step: the neighbour alone, and for each share the scrub alone and both together. */
 const PHASES = 1 + 2 * SHARES.length;
+const LEAST_PHASE_MS = 200;
+/** Its speed means nothing; one walk through 4 MiB is enough. */
+const EMULATED_PHASE_MS = 700;
 
 /** A scrub at 1 and 10 % of the bandwidth beside a kernel that keeps the device busy: how much slower each gets. */
 export async function scrub(context: StepContext): Promise<void> {
@@ -30,7 +33,9 @@ export async function scrub(context: StepContext): Promise<void> {
     const bandwidth = (shard.byteLength / verifyMs) * 1000;
     context.figure('bandwidthGBps', gigabytesPerSecond(shard.byteLength, verifyMs));
     const busy = (await loadMeasureKernels(neighbour)).busy(context.setting.emulated);
-    const phaseMs = Math.max(200, context.budgetLeftMs() / PHASES);
+    const phaseMs = context.setting.emulated
+      ? EMULATED_PHASE_MS
+      : Math.max(LEAST_PHASE_MS, context.budgetLeftMs() / PHASES);
     const alone = await busyRate(busy, phaseMs);
     const shares: Figure[] = [];
     for (const share of SHARES) {

@@ -160,10 +160,8 @@ class Bench {
 /** The variants that the kit carries, as their manifest tells them. Errors: Failure for a manifest of another form. */
 function readVariants(): Variant[] {
   const manifest: unknown = JSON.parse(readFileSync(kitPath('../cuda/variants/variants.json'), 'utf8'));
-  const list: unknown =
-    typeof manifest === 'object' && manifest !== null ? Reflect.get(manifest, 'variants') : null;
-  if (!Array.isArray(list)) throw new Failure('variants.json holds no list of variants');
-  return list.map((entry: unknown) => {
+  if (!Array.isArray(manifest)) throw new Failure('variants.json holds no list of variants');
+  return manifest.map((entry: unknown) => {
     if (!isVariant(entry)) throw new Failure('variants.json holds a variant of another form');
     return entry;
   });
