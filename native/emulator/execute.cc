@@ -9,6 +9,8 @@
 #include <mutex>
 #include <thread>
 
+#include "shared_memory.h"
+
 // Results and sources are the same slot or different ones, never shifted against each other: lanes do not depend on lanes.
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpass-failed"  // loops that it cannot make vectors of are as they are
@@ -153,6 +155,8 @@ class Warp {
     const uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
     const uint32_t lanes = std::min(kLanes, threads - warp * kLanes);
     live_ = current_ = lanes == kLanes ? ~0u : (1u << lanes) - 1;
+    number_ = warp;
+    barriers_ = 0;
     pc_ = 0;
     parted_ = false;
     othersAt_ = kNowhere;
@@ -172,7 +176,7 @@ class Warp {
     }
   }
 
-  State run(Run& run, std::vector<uint8_t>& shared);
+  State run(Run& run, SharedMemory& shared);
 
  private:
   uint32_t* narrow(const Operand& o) { return reinterpret_cast<uint32_t*>(reinterpret_cast<uint8_t*>(file_.data()) + o.place); }
@@ -296,9 +300,21 @@ class Warp {
   }
 
   // Where the bytes lie on the host, or null after a fault.
-  uint8_t* reach(Run& run, std::vector<uint8_t>& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write);
-  bool memory(Run& run, std::vector<uint8_t>& shared, const Instruction& i, uint32_t mask);
+  uint8_t* reach(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write);
+  uint8_t* reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address, unsigned bytes);
+  bool memory(Run& run, SharedMemory& shared, const Instruction& i, uint32_t mask);
   void atomic(const Instruction& i, unsigned lane, uint8_t* at);
+
+  // A barrier of the warp. Only one of all its living threads is emulated. False after a fault.
+  bool meet(Run& run, const Instruction& i, uint32_t mask) {
+    const char* wrong = mask != live_ ? "threads of a warp reach the barrier apart" : nullptr;
+    only(mask, [&](unsigned l) {
+      if ((narrow(i.sources[0])[l] & live_) != live_) wrong = "a barrier of some threads of a warp is not emulated";
+    });
+    if (wrong != nullptr) run.fault(CUDA_ERROR_LAUNCH_FAILED, i, wrong);
+    barriers_++;
+    return wrong == nullptr;
+  }
 
   // After lanes parted: those with the smallest pc go on, until they reach the next group.
   void regroup() {
@@ -320,23 +336,36 @@ class Warp {
   std::vector<uint32_t> predicates_;
   alignas(64) uint32_t special_[static_cast<unsigned>(Special::Count)][kLanes] = {};
   uint32_t pcs_[kLanes] = {};
+  uint32_t number_ = 0;    // of this warp in its block
+  uint32_t barriers_ = 0;  // of this warp so far
   uint32_t live_ = 0, current_ = 0, pc_ = 0, othersAt_ = kNowhere;
   bool parted_ = false;
   uint64_t steps_ = 0;
   const Window* last_ = nullptr;
 };
 
-uint8_t* Warp::reach(Run& run, std::vector<uint8_t>& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write) {
+uint8_t* Warp::reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address, unsigned bytes) {
+  using Access = SharedMemory::Access;
+  const Access access = i.op == Op::Load ? Access::Load : i.op == Op::Store ? Access::Store : Access::Atomic;
+  const std::string name = access == Access::Load ? "load" : access == Access::Store ? "store" : "atomic";
+  uint8_t* at = shared.at(address, bytes);
+  if (at == nullptr) {
+    run.fault(CUDA_ERROR_ILLEGAL_ADDRESS, i, name + " outside shared memory");
+  } else if (!shared.note(access, ThreadPoint{number_, lane, barriers_}, at, bytes)) {
+    run.fault(CUDA_ERROR_LAUNCH_FAILED, i, name + " in shared memory races with another thread: no barrier between them");
+    at = nullptr;
+  }
+  return at;
+}
+
+uint8_t* Warp::reach(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write) {
   const uint64_t address = read(i.sources[0], lane) + static_cast<uint64_t>(i.offset);
   if (address % bytes != 0) {
     run.fault(CUDA_ERROR_MISALIGNED_ADDRESS, i, "address is no multiple of " + std::to_string(bytes));
     return nullptr;
   }
   if (i.space == Space::Shared) {
-    const uint64_t narrowed = i.sources[0].wide ? address : static_cast<uint32_t>(address);
-    if (narrowed <= shared.size() && bytes <= shared.size() - narrowed) return shared.data() + narrowed;
-    run.fault(CUDA_ERROR_ILLEGAL_ADDRESS, i, "outside shared memory");
-    return nullptr;
+    return reachShared(run, shared, i, lane, i.sources[0].wide ? address : static_cast<uint32_t>(address), bytes);
   }
   const Window* window = last_;
   if (window == nullptr || address < window->begin || address >= window->end) {
@@ -396,7 +425,7 @@ void Warp::atomic(const Instruction& i, unsigned lane, uint8_t* at) {
 }
 
 // False after a fault.
-bool Warp::memory(Run& run, std::vector<uint8_t>& shared, const Instruction& i, uint32_t mask) {
+bool Warp::memory(Run& run, SharedMemory& shared, const Instruction& i, uint32_t mask) {
   const bool isAtomic = i.op == Op::Atomic;
   const unsigned each = bytesOf(i.type), elements = isAtomic ? 1 : i.detail;
   for (; mask != 0; mask &= mask - 1) {
@@ -421,7 +450,7 @@ bool Warp::memory(Run& run, std::vector<uint8_t>& shared, const Instruction& i, 
   return true;
 }
 
-Warp::State Warp::run(Run& run, std::vector<uint8_t>& shared) {
+Warp::State Warp::run(Run& run, SharedMemory& shared) {
   const Kernel& kernel = *run.launch.kernel;
   const Instruction* code = kernel.code.data();
   using u32 = uint32_t;
@@ -659,19 +688,22 @@ Warp::State Warp::run(Run& run, std::vector<uint8_t>& shared) {
         }
         pc_++;
         return State::AtBarrier;
+      case Op::WarpBarrier:
+        if (!meet(run, i, mask)) return State::Done;
+        break;
       case Op::Nothing: break;
     }
     pc_++;
   }
 }
 
-void runBlock(Run& run, uint64_t number, std::vector<Warp>& warps, std::vector<uint8_t>& shared) {
+void runBlock(Run& run, uint64_t number, std::vector<Warp>& warps, SharedMemory& shared) {
   const Launch& launch = run.launch;
   const uint32_t block[3] = {static_cast<uint32_t>(number % launch.grid[0]), static_cast<uint32_t>(number / launch.grid[0] % launch.grid[1]),
                              static_cast<uint32_t>(number / launch.grid[0] / launch.grid[1])};
   const uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   const uint32_t count = (threads + kLanes - 1) / kLanes;
-  std::fill(shared.begin(), shared.end(), uint8_t{0xcd});  // shared memory holds nothing to rely on
+  shared.reset();
   if (!launch.kernel->barriers) {
     for (uint32_t w = 0; w < count && !run.stopped; w++) {
       warps[0].begin(launch, w, block);
@@ -689,6 +721,7 @@ void runBlock(Run& run, uint64_t number, std::vector<Warp>& warps, std::vector<u
     for (uint32_t w : waiting)
       if (warps[w].run(run, shared) == Warp::State::AtBarrier) again.push_back(w);
     waiting.swap(again);
+    shared.barrier();
   }
 }
 
@@ -698,7 +731,7 @@ void work(Run& run) {
   const uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   std::vector<Warp> warps(launch.kernel->barriers ? (threads + kLanes - 1) / kLanes : 1);
   for (Warp& warp : warps) warp.prepare(*launch.kernel);
-  std::vector<uint8_t> shared(launch.kernel->sharedBytes);
+  SharedMemory shared(*launch.kernel);
   while (!run.stopped) {
     const uint64_t number = run.nextBlock.fetch_add(1, std::memory_order_relaxed);
     if (number >= blocks) return;

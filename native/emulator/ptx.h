@@ -31,7 +31,7 @@ enum class Op : uint16_t {
   // f32
   AddF32, SubF32, MulF32, FmaF32, DivF32, MinF32, MaxF32, AbsF32, NegF32, SqrtF32, RsqrtF32, RcpF32, Exp2F32, Log2F32,
   // control
-  Branch, Return, Barrier, Nothing,
+  Branch, Return, Barrier, WarpBarrier, Nothing,
 };
 
 enum class Type : uint8_t { B8, U8, S8, B16, U16, S16, B32, U32, S32, F32, F16, B64, U64, S64, Predicate };

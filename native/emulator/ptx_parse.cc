@@ -331,7 +331,8 @@ class BodyParser {
       if (has("warp")) {
         if (!has("sync")) unknown(name);
         allUsed();
-        source(Type::U32);
+        i.op = Op::WarpBarrier;
+        i.sources[0] = source(Type::U32);  // lanes that meet, one bit each
         return;
       }
       if (!has("sync")) unknown(name);

@@ -297,6 +297,7 @@ $end:
     const own = kernel(`
   .shared .align 8 .b8 cells[256];
   mov.u32 %r2, cells;
+  mad.lo.u32 %r2, %r1, 4, %r2;
   mov.u32 %r3, 5;
 $loop:
   add.s32 %r3, %r3, -1;

@@ -1,0 +1,55 @@
+// The shared memory of one thread block. Besides the bytes it knows who touched them since the last barrier. The
+// interpreter runs the threads of a warp in lock-step and warps one after another, so that the results alone would never
+// show a missing barrier.
+#ifndef VRAM_RESIDENCY_EMULATOR_SHARED_MEMORY_H
+#define VRAM_RESIDENCY_EMULATOR_SHARED_MEMORY_H
+
+#include <cstdint>
+#include <vector>
+
+#include "ptx.h"
+
+namespace emulator {
+
+// A thread at a point of its program. `barriers` counts those of its warp so far: they order what the warp's threads do.
+struct ThreadPoint {
+  uint32_t warp, lane, barriers;
+};
+
+class SharedMemory {
+ public:
+  enum class Access { Load, Store, Atomic };
+
+  explicit SharedMemory(const Kernel& kernel);
+
+  // For the next thread block: rubbish in every byte, and nobody has touched it.
+  void reset();
+  // All threads of the block have met: what they did before is ordered before what they do now.
+  void barrier();
+
+  // Where the bytes lie; null if not all of them are inside.
+  uint8_t* at(uint64_t address, unsigned bytes);
+
+  // Notes an access to bytes that at() gave. False for a race: another thread has touched some of them, one of the two
+  // accesses writes, not both are atomic, and no barrier lies between. Stores of equal values race, too.
+  bool note(Access access, const ThreadPoint& thread, const uint8_t* at, unsigned bytes);
+
+ private:
+  // Threads that did one kind of access to a granule: lanes of one warp since its last barrier, or threads of several warps.
+  struct Threads {
+    uint32_t warp, lanes, barriers;
+    bool unordered(const ThreadPoint& thread) const;
+    void add(const ThreadPoint& thread);
+  };
+  struct Granule {
+    Threads loads, stores, atomics;
+  };
+
+  std::vector<uint8_t> bytes_;
+  unsigned granuleBytes_;
+  std::vector<Granule> granules_;
+};
+
+}  // namespace emulator
+
+#endif
