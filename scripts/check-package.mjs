@@ -44,8 +44,10 @@ try {
     must(`contains ${path}`, paths.includes(path));
   }
   must(
-    'contains no tests, sources, emulator or fixtures',
-    !paths.some((path) => /^(src|test(?!\/vectors\/)|native\/emulator|\.cache|bench)\//.test(path)),
+    'contains no tests, sources, emulator, fixtures or variants of kernels',
+    !paths.some((path) =>
+      /^(src|test(?!\/vectors\/)|native\/emulator|cuda\/variants|\.cache|bench)\//.test(path),
+    ),
   );
   // They would lead to sources that are not packed; what tsc writes reads like them.
   must('contains no source maps', !paths.some((path) => path.endsWith('.map')));
