@@ -126,6 +126,8 @@ describe('docs/cli.md has every field of the documents of --json', () => {
     vi.stubEnv('XDG_STATE_HOME', join(folder, 'state'));
     const write = (name: string, text: string) => writeFile(join(folder, name), text, { mode: 0o600 });
     await write('weights.bin', 'weights '.repeat(1000));
+    const tensor = '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}';
+    await write('model.safetensors', `${String.fromCharCode(tensor.length)}${'\0'.repeat(7)}${tensor}!`);
     await write('token', 'correct horse battery staple');
     const audited = ['--audit', '@log', '--token-file', '@token'];
     await run('check', '@weights.bin', ...audited);
@@ -163,6 +165,7 @@ describe('docs/cli.md has every field of the documents of --json', () => {
     ['check', ['@weights.bin', '@absent'], []],
     ['check', ['@absent', '--expect', '@absent'], []],
     ['digest', ['@weights.bin', '@absent'], []],
+    ['digest', ['--tensors', '@model.safetensors'], []],
     ['devices', [], []],
     ['selftest', ['--size', '4096'], []],
     ['drill', ['@weights.bin'], []],

@@ -5,6 +5,7 @@ import { EXIT, exitCodeOf } from '../exit-codes.js';
 import { jsonOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal } from '../text.js';
+import { digestTensors } from './digest-tensors.js';
 
 interface Row {
   readonly v: 1;
@@ -16,11 +17,14 @@ interface Row {
 }
 
 /** `digest FILE...`: what the kernel's fs-verity and `sha256sum` would say of these files. */
-export const addDigest: AddCommand = (program, { io, engine, complaints }, done) => {
+export const addDigest: AddCommand = (program, context, done) => {
+  const { io, engine, complaints } = context;
   jsonOption(program.command('digest'))
     .description('print the fs-verity digest of files (and SHA-256 with --json)')
     .argument('<file...>', 'files to hash')
-    .action(async (files: string[], options: { json?: boolean }) => {
+    .option('--tensors', 'of model files: the digest of each tensor; with --json a manifest of the model')
+    .action(async (files: string[], options: { json?: boolean; tensors?: boolean }) => {
+      if (options.tensors === true) return await digestTensors(files, options.json === true, context, done);
       const hashing = engine();
       const rows: Row[] = [];
       try {

@@ -1,0 +1,65 @@
+import type { DigestEngine } from '../../../digest/types.js';
+import type { ModelShard } from '../../model-files.js';
+import type { CommandContext } from '../context.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
+import { jsonDocument } from '../output.js';
+import type { ManifestTensor, ShardManifest, TensorManifest } from '../tensor-manifest.js';
+import { checkNamesOnce, shardManifest, tensorShards } from '../tensor-manifest.js';
+import { escapeForTerminal } from '../text.js';
+
+/** `digest --tensors FILE...`: one manifest of all files, printed whole or not at all. */
+export async function digestTensors(
+  files: readonly string[],
+  json: boolean,
+  { io, engine, complaints }: CommandContext,
+  done: (code: ExitCode) => void,
+): Promise<void> {
+  const shards: ModelShard[] = [];
+  let refused = false;
+  for (const file of files) {
+    try {
+      shards.push(...(await tensorShards(file)));
+    } catch (error) {
+      complaints.tell(error, file);
+      done(exitCodeOf(error));
+      refused = true;
+    }
+  }
+  if (refused) return;
+  checkNamesOnce(shards);
+  const hashing = engine();
+  try {
+    const parts = await eachShard(shards, hashing, io.signal);
+    io.stdout(json ? jsonDocument(manifestOf(parts)) : linesOf(parts));
+    done(EXIT.ok);
+  } finally {
+    await hashing.close();
+  }
+}
+
+async function eachShard(
+  shards: readonly ModelShard[],
+  engine: DigestEngine,
+  signal: AbortSignal,
+): Promise<readonly ShardManifest[]> {
+  const parts: ShardManifest[] = [];
+  for (const shard of shards) parts.push(await shardManifest(shard, engine, signal));
+  return parts;
+}
+
+function manifestOf(parts: readonly ShardManifest[]): TensorManifest {
+  return {
+    v: 1,
+    files: parts.map(({ file }) => file),
+    packed: null,
+    tensors: parts.flatMap(({ tensors }) => tensors),
+  };
+}
+
+function linesOf(parts: readonly ShardManifest[]): string {
+  return parts.flatMap(({ tensors }) => tensors.map(lineOf)).join('');
+}
+
+function lineOf({ name, dtype, shape, fsverity }: ManifestTensor): string {
+  return `${fsverity ?? 'protobuf'}  ${dtype}[${shape.join(',')}]  ${escapeForTerminal(name)}\n`;
+}
