@@ -95,7 +95,7 @@ describe('kit: over the emulated driver, with nothing but coreutils, tar and gzi
   ])(
     '%s: one clear line, exit code 3, and the other steps are not run',
     async (_, settings, message) => {
-      const { code, stderr, lines } = await kit.run(['--emulated', '--steps', 'seal'], {
+      const { code, stderr, lines } = await kit.runUnpacked(['--emulated', '--steps', 'seal'], {
         faults: [{ step: 'environment', settings }],
       });
       expect(stderr).toContain(message);
@@ -131,7 +131,7 @@ describe('kit: over the emulated driver, with nothing but coreutils, tar and gzi
         [['--emulated', '--steps', 'seal'], kit.copy(), 'holds a report already'],
       ] as const) {
         if (message.includes('already')) writeFileSync(join(out ?? '', 'report.ndjson'), '');
-        const { code, stderr } = await kit.run(args, { out });
+        const { code, stderr } = await kit.runUnpacked(args, { out });
         expect(stderr).toContain(message);
         expect(stderr.trim().split('\n')).toHaveLength(1);
         expect(code).toBe(2);

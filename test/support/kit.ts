@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -36,6 +36,14 @@ export interface Fault {
   readonly fail?: readonly (readonly [call: string, nth: number, result: number])[];
   readonly crash?: boolean;
   readonly hang?: boolean;
+}
+
+export interface RunOptions {
+  readonly faults?: readonly Fault[];
+  /** null: no --out is given. */
+  readonly out?: string | null;
+  /** Told of everything that appears on stdout, as it appears. */
+  readonly onLine?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 export interface KitRun {
@@ -83,30 +91,35 @@ export class Kit {
   }
 
   /** Runs run.sh in an empty folder. `faults` is for emulated.mjs. */
-  async run(
+  run(args: readonly string[], options: RunOptions & { readonly folder?: string } = {}): Promise<KitRun> {
+    const { folder = this.folder, ...rest } = options;
+    return this.#start([join(folder, 'run.sh')], args, rest);
+  }
+
+  /** The runner alone, as run.sh starts it, in a kit that is unpacked once: for what run.sh has no part in. */
+  runUnpacked(args: readonly string[], options: RunOptions = {}): Promise<KitRun> {
+    const unpacked = join(this.#work, 'unpacked');
+    if (!existsSync(unpacked)) {
+      mkdirSync(unpacked);
+      execFileSync('tar', ['-xzf', join(this.folder, 'vram-residency-kit.tar.gz'), '-C', unpacked]);
+    }
+    return this.#start([join(unpacked, 'node/bin/node'), join(unpacked, 'kit/main.mjs')], args, options);
+  }
+
+  async #start(
+    [command = '', ...first]: readonly string[],
     args: readonly string[],
-    {
-      folder = this.folder,
-      faults,
-      out = this.#newOut(),
-      onLine,
-    }: {
-      readonly folder?: string;
-      readonly faults?: readonly Fault[];
-      /** null: no --out is given. */
-      readonly out?: string | null;
-      /** Told of everything that appears on stdout, as it appears. */
-      readonly onLine?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
-    } = {},
+    { faults, out = this.#newOut(), onLine }: RunOptions,
   ): Promise<KitRun> {
     const own = mkdtempSync(join(this.#work, 'run-'));
     const temporary = join(own, 'tmp');
     mkdirSync(temporary);
-    const child = spawn(join(folder, 'run.sh'), [...args, ...(out === null ? [] : ['--out', out])], {
+    const child = spawn(command, [...first, ...args, ...(out === null ? [] : ['--out', out])], {
       cwd: own,
       env: {
         PATH: this.#bin,
         TMPDIR: temporary,
+        VRAM_KIT_WORK: temporary,
         ...(faults === undefined ? {} : { VRAM_KIT_FAULTS: JSON.stringify(faults) }),
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -27,7 +27,7 @@ export async function profile(context: StepContext): Promise<void> {
     `--metrics=${METRICS.join(',')}`,
     ...[execPath, kitPath('steps.mjs'), '--verify', String(context.setting.device)],
   ]);
-  if (run.stdout.includes('ERR_NVGPUCTRPERM')) {
+  if (`${run.stdout}${run.stderr}`.includes('ERR_NVGPUCTRPERM')) {
     throw new Skip('the driver lets only root read performance counters (ERR_NVGPUCTRPERM)');
   }
   if (run.code !== 0) throw new Failure(`ncu ended with ${endInWords(run)}`);
