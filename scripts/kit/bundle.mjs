@@ -28,6 +28,8 @@ export async function bundleKit(folder) {
     platform: 'node',
     target: 'node20',
     format: 'esm',
+    // Optional, and in the kit's node_modules as it is.
+    external: ['webgpu'],
     plugins: [distForSrc],
     logLevel: 'warning',
   });

@@ -2,6 +2,8 @@
 # Runs the vram-residency hardware kit: see --help. Checks the kit's files, unpacks them, and starts the runner with the Node that is inside.
 set -u
 umask 077
+# What the caller's own Node is told to do is not for this one.
+unset NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS
 
 fail() { # exit code, message
   printf 'kit: %s\n' "$2" >&2

@@ -7,6 +7,7 @@ const DEVICE_FAILURE = 5;
 
 /** `vram-residency selftest` on the first WebGPU adapter. WebGPU tells nobody where memory lies: the class is `unproven` at best. */
 export async function webgpu(context: StepContext): Promise<void> {
+  await requireDawn();
   const size = context.affordable(2 ** 28);
   const run = await context.commandLine([
     'selftest',
@@ -30,4 +31,19 @@ export async function webgpu(context: StepContext): Promise<void> {
   context.figure('residency', device.text('residency'));
   context.figure('verifyGBps', gigabytesPerSecond(bytes, throughput.number('verifyMs')));
   context.figure('copyGBps', gigabytesPerSecond(bytes, throughput.number('copyMs')));
+}
+
+/** Dawn's binding is built for newer systems than the rest of the kit. Errors: Skip, saying what it misses here. */
+async function requireDawn(): Promise<void> {
+  try {
+    await import('webgpu');
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const version = /version `([\w.]+)' not found/.exec(message)?.[1];
+    throw new Skip(
+      version === undefined
+        ? `Dawn does not load: ${message}`
+        : `Dawn needs ${version}, which this system lacks`,
+    );
+  }
 }
