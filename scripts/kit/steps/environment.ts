@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { report, versions } from 'node:process';
+import { versions } from 'node:process';
+import { thisMachine } from '../../../src/node/cuda/machine.js';
 import { classify } from '../../../src/policy/index.js';
 import { Failure, kitPath, type StepContext, Unusable } from './context.js';
 import { askNvidiaSmi } from './nvidia-smi.js';
@@ -16,7 +17,7 @@ export async function environment(context: StepContext): Promise<void> {
   const { setting } = context;
   context.figure('kit', kitDescription());
   context.figure('machine', {
-    glibc: glibcVersion(),
+    glibc: thisMachine().glibc,
     node: versions.node,
     cpu: cpus()[0]?.model ?? null,
     cores: availableParallelism(),
@@ -77,15 +78,6 @@ function kitDescription(): Record<string, string | null> {
     return typeof value === 'string' ? value : null;
   };
   return { version: of('version'), commit: of('commit'), ptxSha256: of('ptxSha256') };
-}
-
-/** `2.36`; null on another C library. */
-function glibcVersion(): string | null {
-  const full: unknown = report?.getReport();
-  if (typeof full !== 'object' || full === null || !('header' in full)) return null;
-  const { header } = full;
-  if (typeof header !== 'object' || header === null || !('glibcVersionRuntime' in header)) return null;
-  return typeof header.glibcVersionRuntime === 'string' ? header.glibcVersionRuntime : null;
 }
 
 function kernelRelease(): string | null {
