@@ -1,5 +1,6 @@
-// Compiles the CUDA test driver (native/emulator) with the C++ compiler at hand: `$CXX`, c++, g++ or clang++. Nothing is fetched.
-// `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer; `--force` compiles in any case.
+// Compiles the CUDA test driver (native/emulator) with the C++ compiler at hand: `$CXX`, c++, g++ or clang++. Nothing is
+// fetched. `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer; `--force` compiles in
+// any case.
 // Prints the library's path as its last line. Exit code 3: no compiler.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,6 +1,7 @@
-// npm run build:native: compiles the Node-API addon with the C++ compiler of the machine. Nothing is downloaded: the headers are those of the
-// package node-api-headers. Options: --sanitize (AddressSanitizer and UndefinedBehaviorSanitizer, into native/build/sanitize); --measure (also
-// measure.node, with which the hardware kit times the driver's own copies).
+// npm run build:native: compiles the Node-API addon with the C++ compiler of the machine. Nothing is downloaded: the
+// headers are those of the package node-api-headers. Options: --sanitize (AddressSanitizer and
+// UndefinedBehaviorSanitizer, into native/build/sanitize); --measure (also measure.node, with which the hardware kit times
+// the driver's own copies).
 // Exit codes: 0 built or up to date, 1 the compiler refused the code, 3 there is no compiler or no Linux.
 import { spawnSync } from 'node:child_process';
 import {

@@ -1,6 +1,6 @@
-// What a shared library asks of the system that loads it, read from its dynamic section: the libraries it names and the symbol versions
-// it needs of them. 64-bit little-endian ELF alone, which x86-64 and AArch64 use. The layout is that of the ELF specification
-// and, for versions, of the Linux Standard Base, "Symbol Versioning".
+// What a shared library asks of the system that loads it, read from its dynamic section: the libraries it names and the
+// symbol versions it needs of them. 64-bit little-endian ELF alone, which x86-64 and AArch64 use. Layout: the ELF
+// specification and, for versions, the Linux Standard Base, "Symbol Versioning".
 
 const PT_LOAD = 1;
 const PT_DYNAMIC = 2;

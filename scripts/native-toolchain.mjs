@@ -1,5 +1,5 @@
-// The C++ compiler and its flags, for the addon (build-native.mjs) and the test driver (build-emulator.mjs) alike. What they build runs on glibc 2.28,
-// whatever newer glibc it was built on: docs/decisions/addon-glibc.md.
+// The C++ compiler and its flags, for the addon (build-native.mjs) and the test driver (build-emulator.mjs) alike.
+// What they build runs on glibc 2.28, however new the glibc here is: docs/decisions/addon-glibc.md.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -53,8 +53,8 @@ export function linkFlags(compiler, { sanitize, exportsMap }) {
     '-shared',
     '-pthread',
     '-ldl',
-    // libstdc++ goes in: the one of an older system lacks what a newer compiler calls. libgcc stays out: the static one calls _dl_find_object
-    // of glibc 2.35. Node itself needs libgcc_s.so.1, so it is there.
+    // libstdc++ goes in, since that of an older system lacks what a newer compiler calls. libgcc stays out, since the
+    // static one calls _dl_find_object of glibc 2.35; Node needs libgcc_s.so.1 itself, so it is there.
     '-static-libstdc++',
     ...(isGlibc(compiler) ? SEPARATE_LIBRARIES : []),
     '-Wl,--gc-sections',
@@ -64,7 +64,10 @@ export function linkFlags(compiler, { sanitize, exportsMap }) {
   ];
 }
 
-/** Where threads and dlopen live before glibc 2.34. Newer ones keep both files, empty; without them named the linker would leave them out. */
+/**
+ * Where threads and dlopen are before glibc 2.34. Later ones keep both files, without functions, so that a linker which
+ * is left to itself names neither.
+ */
 const SEPARATE_LIBRARIES = [
   '-Wl,--push-state,--no-as-needed',
   '-l:libpthread.so.0',

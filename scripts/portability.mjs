@@ -8,8 +8,8 @@ const OLDEST_LIBGCC = '7.0.0';
 const LIBRARIES = /^(lib(c|m|dl|pthread|gcc_s)|ld-linux-(x86-64|aarch64))\.so\.\d+$/;
 
 /**
- * What would keep a shared library from being loaded on a system with glibc 2.28; empty if nothing does. `bytes` is the whole file.
- * Throws as readRequirements does.
+ * What keeps a shared library from being loaded on some system with glibc 2.28; empty if nothing does. `bytes` is the
+ * whole file. Throws as readRequirements does.
  */
 export function portabilityProblems(bytes) {
   const { needed, versions } = readRequirements(bytes);

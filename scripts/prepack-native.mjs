@@ -1,6 +1,7 @@
-// prepack: builds the addon and puts it, stripped, where the package carries it: native/prebuilt/<platform>-<arch>/vram_residency.node.
-// Node-API keeps its binary interface from Node version to version, so one file serves them all. An addon that needs a newer glibc than 2.28
-// is refused. Exit codes: those of build-native.mjs.
+// prepack: builds the addon and puts it, stripped, where the package carries it:
+// native/prebuilt/<platform>-<arch>/vram_residency.node. Node-API keeps its binary interface from Node version to version,
+// so one file serves them all. An addon that needs a newer glibc than 2.28 is refused.
+// Exit codes: those of build-native.mjs.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -183,7 +183,8 @@ class CudaBackend implements Backend {
     if (addon.interfaceVersion !== ADDON_INTERFACE) {
       throw new VramError(
         'DEVICE_UNAVAILABLE',
-        `the CUDA addon belongs to another version of this package (interface ${addon.interfaceVersion}, not ${ADDON_INTERFACE}); ` +
+        'the CUDA addon belongs to another version of this package ' +
+          `(interface ${addon.interfaceVersion}, not ${ADDON_INTERFACE}); ` +
           'install the package again, or run npm run build:native in a clone of its repository',
       );
     }

@@ -12,8 +12,8 @@ const ARCHITECTURES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Why a file cannot be the addon of a Node for `arch`; null if its header allows it. Looked at before the system's loader, which
- * dies of a file that is cut off (SIGBUS), and of one for another processor says that there is no such file.
+ * Why a file cannot be the addon of a Node for `arch`; null if its header allows it. This comes before the system's
+ * loader, which dies of a file that is cut off (SIGBUS) and reports one for another processor as not there.
  * Throws what node:fs throws.
  */
 export function unfitHeader(path: string, arch: string): string | null {

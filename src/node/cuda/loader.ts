@@ -37,7 +37,7 @@ const FUNCTIONS = [
   'launch',
 ] as const satisfies readonly (keyof Addon)[];
 
-/** Where the addon may lie: the one that came with the package, then those that were built here, by our script or by node-gyp. */
+/** Where the addon may lie: built here by our script, built here by node-gyp, or in the package. */
 export function addonPaths(): readonly string[] {
   // The package carries the last alone; in a working tree what was built here is newer.
   const folders = ['native/build', 'native/build/Release', `${PREBUILT}/${platform}-${arch}`];

@@ -1,0 +1,5 @@
+export function findCompiler(): {
+  readonly command: string;
+  readonly version: string;
+  readonly target: string;
+} | null;
