@@ -63,9 +63,15 @@ const headers = [
 const newestHeader = Math.max(...headers.map((path) => statSync(path).mtimeMs));
 const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
+const units = readdirSync(sources)
+  .filter((name) => name.endsWith('.cc'))
+  .sort()
+  .map((name) => `${sources}${name}`);
+if (!sanitize) units.push(COMPAT_SOURCE);
+
 mkdirSync(out, { recursive: true });
-// Another compiler or other flags: everything is compiled again.
-const recipe = JSON.stringify([compiler, flags, link]);
+// Another compiler, other flags or other files: everything is compiled again.
+const recipe = JSON.stringify([compiler, flags, link, units]);
 const recipeFile = `${out}recipe.json`;
 const sameRecipe = existsSync(recipeFile) && readFileSync(recipeFile, 'utf8') === recipe;
 
@@ -109,11 +115,6 @@ function linkAddon(target, objects) {
   }
 }
 
-const units = readdirSync(sources)
-  .filter((name) => name.endsWith('.cc'))
-  .sort()
-  .map((name) => `${sources}${name}`);
-if (!sanitize) units.push(COMPAT_SOURCE);
 const objects = units.map(compile);
 linkAddon(addon, objects);
 if (process.argv.includes('--measure')) {

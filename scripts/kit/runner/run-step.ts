@@ -160,12 +160,13 @@ function readResult(path: string): StepResult {
 
 const MAX_WORDS = 400;
 
+/** The error that a log ends with, or else its last line: Node puts its version behind an error that nobody caught. */
 function lastLine(logPath: string): string {
   const lines = readFileSync(logPath, 'utf8')
     .split('\n')
     .map((line) => line.trim())
-    .filter((line) => line !== '');
-  const last = lines.at(-1);
+    .filter((line) => line !== '' && !/^Node\.js v\d/.test(line));
+  const last = lines.findLast((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1);
   return last === undefined ? '' : `: ${last.slice(0, MAX_WORDS)}`;
 }
 
