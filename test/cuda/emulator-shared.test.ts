@@ -115,6 +115,11 @@ describe.skipIf(emulator === null)(`shared memory in the PTX interpreter${skippe
     it.each([
       ['a load of what another thread stored', EXCHANGE(''), 'load'],
       [
+        'a load of a byte that another thread stored',
+        'add.u32 %r12, %r10, %r1; st.shared.u8 [%r12], %r1; ld.shared.u8 %r2, [%r10+3];',
+        'load',
+      ],
+      [
         'a store to what another thread loaded',
         `ld.shared.u32 %r2, [%r11]; ${NEIGHBOUR} st.shared.u32 [%r12], %r1;`,
         'store',
