@@ -21,8 +21,8 @@ const SAFETENSORS_WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The dtype in the words of safetensors (`F32`, `BF16`, `F8_E4M3`), so that one model compares equal whatever file it came in. A type
- * that safetensors lacks keeps its format's own name: `Q4_K`, `INT4`, `STRING`. GGUF's plain types have safetensors' names already.
+ * The dtype in the words of safetensors (`F32`, `BF16`, `F8_E4M3`), so that a model compares equal in every format. A type
+ * that safetensors lacks keeps its format's own name: `Q4_K`, `INT4`, `STRING`. GGUF's plain types need no translation.
  */
 export function safetensorsDtype(dtype: string): string {
   return SAFETENSORS_WORDS.get(dtype) ?? dtype;

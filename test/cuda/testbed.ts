@@ -72,7 +72,7 @@ export async function sealed(device: Device, bytes: Uint8Array): Promise<Region>
   return region;
 }
 
-/** Flips bits of the newest region: behind everybody's back on the test driver, else by the fault port of a device with drills. */
+/** Flips bits of the newest region: through the test driver, else through the fault port of a device opened with drills. */
 export async function flip(bed: PresentTestbed, region: Region, byte: number, mask: number): Promise<void> {
   if (bed.accounts !== null) return bed.emulator.flip(newestAllocation(bed), byte, mask);
   if (region.faults === null) throw new Error('the device was opened without drills');

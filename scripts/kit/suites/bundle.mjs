@@ -1,5 +1,5 @@
-// Bundles the contract suite and the CUDA groups into one file that runs without vitest. What they import from src/ stays outside: they
-// test the package's dist/, not a second copy of it.
+// Bundles the contract suite and the CUDA groups into one file that runs without vitest. Imports from src/ become external
+// imports from dist/: the suites test the package itself, not a second copy of it.
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -8,7 +8,7 @@ const here = fileURLToPath(new URL('./', import.meta.url));
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const inTests = join(root, 'test');
 
-/** Modules of the tests that have a substitute here: the runner, and the testbed over the test driver. */
+/** Replaced in the bundle: the test runner, and the testbed over the test driver. */
 const SUBSTITUTES = new Map([
   ['vitest', join(here, 'vitest.ts')],
   [join(inTests, 'support/cuda.js'), join(here, 'testbed.ts')],
@@ -28,8 +28,8 @@ const substitutes = (dist) => ({
 });
 
 /**
- * Writes the program to `outfile`. `dist` is where that file will find the package's dist folder, with a slash at its end: relative to
- * itself, or a file URL.
+ * Writes the program to `outfile`. `dist` is the package's dist folder as the program imports it, with a slash at its end:
+ * a path relative to `outfile`, or a file URL.
  */
 export async function bundleSuites({ outfile, dist }) {
   await build({

@@ -1,7 +1,7 @@
 import { collectedCases } from './collector.js';
 import type { SuiteCase } from './run-cases.js';
 
-/** The cases of test/cuda that a driver of its own can serve. They ask for the testbed when they are loaded: openTestbed() comes first. */
+/** The cases of test/cuda. Loading them asks for the testbed, so openTestbed() comes first. */
 export async function groupsSuite(): Promise<readonly SuiteCase[]> {
   await import('../../../test/cuda/context.test.js');
   await import('../../../test/cuda/allocation.test.js');

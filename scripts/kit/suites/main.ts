@@ -10,7 +10,8 @@ import { runContract, runGroups, SUITES } from './run.js';
 import { inWords } from './run-cases.js';
 
 const USAGE =
-  'usage: node suites.mjs contract|groups [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE] [--json]';
+  'usage: node suites.mjs contract|groups [--device N] [--addon PATH] [--max-bytes N] ' +
+  '[--case-seconds N] [--only CASE] [--json]';
 const MAX_BYTES = 256 * 1024 * 1024;
 const CASE_SECONDS = 60;
 const RUN = { contract: runContract, groups: runGroups } as const;
@@ -83,5 +84,5 @@ try {
 }
 const result = await RUN[request.suite](request);
 const text = request.json ? JSON.stringify(result) : forPeople(result);
-// A case that hung may still hold the event loop: the end does not wait for it.
+// Does not wait for a case that hung and may still hold the event loop.
 stdout.write(`${text}\n`, () => process.exit(isGreen(result) ? 0 : 1));

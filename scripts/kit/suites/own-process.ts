@@ -6,7 +6,7 @@ import type { Outcome } from './outcome.js';
 const START_MS = 30_000;
 const MAX_OUTPUT_BYTES = 2 ** 20;
 
-/** The same program for one case alone, with its arguments and `--only`; its outcome is read from the result that it prints. */
+/** Starts this program again with `args` and `--only`, and reads the outcome from the result that it prints. */
 export async function runInOwnProcess(
   args: readonly string[],
   name: string,

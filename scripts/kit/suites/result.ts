@@ -8,14 +8,14 @@ export interface SuiteResult {
   readonly passed: number;
   readonly failed: readonly { readonly name: string; readonly error: string }[];
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
-  /** Skips that nobody expected, and cases that were expected to be skipped and were not; with the reason behind the name. */
+  /** `NAME: WHAT` for each skip that was not expected, and for each expected skip that did not happen. */
   readonly unexpected: readonly string[];
 }
 
 /** Case names with the reason for which each is skipped. */
 export type ExpectedSkips = Readonly<Record<string, string>>;
 
-/** A case is counted where it stands: skipped for the very reason that was expected, or not at all. */
+/** Compares the outcomes with the expected skips, reasons included. */
 export function judge(suite: string, outcomes: readonly Outcome[], expected: ExpectedSkips): SuiteResult {
   const reasons = new Map(Object.entries(expected));
   const failed: { name: string; error: string }[] = [];
@@ -45,7 +45,7 @@ export function judge(suite: string, outcomes: readonly Outcome[], expected: Exp
   return { v: 1, suite, total: outcomes.length, passed, failed, skipped, unexpected };
 }
 
-/** A suite in which nothing ran has proved nothing. */
+/** A suite in which nothing passed has proved nothing. */
 export function isGreen({ passed, failed, unexpected }: SuiteResult): boolean {
   return passed > 0 && failed.length === 0 && unexpected.length === 0;
 }

@@ -22,7 +22,7 @@ export interface SuiteOptions {
   readonly maxBytes: number;
   /** For each case, in milliseconds. */
   readonly limitMs: number;
-  /** This case alone, in this process, whatever it does to it; null for all. */
+  /** The one case to run, even if it voids this process's context; null for all. */
   readonly only: string | null;
 }
 

@@ -1,4 +1,5 @@
-// In place of test/support/cuda.ts in the bundle: the same testbed over the driver of this machine, or the one that VRAM_RESIDENCY_LIBCUDA names.
+// Replaces test/support/cuda.ts in the bundle: the same testbed over the driver of this machine, or over the one that
+// VRAM_RESIDENCY_LIBCUDA names.
 import { env } from 'node:process';
 import type { DeviceInfo } from '../../../src/device/types.js';
 import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
@@ -6,7 +7,7 @@ import { loadAddon } from '../../../src/node/cuda/loader.js';
 import type { Emulator, PresentTestbed } from '../../../test/support/cuda.js';
 import { CaseSkipped, NeedsOwnProcess } from './outcome.js';
 
-/** More than the driver takes for itself between two cases, and little beside what a suite that leaks would keep. */
+/** Room for what a driver takes for itself during a suite. An estimate: not measured on a GPU yet. */
 const SLACK_BYTES = 16 * 1024 * 1024;
 
 export interface DriverOptions {
@@ -26,7 +27,7 @@ export interface DriverTestbed extends PresentTestbed {
 let opened: DriverTestbed | null = null;
 
 /**
- * The testbed of this process. A device stays open from here on: it keeps the context alive, so that what a case leaves behind shows in the
+ * The testbed of this process. It keeps a device open: the context stays alive, and what a case leaves behind shows in the
  * driver's free bytes. Errors: those of loadAddon and Backend.open.
  */
 export async function openTestbed({ addonPath, index, ownProcess }: DriverOptions): Promise<DriverTestbed> {
@@ -62,7 +63,7 @@ export async function openTestbed({ addonPath, index, ownProcess }: DriverOption
   return opened;
 }
 
-/** What the groups ask for. */
+/** What the groups call. Errors: Error before openTestbed(). */
 export async function cudaTestbed(): Promise<PresentTestbed> {
   if (opened === null) throw new Error('openTestbed() comes first');
   return opened;

@@ -1,4 +1,4 @@
-// In place of `vitest` in the bundle of the groups: its own matchers, without its runner.
+// Replaces `vitest` in the bundle: its own matchers, without its runner.
 import {
   ASYMMETRIC_MATCHERS_OBJECT,
   GLOBAL_EXPECT,
@@ -15,7 +15,7 @@ chai.use(JestExtend);
 chai.use(JestChaiExpect);
 chai.use(JestAsymmetricMatchers);
 
-/** As vitest puts it together (its `createExpect`), without what needs a runner: polling, snapshots and counted assertions. */
+/** As vitest's createExpect() builds it, without what needs a runner: polling, snapshots, counted assertions. */
 export const expect = Object.assign(
   (value: unknown, message?: string) => chai.expect(value, message),
   chai.expect,

@@ -12,7 +12,7 @@ export interface ShardDigests {
 }
 
 /**
- * The digests of a file and of each of its tensors, in one pass. `tensors` is in the order of their bytes, as the readers give it.
+ * The digests of a file and of each of its tensors, in one pass. `tensors` is in byte order, as the readers return it.
  * Errors: SOURCE_MISMATCH if the file changed meanwhile, ABORTED.
  */
 export async function digestShard(

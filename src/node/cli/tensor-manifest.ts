@@ -40,7 +40,7 @@ export interface ShardManifest {
 }
 
 /**
- * The files that one manifest covers. `path` is a file, an index or a folder, as openModel() takes it; several may be parts of one model.
+ * The files that one manifest covers. `path` is a file, an index or a folder, as openModel() takes it.
  * Errors: those of openModel(); INVALID_INPUT for a file without a known format.
  */
 export async function tensorShards(path: string): Promise<readonly ModelShard[]> {
