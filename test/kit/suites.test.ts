@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -43,7 +43,9 @@ function start(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {
 async function suite(...args: readonly string[]): Promise<{ code: Ended['code']; result: unknown }> {
   if (bed.missing !== null) throw new Error(bed.missing);
   const env = { VRAM_RESIDENCY_LIBCUDA: bed.libraryPath };
-  const { code, stdout } = await start(program, [...args, '--addon', bed.addonPath, '--json'], env);
+  // Relative, as a shell script would give it.
+  const addon = relative(folder, bed.addonPath);
+  const { code, stdout } = await start(program, [...args, '--addon', addon, '--json'], env);
   return { code, result: JSON.parse(stdout) };
 }
 

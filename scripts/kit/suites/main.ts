@@ -1,6 +1,7 @@
 // node suites.mjs contract|groups [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE] [--json]
 // Exit codes: 0 every case passed or was skipped as expected, 1 otherwise, 2 wrong arguments.
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { argv, stderr, stdout } from 'node:process';
 import { parseArgs } from 'node:util';
 import { addonPaths } from '../../../src/node/cuda/loader.js';
@@ -55,7 +56,8 @@ function addonPath(given: string | undefined): string {
   if (path === undefined)
     throw new Error('--addon is needed: the package has no CUDA addon for this platform');
   if (!existsSync(path)) throw new Error('--addon names a file that is not there');
-  return path;
+  // Worker threads and other processes load it too.
+  return resolve(path);
 }
 
 function integer(name: string, text: string | undefined, standard: number, min: number, max: number): number {
