@@ -1,4 +1,7 @@
-"""The project's test driver (native/emulator): settings, faults and counts for a test, and an engine that owns device memory."""
+"""
+The project's test driver (native/emulator): settings, faults and counts for a test, and an engine that owns device
+memory.
+"""
 from __future__ import annotations
 
 import ctypes
@@ -7,8 +10,9 @@ import json
 import os
 import unittest
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
+from kit.raw_memory import Mapped
 from vram_residency.driver import Address, Driver, Handle, Int
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -16,26 +20,9 @@ LIBRARY = os.environ.get("VRAM_RESIDENCY_LIBCUDA") or str(REPOSITORY / "native/e
 MISSING = "" if Path(LIBRARY).exists() else f"the test driver is not built: {LIBRARY}"
 
 MIB = 1 << 20
-GRANULARITY = 2 * MIB
 CAPTURE_GLOBAL = 0
 STREAM_BLOCKING = 0
 STREAM_NON_BLOCKING = 1
-READ_WRITE = 3
-
-
-class _Location(ctypes.Structure):
-    _fields_ = [("type", Int), ("id", Int)]
-
-
-class _AllocationProperties(ctypes.Structure):
-    _fields_ = [
-        ("type", Int), ("requestedHandleTypes", Int), ("location", _Location),
-        ("win32HandleMetaData", Handle), ("allocFlags", ctypes.c_ubyte * 8),
-    ]  # fmt: skip
-
-
-class _Access(ctypes.Structure):
-    _fields_ = [("location", _Location), ("flags", Int)]
 
 
 class Emulator:
@@ -135,34 +122,13 @@ class Engine:
         return self._make("cuCtxGetCurrent")
 
     def map(self, byte_length: int) -> Mapped:
-        return Mapped(self, byte_length)
+        """Memory that can sleep."""
+        return Mapped(Driver(LIBRARY), self.device, byte_length)
 
     def _make(self, name: str, *arguments: Any, kind: Any = Handle) -> Any:
         answer = kind()
         self.call(name, ctypes.byref(answer), *arguments)
         return answer.value
-
-
-class Mapped:
-    """Memory of an engine that can sleep: addresses that stay, pages that go and come back."""
-
-    def __init__(self, engine: Engine, byte_length: int) -> None:
-        self._engine = engine
-        self.byte_length = -(-byte_length // GRANULARITY) * GRANULARITY
-        self.address = engine._make("cuMemAddressReserve", self.byte_length, 0, 0, 0, kind=Address)
-        self.wake()
-
-    def sleep(self) -> None:
-        self._engine.call("cuMemUnmap", self.address, self.byte_length)
-        self._engine.call("cuMemRelease", self._pages)
-
-    def wake(self) -> None:
-        location = _Location(1, self._engine.device)
-        properties = _AllocationProperties(1, 0, location, None)
-        access = _Access(location, READ_WRITE)
-        self._pages = self._engine._make("cuMemCreate", self.byte_length, ctypes.byref(properties), 0, kind=Address)
-        self._engine.call("cuMemMap", self.address, self.byte_length, 0, self._pages, 0)
-        self._engine.call("cuMemSetAccess", self.address, self.byte_length, ctypes.byref(access), 1)
 
 
 def _cell(argument: Any) -> Any:
@@ -182,6 +148,7 @@ class EmulatedCase(unittest.TestCase):
         self.emulator.reset(self.settings)
         self.engine = Engine()
 
-    def assert_only_the_engines(self, expected: List[str] = []) -> None:  # noqa: B006 - not changed
+    def assert_only_the_engines(self) -> None:
+        """Its memory and context; a guard's pinned memory, stream, event and module are gone."""
         live = self.emulator.live()
-        self.assertEqual({k: v for k, v in live.items() if k not in ("memory", "contexts", *expected)}, {})
+        self.assertEqual({kind: count for kind, count in live.items() if kind not in ("memory", "contexts")}, {})

@@ -11,6 +11,7 @@ from .errors import (
     Suspended,
     Transient,
     Unavailable,
+    WrongHash,
     WrongThread,
 )
 from .guard import Guard
@@ -34,5 +35,6 @@ __all__ = [
     "Suspended",
     "Transient",
     "Unavailable",
+    "WrongHash",
     "WrongThread",
 ]

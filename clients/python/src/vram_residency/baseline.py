@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .errors import Unavailable
+from .errors import WrongHash
 from .hasher import Hasher
 from .manifest import Entry
 from .ranges import Range, covering
@@ -56,17 +56,21 @@ class Baseline:
     expected: bytes
 
     @staticmethod
-    def measure(hasher: Hasher, states: Sequence[TensorState], ranges: Sequence[Range], leaves: Optional[LeafStore]) -> Baseline:
-        """Hashes every range once. Leaves count only if they hash up to the root. Errors: Unavailable."""
+    def measure(
+        hasher: Hasher, states: Sequence[TensorState], ranges: Sequence[Range], leaves: Optional[LeafStore]
+    ) -> Baseline:
+        """Hashes every range once. Leaves count only if they hash up to the root. Errors: WrongHash."""
         roots: List[bytes] = []
         if ranges:
             combined = hasher.run(ranges, None if leaves is None else leaves.put)
             roots = hasher.roots(len(ranges))
             if root_of_roots(roots) != combined:
-                raise Unavailable("the GPU did not carry out the run: its roots do not hash to the root of all; nothing was measured")
+                raise WrongHash("the GPU contradicts itself: roots do not hash to the root of all; nothing was measured")
         for position, r in enumerate(ranges):
-            if leaves is not None and r.blocks > 1 and root_of_leaves(leaves.of(position, r.blocks)) != roots[position]:
-                raise Unavailable(f"the block hashes of {r.tensors[0].name} do not hash to its root; nothing was measured")
+            if leaves is None or r.blocks == 1:
+                continue
+            if root_of_leaves(leaves.of(position, r.blocks)) != roots[position]:
+                raise WrongHash(f"the block hashes of {r.tensors[0].name} do not hash to its root; nothing was measured")
         cover = covering(ranges)
         expected = root_of_roots([roots[position] for position in cover]) if cover else EMPTY_ROOT
         return Baseline(tuple(states), tuple(ranges), tuple(roots), leaves, tuple(cover), expected)
@@ -83,10 +87,10 @@ class Baseline:
         """Numbers of the blocks of a range whose hashes differ from the kept ones."""
         if self.leaves is None:
             return []
-        kept = self.leaves.of(position, self.ranges[position].blocks)
-        return [
-            at // HASH_BYTES for at in range(0, len(kept), HASH_BYTES) if kept[at : at + HASH_BYTES] != leaves[at : at + HASH_BYTES]
-        ]
+        blocks = self.ranges[position].blocks
+        kept = self.leaves.of(position, blocks)
+        bounds = ((block, block * HASH_BYTES, (block + 1) * HASH_BYTES) for block in range(blocks))
+        return [block for block, begin, end in bounds if kept[begin:end] != leaves[begin:end]]
 
     def finding(self, position: int, block: Optional[int]) -> Finding:
         """Names the tensor, and every other one that has some of these bytes."""

@@ -9,7 +9,9 @@ from .tensors import TensorState, describe
 
 
 def changes_since(before: Sequence[TensorState], named: Iterable[Tuple[str, Any]]) -> List[Change]:
-    """What differs between the tensors then and now: names, devices, addresses, lengths, types, shapes, and PyTorch's write counts."""
+    """
+    What differs between then and now: names, devices, addresses, lengths, types, shapes, and PyTorch's count of writes.
+    """
     changes: List[Change] = []
     missing = {state.name: state for state in before}
     for name, tensor in named:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Callable, List
 
 from .baseline import Baseline
-from .errors import Unavailable
+from .errors import WrongHash
 from .hasher import Hasher
 from .report import MAX_FINDINGS, Finding
 from .tree import HASH_BYTES, root_of_leaves, root_of_roots
@@ -22,8 +22,8 @@ class Comparison:
 
 def compare(hasher: Hasher, baseline: Baseline, require_unchanged: Callable[[], None]) -> Comparison:
     """
-    Hashes what the baseline covers. `require_unchanged` is called after each measurement and raises if the tensors are other ones
-    by now. Errors: Unavailable, and its own.
+    Hashes what the baseline covers. `require_unchanged` is called after each measurement and raises if somebody changed the
+    tensors meanwhile. Errors: WrongHash, and its own.
     """
     result = Comparison()
     if not baseline.cover:
@@ -34,7 +34,7 @@ def compare(hasher: Hasher, baseline: Baseline, require_unchanged: Callable[[], 
         return result
     roots = hasher.roots(len(baseline.cover))
     if root_of_roots(roots) != combined:
-        raise Unavailable("the GPU did not carry out the run: its roots do not hash to the root of all; nothing was verified")
+        raise WrongHash("the GPU contradicts itself: roots do not hash to the root of all; nothing was verified")
     suspects = [position for position, root in zip(baseline.cover, roots) if root != baseline.roots[position]]
     _measure_again(hasher, baseline, suspects, result)
     require_unchanged()
@@ -58,7 +58,7 @@ def _measure_again(hasher: Hasher, baseline: Baseline, suspects: List[int], resu
         elif baseline.leaves is None:
             _add(result, baseline, position, [])
         elif root_of_leaves(bytes(read[index])) != root:
-            raise Unavailable("block hashes of a damaged tensor do not hash to its root: the GPU contradicts itself")
+            raise WrongHash("block hashes of a damaged tensor do not hash to its root: the GPU contradicts itself")
         else:
             _add(result, baseline, position, baseline.damaged_blocks(position, bytes(read[index])))
 

@@ -7,17 +7,14 @@ from contextlib import contextmanager
 from typing import Iterator
 
 from .driver import CAPTURE_MODE_RELAXED, Driver, Handle, Int
-from .errors import Forked, InvalidInput
+from .errors import Forked
 
 
 class Context:
-    """The calling thread's context if it is one of this device, else the device's primary context, which is then retained."""
+    """The calling thread's context if it is of this device, else the device's primary context, which is then retained."""
 
     def __init__(self, driver: Driver, device: int) -> None:
-        """Errors: InvalidInput for a device that is not there, DriverFailure."""
-        count = driver.get(Int, "cuDeviceGetCount")
-        if not 0 <= device < count:
-            raise InvalidInput(f"device must be 0 to {count - 1}, got {device}")
+        """Errors: DriverFailure."""
         self.driver = driver
         self.device = device
         self._process = os.getpid()
@@ -41,8 +38,8 @@ class Context:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """
-        Makes the context current and the thread relaxed towards captures, so that no call in here invalidates one; both are as
-        before afterwards, on every path. Errors: Forked, DriverFailure.
+        Makes the context current and the thread relaxed towards captures, so that no call in here invalidates one. Both
+        are as before afterwards, on every path. Errors: Forked, DriverFailure.
         """
         self.require_same_process()
         self.driver.call("cuCtxPushCurrent_v2", self._handle)

@@ -5,7 +5,7 @@ import ctypes
 import os
 from typing import Any, Dict, List, Optional
 
-from .errors import DriverFailure, Unavailable
+from .errors import DriverFailure, InvalidInput, Unavailable
 
 LIBRARY = "libcuda.so.1"
 LIBRARY_VARIABLE = "VRAM_RESIDENCY_LIBCUDA"
@@ -107,7 +107,10 @@ class Driver:
         return hasattr(self._library, "vrEmulator")
 
     def result(self, name: str, *arguments: Any) -> int:
-        """The number that a driver call returns, for callers who expect one failure. Errors: Unavailable if there is no such call."""
+        """
+        The number that a driver call returns, for callers who expect one failure. Errors: Unavailable without such a
+        call.
+        """
         function = self._bound.get(name)
         if function is None:
             function = self._bind(name)
@@ -146,7 +149,13 @@ class Driver:
 
 
 def device_facts(driver: Driver, device: int) -> Dict[str, Any]:
-    """Index, name, UUID and compute capability. Errors: DriverFailure, Unavailable for a GPU that is too old."""
+    """
+    Index, name, UUID and compute capability. Errors: InvalidInput for a device that is not there, Unavailable for a GPU
+    that is too old, DriverFailure.
+    """
+    count = driver.get(Int, "cuDeviceGetCount")
+    if not 0 <= device < count:
+        raise InvalidInput(f"device must be 0 to {count - 1}, got {device}")
     handle = driver.get(Int, "cuDeviceGet", device)
     name = ctypes.create_string_buffer(256)
     driver.call("cuDeviceGetName", name, len(name), handle)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 class GuardError(Exception):
     """
-    Base of all errors of this package. `code` is stable; messages are for people. `outcome` is the word for reports of runs that
-    end so, None for mistakes of the caller; such a run's `report` hangs on the error.
+    Base of all errors of this package. `code` is stable; messages are for people. `outcome` is the word for reports of
+    runs that end so, None for mistakes of the caller; such a run's `report` hangs on the error.
     """
 
     code: ClassVar[str] = "GUARD_ERROR"
@@ -33,6 +33,12 @@ class Unavailable(GuardError):
 
     code = "UNAVAILABLE"
     outcome = "unavailable"
+
+
+class WrongHash(Unavailable):
+    """The GPU hashed known bytes wrongly, or did not carry out a run. Nothing was verified."""
+
+    code = "WRONG_HASH"
 
 
 class DriverFailure(Unavailable):

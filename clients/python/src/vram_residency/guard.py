@@ -27,10 +27,12 @@ KEEP = ("leaves", "roots")
 
 class Guard:
     """
-    Watches tensors of one device. Take baseline() when the weights are right, and verify() between steps, on the engine's thread.
+    Watches tensors of one device. Take baseline() when the weights are right, and verify() between steps, on the
+    engine's thread.
 
-    All memory is taken here: at most 16 MiB, and with keep='leaves' 0.8 % of the guarded bytes, which lie on the host. Runs use the
-    engine's own context and a stream of their own; they never touch a capture, and verify() never waits for the whole context.
+    All memory is taken here: at most 16 MiB, and with keep='leaves' 0.8 % of the guarded bytes, which lie on the host.
+    Runs use the engine's own context and a stream of their own; they never touch a capture, and verify() never waits
+    for the whole context.
     """
 
     def __init__(
@@ -42,10 +44,10 @@ class Guard:
         any_thread: bool = False,
     ) -> None:
         """
-        `named_tensors`: a mapping or pairs; the guard keeps these tensors alive. `keep`: 'leaves' tells which block is damaged,
-        'roots' only which tensor. `streams`: the engine's, as handles or PyTorch's objects, or a function that gives them; without
-        it PyTorch's current and default stream. `any_thread`: for modules that neither sleep nor update while a call runs.
-        Errors: InvalidInput, Unavailable; nothing is left allocated then.
+        `named_tensors`: a mapping or pairs; the guard keeps these tensors alive. `keep`: 'leaves' tells which block is
+        damaged, 'roots' only which tensor. `streams`: the engine's, as handles or PyTorch's objects, or a function that
+        gives them; without it PyTorch's current and default stream. `any_thread`: for modules that neither sleep nor
+        update while a call runs. Errors: InvalidInput, Unavailable; nothing is left allocated then.
         """
         self._build(source_of(named_tensors), None, keep, streams, any_thread)
 
@@ -69,8 +71,9 @@ class Guard:
         any_thread: bool = False,
     ) -> Guard:
         """
-        Compares with digests that were made elsewhere, instead of trusting what lies in memory first. `model`: a module, or named
-        tensors. Errors: as above; InvalidInput with the first difference for a manifest of another model.
+        Compares with digests that were made elsewhere, instead of trusting what lies in memory first. `model`: a
+        module, or named tensors. Errors: as above; InvalidInput with the first difference for a manifest of another
+        model.
         """
         guard = cls.__new__(cls)
         source = source_of_module(model) if hasattr(model, "named_parameters") else source_of(model)
@@ -110,18 +113,19 @@ class Guard:
 
     def baseline(self) -> Report:
         """
-        Measures what later calls compare with. A guard from a manifest compares this measurement with the manifest. Waits for all
-        work in the context: call it after loading or updating, not while another thread captures a graph. Errors: Damaged (against
-        a manifest; without blocks), Transient, Changed, Busy, Suspended, WrongThread, Forked, Unavailable, InvalidInput.
+        Measures what later calls compare with. A guard from a manifest compares this measurement with the manifest.
+        Waits for all work in the context: call it after loading or updating, not while another thread captures a graph.
+        Errors: Damaged (against a manifest; without blocks), Transient, Changed, Busy, Suspended, WrongThread, Forked,
+        Unavailable, InvalidInput.
         """
         with self._running("baseline") as run:
             return self._take_baseline(run)
 
     def verify(self) -> Report:
         """
-        Hashes the tensors in place and compares on the host. Errors: Damaged, Transient; Changed if tensors moved, grew or were
-        written through PyTorch since the baseline; Busy, Suspended, WrongThread, Forked, Unavailable; InvalidInput before baseline()
-        (a guard from a manifest takes it itself).
+        Hashes the tensors in place and compares on the host. Errors: Damaged, Transient; Changed if tensors moved, grew
+        or were written through PyTorch since the baseline; Busy, Suspended, WrongThread, Forked, Unavailable;
+        InvalidInput before baseline() (a guard from a manifest takes it itself).
         """
         with self._running("verify") as run:
             if self._baseline is None and self._entries is not None:
@@ -133,7 +137,10 @@ class Guard:
             return self._conclude(run, baseline.states, comparison)
 
     def check(self) -> Report:
-        """verify() for loops: a verdict, or why there is none, is the report's outcome. Errors: InvalidInput, WrongThread, Forked."""
+        """
+        verify() for loops: a verdict, or why there is none, is the report's outcome. Errors: InvalidInput, WrongThread,
+        Forked.
+        """
         try:
             return self.verify()
         except GuardError as error:
@@ -157,7 +164,10 @@ class Guard:
             self._suspended = False
 
     def manifest(self) -> str:
-        """JSON with name, dtype, shape and fs-verity digest of each tensor at the baseline. Errors: InvalidInput before baseline()."""
+        """
+        JSON with name, dtype, shape and fs-verity digest of each tensor at the baseline. Errors: InvalidInput before
+        baseline().
+        """
         with self._lock:
             return write_manifest(self._require_baseline().entries())
 
@@ -244,7 +254,10 @@ class Guard:
             raise Changed(changes)
 
     def _changes(self, states: Sequence[TensorState]) -> List[Change]:
-        """Also memory that is no longer mapped under a tensor that looks the same: a launch there would end the engine's context."""
+        """
+        Also memory that is no longer mapped under a tensor that looks the same: a launch there would end the engine's
+        context.
+        """
         changes = changes_since(states, self._source())
         if changes:
             return changes

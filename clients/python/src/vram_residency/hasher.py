@@ -1,7 +1,8 @@
 """
-One run of the kernels over ranges of device memory, and the proof that it took place: scratch holds a fresh random pattern first,
-the device counts the blocks and nodes that it hashes, and a fresh random canary block is hashed in every launch, its hash going back
-into it, so that the last one depends on every launch in order. All of it is checked on the host.
+One run of the kernels over ranges of device memory, and the proof that it took place: scratch holds a fresh random
+pattern first, the device counts the blocks and nodes that it hashes, and a fresh random canary block is hashed in every
+launch, its hash going back into it, so that the last one depends on every launch in order. All of it is checked on the
+host.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import os
 from typing import Callable, List, Optional, Sequence, Tuple
 
 from .context import Context
-from .errors import DriverFailure, Unavailable
+from .errors import DriverFailure, WrongHash
 from .kernels import Kernels
 from .ranges import Range
 from .scratch import (
@@ -56,8 +57,9 @@ class Hasher:
 
     def run(self, ranges: Sequence[Range], sink: Optional[LeafSink] = None) -> bytes:
         """
-        The root of the ranges' roots (tree.root_of_roots), in their order: those of one block first. `sink` gets the leaves of every
-        range of more than one block. Errors: Unavailable if anything of the run's proof is off, DriverFailure.
+        The root of the ranges' roots (tree.root_of_roots), in their order: those of one block first. `sink` gets the
+        leaves of every range of more than one block. Errors: WrongHash if anything of the run's proof is off,
+        DriverFailure.
         """
         if not ranges:
             raise ValueError("a run needs a range")
@@ -78,7 +80,7 @@ class Hasher:
             self._sink = None
 
     def roots(self, count: int) -> List[bytes]:
-        """Of the run before, one a range. Errors: Unavailable if one was never written, DriverFailure."""
+        """Of the run before, one a range. Errors: WrongHash if one was never written, DriverFailure."""
         packed = self._fetch(self._scratch.device + self._scratch.layout.roots, count * HASH_BYTES)
         roots = [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
         if self._pattern * (HASH_BYTES // 4) in roots:
@@ -123,7 +125,10 @@ class Hasher:
             self._copy(slots + index * BLOCK_BYTES, piece.address, piece.byte_length)
 
     def _hash_large(self, position: int, whole: Range) -> None:
-        """The tree of one range, in windows; the last partial block goes through a zeroed slot, misaligned memory through a stage."""
+        """
+        The tree of one range, in windows. A partial last block goes through a zeroed slot, misaligned memory through a
+        stage.
+        """
         scratch, full = self._scratch, whole.byte_length // BLOCK_BYTES
         levels = levels_above(whole.blocks)
         self._range, self._waiting = position, [0] * (levels + 1)
@@ -238,12 +243,12 @@ class Hasher:
         return ctypes.string_at(self._scratch.pinned + offset, byte_length)
 
     def _settle(self) -> None:
-        """After an exception nothing may still read tensors that the engine could free. The exception under way is what counts."""
+        """After an exception nothing may still read tensors that the engine could free; the exception is what counts."""
         try:
             self._driver.call("cuStreamSynchronize", self._stream)
         except DriverFailure:
             pass  # a sticky error of the context: no work is left then
 
 
-def _did_not_run(what: str) -> Unavailable:
-    return Unavailable(f"the GPU did not carry out the run: {what}; nothing was verified")
+def _did_not_run(what: str) -> WrongHash:
+    return WrongHash(f"the GPU did not carry out the run: {what}; nothing was verified")

@@ -3,18 +3,18 @@ from __future__ import annotations
 
 import os
 
-from .errors import Unavailable
+from .errors import WrongHash
 from .hasher import Hasher
 from .ranges import Range
 from .scratch import KNOWN_BLOCKS, Scratch
 from .tree import BLOCK_BYTES, root_of, root_of_roots
 
-# Offset and length: a part of a block; a misaligned sequence of four; 133 blocks with a partial one, which is two levels of nodes.
+# Offset and length: a part of a block; four misaligned blocks; 134 blocks with a partial one, which is two levels of nodes.
 CASES = ((16, 100), (BLOCK_BYTES + 2, 3 * BLOCK_BYTES + 5), (0, (KNOWN_BLOCKS - 1) * BLOCK_BYTES + 7))
 
 
 def require_known_answers(hasher: Hasher, scratch: Scratch) -> None:
-    """Errors: Unavailable if a root is wrong, or blind to one changed bit."""
+    """Errors: WrongHash if a root is wrong, or blind to one changed bit."""
     base = scratch.device + scratch.layout.known
     data = bytearray(os.urandom(KNOWN_BLOCKS * BLOCK_BYTES))
     ranges = [Range(base + offset, length, ()) for offset, length in CASES]
@@ -25,4 +25,4 @@ def require_known_answers(hasher: Hasher, scratch: Scratch) -> None:
         combined = hasher.run(ranges)
         expected = [root_of(bytes(data[offset : offset + length])) for offset, length in CASES]
         if hasher.roots(len(ranges)) != expected or combined != root_of_roots(expected):
-            raise Unavailable("the GPU hashes known bytes wrongly: nothing can be verified with this GPU, driver or PTX")
+            raise WrongHash("the GPU hashes known bytes wrongly: nothing can be verified with this GPU, driver or PTX")

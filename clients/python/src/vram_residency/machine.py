@@ -35,7 +35,7 @@ class Machine:
         except BaseException:
             _release(self.context, taken)
             raise
-        # Runs when the guard is collected, but not at interpreter exit: the driver may be gone by then, and takes it all along.
+        # Runs when the guard is collected, but not at interpreter exit: by then the driver may be gone, and all with it.
         self._taken = taken
         self._finalizer = weakref.finalize(self, _release, self.context, taken)
         self._finalizer.atexit = False

@@ -67,7 +67,8 @@ def require_same_model(entries: Sequence[Entry], states: Sequence[TensorState]) 
             ("length", entry.byte_length, state.byte_length),
         ):
             if expected != got:
-                raise InvalidInput(f'the manifest is of another model: the {what} of "{entry.name}" is {got}, not {expected}')
+                difference = f'the {what} of "{entry.name}" is {got}, not {expected}'
+                raise InvalidInput(f"the manifest is of another model: {difference}")
     for name in actual:
         raise InvalidInput(f'the manifest is of another model: it has no "{name}"')
 

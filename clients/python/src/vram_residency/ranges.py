@@ -1,4 +1,7 @@
-"""From tensors to the byte ranges that are hashed: each range once, whatever shares it, and only if the driver says it is mapped."""
+"""
+From tensors to the byte ranges that are hashed: each once, whatever shares it, and only if the driver says it is
+mapped.
+"""
 from __future__ import annotations
 
 import ctypes
@@ -37,9 +40,7 @@ class Range:
 
 
 def ranges_of(states: Sequence[TensorState]) -> List[Range]:
-    """
-    Tied weights are one range. Empty tensors have none. Ranges of one block come first, which the hasher gathers; then by address.
-    """
+    """Tied weights are one range, empty tensors none. Ranges of one block come first, for the hasher; then by address."""
     members: Dict[Tuple[int, int], List[TensorState]] = {}
     for state in states:
         if state.byte_length > 0:
@@ -49,7 +50,7 @@ def ranges_of(states: Sequence[TensorState]) -> List[Range]:
 
 
 def covering(ranges: Sequence[Range]) -> List[int]:
-    """Positions of the ranges that lie in no other one: hashing these touches every guarded byte, and shared storage once."""
+    """Positions of the ranges that lie in no other one: they hold every guarded byte, and shared storage once."""
     by_address = sorted(range(len(ranges)), key=lambda i: (ranges[i].address, -ranges[i].byte_length))
     outer, reached = [], 0
     for position in by_address:
@@ -61,8 +62,8 @@ def covering(ranges: Sequence[Range]) -> List[int]:
 
 def unreadable(driver: Driver, device: int, states: Sequence[TensorState]) -> List[TensorState]:
     """
-    Tensors whose memory is not mapped for this device, all of it: a kernel that reads them would end the engine's context. A few
-    driver calls for each allocation, not for each tensor. The context has to be current. Errors: DriverFailure.
+    Tensors of which a part is not mapped for this device: a kernel that reads them would end the engine's context. A
+    few driver calls for each allocation, not for each tensor. The context has to be current. Errors: DriverFailure.
     """
     found: List[TensorState] = []
     known_end = 0  # what was asked so far is mapped up to here, without a gap from the last tensor on

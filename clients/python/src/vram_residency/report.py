@@ -9,13 +9,15 @@ from typing import Any, Dict, Optional, Tuple
 
 # Findings that a report lists; the number of damaged blocks is always whole.
 MAX_FINDINGS = 256
+OUTCOMES = ("clean", "damaged", "changed", "transient", "busy", "suspended", "unavailable")
 
 
 @dataclass(frozen=True)
 class Finding:
     """
-    One damaged block of one tensor. `block`, `byte_offset` and `elements` (first and last) are None where no block hashes were kept;
-    `elements` also where bytes cannot be told as elements. `also`: other tensors that have these bytes.
+    One damaged block of one tensor. `block`, `byte_offset` and `elements` (first and last) are None where no block
+    hashes were kept; `elements` also where bytes cannot be told as elements. `also`: other tensors that have these
+    bytes.
     """
 
     tensor: str
@@ -44,8 +46,8 @@ class Change:
 @dataclass(frozen=True)
 class Report:
     """
-    `outcome`: clean; damaged; changed; transient; or busy, suspended, unavailable, where nothing was verified. `against`: first-use
-    (the bytes as they were at baseline()) or manifest. Times in milliseconds, lengths in bytes.
+    `outcome`: clean, damaged, transient; or changed, busy, suspended, unavailable, where nothing was verified. `against`:
+    first-use (the bytes as they were at baseline()) or manifest. Times in milliseconds, lengths in bytes.
     """
 
     operation: str
@@ -70,7 +72,11 @@ class Report:
 
     def line(self) -> str:
         """One line of JSON, keys in order; what an audit log can take as a claim of this process."""
-        return json.dumps({"v": 1, "type": "guard.report", **asdict(self)}, sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Plain values."""
+        return {"v": 1, "type": "guard.report", **asdict(self)}
 
 
 @dataclass

@@ -65,8 +65,8 @@ class Layout:
 
 def _levels(at: int, largest_blocks: int) -> Tuple[Tuple[Level, ...], int]:
     """
-    Capacities are powers of two, each a 128th of the one below: a full level becomes hashes that fill the next one exactly, or a
-    whole fraction of it, so that no group of 128 is ever cut.
+    Capacities are powers of two, each a 128th of the one below: a full level becomes hashes that fill the next one
+    exactly, or a whole fraction of it, so that no group of 128 is ever cut.
     """
     capacity = HASHES_PER_BLOCK
     while capacity < min(WINDOW_BLOCKS, largest_blocks):

@@ -1,4 +1,4 @@
-"""Waiting for the engine's work without disturbing a capture: by events, and only after asking which streams are captured."""
+"""Waiting for the engine's work without disturbing a capture: by events, after asking which streams are captured."""
 from __future__ import annotations
 
 import ctypes
@@ -18,8 +18,9 @@ Streams = Union[Iterable[Any], Callable[[], Iterable[Any]]]
 
 class EngineStreams:
     """
-    The streams whose work comes before a run: the legacy stream, with it every blocking stream, and those that are named: PyTorch's
-    current and default stream unless the caller says otherwise. The context has to be current.
+    The streams whose work comes before a run: the legacy stream, with it every blocking stream, and those that are
+    named, which are PyTorch's current and default stream unless the caller says otherwise. The context has to be
+    current.
     """
 
     def __init__(self, context: Context, named: Optional[Streams]) -> None:

@@ -1,4 +1,4 @@
-"""What a tensor is to the guard: an address, a length, and what tells that somebody changed it. PyTorch is never imported."""
+"""What a tensor is to the guard: an address, a length, and what tells that it was changed. PyTorch is never imported."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ class TensorState:
 
 def describe(name: str, tensor: Any) -> TensorState:
     """
-    Of a contiguous tensor its own bytes; else the bytes of its whole storage, under a name that says so. Errors: InvalidInput for
-    what is no CUDA tensor, or one whose memory cannot be told (some subclasses).
+    Of a contiguous tensor its own bytes; else the bytes of its whole storage, under a name that says so. Errors:
+    InvalidInput for what is no CUDA tensor, or one whose memory cannot be told (some subclasses).
     """
     try:
         if not tensor.is_cuda:
@@ -70,7 +70,7 @@ def _describe(name: str, tensor: Any) -> TensorState:
     begin, storage_bytes = int(storage.data_ptr()), int(storage.nbytes())
     within = begin <= address and address + byte_length <= begin + storage_bytes
     if not tensor.is_contiguous() or not within:
-        # Strides, or elements narrower than a byte: which bytes are the tensor's is not a range, so all of its storage counts.
+        # Strides, or elements narrower than a byte: its bytes are no range of their own, so all of the storage counts.
         name, dtype, shape = name + WHOLE_STORAGE, "U8", (storage_bytes,)
         return TensorState(name, begin, _bounded(storage_bytes), dtype, shape, device, version, None)
     return TensorState(name, address, _bounded(byte_length), dtype, shape, device, version, item_bytes)
@@ -90,7 +90,7 @@ def _version_of(tensor: Any) -> Optional[int]:
 
 
 def describe_all(named: Iterable[Tuple[str, Any]]) -> List[TensorState]:
-    """Errors: InvalidInput for names twice, names that are no text, too many tensors, none at all, tensors on several devices."""
+    """Errors: InvalidInput for names twice or no text, too many tensors, none at all, tensors on several devices."""
     states: List[TensorState] = []
     seen = set()
     for name, tensor in named:
@@ -103,7 +103,7 @@ def describe_all(named: Iterable[Tuple[str, Any]]) -> List[TensorState]:
         if len(states) > MAX_TENSORS:
             raise InvalidInput(f"there are more than {MAX_TENSORS} tensors: use a guard for each part")
     if not states:
-        raise InvalidInput("there is no CUDA tensor to guard")
+        raise InvalidInput("there is no CUDA tensor to guard; a module that is no longer alive has none")
     for state in states:
         if state.device != states[0].device:
             raise InvalidInput(

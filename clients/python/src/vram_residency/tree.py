@@ -1,6 +1,7 @@
 """
-The fs-verity tree on the host: SHA-256 over 4096-byte blocks, no salt. Linux, Documentation/filesystems/fsverity.rst, sections
-"Merkle tree" and "fs-verity descriptor". A contiguous tensor's digest is what `fsverity digest` prints for a file of its bytes.
+The fs-verity tree on the host: SHA-256 over 4096-byte blocks, no salt. Linux, Documentation/filesystems/fsverity.rst,
+sections "Merkle tree" and "fs-verity descriptor". A contiguous tensor's digest is that of `fsverity digest` for a file
+of its bytes.
 """
 from __future__ import annotations
 
@@ -54,7 +55,10 @@ def root_of(data: bytes) -> bytes:
 
 
 def root_of_roots(roots: List[bytes]) -> bytes:
-    """One hash over many roots, by the tree's own levels; a single root is hashed too. What a clean verification reads back."""
+    """
+    One hash over many roots, by the tree's own levels; a single root is hashed too. A clean verification reads this
+    back.
+    """
     return root_of_leaves(level_above(b"".join(roots)))
 
 
