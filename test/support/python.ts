@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -18,9 +19,8 @@ export interface Outcome {
 }
 
 /** `PYTHON` names an interpreter, else `python3`. The test driver is compiled if need be. */
-export function pythonTestbed(): PythonTestbed {
-  const { PYTHON: python = 'python3' } = process.env;
-  const found = findPython(python);
+export function pythonTestbed(name = process.env['PYTHON'] ?? 'python3'): PythonTestbed {
+  const found = findPython(name);
   if (found.missing !== null) return found;
   const built = spawnSync(process.execPath, [`${root}scripts/build-emulator.mjs`], { encoding: 'utf8' });
   if (built.status === NO_COMPILER) return { missing: built.stderr.trim() };
@@ -63,4 +63,29 @@ export function runPython(
   });
   if (error !== undefined) throw error;
   return { code: status, stdout, stderr };
+}
+
+/** The same in a folder of the repository, without blocking the event loop: a worker that is silent for a minute is given up. */
+export async function startPython(
+  python: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  folder: string,
+  timeoutMs: number,
+): Promise<Outcome> {
+  const child = spawn(python, args, {
+    cwd: `${root}${folder}`,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...environment },
+    timeout: timeoutMs,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    new Promise<number | null>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', resolve);
+    }),
+  ]);
+  return { code, stdout, stderr };
 }
