@@ -128,6 +128,14 @@ function putDawn() {
   putStripped(join(root, folder, 'dist', TARGET, 'dawn.node'), `${folder}/dist/${TARGET}/dawn.node`);
 }
 
+/** The guard's package, and the programs of its steps. */
+function putGuard() {
+  for (const folder of ['clients/python/src/vram_residency', 'clients/python/kit']) {
+    const from = join(root, folder);
+    cpSync(from, join(stage, folder), { recursive: true, filter: (path) => !path.endsWith('__pycache__') });
+  }
+}
+
 function putNode() {
   putStripped(execPath, 'node/bin/node');
   chmodSync(join(stage, 'node/bin/node'), 0o755);
@@ -197,6 +205,7 @@ function* filesIn(folder) {
 putNode();
 putPackage();
 putMachineCode();
+putGuard();
 await putPrograms();
 const inside = [...filesIn(stage)].map((path) => `${sha256(path)}  ${relative(stage, path)}`);
 // The same files give the same archive: names in order, no times, no owners.

@@ -111,6 +111,22 @@ export const PLAN: readonly StepPlan[] = [
     figures: ['seals'],
   },
   {
+    name: 'guard',
+    shows: "the guard over a decoder's weights: damage found and named, its cost, and that it leaves a capture whole",
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['checks', 'figures.verifyMsPerGB', 'figures.readbackMsPerGB', 'figures.usPerTensor'],
+  },
+  {
+    name: 'guard-torch',
+    shows: 'the same in PyTorch, and how much serving slows down',
+    quick: false,
+    limitMs: 90 * SECOND,
+    budgetMs: 40 * SECOND,
+    figures: ['checks', 'figures.verifyMsPerGB', 'figures.cpuMsPerGB', 'figures.sumMsPerGB'],
+  },
+  {
     name: 'jit',
     shows: 'how long opening takes: PTX, machine code, and the second time',
     quick: false,

@@ -6,6 +6,7 @@ import { loseChild, openChild, verifyChild } from './children.js';
 import { Failure, Skip, StepContext, Unusable } from './context.js';
 import { drill } from './drill.js';
 import { environment } from './environment.js';
+import { guard } from './guard.js';
 import { jit } from './jit.js';
 import { loss } from './loss.js';
 import { probe } from './probe.js';
@@ -31,6 +32,8 @@ const STEPS: Readonly<Record<string, (context: StepContext) => Promise<void>>> =
   groups: suite('groups'),
   upload,
   seal,
+  guard: guard('guard_step.py'),
+  'guard-torch': guard('guard_torch_step.py'),
   jit,
   scrub,
   loss,

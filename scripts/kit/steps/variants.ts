@@ -10,10 +10,10 @@ import { RawDevice, whole } from './raw-device.js';
 
 const MIB = 2 ** 20;
 /** Bytes of one launch: what a window of the tree run is. */
-const WINDOWS = { first: 64 * MIB, last: 4096 * MIB };
+const WINDOWS = { first: 256 * MIB, last: 16_384 * MIB };
 const REPEATS = 5;
 /** The window at which variants are compared: the default of the backend. */
-const COMPARED = 1024 * MIB;
+const COMPARED = 4096 * MIB;
 const SHIPPED = { name: 'shipped', file: '../vram.ptx', blocksPerThread: 1, threads: [64, 128, 256] };
 const SHIPPED_THREADS = 128;
 

@@ -11,6 +11,7 @@ import { driverPath, measureAddon, RawDevice } from './raw-device.js';
 const GIB = 2 ** 30;
 const MAX_BYTES = 32 * GIB;
 const REPEATS = 5;
+const WINDOWS = { first: 2 ** 28, last: 2 ** 34 };
 /** What stays free beside the largest region: scratch, the driver's own, rounding. */
 const HEADROOM_BYTES = 512 * 2 ** 20;
 /** The readback path is slow: it is compared at this size at most. */
@@ -48,12 +49,33 @@ export async function verifySweep(context: StepContext): Promise<void> {
   } finally {
     await device.close();
   }
+  await windowSizes(context, points.at(-1)?.bytes ?? CHUNK_BYTES);
   const { fixedMs, msPerByte } = fitLine(points);
   context.figure('fixedMs', rounded(fixedMs));
   const GBps = rounded(1 / msPerByte / 1e6);
   context.figure('GBps', GBps);
   predict(context, GBps, clocks);
   await againstKernels(context, points.at(-1)?.bytes ?? CHUNK_BYTES);
+}
+
+/** The largest size once more, with other windows: how much is hashed in one launch, and so how much scratch a run takes. */
+async function windowSizes(context: StepContext, bytes: number): Promise<void> {
+  const windows: Figure[] = [];
+  for (const windowBytes of powersOfTwo(Math.min(WINDOWS.first, bytes / 4), Math.min(WINDOWS.last, bytes))) {
+    const device = await context.backend().open(context.setting.device, { windowBytes });
+    try {
+      // Zeros take as long as anything else: the sweep has shown the hashes to be right.
+      const region = await device.allocate(bytes);
+      await region.freeze();
+      const ms = await medianMs(REPEATS, () => region.root());
+      const { scratchBytes } = device.stats();
+      windows.push({ windowBytes, scratchBytes, bytes, ms: rounded(ms), GBps: gigabytesPerSecond(bytes, ms) });
+      context.figure('windows', [...windows]);
+      await region.release();
+    } finally {
+      await device.close();
+    }
+  }
 }
 
 function tellPoints(context: StepContext, points: readonly Point[]): void {
