@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { findCompiler } from '../../scripts/native-toolchain.mjs';
 import { portabilityProblems } from '../../scripts/portability.mjs';
-import { describeCuda } from '../cuda/testbed.js';
+import { describeCuda, testDriverPath } from '../cuda/testbed.js';
 import type { PresentTestbed } from '../support/cuda.js';
 import type { OldRoot } from '../support/old-root.js';
 import { oldRoot } from '../support/old-root.js';
@@ -39,7 +39,7 @@ function tests(bed: PresentTestbed, root: OldRoot): void {
     mkdirSync(dirname(inRoot(join(installed, addon))), { recursive: true });
     copyFileSync(execPath, inRoot('opt/node'));
     copyFileSync(bed.addonPath, inRoot(join(installed, addon)));
-    copyFileSync(bed.libraryPath, inRoot(driver));
+    copyFileSync(testDriverPath(bed), inRoot(driver));
     for (const path of ['package.json', 'dist', ...dependencies()]) {
       cpSync(join(project, path), inRoot(join(installed, path)), { recursive: true });
     }

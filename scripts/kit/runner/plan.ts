@@ -112,7 +112,8 @@ export const PLAN: readonly StepPlan[] = [
   },
   {
     name: 'guard',
-    shows: "the guard over a decoder's weights: damage found and named, its cost, and that it leaves a capture whole",
+    shows:
+      "the guard over a decoder's weights: damage found and named, its cost, and that it leaves a capture whole",
     quick: false,
     limitMs: 60 * SECOND,
     budgetMs: 20 * SECOND,

@@ -22,7 +22,6 @@ export async function environment(context: StepContext): Promise<void> {
     cpu: cpus()[0]?.model ?? null,
     cores: availableParallelism(),
     memoryBytes: totalmem(),
-    kernel: kernelRelease(),
   });
   const backend = context.backend();
   const devices = await backend.list();
@@ -78,14 +77,6 @@ function kitDescription(): Record<string, string | null> {
     return typeof value === 'string' ? value : null;
   };
   return { version: of('version'), commit: of('commit'), ptxSha256: of('ptxSha256') };
-}
-
-function kernelRelease(): string | null {
-  try {
-    return readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
-  } catch {
-    return null;
-  }
 }
 
 function numberOrNull(text: string | undefined): number | null {

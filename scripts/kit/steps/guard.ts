@@ -10,7 +10,9 @@ const NO_GPU = 3;
 const MEASURING_SHARE = 0.5;
 
 /** One of the guard's own steps (clients/python/kit): the guard over an engine's weights, in Python. */
-export function guard(program: 'guard_step.py' | 'guard_torch_step.py'): (context: StepContext) => Promise<void> {
+export function guard(
+  program: 'guard_step.py' | 'guard_torch_step.py',
+): (context: StepContext) => Promise<void> {
   return async (context) => {
     const { device, budgetMs, emulated } = context.setting;
     const seconds = emulated ? 1 : Math.max(1, (budgetMs * MEASURING_SHARE) / 1000);

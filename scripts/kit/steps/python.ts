@@ -17,7 +17,10 @@ export async function runPython(program: string, args: readonly string[]): Promi
 }
 
 /** The JSON document that a program printed, as figures. Errors: Failure. */
-export function figuresOf(run: ProgramResult, program: string): readonly (readonly [name: string, value: Figure])[] {
+export function figuresOf(
+  run: ProgramResult,
+  program: string,
+): readonly (readonly [name: string, value: Figure])[] {
   // What parseDocument gives is JSON.
   return Object.entries(parseDocument(run.stdout, program)) as [string, Figure][];
 }

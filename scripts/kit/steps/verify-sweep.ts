@@ -69,7 +69,13 @@ async function windowSizes(context: StepContext, bytes: number): Promise<void> {
       await region.freeze();
       const ms = await medianMs(REPEATS, () => region.root());
       const { scratchBytes } = device.stats();
-      windows.push({ windowBytes, scratchBytes, bytes, ms: rounded(ms), GBps: gigabytesPerSecond(bytes, ms) });
+      windows.push({
+        windowBytes,
+        scratchBytes,
+        bytes,
+        ms: rounded(ms),
+        GBps: gigabytesPerSecond(bytes, ms),
+      });
       context.figure('windows', [...windows]);
       await region.release();
     } finally {

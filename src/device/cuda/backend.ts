@@ -14,7 +14,7 @@ import { kernelsInWords } from './kernels.js';
 /** Large enough that one dispatch fills a large GPU: 262,144 threads. */
 const DEFAULT_WINDOW_BYTES = 2 ** 30;
 /** Above this a window is no faster and only takes scratch. */
-const MAX_WINDOW_BYTES = 2 ** 32;
+const MAX_WINDOW_BYTES = 2 ** 34;
 /** CUDA 12.0: the PTX is version 8.0 (driver 525). */
 const OLDEST_CUDA = 12_000;
 const ADDON_INTERFACE = 2;
