@@ -46,8 +46,16 @@ function documentOf(text, date) {
     driver: environment.driver.version ?? environment.driver.cuda,
     date,
     kit: environment.kit,
-    steps,
+    steps: withoutIdentity(steps),
   };
+}
+
+/** Which of all cards of its kind it was is nobody's business. */
+function withoutIdentity(value) {
+  if (Array.isArray(value)) return value.map(withoutIdentity);
+  if (typeof value !== 'object' || value === null) return value;
+  const kept = Object.entries(value).filter(([name]) => name !== 'uuid');
+  return Object.fromEntries(kept.map(([name, inner]) => [name, withoutIdentity(inner)]));
 }
 
 function add(from) {
@@ -56,7 +64,7 @@ function add(from) {
   const document = documentOf(text, date);
   const slug = `${document.card}-${document.driver}`.toLowerCase().replace(/[^a-z0-9.]+/g, '-');
   mkdirSync(folder, { recursive: true });
-  const name = `${date}-${slug}.json`;
+  const name = `${date}-${slug}-${document.kit.commit.slice(0, 7)}.json`;
   writeFileSync(join(folder, name), `${JSON.stringify(document, null, 1)}\n`, { flag: 'wx' });
   process.stdout.write(`hardware: docs/hardware/${name}\n`);
 }

@@ -34,7 +34,7 @@ function report(execution: string): string {
     join(folder, 'report.ndjson'),
     [
       line('environment', 'passed', {
-        gpu: { name: 'NVIDIA Test 9000', execution },
+        gpu: { name: 'NVIDIA Test 9000', execution, uuid: 'GPU-12345' },
         driver: { version: '999.1', cuda: 'CUDA 12' },
         kit: { commit: 'abc' },
       }),
@@ -63,7 +63,8 @@ describe('what the documents say of hardware', () => {
     const { run, text, folder } = tree();
     expect(run('add', report('hardware')).status).toBe(0);
     const [name = ''] = readdirSync(join(folder, 'docs/hardware'));
-    expect(name).toMatch(/^\d{4}-\d\d-\d\d-nvidia-test-9000-999\.1\.json$/);
+    expect(name).toMatch(/^\d{4}-\d\d-\d\d-nvidia-test-9000-999\.1-abc\.json$/);
+    expect(text(`docs/hardware/${name}`)).not.toContain('GPU-12345');
     expect(text('docs/hardware.md')).toContain(`[NVIDIA Test 9000](hardware/${name}) | 999.1`);
     expect(text('docs/hardware.md')).toContain(
       '| 2 / 1 / 0 | 512.3 | 600 | 44x | 2000 | pair, 64 threads: 1.2x |',
