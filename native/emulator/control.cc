@@ -13,7 +13,7 @@ using namespace emulator;
 VR_EMULATED_FUNCTIONS(VR_DECLARE)
 #undef VR_DECLARE
 
-// Weak: a process without Node can load the library too. It never calls napi_register_module_v1, so none of these is called there.
+// Weak: a process without Node can load the library too. It never calls napi_register_module_v1, so it calls none of these.
 #pragma weak napi_create_array
 #pragma weak napi_create_arraybuffer
 #pragma weak napi_create_bigint_uint64

@@ -1,5 +1,5 @@
-// The test driver's controls for a process without Node, such as Python through ctypes: C functions, texts in UTF-8. They act
-// on the same state as the controls for JavaScript (control.cc). Device addresses pass as unsigned long long.
+// The test driver's controls for a process without Node, such as Python through ctypes: C functions, texts in UTF-8. They
+// act on the same state as the controls for JavaScript (control.cc). Device addresses pass as unsigned long long.
 //
 //   const char* vr_emulator_reset(settings)       a fresh driver; what was alive is forgotten
 //   const char* vr_emulator_configure(settings)   changes settings under whatever is alive; not the number of devices
@@ -11,8 +11,8 @@
 //                                                 every call on the device answers `result` from now on
 //   const char* vr_emulator_state()               JSON, below
 //
-// Settings: the text that VRAM_EMULATOR takes ("driverVersion=11080;devices=2;totalBytes=1048576"). All but the last answer null,
-// or what was wrong. A text stays valid until the same thread's next call of one of these functions.
+// Settings: the text that VRAM_EMULATOR takes ("driverVersion=11080;devices=2;totalBytes=1048576"). All but the last answer
+// null, or what was wrong. A text stays valid until the same thread's next call of one of these functions.
 #include <algorithm>
 #include <cstdio>
 

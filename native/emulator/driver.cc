@@ -54,7 +54,8 @@ bool applyToDevice(const std::string& key, const char* value, DeviceConfig& devi
 
 bool applyToDriver(const std::string& key, const char* value, Config& config) {
   const uint64_t number = std::strtoull(value, nullptr, 10);
-  if (key == "devices") config.devices.resize(std::min<uint64_t>(number, 64), config.devices.empty() ? DeviceConfig{} : config.devices[0]);
+  const DeviceConfig more = config.devices.empty() ? DeviceConfig{} : config.devices[0];
+  if (key == "devices") config.devices.resize(std::min<uint64_t>(number, 64), more);
   else if (key == "driverVersion") config.driverVersion = static_cast<int>(number);
   else if (key == "initResult") config.initResult = static_cast<CUresult>(number);
   else if (key == "deferCopies") config.deferCopies = number != 0;
@@ -107,8 +108,8 @@ bool releases(Call call) {
 
 bool unsafeInCapture(Call call) {
   switch (call) {
-    case Call::cuMemAlloc_v2: case Call::cuMemFree_v2: case Call::cuMemAllocHost_v2: case Call::cuMemHostAlloc: case Call::cuMemFreeHost:
-    case Call::cuMemcpyHtoD_v2: case Call::cuMemcpyDtoH_v2: case Call::cuModuleLoadData: case Call::cuModuleLoadDataEx:
+    case Call::cuMemAlloc_v2: case Call::cuMemFree_v2: case Call::cuMemAllocHost_v2: case Call::cuMemHostAlloc:
+    case Call::cuMemFreeHost: case Call::cuMemcpyHtoD_v2: case Call::cuMemcpyDtoH_v2: case Call::cuModuleLoadData: case Call::cuModuleLoadDataEx:
     case Call::cuModuleUnload: case Call::cuStreamSynchronize: case Call::cuStreamQuery: case Call::cuEventSynchronize:
     case Call::cuEventQuery: case Call::cuStreamDestroy_v2: case Call::cuEventDestroy_v2:
       return true;

@@ -1,7 +1,7 @@
 // Stream capture, for programs that must not disturb one: which calls conflict with a capture and what they do to it.
-// Emulated: the three modes of a capture and of a thread, streams that join a capture by an event, the legacy stream beside a
-// captured blocking stream, waits on captured streams, events and contexts. Not emulated: running a graph, dependencies within
-// it, unjoined streams.
+// Emulated: the three modes of a capture and of a thread, streams that join a capture by an event, the legacy stream beside
+// a captured blocking stream, waits on captured streams, events and contexts. Not emulated: running a graph, dependencies
+// within it, unjoined streams.
 #include "call.h"
 
 using namespace emulator;

@@ -320,9 +320,10 @@ VR_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent from, CUevent
     const auto first = driver.events.find(numberOf(from)), last = driver.events.find(numberOf(to));
     if (milliseconds == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (first == driver.events.end() || last == driver.events.end()) return CUDA_ERROR_INVALID_HANDLE;
-    if (!first->second.timed || !last->second.timed || first->second.stream == 0 || last->second.stream == 0) return CUDA_ERROR_INVALID_HANDLE;
-    if (!first->second.reached || !last->second.reached) return CUDA_ERROR_NOT_READY;
-    *milliseconds = std::chrono::duration<float, std::milli>(last->second.at - first->second.at).count();
+    const Event &begin = first->second, &end = last->second;
+    if (!begin.timed || !end.timed || begin.stream == 0 || end.stream == 0) return CUDA_ERROR_INVALID_HANDLE;
+    if (!begin.reached || !end.reached) return CUDA_ERROR_NOT_READY;
+    *milliseconds = std::chrono::duration<float, std::milli>(end.at - begin.at).count();
     return CUDA_SUCCESS;
   });
 }

@@ -4,7 +4,8 @@
 Usage: probe.py vram.ptx [--device N] [--max-gib N] [--variants DIR] [--out report.json]
 
 Compiles the PTX, compares its hashes with hashlib's, and measures how fast it hashes memory in place, with copies as a
-yardstick. Needs Python 3.6 or newer and libcuda.so.1 (VRAM_RESIDENCY_LIBCUDA names another library). Prints one JSON document.
+yardstick. Needs Python 3.6 or newer and libcuda.so.1 (VRAM_RESIDENCY_LIBCUDA names another library). Prints one JSON
+document.
 
 Exit codes: 0 every hash is right; 1 a hash is wrong or the kernels do not run; 2 bad arguments; 3 no usable GPU (no driver,
 a driver older than CUDA 12.0, compute capability under 7.5, too little free memory). A variant that does not load is

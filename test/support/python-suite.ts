@@ -13,8 +13,9 @@ const FOLDER = 'clients/python';
 const TIMEOUT_MS = 600_000;
 
 /**
- * Runs tests of clients/python, all or those named, and gives each a result of its own here. They run while tests are collected: only
- * then is known which of them are skipped, and why. Fewer than `least` results are a failure: a suite that finds no tests passes nothing.
+ * Runs tests of clients/python, all or those named, and gives each a result of its own here. They run while tests are
+ * collected: only then is known which of them are skipped, and why. Fewer than `least` results are a failure: a suite that
+ * finds no tests passes nothing.
  */
 export async function describePythonSuite(
   title: string,

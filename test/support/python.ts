@@ -65,7 +65,7 @@ export function runPython(
   return { code: status, stdout, stderr };
 }
 
-/** The same in a folder of the repository, without blocking the event loop: a worker that is silent for a minute is given up. */
+/** The same in a folder of the repository, without blocking the event loop: vitest gives up a worker silent for a minute. */
 export async function startPython(
   python: string,
   args: readonly string[],

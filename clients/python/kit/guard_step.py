@@ -9,6 +9,7 @@ failed, 2 bad arguments, 3 no usable GPU.
 """
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import sys
 import time
@@ -19,9 +20,7 @@ import step
 
 step.add_package_to_path()
 
-import ctypes  # noqa: E402 - the package's path comes first
-
-from raw_memory import MIB, Mapped, RawTensor, read, write  # noqa: E402
+from raw_memory import MIB, Mapped, RawTensor, read, write  # noqa: E402 - the package's path comes first
 from vram_residency import Damaged, Guard, GuardError, InvalidInput, Report, Unavailable  # noqa: E402
 from vram_residency.driver import STREAM_NON_BLOCKING, Driver, Handle, Int, Size, device_facts  # noqa: E402
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from typing import Any
+from typing import Any, List
 from unittest.mock import patch
 
 from vram_residency import Changed, DriverFailure, Guard, InvalidInput, Suspended, Unavailable, WrongThread, hasher
@@ -84,17 +84,22 @@ class MemoryTest(HarmCase):
         self.assertEqual([(c.tensor, c.what) for c in guard.changed()], [("extra", "is new"), ("bias", "is gone")])
 
     def test_a_write_while_the_guard_measures_is_changed(self) -> None:
-        guard = self.guarded()
         true = hasher.Hasher.run
+        for damaged, written_in in ((False, 1), (True, 1), (True, 2)):
+            with self.subTest(damaged=damaged, written_in=written_in):
+                guard, runs = self.guarded(), []
 
-        def run(this: hasher.Hasher, *arguments: Any) -> bytes:
-            combined = true(this, *arguments)
-            self.weight._version += 1
-            return combined
+                def run(this: hasher.Hasher, *arguments: Any, runs: List[int] = runs, last: int = written_in) -> bytes:
+                    combined = true(this, *arguments)
+                    runs.append(len(runs) + 1)
+                    self.weight._version += runs[-1] == last
+                    return combined
 
-        self.emulator.flip(self.weight.data_ptr())
-        with patch.object(hasher.Hasher, "run", run), self.assertRaises(Changed):
-            guard.verify()
+                if damaged:
+                    self.emulator.flip(self.weight.data_ptr())
+                with patch.object(hasher.Hasher, "run", run), self.assertRaises(Changed):
+                    guard.verify()
+                self.assertEqual(runs[-1], written_in)
 
     def test_tensors_that_outgrew_the_guard_need_a_new_one(self) -> None:
         guard = self.guarded()

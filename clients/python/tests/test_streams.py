@@ -90,8 +90,10 @@ class StreamTest(HarmCase):
                     guard.verify()
 
     def test_a_baseline_waits_for_a_side_stream_that_nobody_named(self) -> None:
-        self.engine.fill_later(self.weight.data_ptr(), 0x55, 4096, self.engine.stream())
+        side = self.engine.stream()
+        self.engine.fill_later(self.weight.data_ptr(), 0x55, 4096, side)
         guard = self.guarded()
+        self.engine.call("cuStreamSynchronize", side)
         self.assertTrue(guard.verify().ok)
 
     def test_a_verification_leaves_the_engines_context_current_and_its_streams_alone(self) -> None:

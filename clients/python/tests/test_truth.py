@@ -9,7 +9,7 @@ from vram_residency import Damaged, Guard, Transient, Unavailable, hasher, kerne
 from vram_residency.kernels import Kernels
 
 from .emulator import EmulatedCase
-from .standin import Tensor, model_of, some_bytes
+from .standin import model_of
 
 Launch = Callable[..., None]
 

@@ -48,6 +48,6 @@ class Kernels:
         self._driver.call("cuModuleUnload", self._module)
 
     def _launch(self, function: Any, threads: int, *values: int) -> None:
-        self._cells[:] = values
+        self._cells[:] = list(values)
         groups = -(-threads // THREADS)
         self._driver.call("cuLaunchKernel", function, groups, 1, 1, THREADS, 1, 1, 0, self._stream, self._pointers, None)

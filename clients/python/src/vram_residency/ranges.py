@@ -89,5 +89,5 @@ def _mapped_end(driver: Driver, device: int, address: int) -> Optional[int]:
     ordinal, access = Int(), Int()
     driver.call("cuPointerGetAttribute", ctypes.byref(ordinal), POINTER_ATTRIBUTE_DEVICE_ORDINAL, address)
     driver.call("cuPointerGetAttribute", ctypes.byref(access), POINTER_ATTRIBUTE_ACCESS_FLAGS, address)
-    readable = ordinal.value == device and access.value != 0
-    return begin.value + length.value if readable else None
+    end = begin.value + length.value
+    return end if end > address and ordinal.value == device and access.value != 0 else None

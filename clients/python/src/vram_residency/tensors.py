@@ -49,7 +49,7 @@ def describe(name: str, tensor: Any) -> TensorState:
     """
     try:
         if not tensor.is_cuda:
-            raise InvalidInput(f'tensor "{name}" is on {tensor.device}, not on a CUDA device: leave it out')
+            raise InvalidInput(f'tensor "{name}" is on {tensor.device}, not CUDA: use Guard(named_tensors) without it')
         return _describe(name, tensor)
     except InvalidInput:
         raise

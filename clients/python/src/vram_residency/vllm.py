@@ -61,6 +61,6 @@ class GuardExtension:
 
 def _of(worker: Any) -> Guard:
     guard = getattr(worker, "_vram_guard", None)
-    if guard is None:
+    if not isinstance(guard, Guard):
         raise InvalidInput("call guard_baseline first")
     return guard
