@@ -17,6 +17,8 @@ const nvcc = process.env['NVCC'] ?? 'nvcc';
 
 /** What the package ships. Paths here are relative to the root of the repository. */
 export const SHIPPED = 'cuda/vram.ptx';
+/** The same PTX again, for users who have the Python package and no repository. */
+const PYTHON_COPY = 'clients/python/src/vram_residency/vram.ptx';
 /** What the measurements on real GPUs run besides; no package holds it. */
 const VARIANTS = 'cuda/variants';
 
@@ -110,6 +112,7 @@ export async function makePtx(ptx, version) {
   const source = sourceOf(ptx);
   const text = withHeader(await compile(source), source, version);
   writeFileSync(join(root, ptx), text);
+  if (ptx === SHIPPED) writeFileSync(join(root, PYTHON_COPY), text);
   return `${ptx}: ${text.length} characters, PTX ${PTX_VERSION}, ${ARCHITECTURE}, nvcc ${version}`;
 }
 
@@ -126,6 +129,8 @@ export function headerProblems(ptx) {
   if (header.sources !== sources.join(', ') || header.source !== sha256(sources.map(read).join('')))
     problems.push(`${sources.join(' or ')} changed since ${ptx} was made`);
   if (header.body !== sha256(text.slice(header.length))) problems.push(`${ptx} was edited by hand`);
+  if (ptx === SHIPPED && (!existsSync(join(root, PYTHON_COPY)) || read(PYTHON_COPY) !== text))
+    problems.push(`${PYTHON_COPY} is not ${SHIPPED}: copy it there`);
   return problems;
 }
 
