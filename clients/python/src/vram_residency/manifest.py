@@ -1,4 +1,4 @@
-"""The manifest: names, types, shapes and fs-verity digests, made by a guard or by `vram-residency digest --tensors FILE`."""
+"""The manifest: names, types, shapes and digests, by a guard or by `vram-residency digest --json --tensors FILE`."""
 from __future__ import annotations
 
 import json
