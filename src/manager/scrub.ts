@@ -35,8 +35,11 @@ export interface ScrubEntry {
 
 /** Longer timers fire at once (HTML standard, "Timers"; Node likewise): the pause would be none. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** Groups hashed between two looks at the budget and at leases: 4 MiB. */
-const GROUPS_PER_STEP = 8;
+/** Groups hashed between two looks at the budget and at leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
+const LEAST_GROUPS_PER_STEP = 8;
+const MOST_GROUPS_PER_STEP = 2048;
+/** Timers are no finer than a millisecond or two: shorter steps could not keep a GPU's pace (an H200 hashes 4 MiB in 0.1 ms). */
+const STEP_MS = 20;
 /** Between two looks whether leases have ended. */
 const YIELD_MS = 20;
 /** How long a step waits for leases to end before it goes on beside them: a large shard takes many steps. */
@@ -136,19 +139,21 @@ export class Scrubber {
   async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
     const { groups: total } = groupLevel(live.sealed.byteLength);
     await requireGroupsGenuine(this.#core, live);
-    for (let first = 0; first < total; first += GROUPS_PER_STEP) {
+    const { bytesPerSecond } = this.#options;
+    const { clock } = this.#core;
+    const step = groupsPerStep(bytesPerSecond);
+    for (let first = 0; first < total; first += step) {
       await this.#yieldToLeases(live);
-      const groups = Array.from(
-        { length: Math.min(GROUPS_PER_STEP, total - first) },
-        (_, index) => first + index,
-      );
+      const started = clock.monotonic();
+      const groups = Array.from({ length: Math.min(step, total - first) }, (_, index) => first + index);
       const same = await live.lock.with('verify', undefined, async () => {
         if (this.#signal.aborted || live.condition !== 'sound') return null;
         return await groupsMatch(live, groups, undefined);
       });
       if (same === null) return null;
       if (!same) return await this.#damaged(operation, live);
-      await sleep((groups.length * GROUP_BYTES * 1000) / this.#options.bytesPerSecond, this.#signal);
+      const due = (groups.length * GROUP_BYTES * 1000) / bytesPerSecond;
+      await sleep(Math.max(due - (clock.monotonic() - started), 0), this.#signal);
     }
     return true;
   }
@@ -215,4 +220,9 @@ export class Scrubber {
       await sleep(Math.min(YIELD_MS, this.#options.intervalMs), this.#signal);
     }
   }
+}
+
+function groupsPerStep(bytesPerSecond: number): number {
+  const due = Math.round((bytesPerSecond * STEP_MS) / 1000 / GROUP_BYTES);
+  return Math.min(Math.max(due, LEAST_GROUPS_PER_STEP), MOST_GROUPS_PER_STEP);
 }

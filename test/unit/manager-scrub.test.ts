@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { Region } from '../../src/device/types.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import { openHost, overlay, pattern, Recorder, regionsOf, wrapRegions } from './manager-fixture.js';
 
 const GROUP = 524_288;
-const FAST = { intervalMs: 1, bytesPerSecond: 2 ** 40 };
+/** Steps of 8 groups, the least there are. */
+const FAST = { intervalMs: 1, bytesPerSecond: 2 ** 27 };
 
 /** Resolves when the recorder has seen enough; the test's own time limit is the way out. */
 async function until(condition: () => boolean): Promise<void> {
@@ -12,6 +14,17 @@ async function until(condition: () => boolean): Promise<void> {
 
 const passes = (recorder: Recorder, shardId: string): number =>
   recorder.of('scrub.finished').filter((event) => event.shardId === shardId).length;
+
+/** Notes how many nodes each run is asked for. */
+function counted(region: Region, runs: number[], meanwhile: () => void = () => undefined): Partial<Region> {
+  return {
+    nodes: async (level, first, count, options) => {
+      runs.push(count);
+      meanwhile();
+      return await region.nodes(level, first, count, options);
+    },
+  };
+}
 
 describe('scrub', () => {
   it('goes through all live shards, group by group, and says when each was last wholly checked', async () => {
@@ -275,6 +288,43 @@ describe('scrub', () => {
     // One step of 8 groups of 32 bytes, with what proves the run.
     expect(device.stats().readbackBytes - before).toBeLessThan(16 * 32);
     await scrubber.stop();
+    await manager.close();
+  });
+
+  it.each([
+    ['the least', 2 ** 27, [8, 8, 4]],
+    ['what is due in 20 ms', 2 ** 29, [20]],
+    ['all that there is, where more is due', 2 ** 52, [20]],
+  ])('hashes in one step %s', async (_, bytesPerSecond, expected) => {
+    const runs: number[] = [];
+    const { manager, recorder } = await openHost({
+      wrap: (device) => wrapRegions(device, (region) => overlay(region, counted(region, runs))),
+    });
+    await manager.seal(bytesSource(pattern(20 * GROUP)), { shardId: 'a' });
+    const scrubber = manager.scrub({ intervalMs: 60_000, bytesPerSecond });
+    await until(() => passes(recorder, 'a') === 1);
+    await scrubber.stop();
+    expect(runs).toEqual(expected);
+    await manager.close();
+  });
+
+  it('what a step took itself is no pause on top', async () => {
+    const runs: number[] = [];
+    const { manager, recorder, clock } = await openHost({
+      wrap: (device) =>
+        wrapRegions(device, (region) =>
+          overlay(
+            region,
+            counted(region, runs, () => clock.turn(8_000)),
+          ),
+        ),
+    });
+    await manager.seal(bytesSource(pattern(16 * GROUP)), { shardId: 'a' });
+    // 8 seconds for 8 groups: a pause of as long would outlast this test's time limit.
+    const scrubber = manager.scrub({ intervalMs: 1, bytesPerSecond: GROUP });
+    await until(() => passes(recorder, 'a') === 3);
+    await scrubber.stop();
+    expect(runs.slice(0, 6)).toEqual([8, 8, 8, 8, 8, 8]);
     await manager.close();
   });
 
