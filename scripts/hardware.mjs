@@ -117,7 +117,11 @@ function stateTable(all) {
   );
   const webgpu = all
     .filter((report) => stepOf(report, 'webgpu')?.status === 'passed')
-    .map((report) => `a selftest on ${figuresOf(report, 'webgpu').adapter} (${report.date})`);
+    .filter((report) => figuresOf(report, 'webgpu').execution === 'hardware')
+    .map(
+      (report) =>
+        `the same suite on ${report.card} (driver ${report.driver}, ${report.date}) by the [hardware kit](docs/hardware.md)`,
+    );
   return table(
     ['backend', 'what has been run', 'what has not'],
     [
@@ -126,7 +130,7 @@ function stateTable(all) {
         ['the contract suite on two software adapters: Mesa llvmpipe and SwiftShader', ...webgpu].join('; '),
         webgpu.length === 0
           ? 'any hardware GPU; macOS and Windows'
-          : 'the contract suite on hardware; macOS and Windows',
+          : 'other cards and vendors than these; macOS and Windows',
       ],
       [
         '`webgpu` in pages',

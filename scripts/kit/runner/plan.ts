@@ -165,7 +165,7 @@ export const PLAN: readonly StepPlan[] = [
     quick: false,
     limitMs: 60 * SECOND,
     budgetMs: 20 * SECOND,
-    figures: ['adapter', 'residency', 'verifyGBps'],
+    figures: ['adapter', 'execution', 'residency', 'verifyGBps', 'contract.passed'],
   },
   {
     name: 'profile',

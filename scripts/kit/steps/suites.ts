@@ -1,38 +1,58 @@
+import type { Figures } from '../runner/report.js';
 import { Failure, kitPath, type StepContext } from './context.js';
 import { Fields, parseDocument } from './json.js';
 import { endInWords } from './program.js';
 
 const SHOWN = 3;
 
-/** One of the suites of suites.mjs. Every skip must be one that expected-skips.json names. */
+/** One of the suites of suites.mjs over the CUDA device. Every skip must be one that expected-skips.json names. */
 export function suite(name: 'contract' | 'groups'): (context: StepContext) => Promise<void> {
   return async (context) => {
-    const { device, emulated } = context.setting;
-    const run = await context.kitProgram('suites.mjs', [
-      name,
-      '--json',
-      ...['--device', String(device)],
-      ...['--addon', kitPath(`../native/prebuilt/${process.platform}-${process.arch}/vram_residency.node`)],
-      ...['--max-bytes', String(context.affordable(emulated ? 2 ** 22 : 2 ** 28))],
-    ]);
-    if (run.stdout.trim() === '') throw new Failure(`the suite ended with ${endInWords(run)}`);
-    const result = new Fields(parseDocument(run.stdout, 'the suite'), 'the suite');
-    const failed = texts(result.raw('failed'));
-    const skipped = texts(result.raw('skipped'));
-    const unexpected = texts(result.raw('unexpected'));
-    context.figure('total', result.number('total'));
-    context.figure('passed', result.number('passed'));
-    context.figure('failed', failed);
-    context.figure('skipped', skipped.length);
-    context.figure('unexpected', unexpected);
-    const wrong = [...failed, ...unexpected.map((one) => `skip: ${one}`)];
-    if (wrong.length > 0) {
-      throw new Failure(
-        `${wrong.length} wrong: ${wrong.slice(0, SHOWN).join('; ')}${wrong.length > SHOWN ? '; ...' : ''}`,
-      );
-    }
-    if (run.code !== 0) throw new Failure(`the suite ended with ${endInWords(run)}`);
+    const outcome = await runSuite(context, name, context.affordable(2 ** 28));
+    for (const [figure, value] of Object.entries(outcome.figures)) context.figure(figure, value);
+    if (outcome.wrong !== null) throw new Failure(outcome.wrong);
   };
+}
+
+export interface SuiteOutcome {
+  readonly figures: Figures;
+  /** What is not as it must be, in words; null if nothing. */
+  readonly wrong: string | null;
+}
+
+/** Runs a suite in a process of its own. Errors: Failure if it gives no result. */
+export async function runSuite(
+  context: StepContext,
+  name: 'contract' | 'groups' | 'webgpu',
+  maxBytes: number,
+): Promise<SuiteOutcome> {
+  const run = await context.kitProgram('suites.mjs', [
+    name,
+    '--json',
+    ...['--device', String(context.setting.device)],
+    ...['--addon', kitPath(`../native/prebuilt/${process.platform}-${process.arch}/vram_residency.node`)],
+    ...['--max-bytes', String(maxBytes)],
+  ]);
+  if (run.stdout.trim() === '') throw new Failure(`the suite ended with ${endInWords(run)}`);
+  const result = new Fields(parseDocument(run.stdout, 'the suite'), 'the suite');
+  const failed = texts(result.raw('failed'));
+  const unexpected = texts(result.raw('unexpected'));
+  const wrong = [...failed, ...unexpected.map((one) => `skip: ${one}`)];
+  return {
+    figures: {
+      total: result.number('total'),
+      passed: result.number('passed'),
+      failed,
+      skipped: texts(result.raw('skipped')).length,
+      unexpected,
+    },
+    wrong:
+      wrong.length > 0 ? inWords(wrong) : run.code === 0 ? null : `the suite ended with ${endInWords(run)}`,
+  };
+}
+
+function inWords(wrong: readonly string[]): string {
+  return `${wrong.length} wrong: ${wrong.slice(0, SHOWN).join('; ')}${wrong.length > SHOWN ? '; ...' : ''}`;
 }
 
 /** Entries of a list, as text: strings as they are, objects as `name: error` or `name: reason`. */

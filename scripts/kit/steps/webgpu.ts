@@ -2,10 +2,11 @@ import { Failure, Skip, type StepContext } from './context.js';
 import { Fields, parseDocument } from './json.js';
 import { gigabytesPerSecond } from './measuring.js';
 import { endInWords } from './program.js';
+import { runSuite } from './suites.js';
 
 const DEVICE_FAILURE = 5;
 
-/** `vram-residency selftest` on the first WebGPU adapter. WebGPU tells nobody where memory lies: the class is `unproven` at best. */
+/** `vram-residency selftest` and the contract suite on the first WebGPU adapter. WebGPU tells nobody where memory lies: the class is `unproven` at best. */
 export async function webgpu(context: StepContext): Promise<void> {
   await requireDawn();
   const size = context.affordable(2 ** 28);
@@ -31,6 +32,11 @@ export async function webgpu(context: StepContext): Promise<void> {
   context.figure('residency', device.text('residency'));
   context.figure('verifyGBps', gigabytesPerSecond(bytes, throughput.number('verifyMs')));
   context.figure('copyGBps', gigabytesPerSecond(bytes, throughput.number('copyMs')));
+  context.figure('execution', device.text('execution'));
+  const isHardware = device.text('execution') === 'hardware';
+  const contract = await runSuite(context, 'webgpu', isHardware ? 2 ** 28 : 2 ** 22);
+  context.figure('contract', contract.figures);
+  if (contract.wrong !== null) throw new Failure(contract.wrong);
 }
 
 /** Dawn's binding is built for newer systems than the rest of the kit. Errors: Skip, saying what it misses here. */

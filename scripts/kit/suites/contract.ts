@@ -24,7 +24,20 @@ const FAULT = `.version 8.0
 /** The contract suite over the driver's device; `maxBytes` is the largest region that a case may make. */
 export function contractSuite(bed: DriverTestbed, maxBytes: number): readonly SuiteCase[] {
   const run = new ContractRun(contractTarget(bed, maxBytes));
-  const cases = contractCases.map(
+  const last: SuiteCase = {
+    name: 'all device memory that the cases took has come back',
+    run: async () => {
+      await run.close();
+      const left = await bed.leftBehind();
+      if (left !== null) throw new Error(left);
+    },
+  };
+  return [...casesOf(run), last];
+}
+
+/** Every case of the contract suite, in this run. */
+export function casesOf(run: ContractRun): readonly SuiteCase[] {
+  return contractCases.map(
     (test): SuiteCase => ({
       name: test.name,
       run: async () => {
@@ -34,15 +47,6 @@ export function contractSuite(bed: DriverTestbed, maxBytes: number): readonly Su
       },
     }),
   );
-  const last: SuiteCase = {
-    name: 'all device memory that the cases took has come back',
-    run: async () => {
-      await run.close();
-      const left = await bed.leftBehind();
-      if (left !== null) throw new Error(left);
-    },
-  };
-  return [...cases, last];
 }
 
 function contractTarget(bed: DriverTestbed, maxBytes: number): ContractTarget {

@@ -1,4 +1,4 @@
-// node suites.mjs contract|groups [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE] [--json]
+// node suites.mjs contract|groups|webgpu [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE] [--json]
 // Exit codes: 0 every case passed or was skipped as expected, 1 otherwise, 2 wrong arguments.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -7,15 +7,15 @@ import { parseArgs } from 'node:util';
 import { addonPaths } from '../../../src/node/cuda/loader.js';
 import { isGreen } from './result.js';
 import type { SuiteDocument, SuiteName, SuiteOptions } from './run.js';
-import { runContract, runGroups, SUITES } from './run.js';
+import { runContract, runGroups, runWebGpu, SUITES } from './run.js';
 import { inWords } from './run-cases.js';
 
 const USAGE =
-  'usage: node suites.mjs contract|groups [--device N] [--addon PATH] [--max-bytes N] ' +
+  'usage: node suites.mjs contract|groups|webgpu [--device N] [--addon PATH] [--max-bytes N] ' +
   '[--case-seconds N] [--only CASE] [--json]';
 const MAX_BYTES = 256 * 1024 * 1024;
 const CASE_SECONDS = 60;
-const RUN = { contract: runContract, groups: runGroups } as const;
+const RUN = { contract: runContract, groups: runGroups, webgpu: runWebGpu } as const;
 
 interface Request extends SuiteOptions {
   readonly suite: SuiteName;

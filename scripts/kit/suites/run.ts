@@ -1,5 +1,7 @@
 import type { DeviceInfo } from '../../../src/device/types.js';
-import { contractSuite } from './contract.js';
+import { nodeWebGpuBackend } from '../../../src/node/webgpu.js';
+import { ContractRun } from '../../../test/contract/cases.js';
+import { casesOf, contractSuite } from './contract.js';
 import { expectedSkips } from './expected.js';
 import { groupsSuite } from './groups.js';
 import type { Outcome } from './outcome.js';
@@ -10,8 +12,9 @@ import type { SuiteCase } from './run-cases.js';
 import { inWords, runCases } from './run-cases.js';
 import type { DriverTestbed } from './testbed.js';
 import { openTestbed } from './testbed.js';
+import { webGpuTarget } from './webgpu.js';
 
-export const SUITES = ['contract', 'groups'] as const;
+export const SUITES = ['contract', 'groups', 'webgpu'] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 export interface SuiteOptions {
@@ -39,6 +42,31 @@ export function runContract(options: SuiteOptions): Promise<SuiteDocument> {
 /** The CUDA groups: context, allocation, memory operations, bounds, memory information, resources. */
 export function runGroups(options: SuiteOptions): Promise<SuiteDocument> {
   return runSuite('groups', options, () => groupsSuite());
+}
+
+/** The contract suite over the first WebGPU adapter that Dawn finds; of the options, `addonPath` and `index` are not used. */
+export async function runWebGpu({ maxBytes, limitMs, only }: SuiteOptions): Promise<SuiteDocument> {
+  const [info] = await nodeWebGpuBackend().list();
+  if (info === undefined) {
+    const failed: Outcome = {
+      name: 'webgpu:0 can be opened',
+      status: 'failed',
+      error: 'there is no WebGPU adapter',
+    };
+    return { ...judge('webgpu', [failed], {}), device: null };
+  }
+  const run = new ContractRun(webGpuTarget(maxBytes));
+  const cases = casesOf(run).filter(({ name }) => only === null || name === only);
+  const outcomes = await runCases(cases, { limitMs, ownProcess: noOwnProcess });
+  await run.close();
+  const { index, name, uuid, driver, execution } = info;
+  const result = judge('webgpu', outcomes, expectedSkips('webgpu', { maxBytes, only }));
+  return { ...result, device: { index, name, uuid, driver, execution } };
+}
+
+/** WebGPU's devices are lost one by one: no case voids its process. */
+function noOwnProcess(name: string): Promise<Outcome> {
+  return Promise.resolve({ name, status: 'failed', error: 'asked for a process of its own' });
 }
 
 async function runSuite(
