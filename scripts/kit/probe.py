@@ -215,17 +215,20 @@ class Gpu:
 
 
 class Kernels:
-    """The kernels of one PTX text."""
+    """The kernels of one PTX text. A variant (`blocks_per_thread` is given) has the leaf kernel alone."""
 
-    def __init__(self, gpu, text):
+    def __init__(self, gpu, text, blocks_per_thread=None):
         self._gpu = gpu
+        self._blocks_per_thread = blocks_per_thread or 1
+        self.leaves_only = blocks_per_thread is not None
         started = time.perf_counter()
         module = gpu.driver.get(Handle, "cuModuleLoadData", text)  # ctypes ends a bytes object in a null character
         self.load_ms = (time.perf_counter() - started) * 1e3
         gpu.resources.callback(gpu.driver.call, "cuModuleUnload", module)
-        self._leaves, self._nodes, self._fill = (
-            gpu.driver.get(Handle, "cuModuleGetFunction", module, name) for name in (b"vr_leaves", b"vr_nodes", b"vr_fill")
-        )
+        self._leaves = gpu.driver.get(Handle, "cuModuleGetFunction", module, b"vr_leaves")
+        if not self.leaves_only:
+            self._nodes = gpu.driver.get(Handle, "cuModuleGetFunction", module, b"vr_nodes")
+            self._fill = gpu.driver.get(Handle, "cuModuleGetFunction", module, b"vr_fill")
         self._canary = gpu.allocate(BLOCK_BYTES)
         self._counter = gpu.allocate(BLOCK_BYTES)
         self.canary_block = os.urandom(BLOCK_BYTES)
@@ -241,7 +244,8 @@ class Kernels:
 
     def leaves(self, data, blocks, out, threads=THREADS):
         """Hashes blocks in place; `out` takes one hash more, the canary's."""
-        self._launch(self._leaves, blocks + 1, threads, self._cells(data, blocks, self._canary, out, self._counter))
+        count = -(-(blocks + 1) // self._blocks_per_thread)
+        self._launch(self._leaves, count, threads, self._cells(data, blocks, self._canary, out, self._counter))
 
     def nodes(self, hashes, count, out):
         nodes = -(-count // HASHES_PER_BLOCK)
@@ -279,7 +283,8 @@ def known_answers(gpu, kernels):
         def hashes():
             gpu.write(blocks, bytes(data))
             kernels.leaves(blocks, KNOWN_BLOCKS, leaves)
-            kernels.nodes(leaves, KNOWN_BLOCKS, upper)
+            if not kernels.leaves_only:
+                kernels.nodes(leaves, KNOWN_BLOCKS, upper)
             gpu.driver.call("cuCtxSynchronize")
             return gpu.read(leaves, (KNOWN_BLOCKS + 1) * HASH_BYTES), gpu.read(upper, (nodes + 1) * HASH_BYTES)
 
@@ -291,12 +296,14 @@ def known_answers(gpu, kernels):
     data[-1] ^= 1
     canary = hashlib.sha256(kernels.canary_block).digest()
     expected = b"".join(block_hashes(data))
-    return {
+    answers = {
         "leaves": got_leaves == expected + canary,
-        "nodes": got_nodes == b"".join(block_hashes(expected)) + canary,
         "changedBit": changed[: -2 * HASH_BYTES] == got_leaves[: -2 * HASH_BYTES] and changed != got_leaves,
-        "count": counted == KNOWN_BLOCKS + nodes,
+        "count": counted == KNOWN_BLOCKS + (0 if kernels.leaves_only else nodes),
     }
+    if not kernels.leaves_only:
+        answers["nodes"] = got_nodes == b"".join(block_hashes(expected)) + canary
+    return answers
 
 
 def block_hashes(data):
@@ -367,11 +374,11 @@ def readback(gpu, data, size):
     return {"bytes": size, "copyMs": round((copied - started) * 1e3, 2), "sha256Ms": round((hashed - copied) * 1e3, 2)}
 
 
-def load(gpu, name, text):
+def load(gpu, name, text, blocks_per_thread=None):
     """A row of the report, and the kernels if they run at all."""
     row = {"name": name, "sha256": hashlib.sha256(text).hexdigest()}
     try:
-        kernels = Kernels(gpu, text)
+        kernels = Kernels(gpu, text, blocks_per_thread)
         row["loadMs"] = round(kernels.load_ms, 1)
         row["knownAnswers"] = known_answers(gpu, kernels)
         return row, kernels
@@ -387,7 +394,7 @@ def probe(arguments, report):
         gpu = Gpu.open(driver, arguments.device, resources)
         report["driver"] = words_of(driver.get(Int, "cuDriverGetVersion"))
         report["device"] = gpu.facts()
-        loaded = [load(gpu, name, text) for name, text in arguments.kernels]
+        loaded = [load(gpu, *kernels) for kernels in arguments.kernels]
         report["kernels"] = [row for row, _ in loaded]
         sound = [(row, kernels) for row, kernels in loaded if kernels is not None and all(row["knownAnswers"].values())]
         if not loaded[0][1] or loaded[0] not in sound:
@@ -397,8 +404,8 @@ def probe(arguments, report):
         right = len(sound) == sum(1 for row, _ in loaded if "error" not in row)
         data, out = allocate_largest(gpu, sizes)
         if sizes:
+            loaded[0][1].fill(data, sizes[-1], FILL_WORD)
             for row, kernels in sound:
-                kernels.fill(data, sizes[-1], FILL_WORD)
                 row["sweep"], sweep_right = sweep(gpu, kernels, data, out, sizes)
                 right = right and sweep_right
             report["copies"] = copies(gpu, data, sizes)
@@ -439,21 +446,33 @@ def ptx_text(parser, path):
     return text
 
 
+def variants(parser, folder):
+    """(name, PTX, blocks a thread) of each variant that the folder's manifest names."""
+    path = os.path.join(folder, "variants.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+        return [
+            (str(one["name"]), ptx_text(parser, os.path.join(folder, os.path.basename(one["file"]))), int(one["blocksPerThread"]))
+            for one in manifest
+        ]
+    except OSError as error:
+        parser.error("--variants: cannot read %s: %s" % (path, error.strerror))
+    except (ValueError, KeyError, TypeError):
+        parser.error("--variants: %s is not a list of variants" % path)
+
+
 def parse(argv):
     parser = Arguments(prog="probe.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ptx", help="the PTX that ships: vram.ptx")
     parser.add_argument("--device", type=device_index, default=0, help="CUDA ordinal, 0 to 63 (default 0)")
     parser.add_argument("--max-gib", type=gibibytes, default=32.0, help="largest sweep size, over 0 to 1024 (default 32)")
-    parser.add_argument("--variants", help="folder with other *.ptx files to measure")
+    parser.add_argument("--variants", help="folder with variants.json and the forms of the leaf kernel that it names")
     parser.add_argument("--out", help="write the report to this file too")
     arguments = parser.parse_args(argv)
     arguments.kernels = [("shipped", ptx_text(parser, arguments.ptx))]
     if arguments.variants:
-        try:
-            names = sorted(name for name in os.listdir(arguments.variants) if name.endswith(".ptx"))
-        except OSError as error:
-            parser.error("--variants %s: %s" % (arguments.variants, error.strerror))
-        arguments.kernels += [(name[:-4], ptx_text(parser, os.path.join(arguments.variants, name))) for name in names]
+        arguments.kernels += variants(parser, arguments.variants)
     if arguments.out:
         try:
             open(arguments.out, "a").close()

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { pythonTestbed, runPython } from '../support/python.js';
 
 const PROBE = 'scripts/kit/probe.py';
 const SHIPPED = 'cuda/vram.ptx';
+const VARIANTS = 'cuda/variants';
 const QUICK = ['--max-gib', '0.001'];
 /** The last line of output is the test driver's state after the probe. */
 const AFTERWARDS = `
@@ -48,6 +49,18 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
     return path;
   }
 
+  /** A folder of variants with this one file of the test's folder in it. */
+  function variantsOf(file: string): string {
+    const variants = mkdtempSync(join(folder, 'variants-'));
+    copyFileSync(join(folder, file), join(variants, file));
+    const name = file.replace('.ptx', '');
+    writeFileSync(
+      join(variants, 'variants.json'),
+      JSON.stringify([{ name, file, blocksPerThread: 1, threads: [128] }]),
+    );
+    return variants;
+  }
+
   it.skipIf(bed.missing !== null)(
     'right hashes: exit 0, and one JSON document with a sweep, copies and a readback',
     () => {
@@ -87,7 +100,7 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
       ok: false,
       kernels: [{ knownAnswers: { leaves: false, nodes: false, changedBit: true, count: true } }],
     });
-    const variant = probe([SHIPPED, ...QUICK, '--variants', folder]);
+    const variant = probe([SHIPPED, ...QUICK, '--variants', variantsOf('broken.ptx')]);
     expect(variant.code).toBe(1);
     const rows: { readonly name: string; readonly sweep?: unknown }[] = JSON.parse(variant.stdout).kernels;
     expect(rows.map(({ name, sweep }) => [name, sweep !== undefined])).toEqual([
@@ -99,13 +112,11 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
   it.skipIf(bed.missing !== null)(
     'kernels that do not compile: exit 1; as a variant they are only told',
     () => {
-      const variants = join(folder, 'variants');
-      mkdirSync(variants);
-      writeFileSync(join(variants, 'torn.ptx'), readFileSync(SHIPPED).subarray(0, 5000));
-      const shipped = probe([join(variants, 'torn.ptx'), ...QUICK]);
+      writeFileSync(join(folder, 'torn.ptx'), readFileSync(SHIPPED).subarray(0, 5000));
+      const shipped = probe([join(folder, 'torn.ptx'), ...QUICK]);
       expect(shipped.code).toBe(1);
       expect(shipped.stderr).toContain('cuModuleLoadData returned CUDA_ERROR_INVALID_PTX');
-      const { code, stdout } = probe([SHIPPED, ...QUICK, '--variants', variants]);
+      const { code, stdout } = probe([SHIPPED, ...QUICK, '--variants', variantsOf('torn.ptx')]);
       expect(code).toBe(0);
       expect(JSON.parse(stdout)).toMatchObject({
         ok: true,
@@ -113,6 +124,24 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
       });
     },
   );
+
+  it.skipIf(bed.missing !== null)('the variants of the leaf kernel hash as the shipped one does', () => {
+    const { code, stdout } = probe([SHIPPED, ...QUICK, '--variants', VARIANTS]);
+    const rows: { readonly name: string; readonly knownAnswers: object; readonly sweep: unknown[] }[] =
+      JSON.parse(stdout).kernels;
+    expect(rows.map(({ name }) => name)).toEqual([
+      'shipped',
+      'multiply',
+      'pair',
+      'coalesced',
+      'coalesced-multiply',
+    ]);
+    for (const { knownAnswers, sweep } of rows.slice(1)) {
+      expect(knownAnswers).toEqual({ leaves: true, changedBit: true, count: true });
+      expect(sweep).toHaveLength(3);
+    }
+    expect(code).toBe(0);
+  });
 
   const unusable = [
     ['no driver', { VRAM_RESIDENCY_LIBCUDA: '/nonexistent/libcuda.so.1' }, 'no NVIDIA driver'],
@@ -135,6 +164,7 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
     ['a device number that is none', [SHIPPED, '--device', '-1']],
     ['no size', [SHIPPED, '--max-gib', '0']],
     ['variants that are no folder', [SHIPPED, '--variants', SHIPPED]],
+    ['a folder without a manifest of variants', [SHIPPED, '--variants', 'cuda']],
     ['a report that cannot be written', [SHIPPED, '--out', '/nonexistent/report.json']],
   ] as const;
   it.skipIf(bed.missing !== null).each(misused)('%s: exit 2 and one line', (_, args) => {

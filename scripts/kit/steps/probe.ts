@@ -9,6 +9,7 @@ export async function probe(context: StepContext): Promise<void> {
     kitPath('../cuda/vram.ptx'),
     ...['--device', String(context.setting.device)],
     ...['--max-gib', String(maxGiB)],
+    ...['--variants', kitPath('../cuda/variants')],
   ]);
   if (run.stdout.trim() === '') throw new Failure(`probe.py ended with ${endInWords(run)}`);
   for (const [name, value] of figuresOf(run, 'probe.py')) context.figure(name, value);
