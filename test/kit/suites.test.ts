@@ -160,10 +160,22 @@ describe('suites of the hardware kit', { timeout: LIMIT_MS }, () => {
     expect(code).toBe(0);
   });
 
+  it('over WebGPU without an adapter: one failed case that says so', async () => {
+    const env = { VK_DRIVER_FILES: '/nonexistent.json', VK_ICD_FILENAMES: '/nonexistent.json' };
+    const { code, stdout } = await start(program, ['webgpu', '--addon', addonPath, '--json'], env);
+    expect(JSON.parse(stdout)).toMatchObject({
+      suite: 'webgpu',
+      passed: 0,
+      failed: [{ name: 'webgpu:0 can be opened', error: 'there is no WebGPU adapter' }],
+      device: null,
+    });
+    expect(code).toBe(1);
+  });
+
   it.each([
-    [['everything'], 'one of contract, groups is needed'],
-    [[], 'one of contract, groups is needed'],
-    [['contract', 'groups'], 'one of contract, groups is needed'],
+    [['everything'], 'one of contract, groups, webgpu is needed'],
+    [[], 'one of contract, groups, webgpu is needed'],
+    [['contract', 'groups'], 'one of contract, groups, webgpu is needed'],
     [['contract', '--device', '-1'], '--device'],
     [['contract', '--device', 'cuda:0'], '--device must be an integer from 0 to 255'],
     [['contract', '--max-bytes', '1'], '--max-bytes must be an integer from'],

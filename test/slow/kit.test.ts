@@ -1,24 +1,29 @@
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PLAN } from '../../scripts/kit/runner/plan.js';
-import { type Fault, Kit, kitMissing } from '../support/kit.js';
+import { type Fault, KIT_FILES, Kit, kitMissing } from '../support/kit.js';
+import { oldRoot } from '../support/old-root.js';
 
 const INVALID_VALUE = 1;
 const OUT_OF_MEMORY = 2;
 const INVALID_PTX = 218;
 const UNKNOWN = 999;
 
-/** One failure for every step: driver calls that fail, read-only mappings that are none, processes that crash or hang. */
+/** One failure for every step: driver calls that fail, processes that crash or hang. */
 const FAULTS: readonly Fault[] = [
   { step: 'environment', crash: true },
-  { step: 'selftest', settings: { ignoreReadOnly: true } },
+  { step: 'selftest', fail: [['cuLaunchKernel', 5, INVALID_VALUE]] },
   { step: 'contract', fail: [['cuLaunchKernel', 200, INVALID_VALUE]] },
   { step: 'drill', fail: [['cuLaunchKernel', 100, INVALID_VALUE]] },
   { step: 'verify-sweep', fail: [['cuMemcpyDtoDAsync_v2', 1, INVALID_VALUE]] },
   { step: 'variants', fail: [['cuModuleLoadDataEx', 2, INVALID_PTX]] },
-  { step: 'readonly-probe', settings: { ignoreReadOnly: true } },
+  { step: 'readonly-probe', fail: [['cuLaunchKernel', 5, INVALID_VALUE]] },
   { step: 'groups', fail: [['cuLaunchKernel', 100, INVALID_VALUE]] },
   { step: 'upload', hang: true },
   { step: 'seal', fail: [['cuMemCreate', 7, OUT_OF_MEMORY]] },
+  { step: 'guard', fail: [['cuMemCreate', 1, OUT_OF_MEMORY]] },
+  { step: 'guard-torch', crash: true },
   { step: 'jit', fail: [['cuModuleLoadDataEx', 1, INVALID_PTX]] },
   { step: 'scrub', fail: [['cuModuleLoadDataEx', 2, INVALID_PTX]] },
   { step: 'loss', fail: [['cuDevicePrimaryCtxRetain', 1, UNKNOWN]] },
@@ -63,6 +68,31 @@ describe('kit: the whole of it over the emulated driver', () => {
     );
     for (const { status, reason } of lines) if (status === 'failed') expect(reason).toMatch(/\w/);
     expect(code).toBe(1);
+  });
+
+  it('runs on Debian 11 too, with what it brings', async ({ skip }) => {
+    const root = await oldRoot();
+    if (root.missing !== null) return skip(root.missing);
+    const folder = '/opt/kit';
+    const inside = join(root.path, folder);
+    rmSync(inside, { recursive: true, force: true });
+    mkdirSync(join(inside, 'tmp'), { recursive: true });
+    try {
+      for (const file of KIT_FILES) copyFileSync(join(kit.folder, file), join(inside, file));
+      const args = [
+        `${folder}/run.sh`,
+        '--emulated',
+        '--steps',
+        'selftest,contract,drill',
+        '--out',
+        `${folder}/report`,
+      ];
+      const { status, stdout } = await root.run('/bin/bash', args, { TMPDIR: `${folder}/tmp` });
+      expect(stdout).toContain('4 passed, 0 failed, 0 skipped');
+      expect(status).toBe(0);
+    } finally {
+      rmSync(inside, { recursive: true, force: true });
+    }
   });
 
   it('--seconds ends the run in time: what is left is told as skipped', async () => {
