@@ -8,7 +8,7 @@ import { webgpuBackend } from './device/webgpu/index.js';
 import { createPortableEngine } from './digest/index.js';
 import { VramError } from './errors.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
-import { activeTraceparent } from './telemetry/index.js';
+import { activeTraceparent } from './telemetry/active.js';
 import { webCrypto } from './web-crypto.js';
 
 export * from './core-exports.js';

@@ -26,8 +26,9 @@ export type {
   WebGpuBinding,
 } from './device/index.js';
 export type { DigestEngine } from './digest/index.js';
-export { type ErrorCode, type ErrorKind, type FatalScope, isVramError, VramError } from './errors.js';
-export type { DamagedRange, EventOf, EventType, Observer, OperationEvent, VerifyMode } from './events.js';
+export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
+export { isVramError, type SetReport, VramError } from './errors.js';
+export type { EventOf, EventType, Observer, OperationEvent } from './events.js';
 export type {
   AttestOptions,
   Capacity,
@@ -48,16 +49,13 @@ export type {
   OperationOptions,
   Progress,
   ReleaseReport,
-  SampleReport,
   Scrubber,
   ScrubEntry,
   ScrubOptions,
   SealOptions,
-  SetReport,
   ShardHandle,
   TensorRange,
   TraceOptions,
-  VerificationReport,
   VerifyOptions,
   WebGpuLease,
 } from './manager/index.js';
@@ -74,22 +72,20 @@ export {
   narrationObserver,
 } from './narration/index.js';
 export type { Policy, Residency } from './policy/index.js';
+export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
+export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './source/expected.js';
+export { readGguf } from './source/gguf.js';
 export { bytesSource, type Source, streamSource } from './source/index.js';
+export { readOnnx } from './source/onnx.js';
+export { bytesAccess, type RandomAccess } from './source/random-access.js';
+export { readSafetensors } from './source/safetensors.js';
 export {
-  bytesAccess,
-  type ExpectedDigest,
-  type ExpectedDigests,
   type FoundTensor,
   findTensor,
-  parseExpected,
-  type RandomAccess,
-  readGguf,
-  readOnnx,
-  readSafetensors,
   type TensorEntry,
   type TensorIndex,
   tensorRange,
-} from './source/models.js';
+} from './source/tensors.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';
 export { type UrlSourceOptions, urlSource } from './web/url-source.js';

@@ -1,51 +1,30 @@
-import type { ErrorReport } from './reports.js';
+import { ERROR_CLASS, type ErrorCode, type ErrorKind, type FatalScope } from './error-codes.js';
+import type { VerificationReport } from './reports.js';
 
-/** What a caller can do about an error: correct the call, try again, or give something up. */
-export type ErrorKind = 'invalid' | 'retriable' | 'fatal';
+/** What was found of a model's shards. */
+export interface SetReport {
+  readonly modelRef: string;
+  /** All there, all verified. */
+  readonly verified: boolean;
+  /** null if none of its shards says that it belongs to a set. */
+  readonly totalShards: number | null;
+  /** Indexes that no live shard has, ascending. */
+  readonly missing: readonly number[];
+  readonly shards: readonly {
+    readonly shardId: string;
+    readonly shardIndex: number | null;
+    readonly report: VerificationReport | null;
+    readonly error: VramError | null;
+  }[];
+}
 
-/** What a fatal error takes with it. */
-export type FatalScope = 'shard' | 'device' | 'manager';
+/** The fields of `Other` that `Own` lacks, as absent: either can be asked for them. */
+type Without<Other, Own> = { readonly [Field in Exclude<keyof Other, keyof Own>]?: never };
 
-/** Stable from release to release: programs branch on these. */
-export type ErrorCode =
-  | 'INVALID_INPUT'
-  | 'NOT_SEALED'
-  | 'NOT_FOUND'
-  | 'SEAL_VERIFICATION_FAILED'
-  | 'SOURCE_MISMATCH'
-  | 'STOPPED'
-  | 'ABORTED'
-  | 'INSUFFICIENT_VRAM'
-  | 'ALLOCATION_FAILED'
-  | 'DEVICE_UNAVAILABLE'
-  | 'AUDIT_FAILED'
-  | 'INTEGRITY_VIOLATION'
-  | 'RELEASE_FAILED'
-  | 'DEVICE_LOST'
-  | 'POLICY_VIOLATION'
-  | 'AUDIT_CORRUPT';
-
-/** The class of every code (WK-002). */
-export const ERROR_CLASS: Readonly<
-  Record<ErrorCode, { readonly kind: ErrorKind; readonly scope: FatalScope | null }>
-> = {
-  INVALID_INPUT: { kind: 'invalid', scope: null },
-  NOT_SEALED: { kind: 'invalid', scope: null },
-  NOT_FOUND: { kind: 'invalid', scope: null },
-  SEAL_VERIFICATION_FAILED: { kind: 'invalid', scope: null },
-  SOURCE_MISMATCH: { kind: 'invalid', scope: null },
-  STOPPED: { kind: 'invalid', scope: null },
-  ABORTED: { kind: 'invalid', scope: null },
-  INSUFFICIENT_VRAM: { kind: 'retriable', scope: null },
-  ALLOCATION_FAILED: { kind: 'retriable', scope: null },
-  DEVICE_UNAVAILABLE: { kind: 'retriable', scope: null },
-  AUDIT_FAILED: { kind: 'retriable', scope: null },
-  INTEGRITY_VIOLATION: { kind: 'fatal', scope: 'shard' },
-  RELEASE_FAILED: { kind: 'fatal', scope: 'device' },
-  DEVICE_LOST: { kind: 'fatal', scope: 'device' },
-  POLICY_VIOLATION: { kind: 'fatal', scope: 'manager' },
-  AUDIT_CORRUPT: { kind: 'fatal', scope: 'manager' },
-};
+/** What an error tells of damage: the report of verify(), or that of verifySet(), which alone has `shards`. */
+export type ErrorReport =
+  | (VerificationReport & Without<SetReport, VerificationReport>)
+  | (SetReport & Without<VerificationReport, SetReport>);
 
 /** Figures that help a caller decide; sizes in bytes. */
 export interface ErrorDetails {

@@ -1,4 +1,5 @@
-import type { ErrorCode, ErrorKind, FatalScope } from './errors.js';
+import type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
+import type { DamagedRange, VerifyMode } from './reports.js';
 
 /** What the manager was asked to do. */
 export type OperationName =
@@ -54,14 +55,6 @@ export interface EventError {
   readonly scope: FatalScope | null;
   /** Free of addresses, keys, tokens and weight bytes. */
   readonly message: string;
-}
-
-/** Consecutive damaged blocks of 4096 bytes. */
-export interface DamagedRange {
-  readonly firstBlock: number;
-  readonly blocks: number;
-  readonly byteOffset: number;
-  readonly byteLength: number;
 }
 
 /** Where and when, on every event. */
@@ -195,7 +188,6 @@ export interface EventPayloads {
   'manager.closed': { readonly shardsReleased: number };
 }
 
-export type VerifyMode = 'resident' | 'readback' | 'sampled';
 export type EventType = keyof EventPayloads;
 export type EventOf<T extends EventType> = EventContext & { readonly type: T } & EventPayloads[T];
 /** Everything that can happen, one typed union. */

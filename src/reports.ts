@@ -1,5 +1,12 @@
-import type { VramError } from './errors.js';
-import type { DamagedRange, VerifyMode } from './events.js';
+export type VerifyMode = 'resident' | 'readback' | 'sampled';
+
+/** Consecutive damaged blocks of 4096 bytes. */
+export interface DamagedRange {
+  readonly firstBlock: number;
+  readonly blocks: number;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
 
 /** What a sampled verification looked at, and what it may have missed. */
 export interface SampleReport {
@@ -34,28 +41,3 @@ export interface VerificationReport {
   readonly startedAt: string;
   readonly durationMs: number;
 }
-
-/** What was found of a model's shards. */
-export interface SetReport {
-  readonly modelRef: string;
-  /** All there, all verified. */
-  readonly verified: boolean;
-  /** null if none of its shards says that it belongs to a set. */
-  readonly totalShards: number | null;
-  /** Indexes that no live shard has, ascending. */
-  readonly missing: readonly number[];
-  readonly shards: readonly {
-    readonly shardId: string;
-    readonly shardIndex: number | null;
-    readonly report: VerificationReport | null;
-    readonly error: VramError | null;
-  }[];
-}
-
-/** The fields of `Other` that `Own` lacks, as absent: either can be asked for them. */
-type Without<Other, Own> = { readonly [Field in Exclude<keyof Other, keyof Own>]?: never };
-
-/** What an error tells of damage: the report of verify(), or that of verifySet(), which alone has `shards`. */
-export type ErrorReport =
-  | (VerificationReport & Without<SetReport, VerificationReport>)
-  | (SetReport & Without<VerificationReport, SetReport>);

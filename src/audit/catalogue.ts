@@ -1,5 +1,6 @@
 import type { JsonValue } from '../canonical.js';
-import type { DamagedRange, EventOf, EventType, OperationEvent } from '../events.js';
+import type { EventOf, EventType, OperationEvent } from '../events.js';
+import type { DamagedRange } from '../reports.js';
 
 /** CRITICAL records are on stable storage before their operation returns (AU-003). */
 export type AuditSeverity = 'CRITICAL' | 'HIGH' | 'MEDIUM';

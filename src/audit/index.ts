@@ -16,13 +16,7 @@ export {
   parseOrigin,
   type SignedCheckpoint,
 } from './checkpoint.js';
-export {
-  AuditLog,
-  type AuditLogOptions,
-  type AuditStatus,
-  type LogHead,
-  type OnCheckpoint,
-} from './log.js';
+export { AuditLog, type AuditLogOptions, type AuditStatus, type LogHead, type OnCheckpoint } from './log.js';
 export { MemorySink } from './memory-sink.js';
 export { memoryLogSource } from './memory-source.js';
 export {

@@ -1,4 +1,3 @@
 export { proveKnownAnswers } from './known-answers.js';
-export type { SelectOptions, SkippedDevice } from './select.js';
-export { selectDevice } from './select.js';
+export { type SelectOptions, type SkippedDevice, selectDevice } from './select.js';
 export * from './types.js';

@@ -1,7 +1,6 @@
 import { VramError } from '../errors.js';
 import { toHex } from '../hex.js';
-import type { Device, Region } from './types.js';
-import { deviceId } from './types.js';
+import { type Device, deviceId, type Region } from './types.js';
 
 interface KnownAnswer {
   readonly byteLength: number;

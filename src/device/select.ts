@@ -1,9 +1,15 @@
 import { BLOCK_BYTES } from '../digest/types.js';
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../error-codes.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
 import { checkInteger } from '../validate.js';
-import type { Backend, BackendKind, Device, DeviceInfo, OpenOptions } from './types.js';
-import { deviceId } from './types.js';
+import {
+  type Backend,
+  type BackendKind,
+  type Device,
+  type DeviceInfo,
+  deviceId,
+  type OpenOptions,
+} from './types.js';
 
 /** A backend or device that `auto` passed over. */
 export interface SkippedDevice {

@@ -6,4 +6,4 @@ export { createPortableEngine } from './portable-engine.js';
 export { checkDigest, FSVERITY_PREFIX, formatDigest, type ParsedDigest, parseDigest } from './strings.js';
 export { type BlockHasher, TreeAccumulator, type TreeHashes } from './tree-accumulator.js';
 export * from './types.js';
-export { WasmEngine } from './wasm/index.js';
+export { WasmEngine } from './wasm/engine.js';

@@ -1,27 +1,25 @@
-import {
-  type AttestationEnvelope,
-  checkNonce,
-  residencyStatement,
-  signEnvelope,
-  statementBytes,
-} from '../attest/index.js';
+import { type AttestationEnvelope, signEnvelope } from '../attest/envelope.js';
+import { checkNonce } from '../attest/nonce.js';
+import { residencyStatement, statementBytes } from '../attest/statement.js';
 import type { Signer } from '../crypto.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
-import { checkOptions } from '../validate.js';
+import { checkOptions, type OptionKeys } from '../validate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { type Operation, runOperation } from './operation.js';
-import { ATTEST_KEYS } from './option-keys.js';
+import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
-import type { OperationOptions } from './types.js';
 import { verifyLive } from './verify.js';
 
 export interface AttestOptions extends OperationOptions {
   /** From whoever asks, who must not have used it before: 16 to 64 bytes. */
   readonly nonce: Uint8Array;
 }
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const ATTEST_KEYS = { ...OPERATION_KEYS, nonce: true } satisfies OptionKeys<AttestOptions>;
 
 /** Verifies a shard and signs what that showed. See VramManager.attest. */
 export async function attestShard(

@@ -1,7 +1,6 @@
 import { checkOptions } from '../validate.js';
 import type { Core } from './core.js';
-import { runOperation, type TraceOptions } from './operation.js';
-import { TRACE_KEYS } from './option-keys.js';
+import { runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 
 /** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget tells (WK-003). */
 export interface Capacity {

@@ -1,7 +1,7 @@
-import type { FaultPort } from '../device/index.js';
-import { BLOCK_BYTES } from '../digest/index.js';
+import type { FaultPort } from '../device/types.js';
+import { BLOCK_BYTES } from '../digest/types.js';
 import { invalidInput, throwIfAborted } from '../errors.js';
-import { checkInteger, checkOneOf, checkOptions, MAX_INTEGER } from '../validate.js';
+import { checkInteger, checkOneOf, checkOptions, MAX_INTEGER, type OptionKeys } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import {
   type DamagePlan,
@@ -11,8 +11,7 @@ import {
   drawDamage,
   MAX_DRILL_BITS,
 } from './drill-damage.js';
-import { type Operation, runOperation, type TraceOptions } from './operation.js';
-import { DRILL_KEYS } from './option-keys.js';
+import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 
@@ -27,6 +26,16 @@ export interface DrillOptions extends TraceOptions {
   readonly area?: DrillArea;
   readonly signal?: AbortSignal;
 }
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const DRILL_KEYS = {
+  ...TRACE_KEYS,
+  flips: true,
+  seed: true,
+  patterns: true,
+  area: true,
+  signal: true,
+} satisfies OptionKeys<DrillOptions>;
 
 /** What a drill did. */
 export interface DrillReport {

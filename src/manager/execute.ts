@@ -1,9 +1,8 @@
 import { invalidInput, throwIfAborted, type VramError } from '../errors.js';
-import { checkOptions } from '../validate.js';
+import { checkOptions, type OptionKeys } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
-import { eventError, type Operation, runOperation, type TraceOptions } from './operation.js';
-import { EXECUTE_KEYS } from './option-keys.js';
+import { eventError, type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { inQuarantine } from './quarantine.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
@@ -22,6 +21,15 @@ export interface ExecuteOptions extends TraceOptions {
   readonly tensor?: TensorRange;
   readonly signal?: AbortSignal;
 }
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const EXECUTE_KEYS = {
+  ...TRACE_KEYS,
+  maxAgeMs: true,
+  recheck: true,
+  tensor: true,
+  signal: true,
+} satisfies OptionKeys<ExecuteOptions>;
 
 export type Execution<T> = (lease: Lease) => T | Promise<T>;
 

@@ -1,9 +1,10 @@
-import type { Region } from '../device/index.js';
-import type { DigestStream } from '../digest/index.js';
+import type { Region } from '../device/types.js';
+import type { DigestStream } from '../digest/types.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
+import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
 import type { Operation } from './operation.js';
-import type { OperationOptions } from './types.js';
+import type { OperationOptions } from './operation-options.js';
 
 /** Large enough that a chunk is worth sending to a worker thread, small enough that a few in flight are not felt. */
 const CHUNK_BYTES = 2 * 2 ** 20;
@@ -63,15 +64,6 @@ async function* chunksOf(source: Source, signal: AbortSignal | undefined): Async
   } catch (error) {
     throw sourceFailure(error, signal);
   }
-}
-
-/** A failure of the caller's source as one of ours. */
-export function sourceFailure(error: unknown, signal: AbortSignal | undefined): VramError {
-  if (error instanceof VramError) return error;
-  if (signal?.aborted === true) {
-    return new VramError('ABORTED', 'the operation was aborted by its signal', { cause: error });
-  }
-  return invalidInput('source', 'failed while it was read', error);
 }
 
 function wrongLength(source: Source, gave: string): VramError {

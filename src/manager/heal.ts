@@ -1,6 +1,6 @@
 import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import type { DamagedRange } from '../events.js';
+import type { DamagedRange } from '../reports.js';
 import type { Source } from '../source/types.js';
 import { checkOptions } from '../validate.js';
 import { type Core, endedBy } from './core.js';
@@ -15,13 +15,12 @@ import {
   residentLeaves,
 } from './localise.js';
 import { eventError, type Operation, runOperation } from './operation.js';
-import { OPERATION_KEYS } from './option-keys.js';
+import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { blocksOf, toRanges } from './ranges.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 import { type Ending, withSignals } from './signals.js';
-import type { OperationOptions } from './types.js';
 
 /** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
 const MAX_ROUNDS = 3;

@@ -1,4 +1,5 @@
-export type { SampleReport, SetReport, VerificationReport } from '../reports.js';
+export type { SetReport } from '../errors.js';
+export type { SampleReport, VerificationReport } from '../reports.js';
 export type { AttestOptions } from './attest.js';
 export type { Capacity } from './capacity.js';
 export type { Clock } from './clock.js';
@@ -10,16 +11,12 @@ export type { HealReport } from './heal.js';
 export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';
 export type { LifecycleState } from './lifecycle.js';
 export { type ShardHandle, VramManager } from './manager.js';
+export type { ManagerOptions, Platform } from './open-options.js';
 export type { TraceOptions } from './operation.js';
+export type { OperationOptions, Progress } from './operation-options.js';
+export type { ReleaseReport } from './release.js';
 export { chanceOfMiss } from './sample.js';
 export type { Scrubber, ScrubEntry, ScrubOptions } from './scrub.js';
+export type { SealOptions } from './seal-request.js';
 export type { ManagerStatus } from './status.js';
-export type {
-  ManagerOptions,
-  OperationOptions,
-  Platform,
-  Progress,
-  ReleaseReport,
-  SealOptions,
-  VerifyOptions,
-} from './types.js';
+export type { VerifyOptions } from './verify-options.js';

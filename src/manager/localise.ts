@@ -1,9 +1,9 @@
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../digest/index.js';
 import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import type { DamagedRange } from '../events.js';
+import type { DamagedRange } from '../reports.js';
+import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
 import type { Core } from './core.js';
-import { sourceFailure } from './fill.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt, keptDamaged, requireGroupsGenuine } from './kept.js';
 import { toRanges } from './ranges.js';
 import { groupLevel } from './sample.js';

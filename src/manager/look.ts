@@ -1,6 +1,5 @@
 import { invalidInput } from '../errors.js';
-import type { VerifyMode } from '../events.js';
-import type { SampleReport } from '../reports.js';
+import type { SampleReport, VerifyMode } from '../reports.js';
 import { checkInteger } from '../validate.js';
 import type { Core } from './core.js';
 import { measure, residentDigest, type Verdict } from './device-tree.js';
@@ -9,7 +8,7 @@ import type { Operation } from './operation.js';
 import { readbackDigest } from './readback.js';
 import { describeSample, drawGroups, groupLevel, groupsMatch } from './sample.js';
 import type { LiveShard } from './shards.js';
-import type { VerifyOptions } from './types.js';
+import type { VerifyOptions } from './verify-options.js';
 
 export type CheckedVerifyOptions = VerifyOptions & { readonly mode: VerifyMode };
 

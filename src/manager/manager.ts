@@ -1,6 +1,7 @@
 import type { AttestationEnvelope } from '../attest/index.js';
 import type { DeviceInfo } from '../device/index.js';
-import type { SetReport, VerificationReport } from '../reports.js';
+import type { SetReport } from '../errors.js';
+import type { VerificationReport } from '../reports.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/types.js';
 import { type AttestOptions, attestShard } from './attest.js';
@@ -11,20 +12,16 @@ import { type DrillOptions, type DrillReport, drillShard } from './drill.js';
 import { type ExecuteOptions, type Execution, executeShard } from './execute.js';
 import { type HealReport, healShard } from './heal.js';
 import { openCore } from './open.js';
+import type { ManagerOptions, Platform } from './open-options.js';
 import type { TraceOptions } from './operation.js';
-import { releaseShard } from './release.js';
+import type { OperationOptions } from './operation-options.js';
+import { type ReleaseReport, releaseShard } from './release.js';
 import { Scrubber, type ScrubOptions } from './scrub.js';
 import { sealShard } from './seal.js';
+import type { SealOptions } from './seal-request.js';
 import { type ManagerStatus, statusOf } from './status.js';
-import type {
-  ManagerOptions,
-  OperationOptions,
-  Platform,
-  ReleaseReport,
-  SealOptions,
-  VerifyOptions,
-} from './types.js';
 import { verifyShard } from './verify.js';
+import type { VerifyOptions } from './verify-options.js';
 import { verifySet } from './verify-set.js';
 
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */

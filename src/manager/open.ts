@@ -1,7 +1,6 @@
 import type { AuditHeadProvider } from '../attest/index.js';
 import type { Signer } from '../crypto.js';
-import type { Device, SkippedDevice } from '../device/index.js';
-import { deviceId, selectDevice } from '../device/index.js';
+import { type Device, deviceId, type SkippedDevice, selectDevice } from '../device/index.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
 import type { EventDevice, EventPayloads, Observer } from '../events.js';
 import { toHex } from '../hex.js';
@@ -13,8 +12,9 @@ import {
   type Policy,
   policyViolation,
 } from '../policy/index.js';
-import { checkToken, deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../seal/index.js';
+import { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../seal/index.js';
 import { Serial } from '../serial.js';
+import { checkToken } from '../token.js';
 import { checkId, checkInteger, checkOneOf, checkOptions } from '../validate.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Core, FailureReaction, KeptLevel } from './core.js';
@@ -22,10 +22,9 @@ import { Ledger } from './ledger.js';
 import { Lifecycle } from './lifecycle.js';
 import { watchDevice } from './loss.js';
 import { Observers } from './observers.js';
+import { MANAGER_KEYS, type ManagerOptions, type Platform } from './open-options.js';
 import { type EventSource, eventError, type Operation, runOperation } from './operation.js';
-import { MANAGER_KEYS } from './option-keys.js';
 import { ShardTable } from './shards.js';
-import type { ManagerOptions, Platform } from './types.js';
 
 const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;
 const ID_BYTES = 16;

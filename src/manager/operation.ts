@@ -10,7 +10,7 @@ import {
   type OperationName,
   type StageName,
 } from '../events.js';
-import { checkLabel } from '../validate.js';
+import { checkLabel, type OptionKeys } from '../validate.js';
 import { type Clock, timestamp } from './clock.js';
 import type { Observers } from './observers.js';
 
@@ -21,6 +21,9 @@ export interface TraceOptions {
   /** W3C trace context, version 00. Default: that of the active OpenTelemetry span, if there is one. */
   readonly traceparent?: string;
 }
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const TRACE_KEYS = { correlationId: true, traceparent: true } satisfies OptionKeys<TraceOptions>;
 
 /** Where operations tell what they do. */
 export interface EventSource {

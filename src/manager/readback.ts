@@ -1,7 +1,7 @@
 import type { Region } from '../device/index.js';
 import { throwIfAborted } from '../errors.js';
 import type { Core } from './core.js';
-import type { OperationOptions } from './types.js';
+import type { OperationOptions } from './operation-options.js';
 
 /** Bytes brought back at once; two are in host memory at a time. */
 const WINDOW_BYTES = 4 * 2 ** 20;

@@ -1,14 +1,22 @@
 import { VramError } from '../errors.js';
-import { verifySignature } from '../seal/index.js';
+import { verifySignature } from '../seal/signature.js';
 import { checkOptions } from '../validate.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
-import { type Operation, runOperation, type TraceOptions } from './operation.js';
-import { TRACE_KEYS } from './option-keys.js';
+import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { tellRejected } from './resolve.js';
 import { type LiveShard, notFound } from './shards.js';
-import type { ReleaseReport } from './types.js';
+
+export interface ReleaseReport {
+  /** False if it had been released before. */
+  readonly released: boolean;
+  readonly freedBytes: number;
+  /** Whether the memory was overwritten with zeros first; not possible on a lost device. */
+  readonly wiped: boolean;
+  /** False if a required observer could not take it; see ManagerStatus.unrecordedReleases. */
+  readonly recorded: boolean;
+}
 
 /** Wipes and gives back a shard's memory. See VramManager.release. */
 export async function releaseShard(

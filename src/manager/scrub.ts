@@ -1,13 +1,12 @@
-import { GROUP_BYTES } from '../digest/index.js';
+import { GROUP_BYTES } from '../digest/types.js';
 import { invalidInput, isVramError, VramError } from '../errors.js';
-import { checkInteger, checkOptions } from '../validate.js';
+import { sourceFailure } from '../source/failure.js';
+import { checkInteger, checkOptions, type OptionKeys } from '../validate.js';
 import { timestamp } from './clock.js';
 import type { Core } from './core.js';
-import { sourceFailure } from './fill.js';
 import { healLive } from './heal.js';
 import { requireGroupsGenuine } from './kept.js';
 import { eventError, type Operation, runOperation } from './operation.js';
-import { SCRUB_KEYS } from './option-keys.js';
 import { groupLevel, groupsMatch } from './sample.js';
 import { type LiveShard, requireLive } from './shards.js';
 import { sleep } from './sleep.js';
@@ -21,6 +20,13 @@ export interface ScrubOptions {
   /** Heal damage from the source that seal() was told to `reopen`. */
   readonly heal?: boolean;
 }
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const SCRUB_KEYS = {
+  intervalMs: true,
+  bytesPerSecond: true,
+  heal: true,
+} satisfies OptionKeys<ScrubOptions>;
 
 /** What is known of one shard's health. */
 export interface ScrubEntry {

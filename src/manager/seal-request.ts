@@ -1,14 +1,42 @@
-import { checkDigest, FSVERITY_PREFIX } from '../digest/index.js';
+import { checkDigest, FSVERITY_PREFIX } from '../digest/strings.js';
 import { invalidInput, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
 import type { Source } from '../source/types.js';
-import { checkId, checkInteger, checkLabel } from '../validate.js';
+import { checkId, checkInteger, checkLabel, type OptionKeys } from '../validate.js';
 import type { Core } from './core.js';
+import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import type { ShardName } from './shards.js';
-import type { SealOptions } from './types.js';
 
 const MAX_TOTAL_SHARDS = 1024;
 const SHARD_ID_BYTES = 16;
+
+export interface SealOptions extends OperationOptions {
+  /** 1 to 256 of [A-Za-z0-9_-], unique among live shards; made from 16 random bytes if absent. */
+  readonly shardId?: string;
+  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: what the source must have. */
+  readonly expected?: string | readonly string[];
+  /** Default both; `['fsverity']` leaves the serial flat hash out. */
+  readonly digests?: readonly ('sha256' | 'fsverity')[];
+  /** At most 1024 bytes: which model this belongs to. */
+  readonly modelRef?: string;
+  /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
+  readonly shardIndex?: number;
+  readonly totalShards?: number;
+  /** Opens the source again, for a scrubber that heals; closed after use. */
+  readonly reopen?: () => Promise<Source>;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const SEAL_KEYS = {
+  ...OPERATION_KEYS,
+  shardId: true,
+  expected: true,
+  digests: true,
+  modelRef: true,
+  shardIndex: true,
+  totalShards: true,
+  reopen: true,
+} satisfies OptionKeys<SealOptions>;
 
 /** What the source's digests must be; 64 hex digits, null where the caller did not say. */
 export interface ExpectedDigests {

@@ -3,20 +3,26 @@ import type { DigestRequest, HostDigest } from '../digest/index.js';
 import { throwIfAborted, VramError } from '../errors.js';
 import { toHex } from '../hex.js';
 import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
+import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
 import { checkOptions } from '../validate.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
-import { fillRegion, sourceFailure } from './fill.js';
+import { fillRegion } from './fill.js';
 import { ShardLock } from './lock.js';
 import { eventError, type Operation, runOperation } from './operation.js';
-import { SEAL_KEYS } from './option-keys.js';
-import { checkExpectedDigests, checkSealRequest, type SealRequest } from './seal-request.js';
+import type { OperationOptions } from './operation-options.js';
+import {
+  checkExpectedDigests,
+  checkSealRequest,
+  SEAL_KEYS,
+  type SealOptions,
+  type SealRequest,
+} from './seal-request.js';
 import type { LiveShard } from './shards.js';
 import { withSignals } from './signals.js';
-import type { OperationOptions, SealOptions } from './types.js';
 
 const SEAL_ID_BYTES = 16;
 

@@ -1,12 +1,10 @@
-import { VramError } from '../errors.js';
-import type { SetReport } from '../reports.js';
+import { type SetReport, VramError } from '../errors.js';
 import { checkLabel, checkOptions } from '../validate.js';
 import type { Core } from './core.js';
 import { runOperation } from './operation.js';
-import { VERIFY_KEYS } from './option-keys.js';
 import type { LiveShard } from './shards.js';
-import type { VerifyOptions } from './types.js';
 import { verifyShard } from './verify.js';
+import { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';
 
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {

@@ -6,11 +6,10 @@ import { type Core, endedBy } from './core.js';
 import { type Localisation, localise } from './localise.js';
 import { type CheckedVerifyOptions, checkSampleSize, look } from './look.js';
 import { eventError, type Operation, runOperation } from './operation.js';
-import { VERIFY_KEYS } from './option-keys.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
-import type { VerifyOptions } from './types.js';
+import { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';
 
 /** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
 export async function verifyShard(

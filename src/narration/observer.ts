@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../error-codes.js';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
 import { checkOptions, type OptionKeys } from '../validate.js';

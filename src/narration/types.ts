@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../error-codes.js';
 
 export type NarrationLevel = 'info' | 'warn' | 'error';
 

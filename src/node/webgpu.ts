@@ -1,6 +1,5 @@
 import type { Backend } from '../device/types.js';
-import type { GpuProvider } from '../device/webgpu/index.js';
-import { webgpuBackend } from '../device/webgpu/index.js';
+import { type GpuProvider, webgpuBackend } from '../device/webgpu/index.js';
 import { VramError } from '../errors.js';
 
 /** Dawn, from the optional dependency `webgpu`; loaded when first asked for. */

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Addon } from '../../src/device/cuda/index.js';
-import { cudaBackend } from '../../src/device/cuda/index.js';
+import { type Addon, cudaBackend } from '../../src/device/cuda/index.js';
 import type { Backend } from '../../src/device/types.js';
 import { ptx } from '../../src/generated/ptx.js';
 import { nodeCudaBackend } from '../../src/node/cuda/index.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { FaultPort } from '../../src/device/index.js';
 import { isVramError } from '../../src/errors.js';
-import { type VerificationReport, VramManager } from '../../src/manager/index.js';
+import { VramManager } from '../../src/manager/index.js';
+import type { VerificationReport } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends } from '../support/backends.js';
 import { pattern, platform, wrapRegions } from '../unit/manager-fixture.js';

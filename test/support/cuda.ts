@@ -3,8 +3,7 @@ import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { Addon } from '../../src/device/cuda/index.js';
 import type { Backend } from '../../src/device/types.js';
-import type { NodeCudaOptions } from '../../src/node/cuda/index.js';
-import { nodeCudaBackend } from '../../src/node/cuda/index.js';
+import { type NodeCudaOptions, nodeCudaBackend } from '../../src/node/cuda/index.js';
 import { loadAddon } from '../../src/node/cuda/loader.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

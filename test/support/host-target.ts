@@ -1,5 +1,4 @@
-import type { HostInjection, HostOptions } from '../../src/device/host/index.js';
-import { hostBackend } from '../../src/device/host/index.js';
+import { type HostInjection, type HostOptions, hostBackend } from '../../src/device/host/index.js';
 import type { ContractTarget } from '../contract/cases.js';
 import { nodeOracle } from './oracle.js';
 

@@ -7,9 +7,9 @@ import {
   createPortableEngine,
   fsverityDescriptor,
   type KeepLevel,
-  toHex,
   treeLayout,
 } from '../../src/digest/index.js';
+import { toHex } from '../../src/hex.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './digest-engines.js';

@@ -3,14 +3,13 @@ import {
   BLOCK_BYTES,
   checkDigest,
   formatDigest,
-  fromHex,
   fsverityDescriptor,
   fsverityDigest,
   GROUP_BYTES,
   parseDigest,
-  toHex,
   treeLayout,
 } from '../../src/digest/index.js';
+import { fromHex, toHex } from '../../src/hex.js';
 import { sha256 } from './digest-engines.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;

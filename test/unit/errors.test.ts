@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { ERROR_CLASS, invalidInput, isVramError, throwIfAborted, VramError } from '../../src/errors.js';
-import type { DamagedRange } from '../../src/events.js';
-import type { SetReport } from '../../src/reports.js';
+import { ERROR_CLASS } from '../../src/error-codes.js';
+import { invalidInput, isVramError, type SetReport, throwIfAborted, VramError } from '../../src/errors.js';
+import type { DamagedRange } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { failure, openHost, pattern } from './manager-fixture.js';
 

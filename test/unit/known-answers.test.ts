@@ -2,8 +2,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
-import type { FillProbe, KnownFill } from '../../src/device/known-answers.js';
-import { proveKnownAnswers, xorshiftBytes } from '../../src/device/known-answers.js';
+import {
+  type FillProbe,
+  type KnownFill,
+  proveKnownAnswers,
+  xorshiftBytes,
+} from '../../src/device/known-answers.js';
 import type { Device, Region } from '../../src/device/types.js';
 import { fsverityDigest } from '../../src/digest/index.js';
 import { VramError } from '../../src/errors.js';

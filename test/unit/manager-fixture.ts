@@ -1,5 +1,4 @@
-import type { HostInjection, HostOptions } from '../../src/device/host/index.js';
-import { hostBackend } from '../../src/device/host/index.js';
+import { type HostInjection, type HostOptions, hostBackend } from '../../src/device/host/index.js';
 import type { Backend, Device, Region, RunOptions } from '../../src/device/index.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import { VramError } from '../../src/errors.js';

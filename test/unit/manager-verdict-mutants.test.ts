@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Region } from '../../src/device/index.js';
 import { createPortableEngine, type DigestStream } from '../../src/digest/index.js';
 import { VramError } from '../../src/errors.js';
-import { fillRegion, sourceFailure } from '../../src/manager/fill.js';
+import { fillRegion } from '../../src/manager/fill.js';
 import type { Operation } from '../../src/manager/operation.js';
 import { type LiveShard, ShardTable } from '../../src/manager/shards.js';
+import { sourceFailure } from '../../src/source/failure.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import {
   failure,

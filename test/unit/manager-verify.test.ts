@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SealedShard } from '../../src/index.js';
-import type { VerificationReport } from '../../src/manager/index.js';
+import type { VerificationReport } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import {
   failOnce,

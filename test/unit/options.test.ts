@@ -1,26 +1,24 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
-import type { SealedShard } from '../../src/index.js';
 import {
   narrationObserver,
   openAttestationKey,
   openAuditDirectory,
   openModel,
   pruneAudit,
+  type SealedShard,
   verifyAttestation,
   verifyAudit,
 } from '../../src/index.js';
+import { ATTEST_KEYS } from '../../src/manager/attest.js';
+import { DRILL_KEYS } from '../../src/manager/drill.js';
+import { EXECUTE_KEYS } from '../../src/manager/execute.js';
 import type { VramManager } from '../../src/manager/index.js';
-import {
-  ATTEST_KEYS,
-  DRILL_KEYS,
-  EXECUTE_KEYS,
-  MANAGER_KEYS,
-  OPERATION_KEYS,
-  SCRUB_KEYS,
-  SEAL_KEYS,
-  TRACE_KEYS,
-  VERIFY_KEYS,
-} from '../../src/manager/option-keys.js';
+import { MANAGER_KEYS } from '../../src/manager/open-options.js';
+import { TRACE_KEYS } from '../../src/manager/operation.js';
+import { OPERATION_KEYS } from '../../src/manager/operation-options.js';
+import { SCRUB_KEYS } from '../../src/manager/scrub.js';
+import { SEAL_KEYS } from '../../src/manager/seal-request.js';
+import { VERIFY_KEYS } from '../../src/manager/verify-options.js';
 import { bytesSource } from '../../src/source/index.js';
 import { telemetryObserver } from '../../src/telemetry/index.js';
 import { checkOptions, type OptionKeys } from '../../src/validate.js';

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
-import type { SkippedDevice } from '../../src/device/index.js';
-import { deviceId, selectDevice } from '../../src/device/index.js';
+import { deviceId, type SkippedDevice, selectDevice } from '../../src/device/index.js';
 import type {
   Backend,
   BackendKind,

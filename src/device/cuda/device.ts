@@ -1,21 +1,25 @@
-import type { ErrorCode } from '../../errors.js';
+import type { ErrorCode } from '../../error-codes.js';
 import { VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import { checkInteger } from '../../validate.js';
 import type { FillProbe } from '../known-answers.js';
-import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
-import { deviceId } from '../types.js';
+import {
+  type Device,
+  type DeviceCapacity,
+  type DeviceInfo,
+  type DeviceLost,
+  type DeviceStats,
+  deviceId,
+  type Region,
+} from '../types.js';
 import type { Addon, DeviceHandle, MemoryHandle, ModuleHandle } from './addon.js';
 import type { PointerInfo } from './facts.js';
 import { isLoss, isUnsupported, typed } from './failures.js';
 import type { Kernels } from './kernels.js';
-import type { LeaseOwner } from './lease.js';
-import { CudaLease } from './lease.js';
-import type { RegionOwner } from './region.js';
-import { CudaRegion } from './region.js';
+import { CudaLease, type LeaseOwner } from './lease.js';
+import { CudaRegion, type RegionOwner } from './region.js';
 import { scratchLayout } from './scratch.js';
-import type { TreeMachine } from './tree-run.js';
-import { fillScratch, TreeRun, VECTOR_BYTES } from './tree-run.js';
+import { fillScratch, type TreeMachine, TreeRun, VECTOR_BYTES } from './tree-run.js';
 
 /** Each of the two pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;

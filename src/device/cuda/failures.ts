@@ -1,5 +1,5 @@
-import type { ErrorCode, ErrorDetails } from '../../errors.js';
-import { VramError } from '../../errors.js';
+import type { ErrorCode } from '../../error-codes.js';
+import { type ErrorDetails, VramError } from '../../errors.js';
 
 /** What the addon rejects with: an Error with these properties. */
 export interface NativeFailure {

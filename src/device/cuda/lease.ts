@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../errors.js';
+import type { ErrorCode } from '../../error-codes.js';
 import { invalidInput, VramError } from '../../errors.js';
 import { checkBytes, checkInteger } from '../../validate.js';
 import type { ByteRange, CudaArgument, CudaBinding, CudaLaunch, CudaScratch } from '../types.js';

@@ -1,16 +1,20 @@
-import type { TreeLayout } from '../../digest/layout.js';
-import { treeLayout } from '../../digest/layout.js';
+import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
-import type { ErrorCode } from '../../errors.js';
+import type { ErrorCode } from '../../error-codes.js';
 import { VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import { checkBytes } from '../../validate.js';
-import type { TreePart } from '../region-border.js';
-import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
+import {
+  checkFlip,
+  checkNodes,
+  paddedBlock,
+  releasedError,
+  stateError,
+  type TreePart,
+} from '../region-border.js';
 import { SegmentTable } from '../segments.js';
 import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
-import type { Addon, MemoryHandle } from './addon.js';
-import { ACCESS_READ } from './addon.js';
+import { ACCESS_READ, type Addon, type MemoryHandle } from './addon.js';
 import { isUnsupported } from './failures.js';
 
 /** A device, as its regions see it. */

@@ -2,14 +2,15 @@ import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js
 import { throwIfAborted, VramError } from '../../errors.js';
 import type { TreePart } from '../region-border.js';
 import type { Addon, DeviceHandle, KernelArgument, MemoryHandle, ModuleHandle } from './addon.js';
-import type { LevelBuffer, ScratchLayout } from './scratch.js';
 import {
   CANARY_OFFSET,
   COUNTERS_BYTES,
   LEAF_COUNTER_OFFSET,
+  type LevelBuffer,
   NODE_COUNTER_OFFSET,
   PROOF_BYTES,
   ROOT_OFFSET,
+  type ScratchLayout,
 } from './scratch.js';
 
 /** Threads of a block; the kernels allow up to 256. */

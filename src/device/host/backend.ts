@@ -5,7 +5,8 @@ import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, DeviceInfo } from '../types.js';
 import { HostDevice } from './device.js';
-import type { BlockHasher, HostOpenOptions, HostOptions } from './options.js';
+import type { BlockHasher } from './kernels.js';
+import type { HostOpenOptions, HostOptions } from './options.js';
 
 /**
  * Measured with node:crypto: 1 MiB windows hash as fast as any, stay in the cache, and are below the size at which an engine would copy

@@ -2,11 +2,10 @@ import { VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import { checkInteger } from '../../validate.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
-import { engineKernels } from './kernels.js';
+import { type BlockHasher, engineKernels } from './kernels.js';
 import { HostMemory, paddedLength } from './memory.js';
-import type { BlockHasher, HostOptions } from './options.js';
-import type { HostOwner } from './region.js';
-import { HostRegion } from './region.js';
+import type { HostOptions } from './options.js';
+import { type HostOwner, HostRegion } from './region.js';
 import { HostScratch } from './scratch.js';
 
 /** Where free memory is unknown, a region beyond this is refused before the system is asked for it: 1 TiB. */

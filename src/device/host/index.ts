@@ -1,3 +1,3 @@
 export { hostBackend } from './backend.js';
-export type { HostKernels } from './kernels.js';
-export type { BlockHasher, HostInjection, HostOpenOptions, HostOptions } from './options.js';
+export type { BlockHasher, HostKernels } from './kernels.js';
+export type { HostInjection, HostOpenOptions, HostOptions } from './options.js';

@@ -1,5 +1,7 @@
-import { HASH_BYTES } from '../../digest/types.js';
-import type { BlockHasher } from './options.js';
+import { type DigestEngine, HASH_BYTES } from '../../digest/types.js';
+
+/** What a host device needs of a digest engine. */
+export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;
 
 /**
  * What the shaders are on a GPU: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to the number of hashes

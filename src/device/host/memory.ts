@@ -1,6 +1,5 @@
 import { BLOCK_BYTES } from '../../digest/types.js';
-import type { RangeArguments } from '../segments.js';
-import { SegmentTable } from '../segments.js';
+import { type RangeArguments, SegmentTable } from '../segments.js';
 
 /** A region's memory: whole blocks, zero-filled, in segments of whole blocks. Errors of every range: INVALID_INPUT. */
 export class HostMemory {

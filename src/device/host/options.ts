@@ -1,6 +1,5 @@
-import type { DigestEngine } from '../../digest/types.js';
 import type { OpenOptions } from '../types.js';
-import type { HostKernels } from './kernels.js';
+import type { BlockHasher, HostKernels } from './kernels.js';
 
 /** Faults for tests. Nothing else sets these. */
 export interface HostInjection {
@@ -15,9 +14,6 @@ export interface HostInjection {
   /** The device is lost when this resolves to a reason. */
   readonly lost?: Promise<string>;
 }
-
-/** What a host device needs of a digest engine. */
-export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;
 
 /** What the platform knows and the portable core does not. */
 export interface HostOptions {

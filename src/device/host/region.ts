@@ -1,5 +1,4 @@
-import type { TreeLayout } from '../../digest/layout.js';
-import { treeLayout } from '../../digest/layout.js';
+import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { HASH_BYTES } from '../../digest/types.js';
 import { isVramError, VramError } from '../../errors.js';
 import { checkBytes } from '../../validate.js';
@@ -8,8 +7,7 @@ import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot
 import { HostLease } from './lease.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
-import type { TreeMachine } from './tree-run.js';
-import { TreeRun } from './tree-run.js';
+import { type TreeMachine, TreeRun } from './tree-run.js';
 
 /** Bytes that come back with every run beside its nodes: the count (u64) and the hash of the canary. */
 const RUN_PROOF_BYTES = 8 + HASH_BYTES;

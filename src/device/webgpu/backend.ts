@@ -2,10 +2,15 @@ import { BLOCK_BYTES } from '../../digest/types.js';
 import { invalidInput, VramError } from '../../errors.js';
 import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
-import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
-import { deviceId } from '../types.js';
-import type { AdapterFacts } from './adapter.js';
-import { ADAPTER_REQUESTS, adapterKey, describeAdapter, saysAnything } from './adapter.js';
+import {
+  type Backend,
+  type BackendProblem,
+  type Device,
+  type DeviceInfo,
+  deviceId,
+  type OpenOptions,
+} from '../types.js';
+import { ADAPTER_REQUESTS, type AdapterFacts, adapterKey, describeAdapter, saysAnything } from './adapter.js';
 import { WebGpuDevice } from './device.js';
 
 /** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */

@@ -16,8 +16,7 @@ import { Submitter } from './batch.js';
 import { BufferUsage } from './constants.js';
 import { GpuContext } from './context.js';
 import { createKernels } from './kernels.js';
-import type { RegionOwner } from './region.js';
-import { fillZeros, WebGpuRegion } from './region.js';
+import { fillZeros, type RegionOwner, WebGpuRegion } from './region.js';
 import { Staging } from './staging.js';
 import { TreeEngine } from './tree.js';
 

@@ -1,3 +1,2 @@
 export type { AdapterFacts } from './adapter.js';
-export type { GpuProvider } from './backend.js';
-export { adoptGpuDevice, webgpuBackend } from './backend.js';
+export { adoptGpuDevice, type GpuProvider, webgpuBackend } from './backend.js';

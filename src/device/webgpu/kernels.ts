@@ -1,8 +1,7 @@
 import { shaders } from '../../generated/shaders.js';
 import { ShaderStage } from './constants.js';
 import type { GpuContext } from './context.js';
-import type { Sha256Variant } from './sha256-wgsl.js';
-import { sha256Wgsl } from './sha256-wgsl.js';
+import { type Sha256Variant, sha256Wgsl } from './sha256-wgsl.js';
 
 /** Bytes of parameters that a dispatch is given. */
 export const PARAMS_BYTES = 32;

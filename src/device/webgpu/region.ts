@@ -1,5 +1,4 @@
-import type { TreeLayout } from '../../digest/layout.js';
-import { treeLayout } from '../../digest/layout.js';
+import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES } from '../../digest/types.js';
 import { invalidInput, VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
@@ -7,15 +6,12 @@ import { checkBytes, checkInteger } from '../../validate.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
-import type { Submitter } from './batch.js';
-import { MAX_DISPATCHES } from './batch.js';
+import { MAX_DISPATCHES, type Submitter } from './batch.js';
 import { VECTOR_BYTES } from './constants.js';
-import type { GpuContext, Purpose } from './context.js';
-import { settleAll } from './context.js';
+import { type GpuContext, type Purpose, settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
 import { WebGpuLease } from './lease.js';
-import type { SealedRange, Staging } from './staging.js';
-import { SLOT_BYTES } from './staging.js';
+import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 import type { TreeEngine } from './tree.js';
 
 /** Chunks of a readback that are under way at a time: as many as there are slots. */

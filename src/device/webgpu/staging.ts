@@ -1,7 +1,6 @@
 import type { Batch, Submitter } from './batch.js';
 import { BufferUsage, MapMode, VECTOR_BYTES } from './constants.js';
-import type { GpuContext, Purpose } from './context.js';
-import { settleAll } from './context.js';
+import { type GpuContext, type Purpose, settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
 import { Pool } from './pool.js';
 

@@ -3,15 +3,12 @@ import { throwIfAborted, VramError } from '../../errors.js';
 import { Serial } from '../../serial.js';
 import type { FillProbe } from '../known-answers.js';
 import type { TreePart } from '../region-border.js';
-import type { Batch, Submitter } from './batch.js';
-import { MAX_DISPATCHES } from './batch.js';
+import { type Batch, MAX_DISPATCHES, type Submitter } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import type { Kernels } from './kernels.js';
-import type { ScratchShape, TreeStep } from './plan.js';
-import { planTree, scratchShape } from './plan.js';
-import type { SealedRange, Staging } from './staging.js';
-import { SLOT_BYTES } from './staging.js';
+import { planTree, type ScratchShape, scratchShape, type TreeStep } from './plan.js';
+import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 
 /** Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
 const PROOF_BYTES = 68;

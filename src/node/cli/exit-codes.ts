@@ -1,4 +1,5 @@
-import { type ErrorCode, isVramError } from '../../errors.js';
+import type { ErrorCode } from '../../error-codes.js';
+import { isVramError } from '../../errors.js';
 
 /** Exit codes of the command line: a contract. */
 export const EXIT = {

@@ -1,6 +1,6 @@
 import type { DigestEngine, DigestStream, HostDigest } from '../../digest/types.js';
 import { throwIfAborted } from '../../errors.js';
-import type { TensorEntry, TensorIndex } from '../../source/models.js';
+import type { TensorEntry, TensorIndex } from '../../source/tensors.js';
 import type { Source } from '../../source/types.js';
 
 const CHUNK_BYTES = 1024 * 1024;

@@ -1,15 +1,12 @@
 import { env } from 'node:process';
-import type { Kernels } from '../../device/cuda/index.js';
-import { cudaBackend } from '../../device/cuda/index.js';
+import { cudaBackend, type Kernels } from '../../device/cuda/index.js';
 import type { Backend } from '../../device/types.js';
 import { ptx } from '../../generated/ptx.js';
 import { kernelsFromFile } from './kernels.js';
 import { addonPaths, loadAddon } from './loader.js';
-import type { SystemSigns } from './pageable.js';
-import { isPageable, systemSigns } from './pageable.js';
+import { isPageable, type SystemSigns, systemSigns } from './pageable.js';
 
-export type { StoreProbe } from './probe.js';
-export { probeReadOnlyStore } from './probe.js';
+export { probeReadOnlyStore, type StoreProbe } from './probe.js';
 
 const KERNELS_VARIABLE = 'VRAM_RESIDENCY_CUDA_KERNELS';
 

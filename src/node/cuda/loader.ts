@@ -6,8 +6,7 @@ import type { Addon } from '../../device/cuda/index.js';
 import { VramError } from '../../errors.js';
 import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
 import { unfitHeader } from './addon-file.js';
-import type { Machine } from './machine.js';
-import { thisMachine } from './machine.js';
+import { type Machine, thisMachine } from './machine.js';
 
 /** The same from src/node/cuda/ and from dist/node/cuda/. */
 const PACKAGE_ROOT = new URL('../../../', import.meta.url);

@@ -3,8 +3,14 @@ import type { ModelShard } from '../../model-files.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { jsonDocument } from '../output.js';
-import type { ManifestTensor, ShardManifest, TensorManifest } from '../tensor-manifest.js';
-import { checkNamesOnce, shardManifest, tensorShards } from '../tensor-manifest.js';
+import {
+  checkNamesOnce,
+  type ManifestTensor,
+  type ShardManifest,
+  shardManifest,
+  type TensorManifest,
+  tensorShards,
+} from '../tensor-manifest.js';
 import { escapeForTerminal } from '../text.js';
 
 /** `digest --tensors FILE...`: one manifest of all files, printed whole or not at all. */

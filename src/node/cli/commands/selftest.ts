@@ -4,7 +4,7 @@ import type { DeviceInfo } from '../../../device/types.js';
 import { VramError } from '../../../errors.js';
 import type { Observer, OperationEvent, StageName } from '../../../events.js';
 import { streamSource } from '../../../source/index.js';
-import { probeReadOnlyStore } from '../../cuda/index.js';
+import { probeReadOnlyStore } from '../../cuda/probe.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
