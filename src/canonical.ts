@@ -1,15 +1,6 @@
 import serialize from 'canonicalize';
 import { invalidInput } from './errors.js';
 
-/** Plain JSON data. */
-export type JsonValue =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
-
 /** Deeper than anything that is signed here; bounds recursion over foreign data. */
 const MAX_DEPTH = 64;
 

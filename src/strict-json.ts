@@ -1,11 +1,6 @@
 import { invalidInput, type VramError } from './errors.js';
+import type { JsonObject, JsonValue } from './json.js';
 import { checkInteger } from './validate.js';
-
-export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
-/** Without a prototype: a key such as `__proto__` or `constructor` is a key like any other. */
-export interface JsonObject {
-  [key: string]: JsonValue;
-}
 
 export interface StrictJsonOptions {
   /** Arrays and objects inside each other, at most; 1 to 1024, default 64. */
@@ -100,7 +95,8 @@ class StrictJsonParser {
   }
 
   #object(depth: number): JsonObject {
-    const object: JsonObject = Object.create(null);
+    // Without a prototype: a key such as `__proto__` or `constructor` is a key like any other.
+    const object: Record<string, JsonValue> = Object.create(null);
     if (this.#accept('}')) return object;
     do {
       this.#skipSpace();

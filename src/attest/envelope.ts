@@ -1,8 +1,9 @@
 import type { CryptoProvider, Signer } from '../crypto.js';
 import { VramError } from '../errors.js';
 import { toHex } from '../hex.js';
+import type { JsonValue } from '../json.js';
 import { preAuthEncoding } from '../seal/dsse.js';
-import { isJsonObject, type JsonValue, parseStrictJson } from '../strict-json.js';
+import { isJsonObject, parseStrictJson } from '../strict-json.js';
 import { fromBase64, toBase64 } from './base64.js';
 
 /** DSSE v1 envelope as JSON (its JSON form is what files hold). */

@@ -1,4 +1,5 @@
-import { isJsonObject, type JsonObject, type JsonValue } from '../strict-json.js';
+import type { JsonObject, JsonValue } from '../json.js';
+import { isJsonObject } from '../strict-json.js';
 import { notGenuine, parseObject } from './envelope.js';
 import {
   type AttestedDevice,

@@ -1,6 +1,6 @@
-import type { JsonValue } from '../canonical.js';
 import { VramError } from '../errors.js';
-import { isJsonObject, type JsonObject, parseStrictJson } from '../strict-json.js';
+import type { JsonObject, JsonValue } from '../json.js';
+import { isJsonObject, parseStrictJson } from '../strict-json.js';
 import { AUDIT_TYPES, type AuditData, type AuditSeverity, type AuditType } from './catalogue.js';
 
 /** A line is also a tlog-tiles entry, whose length has 16 bits. */

@@ -1,5 +1,5 @@
-import type { JsonValue } from '../canonical.js';
 import { invalidInput, VramError } from '../errors.js';
+import type { JsonValue } from '../json.js';
 import { parseStrictJson } from '../strict-json.js';
 import { DEVICE_KEYS, PAYLOAD_KEYS } from './payload.js';
 import { SealedShard } from './sealed-shard.js';

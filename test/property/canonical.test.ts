@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalBytes, canonicalJson, type JsonValue } from '../../src/canonical.js';
+import { canonicalBytes, canonicalJson } from '../../src/canonical.js';
+import type { JsonValue } from '../../src/json.js';
 import { parseStrictJson } from '../../src/strict-json.js';
 import { propertyRuns } from '../support/property-runs.js';
 

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { utf8 } from '../../audit/bytes.js';
 import { isVramError, VramError } from '../../errors.js';
-import { isJsonObject, type JsonValue, parseStrictJson } from '../../strict-json.js';
+import type { JsonValue } from '../../json.js';
+import { isJsonObject, parseStrictJson } from '../../strict-json.js';
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from './file-system.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 
