@@ -38,7 +38,7 @@ const minutes = values.minutes === undefined ? null : integer('minutes', values.
 const seed = integer('seed', values.seed);
 const only = values.only === undefined ? null : integer('only', values.only);
 const library = pathToFileURL(`${resolve(values.library)}/`);
-if (!existsSync(new URL('errors.js', library))) usage('the library is not built: npm run build');
+if (!existsSync(new URL('base/errors.js', library))) usage('the library is not built: npm run build');
 
 const targets = await loadTargets();
 const known = targets.map(({ name }) => name);

@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { isVramError } from '../dist/base/errors.js';
 import { hostBackend } from '../dist/device/host/index.js';
-import { bytesSource, isVramError, VramManager } from '../dist/index.js';
+import { VramManager } from '../dist/index.js';
 import { openAuditDirectory, verifyAudit } from '../dist/node/audit/index.js';
+import { bytesSource } from '../dist/source/bytes.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const MIB = 2 ** 20;

@@ -3,10 +3,10 @@ import {
   type AttestationReport,
   verifyAttestation as verify,
 } from './attest/index.js';
+import { VramError } from './base/index.js';
 import { hostBackend } from './device/host/index.js';
 import { webgpuBackend } from './device/webgpu/index.js';
 import { createPortableEngine } from './digest/index.js';
-import { VramError } from './errors.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
 import { activeTraceparent } from './telemetry/active.js';
 import { webCrypto } from './web-crypto.js';

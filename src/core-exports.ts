@@ -8,6 +8,19 @@ export type {
   ResidencyPredicate,
   ResidencyStatement,
 } from './attest/index.js';
+export {
+  type Clock,
+  type DamagedRange,
+  type ErrorCode,
+  type ErrorKind,
+  type FatalScope,
+  isVramError,
+  type SampleReport,
+  type SetReport,
+  type VerificationReport,
+  type VerifyMode,
+  VramError,
+} from './base/index.js';
 export type { CryptoProvider, Mac, Signer } from './crypto.js';
 export type {
   Backend,
@@ -26,13 +39,10 @@ export type {
   WebGpuBinding,
 } from './device/index.js';
 export type { DigestEngine } from './digest/index.js';
-export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
-export { isVramError, type SetReport, VramError } from './errors.js';
 export type { EventOf, EventType, Observer, OperationEvent } from './events.js';
 export type {
   AttestOptions,
   Capacity,
-  Clock,
   CudaLease,
   DrillArea,
   DrillFlip,
@@ -72,7 +82,6 @@ export {
   narrationObserver,
 } from './narration/index.js';
 export type { Policy, Residency } from './policy/index.js';
-export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
 export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './source/expected.js';
 export { readGguf } from './source/gguf.js';

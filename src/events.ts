@@ -1,5 +1,4 @@
-import type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
-import type { DamagedRange, VerifyMode } from './reports.js';
+import type { DamagedRange, ErrorCode, ErrorKind, FatalScope, VerifyMode } from './base/index.js';
 
 /** What the manager was asked to do. */
 export type OperationName =

@@ -1,6 +1,5 @@
+import { checkInteger, VramError } from './base/index.js';
 import type { CryptoProvider, Mac } from './crypto.js';
-import { VramError } from './errors.js';
-import { checkInteger } from './validate.js';
 
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;

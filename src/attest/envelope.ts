@@ -1,10 +1,14 @@
+import {
+  fromBase64,
+  isJsonObject,
+  type JsonValue,
+  parseStrictJson,
+  toBase64,
+  toHex,
+  VramError,
+} from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto.js';
-import { VramError } from '../errors.js';
-import { toHex } from '../hex.js';
-import type { JsonValue } from '../json.js';
 import { preAuthEncoding } from '../seal/dsse.js';
-import { isJsonObject, parseStrictJson } from '../strict-json.js';
-import { fromBase64, toBase64 } from './base64.js';
 
 /** DSSE v1 envelope as JSON (its JSON form is what files hold). */
 export interface AttestationEnvelope {

@@ -1,5 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { checkBytes } from '../validate.js';
+import { checkBytes, invalidInput } from '../base/index.js';
 
 const MIN_NONCE_BYTES = 16;
 const MAX_NONCE_BYTES = 64;

@@ -1,5 +1,4 @@
-import type { JsonObject, JsonValue } from '../json.js';
-import { isJsonObject } from '../strict-json.js';
+import { isJsonObject, type JsonObject, type JsonValue } from '../base/index.js';
 import { notGenuine, parseObject } from './envelope.js';
 import {
   type AttestedDevice,

@@ -1,6 +1,5 @@
-import { canonicalBytes } from '../canonical.js';
+import { canonicalBytes, toHex } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
-import { toHex } from '../hex.js';
 import type { Policy } from '../policy/index.js';
 import type { SealPayload } from '../seal/index.js';
 

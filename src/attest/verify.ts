@@ -1,8 +1,15 @@
+import {
+  checkBytes,
+  checkInteger,
+  checkOptions,
+  invalidInput,
+  MAX_INTEGER,
+  type OptionKeys,
+  toHex,
+  VramError,
+} from '../base/index.js';
 import type { CryptoProvider } from '../crypto.js';
 import { checkDigest } from '../digest/index.js';
-import { invalidInput, VramError } from '../errors.js';
-import { toHex } from '../hex.js';
-import { checkBytes, checkInteger, checkOptions, MAX_INTEGER, type OptionKeys } from '../validate.js';
 import { notGenuine, openEnvelope } from './envelope.js';
 import { checkNonce } from './nonce.js';
 import { readStatement } from './read-statement.js';

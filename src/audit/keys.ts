@@ -1,6 +1,5 @@
+import { checkToken, invalidInput } from '../base/index.js';
 import type { CryptoProvider, Mac } from '../crypto.js';
-import { invalidInput } from '../errors.js';
-import { checkToken } from '../token.js';
 import { utf8 } from './bytes.js';
 
 export const MAC_BYTES = 32;

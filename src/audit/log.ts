@@ -1,7 +1,6 @@
+import { checkInteger, invalidInput, VramError } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto.js';
-import { invalidInput, VramError } from '../errors.js';
 import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events.js';
-import { checkInteger } from '../validate.js';
 import {
   AUDIT_CATALOGUE,
   type AuditData,

@@ -1,7 +1,5 @@
+import { checkId, checkToken, toHex } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto.js';
-import { toHex } from '../hex.js';
-import { checkToken } from '../token.js';
-import { checkId } from '../validate.js';
 import type { AuditData } from './catalogue.js';
 import { Chain, emptyChain } from './chain.js';
 import { logOrigin } from './checkpoint.js';

@@ -1,6 +1,5 @@
+import { checkInteger, invalidInput } from '../base/index.js';
 import type { CryptoProvider } from '../crypto.js';
-import { invalidInput } from '../errors.js';
-import { checkInteger } from '../validate.js';
 import { equalBytes } from './bytes.js';
 import { CompactRange, HASH_BYTES, nodeHash } from './merkle.js';
 

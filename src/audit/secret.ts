@@ -1,5 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { KnownSecret, writtenForms } from '../known-secret.js';
+import { invalidInput, KnownSecret, writtenForms } from '../base/index.js';
 
 /** Texts recur from record to record: what was found clean need not be looked at again. */
 const REMEMBERED = 512;

@@ -1,5 +1,4 @@
-import { VramError } from '../errors.js';
-import { toHex } from '../hex.js';
+import { toHex, VramError } from '../base/index.js';
 import { type Device, deviceId, type Region } from './types.js';
 
 interface KnownAnswer {

@@ -1,7 +1,6 @@
+import { checkBytes, checkInteger, invalidInput, VramError } from '../base/index.js';
 import type { TreeLayout } from '../digest/layout.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK } from '../digest/types.js';
-import { invalidInput, VramError } from '../errors.js';
-import { checkBytes, checkInteger } from '../validate.js';
 
 /** What every backend's regions check at their border, in the same words. */
 

@@ -1,6 +1,5 @@
+import { invalidInput, MAX_INTEGER, VramError } from '../base/index.js';
 import { WasmInstance } from '../digest/wasm/module.js';
-import { invalidInput, VramError } from '../errors.js';
-import { MAX_INTEGER } from '../validate.js';
 
 /** A part of a range that lies in one segment. Bytes. */
 export interface SegmentPiece {

@@ -1,7 +1,5 @@
+import { checkInteger, type ErrorCode, invalidInput, isVramError, VramError } from '../base/index.js';
 import { BLOCK_BYTES } from '../digest/types.js';
-import type { ErrorCode } from '../error-codes.js';
-import { invalidInput, isVramError, VramError } from '../errors.js';
-import { checkInteger } from '../validate.js';
 import {
   type Backend,
   type BackendKind,

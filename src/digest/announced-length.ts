@@ -1,5 +1,4 @@
-import { invalidInput, VramError } from '../errors.js';
-import { checkBytes } from '../validate.js';
+import { checkBytes, invalidInput, VramError } from '../base/index.js';
 
 /** Guards the order of calls on a DigestStream, and that exactly the announced bytes come. */
 export class AnnouncedLength {

@@ -1,6 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { toHex } from '../hex.js';
-import { checkInteger } from '../validate.js';
+import { checkInteger, invalidInput, toHex } from '../base/index.js';
 import { FSVERITY_PREFIX } from './strings.js';
 import { BLOCK_BYTES, HASH_BYTES } from './types.js';
 

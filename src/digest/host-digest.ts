@@ -1,4 +1,4 @@
-import { toHex } from '../hex.js';
+import { toHex } from '../base/index.js';
 import { fsverityDigest } from './descriptor.js';
 import type { TreeHashes } from './tree-accumulator.js';
 import type { HostDigest } from './types.js';

@@ -1,4 +1,4 @@
-export { fromHex, toHex } from '../hex.js';
+export { fromHex, toHex } from '../base/index.js';
 export { fsverityDescriptor, fsverityDigest } from './descriptor.js';
 export { HashWasmEngine } from './hash-wasm/index.js';
 export { type TreeLayout, type TreeLevel, treeLayout } from './layout.js';

@@ -1,4 +1,4 @@
-import { invalidInput } from '../errors.js';
+import { invalidInput } from '../base/index.js';
 import { treeLayout } from './layout.js';
 import { HASH_BYTES, type KeepLevel } from './types.js';
 

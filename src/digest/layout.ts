@@ -1,4 +1,4 @@
-import { checkInteger } from '../validate.js';
+import { checkInteger } from '../base/index.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK } from './types.js';
 
 /** One level of the tree. */

@@ -1,5 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { checkOneOf } from '../validate.js';
+import { checkOneOf, invalidInput } from '../base/index.js';
 import { HashWasmEngine } from './hash-wasm/index.js';
 import type { DigestEngine } from './types.js';
 import { WasmEngine, wasmSupported } from './wasm/index.js';

@@ -1,5 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { checkBytes, checkInteger, checkOneOf } from '../validate.js';
+import { checkBytes, checkInteger, checkOneOf, invalidInput } from '../base/index.js';
 import { type DigestRequest, HASH_BYTES, type KeepLevel } from './types.js';
 
 /** Errors: INVALID_INPUT. */

@@ -1,4 +1,4 @@
-import { invalidInput } from '../errors.js';
+import { invalidInput } from '../base/index.js';
 
 /** Prefix of a written fs-verity digest: SHA-256 over blocks of 2^12 bytes. */
 export const FSVERITY_PREFIX = 'fsverity-sha256-12:';

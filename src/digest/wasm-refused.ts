@@ -1,4 +1,4 @@
-import { VramError } from '../errors.js';
+import { VramError } from '../base/index.js';
 
 /** WebAssembly that the platform has and did not run, told as what it is. DEVICE_UNAVAILABLE, unless the cause is an error of the library already. */
 export function wasmRefused(cause: unknown): VramError {

@@ -1,5 +1,5 @@
+import { VramError } from '../base/index.js';
 import type { Region } from '../device/index.js';
-import { VramError } from '../errors.js';
 import { decide, policyViolation } from '../policy/index.js';
 import type { Core } from './core.js';
 import type { Reservation } from './ledger.js';

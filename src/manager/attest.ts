@@ -1,11 +1,16 @@
 import { type AttestationEnvelope, signEnvelope } from '../attest/envelope.js';
 import { checkNonce } from '../attest/nonce.js';
 import { residencyStatement, statementBytes } from '../attest/statement.js';
+import {
+  checkOptions,
+  invalidInput,
+  type OptionKeys,
+  throwIfAborted,
+  timestamp,
+  toHex,
+  VramError,
+} from '../base/index.js';
 import type { Signer } from '../crypto.js';
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import { toHex } from '../hex.js';
-import { checkOptions, type OptionKeys } from '../validate.js';
-import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { type Operation, runOperation } from './operation.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';

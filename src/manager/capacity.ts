@@ -1,4 +1,4 @@
-import { checkOptions } from '../validate.js';
+import { checkOptions } from '../base/index.js';
 import type { Core } from './core.js';
 import { runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 

@@ -1,11 +1,9 @@
 import type { AuditHeadProvider } from '../attest/index.js';
+import { type Clock, isVramError, type Serial } from '../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../crypto.js';
 import type { Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
-import { isVramError } from '../errors.js';
 import type { Policy, Residency } from '../policy/index.js';
-import type { Serial } from '../serial.js';
-import type { Clock } from './clock.js';
 import type { Ledger } from './ledger.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { EventSource } from './operation.js';

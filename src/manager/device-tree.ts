@@ -1,6 +1,6 @@
+import { VramError } from '../base/index.js';
 import type { Region } from '../device/index.js';
 import { fsverityDigest, treeLayout } from '../digest/index.js';
-import { VramError } from '../errors.js';
 import type { Core } from './core.js';
 
 /** The fs-verity digest of what is in device memory, hashed in place. Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it. */

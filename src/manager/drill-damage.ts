@@ -1,5 +1,5 @@
+import { invalidInput } from '../base/index.js';
 import { BLOCK_BYTES } from '../digest/index.js';
-import { invalidInput } from '../errors.js';
 import { Pcg32 } from './pcg32.js';
 
 /**

@@ -1,7 +1,14 @@
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  invalidInput,
+  MAX_INTEGER,
+  type OptionKeys,
+  throwIfAborted,
+} from '../base/index.js';
 import type { FaultPort } from '../device/types.js';
 import { BLOCK_BYTES } from '../digest/types.js';
-import { invalidInput, throwIfAborted } from '../errors.js';
-import { checkInteger, checkOneOf, checkOptions, MAX_INTEGER, type OptionKeys } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import {
   type DamagePlan,

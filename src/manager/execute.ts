@@ -1,5 +1,10 @@
-import { invalidInput, throwIfAborted, type VramError } from '../errors.js';
-import { checkOptions, type OptionKeys } from '../validate.js';
+import {
+  checkOptions,
+  invalidInput,
+  type OptionKeys,
+  throwIfAborted,
+  type VramError,
+} from '../base/index.js';
 import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { eventError, type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';

@@ -1,6 +1,6 @@
+import { invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import type { Region } from '../device/types.js';
 import type { DigestStream } from '../digest/types.js';
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
 import type { Operation } from './operation.js';

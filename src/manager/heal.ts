@@ -1,8 +1,6 @@
+import { checkOptions, type DamagedRange, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import type { DamagedRange } from '../reports.js';
 import type { Source } from '../source/types.js';
-import { checkOptions } from '../validate.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';

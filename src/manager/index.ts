@@ -1,8 +1,6 @@
-export type { SetReport } from '../errors.js';
-export type { SampleReport, VerificationReport } from '../reports.js';
+export type { Clock, SampleReport, SetReport, VerificationReport } from '../base/index.js';
 export type { AttestOptions } from './attest.js';
 export type { Capacity } from './capacity.js';
-export type { Clock } from './clock.js';
 export type { FailureReaction, KeptLevel } from './core.js';
 export type { DrillOptions, DrillReport } from './drill.js';
 export type { DrillArea, DrillFlip, DrillPattern } from './drill-damage.js';

@@ -1,5 +1,5 @@
+import { VramError } from '../base/index.js';
 import { BLOCK_BYTES, type DigestEngine, fsverityDigest, GROUP_BYTES, HASH_BYTES } from '../digest/index.js';
-import { VramError } from '../errors.js';
 import type { Core } from './core.js';
 import type { LiveShard } from './shards.js';
 

@@ -1,3 +1,4 @@
+import { checkInteger, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import type {
   ByteRange,
   CudaBinding,
@@ -8,9 +9,7 @@ import type {
   Region,
   WebGpuBinding,
 } from '../device/index.js';
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
 import type { SealedShard } from '../seal/index.js';
-import { checkInteger } from '../validate.js';
 
 /** Where a tensor lies, in bytes from the start of its shard: an entry of a tensor index is one. */
 export interface TensorRange {

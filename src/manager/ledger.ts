@@ -1,4 +1,4 @@
-import { VramError } from '../errors.js';
+import { VramError } from '../base/index.js';
 
 /** Device bytes taken by one region, from the moment they are promised until they are given back. */
 export interface Reservation {

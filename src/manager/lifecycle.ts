@@ -1,4 +1,4 @@
-import { VramError } from '../errors.js';
+import { VramError } from '../base/index.js';
 
 export type LifecycleState = 'open' | 'stopped' | 'lost' | 'closed';
 

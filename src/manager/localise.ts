@@ -1,6 +1,5 @@
+import { type DamagedRange, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../digest/index.js';
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import type { DamagedRange } from '../reports.js';
 import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
 import type { Core } from './core.js';

@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../errors.js';
+import { throwIfAborted } from '../base/index.js';
 
 /** Verification and leases share; healing, drills and release exclude. */
 export type Hold = 'verify' | 'lease' | 'exclusive';

@@ -1,6 +1,4 @@
-import { invalidInput } from '../errors.js';
-import type { SampleReport, VerifyMode } from '../reports.js';
-import { checkInteger } from '../validate.js';
+import { checkInteger, invalidInput, type SampleReport, type VerifyMode } from '../base/index.js';
 import type { Core } from './core.js';
 import { measure, residentDigest, type Verdict } from './device-tree.js';
 import { requireGroupsGenuine } from './kept.js';

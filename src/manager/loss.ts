@@ -1,4 +1,4 @@
-import { isVramError } from '../errors.js';
+import { isVramError } from '../base/index.js';
 import type { Core } from './core.js';
 import { runOperation } from './operation.js';
 

@@ -1,7 +1,6 @@
 import type { AttestationEnvelope } from '../attest/index.js';
+import type { SetReport, VerificationReport } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
-import type { SetReport } from '../errors.js';
-import type { VerificationReport } from '../reports.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/types.js';
 import { type AttestOptions, attestShard } from './attest.js';

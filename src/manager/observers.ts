@@ -1,4 +1,4 @@
-import { isVramError, VramError } from '../errors.js';
+import { isVramError, VramError } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events.js';
 
 /** Tells observers what happens, in order, and finds out whether the required ones could take it. */

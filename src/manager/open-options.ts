@@ -1,11 +1,10 @@
 import type { AuditHeadProvider } from '../attest/statement.js';
+import type { Clock, OptionKeys } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto.js';
 import type { Backend, Device } from '../device/types.js';
 import type { DigestEngine } from '../digest/types.js';
 import type { Observer } from '../events.js';
 import type { Policy } from '../policy/decide.js';
-import type { OptionKeys } from '../validate.js';
-import type { Clock } from './clock.js';
 import type { FailureReaction, KeptLevel } from './core.js';
 import { TRACE_KEYS, type TraceOptions } from './operation.js';
 

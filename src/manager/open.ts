@@ -1,9 +1,21 @@
 import type { AuditHeadProvider } from '../attest/index.js';
+import {
+  type Clock,
+  checkId,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkToken,
+  invalidInput,
+  isVramError,
+  Serial,
+  systemClock,
+  toHex,
+  VramError,
+} from '../base/index.js';
 import type { Signer } from '../crypto.js';
 import { type Device, deviceId, type SkippedDevice, selectDevice } from '../device/index.js';
-import { invalidInput, isVramError, VramError } from '../errors.js';
 import type { EventDevice, EventPayloads, Observer } from '../events.js';
-import { toHex } from '../hex.js';
 import {
   acceptedClasses,
   checkPolicy,
@@ -13,10 +25,6 @@ import {
   policyViolation,
 } from '../policy/index.js';
 import { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../seal/index.js';
-import { Serial } from '../serial.js';
-import { checkToken } from '../token.js';
-import { checkId, checkInteger, checkOneOf, checkOptions } from '../validate.js';
-import { type Clock, systemClock } from './clock.js';
 import type { Core, FailureReaction, KeptLevel } from './core.js';
 import { Ledger } from './ledger.js';
 import { Lifecycle } from './lifecycle.js';

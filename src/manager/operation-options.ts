@@ -1,4 +1,4 @@
-import type { OptionKeys } from '../validate.js';
+import type { OptionKeys } from '../base/index.js';
 import { TRACE_KEYS, type TraceOptions } from './operation.js';
 
 export interface Progress {

@@ -1,4 +1,12 @@
-import { invalidInput, isVramError, VramError } from '../errors.js';
+import {
+  type Clock,
+  checkLabel,
+  invalidInput,
+  isVramError,
+  type OptionKeys,
+  timestamp,
+  VramError,
+} from '../base/index.js';
 import {
   type EventContext,
   type EventDevice,
@@ -10,8 +18,6 @@ import {
   type OperationName,
   type StageName,
 } from '../events.js';
-import { checkLabel, type OptionKeys } from '../validate.js';
-import { type Clock, timestamp } from './clock.js';
 import type { Observers } from './observers.js';
 
 /** Passed from the caller through every event of an operation (NA-003). */

@@ -1,4 +1,4 @@
-import { VramError } from '../errors.js';
+import { VramError } from '../base/index.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
 import type { Operation } from './operation.js';

@@ -1,5 +1,5 @@
+import type { DamagedRange } from '../base/index.js';
 import { BLOCK_BYTES } from '../digest/index.js';
-import type { DamagedRange } from '../reports.js';
 
 /** Joins ascending block numbers into ranges; the last block of a shard may be short. */
 export function toRanges(blocks: Iterable<number>, byteLength: number): DamagedRange[] {

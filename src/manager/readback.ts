@@ -1,5 +1,5 @@
+import { throwIfAborted } from '../base/index.js';
 import type { Region } from '../device/index.js';
-import { throwIfAborted } from '../errors.js';
 import type { Core } from './core.js';
 import type { OperationOptions } from './operation-options.js';
 

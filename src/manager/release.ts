@@ -1,6 +1,5 @@
-import { VramError } from '../errors.js';
+import { checkOptions, VramError } from '../base/index.js';
 import { verifySignature } from '../seal/signature.js';
-import { checkOptions } from '../validate.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';

@@ -1,4 +1,4 @@
-import { isVramError, VramError } from '../errors.js';
+import { isVramError, VramError } from '../base/index.js';
 import { verifySignature } from '../seal/index.js';
 import type { Core } from './core.js';
 import { eventError, type Operation } from './operation.js';

@@ -1,6 +1,6 @@
+import type { SampleReport } from '../base/index.js';
 import type { CryptoProvider } from '../crypto.js';
 import { treeLayout } from '../digest/index.js';
-import type { SampleReport } from '../reports.js';
 import { equalBytes, hashAt } from './kept.js';
 import type { LiveShard } from './shards.js';
 

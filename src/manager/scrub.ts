@@ -1,8 +1,14 @@
+import {
+  checkInteger,
+  checkOptions,
+  invalidInput,
+  isVramError,
+  type OptionKeys,
+  timestamp,
+  VramError,
+} from '../base/index.js';
 import { GROUP_BYTES } from '../digest/types.js';
-import { invalidInput, isVramError, VramError } from '../errors.js';
 import { sourceFailure } from '../source/failure.js';
-import { checkInteger, checkOptions, type OptionKeys } from '../validate.js';
-import { timestamp } from './clock.js';
 import type { Core } from './core.js';
 import { healLive } from './heal.js';
 import { requireGroupsGenuine } from './kept.js';

@@ -1,8 +1,14 @@
+import {
+  checkId,
+  checkInteger,
+  checkLabel,
+  invalidInput,
+  type OptionKeys,
+  toHex,
+  VramError,
+} from '../base/index.js';
 import { checkDigest, FSVERITY_PREFIX } from '../digest/strings.js';
-import { invalidInput, VramError } from '../errors.js';
-import { toHex } from '../hex.js';
 import type { Source } from '../source/types.js';
-import { checkId, checkInteger, checkLabel, type OptionKeys } from '../validate.js';
 import type { Core } from './core.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import type { ShardName } from './shards.js';

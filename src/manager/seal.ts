@@ -1,13 +1,10 @@
+import { checkOptions, throwIfAborted, timestamp, toHex, VramError } from '../base/index.js';
 import type { Immutability, Region } from '../device/index.js';
 import type { DigestRequest, HostDigest } from '../digest/index.js';
-import { throwIfAborted, VramError } from '../errors.js';
-import { toHex } from '../hex.js';
 import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
 import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
-import { checkOptions } from '../validate.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
-import { timestamp } from './clock.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { fillRegion } from './fill.js';

@@ -1,6 +1,5 @@
-import type { VerifyMode } from '../reports.js';
+import type { OptionKeys, VerifyMode } from '../base/index.js';
 import type { Source } from '../source/types.js';
-import type { OptionKeys } from '../validate.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 
 export interface VerifyOptions extends OperationOptions {

@@ -1,5 +1,4 @@
-import { type SetReport, VramError } from '../errors.js';
-import { checkLabel, checkOptions } from '../validate.js';
+import { checkLabel, checkOptions, type SetReport, VramError } from '../base/index.js';
 import type { Core } from './core.js';
 import { runOperation } from './operation.js';
 import type { LiveShard } from './shards.js';

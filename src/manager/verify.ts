@@ -1,7 +1,4 @@
-import { VramError } from '../errors.js';
-import type { VerificationReport } from '../reports.js';
-import { checkOneOf, checkOptions } from '../validate.js';
-import { timestamp } from './clock.js';
+import { checkOneOf, checkOptions, timestamp, type VerificationReport, VramError } from '../base/index.js';
 import { type Core, endedBy } from './core.js';
 import { type Localisation, localise } from './localise.js';
 import { type CheckedVerifyOptions, checkSampleSize, look } from './look.js';

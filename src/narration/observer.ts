@@ -1,7 +1,6 @@
-import type { ErrorCode } from '../error-codes.js';
+import { checkOptions, type ErrorCode, type OptionKeys } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
-import { checkOptions, type OptionKeys } from '../validate.js';
 import { isSilent, tell } from './catalogue.js';
 import { createRedactor, type Redactor } from './redact.js';
 import { bounded } from './sentence.js';

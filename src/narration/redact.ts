@@ -1,4 +1,4 @@
-import { KnownSecret, writtenForms } from '../known-secret.js';
+import { KnownSecret, writtenForms } from '../base/index.js';
 
 /**
  * Takes secrets out of text that callers may have filled with anything. Every step is linear in the text's length: each pattern either matches once

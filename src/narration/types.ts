@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../error-codes.js';
+import type { ErrorCode } from '../base/index.js';
 
 export type NarrationLevel = 'info' | 'warn' | 'error';
 

@@ -8,8 +8,8 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto';
+import { checkInteger } from '../base/index.js';
 import type { CryptoProvider, Mac } from '../crypto.js';
-import { checkInteger } from '../validate.js';
 
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;

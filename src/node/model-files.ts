@@ -1,6 +1,13 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { invalidInput, VramError } from '../errors.js';
+import {
+  checkLabel,
+  checkOneOf,
+  checkOptions,
+  invalidInput,
+  type OptionKeys,
+  VramError,
+} from '../base/index.js';
 import { type ExpectedDigests, parseExpected } from '../source/expected.js';
 import { readGguf } from '../source/gguf.js';
 import { placeExternalTensors, readOnnx } from '../source/onnx.js';
@@ -10,7 +17,6 @@ import { readSafetensors } from '../source/safetensors.js';
 import { checkShardsAgainstIndex, readShardedIndex } from '../source/safetensors-index.js';
 import type { TensorEntry, TensorIndex } from '../source/tensors.js';
 import type { Source } from '../source/types.js';
-import { checkLabel, checkOneOf, checkOptions, type OptionKeys } from '../validate.js';
 import { type FileSource, fileSource } from './file-source.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';

@@ -1,6 +1,6 @@
+import { VramError } from '../base/index.js';
 import type { Backend } from '../device/types.js';
 import { type GpuProvider, webgpuBackend } from '../device/webgpu/index.js';
-import { VramError } from '../errors.js';
 
 /** Dawn, from the optional dependency `webgpu`; loaded when first asked for. */
 class DawnProvider implements GpuProvider {

@@ -1,6 +1,5 @@
+import { checkOneOf, VramError } from '../base/index.js';
 import type { ResidencyFacts } from '../device/types.js';
-import { VramError } from '../errors.js';
-import { checkOneOf } from '../validate.js';
 import { classify, type Residency } from './classify.js';
 
 /** Which residency classes are accepted. `vram-only` is the default. */

@@ -1,6 +1,4 @@
-import { invalidInput, VramError } from '../errors.js';
-import type { JsonValue } from '../json.js';
-import { parseStrictJson } from '../strict-json.js';
+import { invalidInput, type JsonValue, parseStrictJson, VramError } from '../base/index.js';
 import { DEVICE_KEYS, PAYLOAD_KEYS } from './payload.js';
 import { SealedShard } from './sealed-shard.js';
 

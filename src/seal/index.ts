@@ -1,5 +1,4 @@
-export { checkToken } from '../token.js';
-export { fromBase64Url, toBase64Url } from './base64url.js';
+export { checkToken, fromBase64Url, toBase64Url } from '../base/index.js';
 export { preAuthEncoding } from './dsse.js';
 export { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from './key.js';
 export { SEAL_PAYLOAD_TYPE, type SealDevice, type SealPayload } from './payload.js';

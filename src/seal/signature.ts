@@ -1,7 +1,5 @@
-import { canonicalBytes } from '../canonical.js';
+import { canonicalBytes, fromBase64Url, toBase64Url, VramError } from '../base/index.js';
 import type { Mac } from '../crypto.js';
-import { VramError } from '../errors.js';
-import { fromBase64Url, toBase64Url } from './base64url.js';
 import { preAuthEncoding } from './dsse.js';
 import { type ForeignHandle, notGenuine, readHandle } from './handle.js';
 import { SEAL_PAYLOAD_TYPE, type SealPayload } from './payload.js';

@@ -1,4 +1,4 @@
-import { MAX_INTEGER } from '../validate.js';
+import { MAX_INTEGER } from '../base/index.js';
 import type { RandomAccess } from './random-access.js';
 import type { Refuse } from './refusal.js';
 

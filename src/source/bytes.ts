@@ -1,5 +1,11 @@
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import { checkBytes, checkInteger, checkLabel } from '../validate.js';
+import {
+  checkBytes,
+  checkInteger,
+  checkLabel,
+  invalidInput,
+  throwIfAborted,
+  VramError,
+} from '../base/index.js';
 import type { Source } from './types.js';
 
 /**

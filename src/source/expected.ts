@@ -1,7 +1,5 @@
+import { invalidInput, MAX_INTEGER, toHex, type VramError } from '../base/index.js';
 import { formatDigest } from '../digest/strings.js';
-import { invalidInput, type VramError } from '../errors.js';
-import { toHex } from '../hex.js';
-import { MAX_INTEGER } from '../validate.js';
 
 /** What a file must be. */
 export interface ExpectedDigest {

@@ -1,4 +1,4 @@
-import { invalidInput, VramError } from '../errors.js';
+import { invalidInput, VramError } from '../base/index.js';
 
 /** A failure of the caller's source as one of ours. */
 export function sourceFailure(error: unknown, signal: AbortSignal | undefined): VramError {

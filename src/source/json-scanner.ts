@@ -1,5 +1,4 @@
-import { isVramError, type VramError } from '../errors.js';
-import { parseStrictJson } from '../strict-json.js';
+import { isVramError, parseStrictJson, type VramError } from '../base/index.js';
 import type { Refuse } from './refusal.js';
 import { decodeUtf8 } from './utf8.js';
 

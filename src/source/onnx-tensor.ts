@@ -1,4 +1,4 @@
-import { MAX_INTEGER } from '../validate.js';
+import { MAX_INTEGER } from '../base/index.js';
 import { ONNX_TYPES, type OnnxType, VALUE_FIELDS } from './onnx-types.js';
 import { FIXED32, FIXED64, LENGTH_DELIMITED, type ProtobufReader, VARINT } from './protobuf.js';
 import { type Refuse, tensorCalled } from './refusal.js';

@@ -1,4 +1,4 @@
-import { checkBytes, checkInteger } from '../validate.js';
+import { checkBytes, checkInteger } from '../base/index.js';
 
 /** A file or buffer that can be read anywhere: what the readers of model formats stand on. */
 export interface RandomAccess {

@@ -1,4 +1,4 @@
-import { invalidInput, type VramError } from '../errors.js';
+import { invalidInput, type VramError } from '../base/index.js';
 
 /** Makes the error for one problem of the file that is being read: INVALID_INPUT naming the file. */
 export type Refuse = (problem: string) => VramError;

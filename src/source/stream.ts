@@ -1,5 +1,4 @@
-import { invalidInput, throwIfAborted, VramError } from '../errors.js';
-import { checkInteger, checkLabel } from '../validate.js';
+import { checkInteger, checkLabel, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import type { Source } from './types.js';
 
 export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>;

@@ -1,5 +1,4 @@
-import { invalidInput } from '../errors.js';
-import { checkInteger, MAX_INTEGER } from '../validate.js';
+import { checkInteger, invalidInput, MAX_INTEGER } from '../base/index.js';
 import { type Refuse, tensorCalled } from './refusal.js';
 
 /** One tensor of a shard. */

@@ -1,7 +1,7 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
+import { checkOptions, type OptionKeys } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events.js';
 import { version } from '../generated/version.js';
-import { checkOptions, type OptionKeys } from '../validate.js';
 import { OperationMetrics } from './metrics.js';
 import { OperationSpans } from './spans.js';
 

@@ -1,7 +1,6 @@
-import { invalidInput, isVramError, throwIfAborted, VramError } from '../errors.js';
+import { checkInteger, invalidInput, isVramError, throwIfAborted, VramError } from '../base/index.js';
 import { streamSource } from '../source/index.js';
 import type { Source } from '../source/types.js';
-import { checkInteger } from '../validate.js';
 
 export interface UrlSourceOptions {
   /** Default: the platform's own. */

@@ -2,9 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend } from '../../src/device/types.js';
-import { VramError } from '../../src/errors.js';
 import { cli } from '../support/cli.js';
 import { overlay } from '../unit/manager-fixture.js';
 

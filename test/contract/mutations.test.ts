@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { TreeRoot } from '../../src/device/types.js';
-import { VramError } from '../../src/errors.js';
 import { hostTarget } from '../support/host-target.js';
 import type { Breakage } from './broken.js';
 import { broken, overlay } from './broken.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { VramError } from '../../src/errors.js';
+import { VramError } from '../../src/base/errors.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { describeCuda, sealed, withDevice } from './testbed.js';
 

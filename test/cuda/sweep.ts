@@ -1,5 +1,5 @@
+import { isVramError } from '../../src/base/errors.js';
 import type { CudaBinding, Device, DeviceInfo } from '../../src/device/types.js';
-import { isVramError } from '../../src/errors.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import type { PresentTestbed } from '../support/cuda.js';

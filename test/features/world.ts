@@ -1,11 +1,11 @@
 import { type AuditLog, type AuditRecord, auditObserver, MemorySink } from '../../src/audit/index.js';
+import { isVramError, VramError } from '../../src/base/errors.js';
+import type { VerificationReport } from '../../src/base/reports.js';
 import type { Device, FaultPort, Region, RunOptions } from '../../src/device/index.js';
-import { isVramError, VramError } from '../../src/errors.js';
 import type { Observer } from '../../src/events.js';
 import { type Capacity, type ManagerOptions, VramManager } from '../../src/manager/index.js';
 import { NarrationCapture, narrationObserver } from '../../src/narration/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import type { VerificationReport } from '../../src/reports.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import type { ContractTarget } from '../contract/cases.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isVramError, VramError } from '../../src/errors.js';
+import { isVramError, VramError } from '../../src/base/errors.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import { propertyRuns } from '../support/property-runs.js';

@@ -8,7 +8,7 @@ import { verifyProofDocument } from '../../src/audit/proof-document.js';
 import { parseLine } from '../../src/audit/record.js';
 import { parseStem } from '../../src/audit/segment.js';
 import { verifyLog } from '../../src/audit/verifier.js';
-import { isVramError } from '../../src/errors.js';
+import { isVramError } from '../../src/base/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { TOKEN } from '../unit/audit-events.js';

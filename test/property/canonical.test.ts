@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalBytes, canonicalJson } from '../../src/canonical.js';
-import type { JsonValue } from '../../src/json.js';
-import { parseStrictJson } from '../../src/strict-json.js';
+import { canonicalBytes, canonicalJson } from '../../src/base/canonical-json.js';
+import type { JsonValue } from '../../src/base/json.js';
+import { parseStrictJson } from '../../src/base/strict-json.js';
 import { propertyRuns } from '../support/property-runs.js';
 
 const text = fc.string({ unit: 'binary' });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/hex.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK, treeLayout } from '../../src/digest/index.js';
-import { toHex } from '../../src/hex.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from '../unit/digest-engines.js';

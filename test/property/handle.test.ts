@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
+import { isVramError } from '../../src/base/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { deriveSealKey, type SealPayload, signSeal, verifySignature } from '../../src/seal/index.js';
 import { webCrypto } from '../../src/web-crypto.js';

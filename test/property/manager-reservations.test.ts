@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isVramError, VramError } from '../../src/base/errors.js';
 import type { Device } from '../../src/device/index.js';
-import { isVramError, VramError } from '../../src/errors.js';
 import type { VramManager } from '../../src/manager/index.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';

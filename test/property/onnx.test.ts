@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
-import { bytesAccess, readOnnx } from '../../src/source/models.js';
+import { isVramError } from '../../src/base/errors.js';
+import { readOnnx } from '../../src/source/onnx.js';
+import { bytesAccess } from '../../src/source/random-access.js';
 import { concat, field, onnxFile, onnxNode, onnxTensor } from '../fuzz/build.mjs';
 import { propertyRuns } from '../support/property-runs.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
-import { parseStrictJson } from '../../src/strict-json.js';
+import { isVramError } from '../../src/base/errors.js';
+import { parseStrictJson } from '../../src/base/strict-json.js';
 import { propertyRuns } from '../support/property-runs.js';
 
 type Outcome = { readonly value: unknown } | 'refused';

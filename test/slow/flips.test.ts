@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { isVramError } from '../../src/base/errors.js';
+import type { VerificationReport } from '../../src/base/reports.js';
 import type { FaultPort } from '../../src/device/index.js';
-import { isVramError } from '../../src/errors.js';
 import { VramManager } from '../../src/manager/index.js';
-import type { VerificationReport } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends } from '../support/backends.js';
 import { pattern, platform, wrapRegions } from '../unit/manager-fixture.js';

@@ -1,4 +1,4 @@
-import { isVramError } from '../../src/errors.js';
+import { isVramError } from '../../src/base/errors.js';
 
 /** The code and message with which an action refuses, `accepted` if it does not; other errors are thrown on. */
 export async function refusal(action: () => unknown): Promise<string> {

@@ -11,8 +11,8 @@ import {
   statementBytes,
   verifyAttestation,
 } from '../../src/attest/index.js';
+import { fromHex, toHex } from '../../src/base/hex.js';
 import type { CryptoProvider, Signer } from '../../src/crypto.js';
-import { fromHex, toHex } from '../../src/hex.js';
 import { VramManager } from '../../src/manager/index.js';
 import { publicKeyPem } from '../../src/node/attestation-key.js';
 import { nodeCrypto } from '../../src/node/crypto.js';

@@ -14,7 +14,7 @@ import {
   verifyLog,
 } from '../../src/audit/index.js';
 import { parseLine } from '../../src/audit/record.js';
-import { canonicalJson } from '../../src/canonical.js';
+import { canonicalJson } from '../../src/base/canonical-json.js';
 import type { OperationEvent, OperationName } from '../../src/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web-crypto.js';

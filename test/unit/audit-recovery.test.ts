@@ -3,7 +3,7 @@ import { cp, readdir, readFile, rename, truncate, unlink, writeFile } from 'node
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KeyRatchet } from '../../src/audit/keys.js';
-import { toHex } from '../../src/hex.js';
+import { toHex } from '../../src/base/hex.js';
 import { nodeFileSystem } from '../../src/node/audit/file-system.js';
 import { type AuditPlatform, showAudit, systemPlatform, verifyAudit } from '../../src/node/audit/index.js';
 import { openKeyFile } from '../../src/node/audit/key-file.js';

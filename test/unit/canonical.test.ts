@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { canonicalBytes, canonicalJson } from '../../src/canonical.js';
-import { isVramError } from '../../src/errors.js';
+import { canonicalBytes, canonicalJson } from '../../src/base/canonical-json.js';
+import { isVramError } from '../../src/base/errors.js';
 
 describe('canonical JSON (RFC 8785)', () => {
   it('sorts keys by UTF-16 code units, not by code points (RFC 8785 section 3.2.3)', () => {

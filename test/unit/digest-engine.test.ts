@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { toHex } from '../../src/base/hex.js';
 import {
   createPortableEngine,
   fsverityDescriptor,
   type KeepLevel,
   treeLayout,
 } from '../../src/digest/index.js';
-import { toHex } from '../../src/hex.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './digest-engines.js';

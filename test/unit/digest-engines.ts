@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { toHex } from '../../src/base/hex.js';
 import { BLOCK_BYTES, type DigestEngine, type EngineName, HASH_BYTES } from '../../src/digest/index.js';
-import { toHex } from '../../src/hex.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 
 export const ENGINE_NAMES: readonly EngineName[] = ['native', 'wasm', 'hash-wasm'];

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/base/hex.js';
 import {
   BLOCK_BYTES,
   checkDigest,
@@ -9,7 +10,6 @@ import {
   parseDigest,
   treeLayout,
 } from '../../src/digest/index.js';
-import { fromHex, toHex } from '../../src/hex.js';
 import { sha256 } from './digest-engines.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;

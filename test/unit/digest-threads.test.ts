@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toHex } from '../../src/hex.js';
+import { toHex } from '../../src/base/hex.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { naiveTree } from './digest-engines.js';
 

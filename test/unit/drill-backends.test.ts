@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { VerificationReport } from '../../src/base/reports.js';
 import { type DrillArea, type DrillPattern, VramManager } from '../../src/manager/index.js';
-import type { VerificationReport } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends } from '../support/backends.js';
 import { failure, pattern, platform } from './manager-fixture.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
+import { isVramError } from '../../src/base/errors.js';
 import {
   type DamagePlan,
   type DrillArea,

@@ -1,7 +1,13 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { ERROR_CLASS } from '../../src/error-codes.js';
-import { invalidInput, isVramError, type SetReport, throwIfAborted, VramError } from '../../src/errors.js';
-import type { DamagedRange } from '../../src/reports.js';
+import { ERROR_CLASS } from '../../src/base/error-codes.js';
+import {
+  invalidInput,
+  isVramError,
+  type SetReport,
+  throwIfAborted,
+  VramError,
+} from '../../src/base/errors.js';
+import type { DamagedRange } from '../../src/base/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { failure, openHost, pattern } from './manager-fixture.js';
 

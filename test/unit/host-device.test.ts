@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
-import { VramError } from '../../src/errors.js';
 import { nodeHostBackend } from '../../src/node/host.js';
 import { nodeOracle } from '../support/oracle.js';
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import {
   type FillProbe,
@@ -10,7 +11,6 @@ import {
 } from '../../src/device/known-answers.js';
 import type { Device, Region } from '../../src/device/types.js';
 import { fsverityDigest } from '../../src/digest/index.js';
-import { VramError } from '../../src/errors.js';
 import { overlay } from '../contract/broken.js';
 import { nodeOracle } from '../support/oracle.js';
 import { xorshiftBytes as oracleBytes } from '../support/xorshift.js';

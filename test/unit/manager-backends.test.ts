@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { VerificationReport } from '../../src/base/reports.js';
 import type { FaultPort } from '../../src/device/index.js';
 import { VramManager } from '../../src/manager/index.js';
-import type { VerificationReport } from '../../src/reports.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends } from '../support/backends.js';
 import { failure, pattern, platform, Recorder, wrapRegions } from './manager-fixture.js';

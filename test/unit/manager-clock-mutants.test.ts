@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { VramError } from '../../src/errors.js';
+import { VramError } from '../../src/base/errors.js';
 import { type Core, endedBy } from '../../src/manager/core.js';
 import { Lifecycle } from '../../src/manager/lifecycle.js';
 import { revokeLeases } from '../../src/manager/loss.js';

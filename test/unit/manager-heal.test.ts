@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { Region } from '../../src/device/index.js';
-import { VramError } from '../../src/errors.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
 import { failure, openHost, overlay, pattern, Recorder, regionsOf, wrapRegions } from './manager-fixture.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { CudaBinding, Region, WebGpuBinding } from '../../src/device/index.js';
-import { VramError } from '../../src/errors.js';
 import type { HostLease, Lease } from '../../src/manager/index.js';
 import { openLease } from '../../src/manager/lease.js';
 import { Lifecycle } from '../../src/manager/lifecycle.js';

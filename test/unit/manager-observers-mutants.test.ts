@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { VramError } from '../../src/errors.js';
+import { VramError } from '../../src/base/errors.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events.js';
 import { Observers } from '../../src/manager/observers.js';
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { systemClock, timestamp } from '../../src/base/clock.js';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend, OpenOptions } from '../../src/device/index.js';
 import { createPortableEngine } from '../../src/digest/index.js';
-import { VramError } from '../../src/errors.js';
-import { systemClock, timestamp } from '../../src/manager/clock.js';
 import { type ManagerOptions, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';

@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend } from '../../src/device/index.js';
-import { VramError } from '../../src/errors.js';
-import { systemClock } from '../../src/manager/clock.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { CryptoProvider } from '../../src/crypto.js';
 import type { Region } from '../../src/device/index.js';
 import { createPortableEngine, fsverityDigest } from '../../src/digest/index.js';
-import { VramError } from '../../src/errors.js';
 import type { Core } from '../../src/manager/core.js';
 import { measure, residentDigest } from '../../src/manager/device-tree.js';
 import { equalBytes, hashAt, requireGroupsGenuine } from '../../src/manager/kept.js';

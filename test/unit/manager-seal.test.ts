@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { VramError } from '../../src/errors.js';
+import { VramError } from '../../src/base/errors.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
 import { failOnce, failure, lieAboutRoot, openHost, pattern, Recorder } from './manager-fixture.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Device } from '../../src/device/index.js';
-import { VramError } from '../../src/errors.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import {

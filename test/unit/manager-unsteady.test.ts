@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { Device, Region } from '../../src/device/types.js';
-import { VramError } from '../../src/errors.js';
 import type { VramManager } from '../../src/manager/index.js';
 import { readbackDigest } from '../../src/manager/readback.js';
 import type { SealedShard } from '../../src/seal/index.js';

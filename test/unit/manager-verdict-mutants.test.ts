@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { Region } from '../../src/device/index.js';
 import { createPortableEngine, type DigestStream } from '../../src/digest/index.js';
-import { VramError } from '../../src/errors.js';
 import { fillRegion } from '../../src/manager/fill.js';
 import type { Operation } from '../../src/manager/operation.js';
 import { type LiveShard, ShardTable } from '../../src/manager/shards.js';

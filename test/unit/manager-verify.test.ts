@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { SealedShard } from '../../src/index.js';
-import type { VerificationReport } from '../../src/reports.js';
+import type { VerificationReport } from '../../src/base/reports.js';
+import { SealedShard } from '../../src/seal/sealed-shard.js';
 import { bytesSource } from '../../src/source/index.js';
 import {
   failOnce,

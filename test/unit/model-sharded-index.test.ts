@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
-import {
-  bytesAccess,
-  checkShardsAgainstIndex,
-  readShardedIndex,
-  type TensorEntry,
-} from '../../src/source/models.js';
+import { isVramError } from '../../src/base/errors.js';
+import { bytesAccess } from '../../src/source/random-access.js';
+import { checkShardsAgainstIndex, readShardedIndex } from '../../src/source/safetensors-index.js';
+import type { TensorEntry } from '../../src/source/tensors.js';
 import { SHARDED_CASES } from '../fuzz/hostile/sharded.js';
 
 const entry = (name: string): TensorEntry => ({

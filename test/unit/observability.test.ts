@@ -6,19 +6,16 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  bytesSource,
-  type ErrorCode,
-  type ManagerOptions,
-  type Narration,
-  NarrationCapture,
-  narrationObserver,
-  type Observer,
-  type OperationEvent,
-  telemetryObserver,
-  VramManager,
-} from '../../src/index.js';
+import type { ErrorCode } from '../../src/base/error-codes.js';
+import type { Observer, OperationEvent } from '../../src/events.js';
+import { VramManager } from '../../src/index.js';
 import { VramManager as Manager } from '../../src/manager/index.js';
+import type { ManagerOptions } from '../../src/manager/open-options.js';
+import { NarrationCapture } from '../../src/narration/capture.js';
+import { narrationObserver } from '../../src/narration/observer.js';
+import type { Narration } from '../../src/narration/types.js';
+import { bytesSource } from '../../src/source/bytes.js';
+import { telemetryObserver } from '../../src/telemetry/index.js';
 import {
   lieAboutRoot,
   type OpenHost,

@@ -1,14 +1,6 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
-import {
-  narrationObserver,
-  openAttestationKey,
-  openAuditDirectory,
-  openModel,
-  pruneAudit,
-  type SealedShard,
-  verifyAttestation,
-  verifyAudit,
-} from '../../src/index.js';
+import { checkOptions, type OptionKeys } from '../../src/base/validate.js';
+import { verifyAttestation } from '../../src/index.js';
 import { ATTEST_KEYS } from '../../src/manager/attest.js';
 import { DRILL_KEYS } from '../../src/manager/drill.js';
 import { EXECUTE_KEYS } from '../../src/manager/execute.js';
@@ -19,9 +11,15 @@ import { OPERATION_KEYS } from '../../src/manager/operation-options.js';
 import { SCRUB_KEYS } from '../../src/manager/scrub.js';
 import { SEAL_KEYS } from '../../src/manager/seal-request.js';
 import { VERIFY_KEYS } from '../../src/manager/verify-options.js';
+import { narrationObserver } from '../../src/narration/observer.js';
+import { openAttestationKey } from '../../src/node/attestation-key.js';
+import { openAuditDirectory } from '../../src/node/audit/directory.js';
+import { pruneAudit } from '../../src/node/audit/prune.js';
+import { verifyAudit } from '../../src/node/audit/verify.js';
+import { openModel } from '../../src/node/model-files.js';
+import type { SealedShard } from '../../src/seal/sealed-shard.js';
 import { bytesSource } from '../../src/source/index.js';
 import { telemetryObserver } from '../../src/telemetry/index.js';
-import { checkOptions, type OptionKeys } from '../../src/validate.js';
 import { failure, type Opened, openHost, pattern, Recorder } from './manager-fixture.js';
 
 const KEYS = { shardId: true, expected: true } as const;

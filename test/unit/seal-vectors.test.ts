@@ -1,7 +1,7 @@
 import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { canonicalJson } from '../../src/canonical.js';
+import { canonicalJson } from '../../src/base/canonical-json.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import {
   deriveSealKey,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import { deviceId, type SkippedDevice, selectDevice } from '../../src/device/index.js';
 import type {
@@ -9,7 +10,6 @@ import type {
   Execution,
   OpenOptions,
 } from '../../src/device/types.js';
-import { VramError } from '../../src/errors.js';
 import { overlay } from '../contract/broken.js';
 
 interface Present {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { VramError } from '../../src/errors.js';
+import { VramError } from '../../src/base/errors.js';
 import { readAnswer } from '../../src/node/cuda/probe.js';
 
 describe('the answer of the store probe', () => {

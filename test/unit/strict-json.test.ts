@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isVramError } from '../../src/errors.js';
-import { isJsonObject, parseStrictJson, type StrictJsonOptions } from '../../src/strict-json.js';
+import { isVramError } from '../../src/base/errors.js';
+import { isJsonObject, parseStrictJson, type StrictJsonOptions } from '../../src/base/strict-json.js';
 
 function refusal(text: string, options?: StrictJsonOptions): string {
   try {

@@ -13,7 +13,9 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
-import { activeTraceparent, METRICS, telemetryObserver } from '../../src/telemetry/index.js';
+import { activeTraceparent } from '../../src/telemetry/active.js';
+import { telemetryObserver } from '../../src/telemetry/index.js';
+import { METRICS } from '../../src/telemetry/metrics.js';
 import { EVENT_TYPES, sampleEvent } from '../support/events.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';

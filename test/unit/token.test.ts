@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkToken } from '../../src/token.js';
+import { checkToken } from '../../src/base/token.js';
 import { refusal } from '../support/refusal.js';
 
 describe('a worker token', () => {

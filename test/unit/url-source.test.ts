@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { urlSource, VramManager } from '../../src/index.js';
+import { VramManager } from '../../src/index.js';
 import type { Source } from '../../src/source/types.js';
+import { urlSource } from '../../src/web/url-source.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 
 const WEIGHTS = xorshiftBytes(11, 300_000);

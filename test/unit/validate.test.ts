@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkBytes, checkId, checkInteger, checkLabel, checkOneOf } from '../../src/validate.js';
+import { checkBytes, checkId, checkInteger, checkLabel, checkOneOf } from '../../src/base/validate.js';
 
 const refused = (argument: string): unknown => expect.objectContaining({ code: 'INVALID_INPUT', argument });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import { describeAdapter } from '../../src/device/webgpu/adapter.js';
 import { planGrid } from '../../src/device/webgpu/batch.js';
 import { adoptGpuDevice, webgpuBackend } from '../../src/device/webgpu/index.js';
 import { planTree, scratchShape } from '../../src/device/webgpu/plan.js';
-import { VramError } from '../../src/errors.js';
 import { classify } from '../../src/policy/index.js';
 import { prepareVulkan, testWebGpuBackend } from '../support/vulkan.js';
 import { requestGpuDevice } from '../support/vulkan-device.js';

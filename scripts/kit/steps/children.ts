@@ -1,6 +1,7 @@
 // What steps run in processes of their own, since it measures a fresh process or destroys its context. Each prints one JSON document.
+
+import { isVramError } from '../../../src/base/errors.js';
 import type { Region } from '../../../src/device/types.js';
-import { isVramError } from '../../../src/index.js';
 import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
 import { CHUNK, CHUNK_BYTES } from './data.js';
 

@@ -1,5 +1,8 @@
-import { fileSource, isVramError, type SealedShard, VramManager } from '../../../src/index.js';
+import { isVramError } from '../../../src/base/errors.js';
+import { VramManager } from '../../../src/index.js';
 import { blocksOf } from '../../../src/manager/ranges.js';
+import { fileSource } from '../../../src/node/file-source.js';
+import type { SealedShard } from '../../../src/seal/sealed-shard.js';
 import type { Source } from '../../../src/source/types.js';
 import type { Figure } from '../runner/report.js';
 import { Failure, kitPath, type StepContext } from './context.js';

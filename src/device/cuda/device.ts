@@ -1,7 +1,4 @@
-import type { ErrorCode } from '../../error-codes.js';
-import { VramError } from '../../errors.js';
-import { Serial } from '../../serial.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, type ErrorCode, Serial, VramError } from '../../base/index.js';
 import type { FillProbe } from '../known-answers.js';
 import {
   type Device,

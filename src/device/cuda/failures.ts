@@ -1,5 +1,4 @@
-import type { ErrorCode } from '../../error-codes.js';
-import { type ErrorDetails, VramError } from '../../errors.js';
+import { type ErrorCode, type ErrorDetails, VramError } from '../../base/index.js';
 
 /** What the addon rejects with: an Error with these properties. */
 export interface NativeFailure {

@@ -1,4 +1,4 @@
-import { toHex } from '../../hex.js';
+import { toHex } from '../../base/index.js';
 
 /** PTX text, which the driver compiles for the GPU, or the bytes of a CUDA fat binary, which hold machine code for some GPUs. */
 export type KernelImage = string | Uint8Array;

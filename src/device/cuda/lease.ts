@@ -1,6 +1,4 @@
-import type { ErrorCode } from '../../error-codes.js';
-import { invalidInput, VramError } from '../../errors.js';
-import { checkBytes, checkInteger } from '../../validate.js';
+import { checkBytes, checkInteger, type ErrorCode, invalidInput, VramError } from '../../base/index.js';
 import type { ByteRange, CudaArgument, CudaBinding, CudaLaunch, CudaScratch } from '../types.js';
 import type { Addon, DeviceHandle, KernelArgument, MemoryHandle, ModuleHandle } from './addon.js';
 import { isInvalidProgram, nativeFailure } from './failures.js';

@@ -1,9 +1,6 @@
+import { checkBytes, type ErrorCode, Serial, VramError } from '../../base/index.js';
 import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
-import type { ErrorCode } from '../../error-codes.js';
-import { VramError } from '../../errors.js';
-import { Serial } from '../../serial.js';
-import { checkBytes } from '../../validate.js';
 import {
   checkFlip,
   checkNodes,

@@ -1,7 +1,6 @@
+import { checkInteger, invalidInput } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/types.js';
 import { WasmEngine } from '../../digest/wasm/index.js';
-import { invalidInput } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, DeviceInfo } from '../types.js';
 import { HostDevice } from './device.js';

@@ -1,6 +1,4 @@
-import { VramError } from '../../errors.js';
-import { Serial } from '../../serial.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, Serial, VramError } from '../../base/index.js';
 import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
 import { type BlockHasher, engineKernels } from './kernels.js';
 import { HostMemory, paddedLength } from './memory.js';

@@ -1,5 +1,4 @@
-import { VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, VramError } from '../../base/index.js';
 import type { HostBinding } from '../types.js';
 
 /** A read-only binding over part of a region: it hands out copies, so that no caller holds the sealed memory itself. */

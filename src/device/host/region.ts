@@ -1,7 +1,6 @@
+import { checkBytes, isVramError, VramError } from '../../base/index.js';
 import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { HASH_BYTES } from '../../digest/types.js';
-import { isVramError, VramError } from '../../errors.js';
-import { checkBytes } from '../../validate.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';

@@ -1,6 +1,5 @@
+import { checkInteger, invalidInput, VramError } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/types.js';
-import { invalidInput, VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import {
   type Backend,

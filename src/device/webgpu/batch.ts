@@ -1,4 +1,4 @@
-import { invalidInput } from '../../errors.js';
+import { invalidInput } from '../../base/index.js';
 import { BufferUsage, PARAMS_STRIDE, WORKGROUP_SIZE } from './constants.js';
 import type { GpuContext, Guarded, Purpose } from './context.js';
 import { PARAMS_BYTES } from './kernels.js';

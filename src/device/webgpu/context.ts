@@ -1,4 +1,4 @@
-import { isVramError, VramError } from '../../errors.js';
+import { isVramError, VramError } from '../../base/index.js';
 import type { DeviceLost } from '../types.js';
 
 /** What the work was for, so that an error of the device gets the right code. */

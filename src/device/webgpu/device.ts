@@ -1,6 +1,5 @@
+import { checkInteger, MAX_INTEGER, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/types.js';
-import { VramError } from '../../errors.js';
-import { checkInteger, MAX_INTEGER } from '../../validate.js';
 import type { FillProbe } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
 import type {

@@ -1,5 +1,4 @@
-import { invalidInput, VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, invalidInput, VramError } from '../../base/index.js';
 import type { ByteRange, WebGpuBinding } from '../types.js';
 import type { GpuContext } from './context.js';
 import type { SealedRange } from './staging.js';

@@ -1,8 +1,6 @@
+import { checkBytes, checkInteger, invalidInput, Serial, VramError } from '../../base/index.js';
 import { type TreeLayout, treeLayout } from '../../digest/layout.js';
 import { BLOCK_BYTES } from '../../digest/types.js';
-import { invalidInput, VramError } from '../../errors.js';
-import { Serial } from '../../serial.js';
-import { checkBytes, checkInteger } from '../../validate.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';

@@ -1,5 +1,5 @@
 import { createSHA256 } from 'hash-wasm';
-import { checkBytes } from '../../validate.js';
+import { checkBytes } from '../../base/index.js';
 import { hashPadded } from '../block-hashes.js';
 import { checkHashes } from '../requests.js';
 import { type FlatHash, type SerialHashes, SerialStream } from '../serial-stream.js';

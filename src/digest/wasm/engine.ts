@@ -1,4 +1,4 @@
-import { checkBytes } from '../../validate.js';
+import { checkBytes } from '../../base/index.js';
 import { AnnouncedLength } from '../announced-length.js';
 import { hostDigest } from '../host-digest.js';
 import { checkHashes, checkRequest } from '../requests.js';

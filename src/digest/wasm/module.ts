@@ -1,4 +1,4 @@
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import { wasmBase64 } from '../../generated/wasm.js';
 import { wasmRefused } from '../wasm-refused.js';
 

@@ -3,7 +3,7 @@ import { concatBytes, utf8 } from '../../audit/bytes.js';
 import type { SignedCheckpoint } from '../../audit/checkpoint.js';
 import { type Segment, segmentStem } from '../../audit/segment.js';
 import type { AuditGroup, AuditSink } from '../../audit/sink.js';
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from './file-system.js';
 import { writeFrontier } from './frontier.js';
 import { CHECKPOINT_FILE, segmentPath } from './layout.js';

@@ -6,11 +6,17 @@ import { formatVerifierKey, verifierKey } from '../../audit/note.js';
 import { openedData } from '../../audit/observer.js';
 import { RecordedSecret } from '../../audit/secret.js';
 import type { AuditSink } from '../../audit/sink.js';
+import {
+  checkId,
+  checkInteger,
+  checkOptions,
+  checkToken,
+  invalidInput,
+  isVramError,
+  type OptionKeys,
+} from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto.js';
-import { invalidInput, isVramError } from '../../errors.js';
 import type { Observer } from '../../events.js';
-import { checkToken } from '../../token.js';
-import { checkId, checkInteger, checkOptions, type OptionKeys } from '../../validate.js';
 import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';
 import { type AuditFileSystem, nodeFileSystem } from './file-system.js';

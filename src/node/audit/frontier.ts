@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import { fromBase64, toBase64, utf8 } from '../../audit/bytes.js';
 import { parseJsonObject } from '../../audit/record.js';
 import { parseStem, type Segment, segmentStem } from '../../audit/segment.js';
-import { isVramError } from '../../errors.js';
-import { fromHex, toHex } from '../../hex.js';
+import { fromHex, isVramError, toHex } from '../../base/index.js';
 import { type AuditFileSystem, readSmall, replaceFile } from './file-system.js';
 import { FRONTIER_FILE } from './layout.js';
 

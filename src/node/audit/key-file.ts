@@ -10,8 +10,8 @@ import { constants } from 'node:fs';
 import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { invalidInput } from '../../base/index.js';
 import type { Signer } from '../../crypto.js';
-import { invalidInput } from '../../errors.js';
 import { isOpenToOthers } from '../private-file.js';
 import { hasCode, nodeFileSystem } from './file-system.js';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { utf8 } from '../../audit/bytes.js';
 import { parseStem } from '../../audit/segment.js';
-import { invalidInput } from '../../errors.js';
+import { invalidInput } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall } from './file-system.js';
 
 export const CHECKPOINT_FILE = 'checkpoint';

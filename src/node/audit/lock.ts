@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { utf8 } from '../../audit/bytes.js';
-import { isVramError, VramError } from '../../errors.js';
-import type { JsonValue } from '../../json.js';
-import { isJsonObject, parseStrictJson } from '../../strict-json.js';
+import { isJsonObject, isVramError, type JsonValue, parseStrictJson, VramError } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from './file-system.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 

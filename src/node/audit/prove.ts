@@ -10,8 +10,7 @@ import {
   type ProofReport,
   verifyProofDocument,
 } from '../../audit/proof-document.js';
-import { invalidInput, isVramError, VramError } from '../../errors.js';
-import { checkInteger } from '../../validate.js';
+import { checkInteger, invalidInput, isVramError, VramError } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { listLog, readCheckpointFile } from './layout.js';

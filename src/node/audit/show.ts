@@ -1,7 +1,7 @@
 import type { AuditSeverity, AuditType } from '../../audit/catalogue.js';
 import { splitLines } from '../../audit/lines.js';
 import { type AuditRecord, dataText, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
-import { invalidInput } from '../../errors.js';
+import { invalidInput } from '../../base/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { readChunks } from './file-system.js';
 import { listLog, segmentPath } from './layout.js';

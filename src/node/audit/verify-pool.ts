@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { SegmentJob, SegmentResult } from '../../audit/segment-verifier.js';
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { fromPlain, type SegmentReply, type SegmentRequest } from './segment-message.js';
 

@@ -2,7 +2,7 @@ import { splitLines } from '../../audit/lines.js';
 import { HASH_BYTES, leafHash } from '../../audit/merkle.js';
 import { MAX_LINE_BYTES } from '../../audit/record.js';
 import { parseStem } from '../../audit/segment.js';
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import type { AuditPlatform } from './directory.js';
 import { readChunks } from './file-system.js';
 import { type LogFiles, leavesPath, segmentPath } from './layout.js';

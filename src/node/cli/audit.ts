@@ -6,7 +6,7 @@ import { formatVerifierKey, verifierKey } from '../../audit/note.js';
 import { parseProof } from '../../audit/proof-document.js';
 import type { AuditRecord } from '../../audit/record.js';
 import type { AuditReport } from '../../audit/verifier.js';
-import { invalidInput, throwIfAborted } from '../../errors.js';
+import { invalidInput, throwIfAborted } from '../../base/index.js';
 import { nodeFileSystem } from '../audit/file-system.js';
 import {
   auditVerifierKey,

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { invalidInput, isVramError } from '../../errors.js';
+import { invalidInput, isVramError } from '../../base/index.js';
 import type { ExpectedDigests } from '../../source/expected.js';
 import { loadExpected, type Model, type ModelShard, openModel } from '../model-files.js';
 

@@ -1,5 +1,4 @@
-import type { ErrorCode } from '../../error-codes.js';
-import { isVramError } from '../../errors.js';
+import { type ErrorCode, isVramError } from '../../base/index.js';
 
 /** Exit codes of the command line: a contract. */
 export const EXIT = {

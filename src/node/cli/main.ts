@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import { nodeBackends } from '../backends.js';
 import { createNodeEngine } from '../digest/index.js';
 import { concludingCode, EXIT, type ExitCode } from './exit-codes.js';

@@ -1,7 +1,6 @@
 import { open } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { invalidInput, isVramError, VramError } from '../../errors.js';
-import { checkId, checkLabel } from '../../validate.js';
+import { checkId, checkLabel, invalidInput, isVramError, VramError } from '../../base/index.js';
 import { isOpenToOthers } from '../private-file.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { isVramError, VramError } from '../../errors.js';
+import { isVramError, VramError } from '../../base/index.js';
 import { version } from '../../generated/version.js';
 import { commandsFor } from './commands/index.js';
 import { Complaints } from './complaints.js';

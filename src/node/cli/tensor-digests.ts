@@ -1,5 +1,5 @@
+import { throwIfAborted } from '../../base/index.js';
 import type { DigestEngine, DigestStream, HostDigest } from '../../digest/types.js';
-import { throwIfAborted } from '../../errors.js';
 import type { TensorEntry, TensorIndex } from '../../source/tensors.js';
 import type { Source } from '../../source/types.js';
 

@@ -1,5 +1,5 @@
+import { invalidInput } from '../../base/index.js';
 import type { DigestEngine } from '../../digest/types.js';
-import { invalidInput } from '../../errors.js';
 import { safetensorsDtype } from '../../source/dtypes.js';
 import { quoted } from '../../source/refusal.js';
 import { type ModelShard, openModel, openShard } from '../model-files.js';

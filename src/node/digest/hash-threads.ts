@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { VramError } from '../../errors.js';
+import { VramError } from '../../base/index.js';
 import { WORKER_SOURCE } from './worker-source.js';
 
 const MAX_THREADS = 4;

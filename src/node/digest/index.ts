@@ -1,6 +1,5 @@
+import { checkOneOf, invalidInput } from '../../base/index.js';
 import { createPortableEngine, type DigestEngine, type EngineName } from '../../digest/index.js';
-import { invalidInput } from '../../errors.js';
-import { checkOneOf } from '../../validate.js';
 import { NativeEngine } from './native-engine.js';
 
 export { NativeEngine } from './native-engine.js';

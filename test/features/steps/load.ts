@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { isVramError } from '../../../src/errors.js';
+import { isVramError } from '../../../src/base/errors.js';
 import { bytesSource } from '../../../src/source/index.js';
 import type { StepBook } from '../gherkin.js';
 import { type World, weightsOf } from '../world.js';

@@ -1,4 +1,4 @@
-import { VramError } from '../../../src/errors.js';
+import { VramError } from '../../../src/base/errors.js';
 import { bytesSource, type Source } from '../../../src/source/index.js';
 import type { StepBook } from '../gherkin.js';
 import { fsverityOf, sha256Of } from '../oracles.js';

@@ -4,7 +4,7 @@ import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'attestation';
-export const modules = ['attest/index.js', 'node/crypto.js', 'errors.js'];
+export const modules = ['attest/index.js', 'node/crypto.js', 'base/errors.js'];
 
 const { vectors, seed } = JSON.parse(
   readFileSync(new URL('../../vectors/attestation.json', import.meta.url), 'utf8'),

@@ -1,7 +1,7 @@
 import { damage } from '../random.mjs';
 
 export const name = 'handle';
-export const modules = ['seal/index.js', 'node/crypto.js', 'errors.js'];
+export const modules = ['seal/index.js', 'node/crypto.js', 'base/errors.js'];
 
 const PAYLOAD = {
   v: 1,

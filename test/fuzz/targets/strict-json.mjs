@@ -2,7 +2,7 @@ import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'strict-json';
-export const modules = ['strict-json.js', 'errors.js'];
+export const modules = ['base/strict-json.js', 'base/errors.js'];
 
 const SCALARS = [
   'null',

@@ -1,8 +1,7 @@
 import { Option } from 'commander';
+import { invalidInput, isVramError, type VerificationReport, VramError } from '../../../base/index.js';
 import { BLOCK_BYTES } from '../../../digest/types.js';
-import { invalidInput, isVramError, VramError } from '../../../errors.js';
 import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } from '../../../manager/index.js';
-import type { VerificationReport } from '../../../reports.js';
 import type { SealedShard } from '../../../seal/index.js';
 import type { FileSource } from '../../file-source.js';
 import { openShard } from '../../model-files.js';

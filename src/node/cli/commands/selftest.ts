@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { Option } from 'commander';
+import { VramError } from '../../../base/index.js';
 import type { DeviceInfo } from '../../../device/types.js';
-import { VramError } from '../../../errors.js';
 import type { Observer, OperationEvent, StageName } from '../../../events.js';
 import { streamSource } from '../../../source/index.js';
 import { probeReadOnlyStore } from '../../cuda/probe.js';

@@ -1,4 +1,4 @@
-import { fromBase64Url, toBase64Url } from '../seal/base64url.js';
+import { fromBase64Url, toBase64Url } from './base64url.js';
 
 /** Base64 with padding (RFC 4648, section 4). */
 export function toBase64(bytes: Uint8Array): string {

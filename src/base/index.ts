@@ -1,0 +1,30 @@
+export { fromBase64, toBase64 } from './base64.js';
+export { fromBase64Url, toBase64Url } from './base64url.js';
+export { canonicalBytes } from './canonical-json.js';
+export { type Clock, systemClock, timestamp } from './clock.js';
+export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
+export {
+  type ErrorDetails,
+  invalidInput,
+  isVramError,
+  type SetReport,
+  throwIfAborted,
+  VramError,
+} from './errors.js';
+export { fromHex, toHex } from './hex.js';
+export type { JsonObject, JsonValue } from './json.js';
+export { KnownSecret, writtenForms } from './known-secret.js';
+export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
+export { Serial } from './serial.js';
+export { isJsonObject, parseStrictJson } from './strict-json.js';
+export { checkToken } from './token.js';
+export {
+  checkBytes,
+  checkId,
+  checkInteger,
+  checkLabel,
+  checkOneOf,
+  checkOptions,
+  MAX_INTEGER,
+  type OptionKeys,
+} from './validate.js';
