@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { fromBase64Url, toBase64Url } from '../dist/base/base64url.js';
 import { nodeCrypto } from '../dist/node/crypto.js';
 import { deriveSealKey, signSeal, verifySignature } from '../dist/seal/index.js';
-import { webCrypto } from '../dist/web-crypto.js';
+import { webCrypto } from '../dist/web/web-crypto.js';
 
 const { values } = parseArgs({ options: { samples: { type: 'string', default: '200000' } } });
 const SAMPLES = Number(values.samples);

@@ -21,7 +21,7 @@ export {
   type VerifyMode,
   VramError,
 } from './base/index.js';
-export type { CryptoProvider, Mac, Signer } from './crypto.js';
+export type { CryptoProvider, Mac, Signer } from './crypto/index.js';
 export type {
   Backend,
   BackendKind,
@@ -96,5 +96,5 @@ export {
   type TensorIndex,
   tensorRange,
 } from './source/tensors.js';
+export { type UrlSourceOptions, urlSource } from './source/url.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';
-export { type UrlSourceOptions, urlSource } from './web/url-source.js';

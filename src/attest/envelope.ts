@@ -7,8 +7,7 @@ import {
   toHex,
   VramError,
 } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto.js';
-import { preAuthEncoding } from '../seal/dsse.js';
+import { type CryptoProvider, preAuthEncoding, type Signer } from '../crypto/index.js';
 
 /** DSSE v1 envelope as JSON (its JSON form is what files hold). */
 export interface AttestationEnvelope {

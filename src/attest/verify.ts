@@ -8,7 +8,7 @@ import {
   toHex,
   VramError,
 } from '../base/index.js';
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { checkDigest } from '../digest/index.js';
 import { notGenuine, openEnvelope } from './envelope.js';
 import { checkNonce } from './nonce.js';

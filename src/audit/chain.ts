@@ -1,5 +1,5 @@
 import { toHex } from '../base/index.js';
-import type { CryptoProvider, Mac } from '../crypto.js';
+import type { CryptoProvider, Mac } from '../crypto/index.js';
 import { Scratch, Slabs } from './bytes.js';
 import type { AuditData, AuditSeverity, AuditType } from './catalogue.js';
 import { logOrigin } from './checkpoint.js';

@@ -1,5 +1,5 @@
 import { checkInteger, invalidInput, VramError } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto.js';
+import type { CryptoProvider, Signer } from '../crypto/index.js';
 import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events.js';
 import {
   AUDIT_CATALOGUE,

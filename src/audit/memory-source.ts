@@ -1,4 +1,4 @@
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { splitLines } from './lines.js';
 import { MAX_LINE_BYTES, parseLine } from './record.js';
 import { runSegmentJob } from './segment-verifier.js';

@@ -1,5 +1,5 @@
 import { checkId, checkToken, toHex } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto.js';
+import type { CryptoProvider, Signer } from '../crypto/index.js';
 import type { AuditData } from './catalogue.js';
 import { Chain, emptyChain } from './chain.js';
 import { logOrigin } from './checkpoint.js';

@@ -1,5 +1,5 @@
 import { invalidInput, isVramError, type JsonObject, type JsonValue } from '../base/index.js';
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { fromBase64, toBase64, utf8 } from './bytes.js';
 import { parseCheckpoint, type SignedCheckpoint } from './checkpoint.js';
 import { leafHash } from './merkle.js';

@@ -1,5 +1,5 @@
 import { checkInteger, invalidInput } from '../base/index.js';
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { equalBytes } from './bytes.js';
 import { CompactRange, HASH_BYTES, nodeHash } from './merkle.js';
 

@@ -1,4 +1,4 @@
-import type { CryptoProvider, Mac } from '../crypto.js';
+import type { CryptoProvider, Mac } from '../crypto/index.js';
 import { bytesOfHex, Scratch } from './bytes.js';
 import { MAC_BYTES } from './keys.js';
 import { splitLines } from './lines.js';

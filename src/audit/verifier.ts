@@ -1,5 +1,5 @@
 import { checkInteger, invalidInput, isVramError } from '../base/index.js';
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { equalBytes, toBase64 } from './bytes.js';
 import { parseCheckpoint, parseOrigin, type SignedCheckpoint } from './checkpoint.js';
 import { KeyRatchet, MAC_BYTES, MAX_EPOCH } from './keys.js';

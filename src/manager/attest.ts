@@ -10,7 +10,7 @@ import {
   toHex,
   VramError,
 } from '../base/index.js';
-import type { Signer } from '../crypto.js';
+import type { Signer } from '../crypto/index.js';
 import { type Core, endedBy } from './core.js';
 import { type Operation, runOperation } from './operation.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';

@@ -1,6 +1,6 @@
 import type { AuditHeadProvider } from '../attest/index.js';
 import { type Clock, isVramError, type Serial } from '../base/index.js';
-import type { CryptoProvider, Mac, Signer } from '../crypto.js';
+import type { CryptoProvider, Mac, Signer } from '../crypto/index.js';
 import type { Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
 import type { Policy, Residency } from '../policy/index.js';

@@ -1,6 +1,6 @@
 import type { AuditHeadProvider } from '../attest/statement.js';
 import type { Clock, OptionKeys } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto.js';
+import type { CryptoProvider, Signer } from '../crypto/index.js';
 import type { Backend, Device } from '../device/types.js';
 import type { DigestEngine } from '../digest/types.js';
 import type { Observer } from '../events.js';

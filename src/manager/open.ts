@@ -13,7 +13,7 @@ import {
   toHex,
   VramError,
 } from '../base/index.js';
-import type { Signer } from '../crypto.js';
+import type { Signer } from '../crypto/index.js';
 import { type Device, deviceId, type SkippedDevice, selectDevice } from '../device/index.js';
 import type { EventDevice, EventPayloads, Observer } from '../events.js';
 import {

@@ -1,5 +1,5 @@
 import type { SampleReport } from '../base/index.js';
-import type { CryptoProvider } from '../crypto.js';
+import type { CryptoProvider } from '../crypto/index.js';
 import { treeLayout } from '../digest/index.js';
 import { equalBytes, hashAt } from './kept.js';
 import type { LiveShard } from './shards.js';

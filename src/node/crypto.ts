@@ -9,7 +9,7 @@ import {
   verify,
 } from 'node:crypto';
 import { checkInteger } from '../base/index.js';
-import type { CryptoProvider, Mac } from '../crypto.js';
+import type { CryptoProvider, Mac } from '../crypto/index.js';
 
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;

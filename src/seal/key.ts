@@ -1,5 +1,5 @@
 import { toHex } from '../base/index.js';
-import type { CryptoProvider, Mac } from '../crypto.js';
+import type { CryptoProvider, Mac } from '../crypto/index.js';
 
 /** What a worker without a token uses for the life of its process. */
 export const EPHEMERAL_TOKEN_BYTES = 32;

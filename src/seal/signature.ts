@@ -1,6 +1,5 @@
 import { canonicalBytes, fromBase64Url, toBase64Url, VramError } from '../base/index.js';
-import type { Mac } from '../crypto.js';
-import { preAuthEncoding } from './dsse.js';
+import { type Mac, preAuthEncoding } from '../crypto/index.js';
 import { type ForeignHandle, notGenuine, readHandle } from './handle.js';
 import { SEAL_PAYLOAD_TYPE, type SealPayload } from './payload.js';
 import { SealedShard } from './sealed-shard.js';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { deriveSealKey, type SealPayload, signSeal, verifySignature } from '../../src/seal/index.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 import { propertyRuns } from '../support/property-runs.js';
 
 const hex = (bytes: number) =>

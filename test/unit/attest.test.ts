@@ -12,12 +12,12 @@ import {
   verifyAttestation,
 } from '../../src/attest/index.js';
 import { fromHex, toHex } from '../../src/base/hex.js';
-import type { CryptoProvider, Signer } from '../../src/crypto.js';
+import type { CryptoProvider, Signer } from '../../src/crypto/provider.js';
 import { VramManager } from '../../src/manager/index.js';
 import { publicKeyPem } from '../../src/node/attestation-key.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 import { presentBackends } from '../support/backends.js';
 import { testSigner } from './audit-signer.js';
 import { openLog, scratch, TOKEN, WORKER } from './audit-support.js';

@@ -17,7 +17,7 @@ import { parseLine } from '../../src/audit/record.js';
 import { canonicalJson } from '../../src/base/canonical-json.js';
 import type { OperationEvent, OperationName } from '../../src/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
 import { anyEvent, emit, event, otherEvent, PAYLOADS, TOKEN, WORKER } from './audit-support.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CompactRange, leafHash, subtreeLevels } from '../../src/audit/merkle.js';
 import { toHex } from '../../src/base/hex.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 import { naiveRoot } from './audit-oracle.js';
 
 // Entries and roots that Certificate Transparency implementations share.

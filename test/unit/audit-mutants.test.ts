@@ -24,7 +24,7 @@ import {
 } from '../../src/audit/record.js';
 import { RecordedSecret } from '../../src/audit/secret.js';
 import { parseStem, segmentStem } from '../../src/audit/segment.js';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';
 import { TOKEN, WORKER } from './audit-events.js';

@@ -8,7 +8,7 @@ import {
   verifyNote,
 } from '../../src/audit/note.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 import { naiveCheckpoint } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
 

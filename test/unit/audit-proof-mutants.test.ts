@@ -18,7 +18,7 @@ import {
   parseProof,
   verifyProofDocument,
 } from '../../src/audit/proof-document.js';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';
 import { naiveConsistency, naivePath, naiveRoot } from './audit-oracle.js';

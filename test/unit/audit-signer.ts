@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import type { Signer } from '../../src/crypto.js';
+import type { Signer } from '../../src/crypto/provider.js';
 
 /** An Ed25519 signer whose seed is 32 times the same byte. */
 export function testSigner(seed: number): Signer {

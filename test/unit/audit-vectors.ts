@@ -7,7 +7,7 @@ import { formatVerifierKey, verifierKey } from '../../src/audit/note.js';
 import { openedData } from '../../src/audit/observer.js';
 import { consistencyDocument, inclusionDocument } from '../../src/audit/proof-document.js';
 import { toHex } from '../../src/base/hex.js';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { event, TOKEN, WORKER } from './audit-events.js';
 import { naiveConsistency, naivePath } from './audit-oracle.js';

@@ -18,7 +18,7 @@ import {
   verifySegment,
 } from '../../src/audit/segment-verifier.js';
 import { type LogSource, type VerifyLogOptions, verifyLog } from '../../src/audit/verifier.js';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';
 import { TOKEN, WORKER } from './audit-events.js';

@@ -1,8 +1,8 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));
 const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import type { Signer } from '../../src/crypto.js';
+import type { Signer } from '../../src/crypto/provider.js';
 import { bytesSource } from '../../src/source/index.js';
 import { testSigner } from './audit-signer.js';
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import type { CryptoProvider } from '../../src/crypto.js';
+import type { CryptoProvider } from '../../src/crypto/provider.js';
 import type { Region } from '../../src/device/index.js';
 import { createPortableEngine, fsverityDigest } from '../../src/digest/index.js';
 import type { Core } from '../../src/manager/core.js';

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 
 vi.mock('node:crypto', async (original) => {
   const real = await original<typeof import('node:crypto')>();

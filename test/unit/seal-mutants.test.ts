@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { isVramError, type VramError } from '../../src/base/errors.js';
-import type { Mac } from '../../src/crypto.js';
+import type { Mac } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { readHandle } from '../../src/seal/handle.js';
 import {

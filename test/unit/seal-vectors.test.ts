@@ -2,17 +2,17 @@ import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../src/base/canonical-json.js';
+import { preAuthEncoding } from '../../src/crypto/dsse.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import {
   deriveSealKey,
-  preAuthEncoding,
   SEAL_PAYLOAD_TYPE,
   type SealPayload,
   signSeal,
   tokenFingerprint,
   verifySignature,
 } from '../../src/seal/index.js';
-import { webCrypto } from '../../src/web-crypto.js';
+import { webCrypto } from '../../src/web/web-crypto.js';
 
 interface Case {
   readonly name: string;

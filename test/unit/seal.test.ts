@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { fromBase64Url, toBase64Url } from '../../src/base/base64url.js';
 import { canonicalBytes } from '../../src/base/canonical-json.js';
 import { checkToken } from '../../src/base/token.js';
+import { preAuthEncoding } from '../../src/crypto/dsse.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { deriveSealKey, preAuthEncoding, SEAL_PAYLOAD_TYPE, verifySignature } from '../../src/seal/index.js';
+import { deriveSealKey, SEAL_PAYLOAD_TYPE, verifySignature } from '../../src/seal/index.js';
 
 describe('base64url', () => {
   it('agrees with Buffer for every length to 100, both ways', () => {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { VramManager } from '../../src/index.js';
 import type { Source } from '../../src/source/types.js';
-import { urlSource } from '../../src/web/url-source.js';
+import { urlSource } from '../../src/source/url.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 
 const WEIGHTS = xorshiftBytes(11, 300_000);

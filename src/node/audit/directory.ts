@@ -15,7 +15,7 @@ import {
   isVramError,
   type OptionKeys,
 } from '../../base/index.js';
-import type { CryptoProvider, Signer } from '../../crypto.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import type { Observer } from '../../events.js';
 import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';

@@ -11,7 +11,7 @@ import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { invalidInput } from '../../base/index.js';
-import type { Signer } from '../../crypto.js';
+import type { Signer } from '../../crypto/index.js';
 import { isOpenToOthers } from '../private-file.js';
 import { hasCode, nodeFileSystem } from './file-system.js';
 

@@ -10,7 +10,7 @@ import { type AuditRecord, dataText, MAX_LINE_BYTES, parseLine } from '../../aud
 import { parseStem, type Segment } from '../../audit/segment.js';
 import { faultMessage, LineChecker } from '../../audit/segment-verifier.js';
 import { fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
-import type { CryptoProvider, Mac, Signer } from '../../crypto.js';
+import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
 import { type AuditFileSystem, readChunks } from './file-system.js';
 import { readFrontier } from './frontier.js';
 import { type LogFiles, leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';

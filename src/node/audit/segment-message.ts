@@ -1,6 +1,6 @@
 import { CompactRange } from '../../audit/merkle.js';
 import type { SegmentJob, SegmentResult } from '../../audit/segment-verifier.js';
-import type { CryptoProvider } from '../../crypto.js';
+import type { CryptoProvider } from '../../crypto/index.js';
 
 /** A job on its way to a worker thread. */
 export interface SegmentRequest {

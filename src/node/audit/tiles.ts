@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { concatBytes, equalBytes, utf8 } from '../../audit/bytes.js';
 import { CompactRange } from '../../audit/merkle.js';
 import { invalidInput, VramError } from '../../base/index.js';
-import type { CryptoProvider } from '../../crypto.js';
+import type { CryptoProvider } from '../../crypto/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { type AuditFileSystem, replaceFile } from './file-system.js';
 import { listLog } from './layout.js';

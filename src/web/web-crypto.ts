@@ -1,5 +1,5 @@
-import { checkInteger, VramError } from './base/index.js';
-import type { CryptoProvider, Mac } from './crypto.js';
+import { checkInteger, VramError } from '../base/index.js';
+import type { CryptoProvider, Mac } from '../crypto/index.js';
 
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;

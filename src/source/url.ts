@@ -1,6 +1,6 @@
 import { checkInteger, invalidInput, isVramError, throwIfAborted, VramError } from '../base/index.js';
-import { streamSource } from '../source/index.js';
-import type { Source } from '../source/types.js';
+import { streamSource } from './stream.js';
+import type { Source } from './types.js';
 
 export interface UrlSourceOptions {
   /** Default: the platform's own. */

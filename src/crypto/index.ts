@@ -1,0 +1,2 @@
+export { preAuthEncoding } from './dsse.js';
+export type { CryptoProvider, Mac, Signer } from './provider.js';
