@@ -39,7 +39,7 @@ export type {
   WebGpuBinding,
 } from './device/index.js';
 export type { DigestEngine } from './digest/index.js';
-export type { EventOf, EventType, Observer, OperationEvent } from './events.js';
+export type { EventOf, EventType, Observer, OperationEvent, TraceOptions } from './events/index.js';
 export type {
   AttestOptions,
   Capacity,
@@ -65,7 +65,6 @@ export type {
   SealOptions,
   ShardHandle,
   TensorRange,
-  TraceOptions,
   VerifyOptions,
   WebGpuLease,
 } from './manager/index.js';

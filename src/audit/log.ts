@@ -1,6 +1,6 @@
 import { checkInteger, invalidInput, VramError } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto/index.js';
-import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events.js';
+import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events/index.js';
 import {
   AUDIT_CATALOGUE,
   type AuditData,

@@ -1,9 +1,9 @@
 import { VramError } from '../base/index.js';
 import type { Region } from '../device/index.js';
+import { eventError, type Operation } from '../events/index.js';
 import { decide, policyViolation } from '../policy/index.js';
 import type { Core } from './core.js';
 import type { Reservation } from './ledger.js';
-import { eventError, type Operation } from './operation.js';
 
 export interface Allocation {
   readonly region: Region;

@@ -11,8 +11,8 @@ import {
   VramError,
 } from '../base/index.js';
 import type { Signer } from '../crypto/index.js';
+import { type Operation, runOperation } from '../events/index.js';
 import { type Core, endedBy } from './core.js';
-import { type Operation, runOperation } from './operation.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';

@@ -1,6 +1,6 @@
 import { checkOptions } from '../base/index.js';
+import { runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import type { Core } from './core.js';
-import { runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 
 /** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget tells (WK-003). */
 export interface Capacity {

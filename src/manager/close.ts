@@ -1,6 +1,6 @@
+import { runOperation } from '../events/index.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
-import { runOperation } from './operation.js';
 import { releaseLive } from './release.js';
 
 /** Ends everything. Never rejects: what goes wrong on the way is told to the observers. See VramManager.close. */

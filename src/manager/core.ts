@@ -3,10 +3,10 @@ import { type Clock, isVramError, type Serial } from '../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../crypto/index.js';
 import type { Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
+import type { EventSource } from '../events/index.js';
 import type { Policy, Residency } from '../policy/index.js';
 import type { Ledger } from './ledger.js';
 import type { Lifecycle } from './lifecycle.js';
-import type { EventSource } from './operation.js';
 import type { ShardTable } from './shards.js';
 
 export type FailureReaction = 'quarantine' | 'stop';

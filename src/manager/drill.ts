@@ -9,6 +9,7 @@ import {
 } from '../base/index.js';
 import type { FaultPort } from '../device/types.js';
 import { BLOCK_BYTES } from '../digest/types.js';
+import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import { type Core, endedBy } from './core.js';
 import {
   type DamagePlan,
@@ -18,7 +19,6 @@ import {
   drawDamage,
   MAX_DRILL_BITS,
 } from './drill-damage.js';
-import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';
 

@@ -5,9 +5,9 @@ import {
   throwIfAborted,
   type VramError,
 } from '../base/index.js';
+import { eventError, type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import { type Core, endedBy } from './core.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
-import { eventError, type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { inQuarantine } from './quarantine.js';
 import { resolveHandle } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';

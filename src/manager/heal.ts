@@ -1,5 +1,6 @@
 import { checkOptions, type DamagedRange, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
+import { eventError, type Operation, runOperation } from '../events/index.js';
 import type { Source } from '../source/types.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
@@ -12,7 +13,6 @@ import {
   readSource,
   residentLeaves,
 } from './localise.js';
-import { eventError, type Operation, runOperation } from './operation.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { blocksOf, toRanges } from './ranges.js';

@@ -1,4 +1,5 @@
 export type { Clock, SampleReport, SetReport, VerificationReport } from '../base/index.js';
+export type { TraceOptions } from '../events/index.js';
 export type { AttestOptions } from './attest.js';
 export type { Capacity } from './capacity.js';
 export type { FailureReaction, KeptLevel } from './core.js';
@@ -10,7 +11,6 @@ export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './le
 export type { LifecycleState } from './lifecycle.js';
 export { type ShardHandle, VramManager } from './manager.js';
 export type { ManagerOptions, Platform } from './open-options.js';
-export type { TraceOptions } from './operation.js';
 export type { OperationOptions, Progress } from './operation-options.js';
 export type { ReleaseReport } from './release.js';
 export { chanceOfMiss } from './sample.js';

@@ -1,8 +1,8 @@
 import { checkInteger, invalidInput, type SampleReport, type VerifyMode } from '../base/index.js';
+import type { Operation } from '../events/index.js';
 import type { Core } from './core.js';
 import { measure, residentDigest, type Verdict } from './device-tree.js';
 import { requireGroupsGenuine } from './kept.js';
-import type { Operation } from './operation.js';
 import { readbackDigest } from './readback.js';
 import { describeSample, drawGroups, groupLevel, groupsMatch } from './sample.js';
 import type { LiveShard } from './shards.js';

@@ -1,6 +1,6 @@
 import { isVramError } from '../base/index.js';
+import { runOperation } from '../events/index.js';
 import type { Core } from './core.js';
-import { runOperation } from './operation.js';
 
 /** ST-003: when the device goes, every seal on it is void at once. */
 export function watchDevice(core: Core): void {

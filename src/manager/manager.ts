@@ -1,6 +1,7 @@
 import type { AttestationEnvelope } from '../attest/index.js';
 import type { SetReport, VerificationReport } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
+import type { TraceOptions } from '../events/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/types.js';
 import { type AttestOptions, attestShard } from './attest.js';
@@ -12,7 +13,6 @@ import { type ExecuteOptions, type Execution, executeShard } from './execute.js'
 import { type HealReport, healShard } from './heal.js';
 import { openCore } from './open.js';
 import type { ManagerOptions, Platform } from './open-options.js';
-import type { TraceOptions } from './operation.js';
 import type { OperationOptions } from './operation-options.js';
 import { type ReleaseReport, releaseShard } from './release.js';
 import { Scrubber, type ScrubOptions } from './scrub.js';

@@ -3,10 +3,9 @@ import type { Clock, OptionKeys } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto/index.js';
 import type { Backend, Device } from '../device/types.js';
 import type { DigestEngine } from '../digest/types.js';
-import type { Observer } from '../events.js';
+import { type Observer, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import type { Policy } from '../policy/decide.js';
 import type { FailureReaction, KeptLevel } from './core.js';
-import { TRACE_KEYS, type TraceOptions } from './operation.js';
 
 /** What the portable core needs of the platform it runs on. The entries fill it in. */
 export interface Platform {

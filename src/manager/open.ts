@@ -15,7 +15,16 @@ import {
 } from '../base/index.js';
 import type { Signer } from '../crypto/index.js';
 import { type Device, deviceId, type SkippedDevice, selectDevice } from '../device/index.js';
-import type { EventDevice, EventPayloads, Observer } from '../events.js';
+import {
+  type EventDevice,
+  type EventPayloads,
+  type EventSource,
+  eventError,
+  type Observer,
+  Observers,
+  type Operation,
+  runOperation,
+} from '../events/index.js';
 import {
   acceptedClasses,
   checkPolicy,
@@ -29,9 +38,7 @@ import type { Core, FailureReaction, KeptLevel } from './core.js';
 import { Ledger } from './ledger.js';
 import { Lifecycle } from './lifecycle.js';
 import { watchDevice } from './loss.js';
-import { Observers } from './observers.js';
 import { MANAGER_KEYS, type ManagerOptions, type Platform } from './open-options.js';
-import { type EventSource, eventError, type Operation, runOperation } from './operation.js';
 import { ShardTable } from './shards.js';
 
 const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;

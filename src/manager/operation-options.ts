@@ -1,5 +1,5 @@
 import type { OptionKeys } from '../base/index.js';
-import { TRACE_KEYS, type TraceOptions } from './operation.js';
+import { TRACE_KEYS, type TraceOptions } from '../events/index.js';
 
 export interface Progress {
   /** `load`: read, hashed and uploaded. `verify`: hashed in device memory. `readback`: brought back and hashed. */

@@ -1,7 +1,7 @@
 import { VramError } from '../base/index.js';
+import type { Operation } from '../events/index.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
-import type { Operation } from './operation.js';
 import type { LiveShard } from './shards.js';
 
 export interface Quarantine {

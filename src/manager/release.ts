@@ -1,9 +1,9 @@
 import { checkOptions, VramError } from '../base/index.js';
+import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import { verifySignature } from '../seal/signature.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';
-import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from './operation.js';
 import { tellRejected } from './resolve.js';
 import { type LiveShard, notFound } from './shards.js';
 

@@ -1,7 +1,7 @@
 import { isVramError, VramError } from '../base/index.js';
+import { eventError, type Operation } from '../events/index.js';
 import { verifySignature } from '../seal/index.js';
 import type { Core } from './core.js';
-import { eventError, type Operation } from './operation.js';
 import type { LiveShard } from './shards.js';
 
 /**

@@ -8,11 +8,11 @@ import {
   VramError,
 } from '../base/index.js';
 import { GROUP_BYTES } from '../digest/types.js';
+import { eventError, type Operation, runOperation } from '../events/index.js';
 import { sourceFailure } from '../source/failure.js';
 import type { Core } from './core.js';
 import { healLive } from './heal.js';
 import { requireGroupsGenuine } from './kept.js';
-import { eventError, type Operation, runOperation } from './operation.js';
 import { groupLevel, groupsMatch } from './sample.js';
 import { type LiveShard, requireLive } from './shards.js';
 import { sleep } from './sleep.js';

@@ -1,6 +1,7 @@
 import { checkOptions, throwIfAborted, timestamp, toHex, VramError } from '../base/index.js';
 import type { Immutability, Region } from '../device/index.js';
 import type { DigestRequest, HostDigest } from '../digest/index.js';
+import { eventError, type Operation, runOperation } from '../events/index.js';
 import { type SealedShard, type SealPayload, signSeal } from '../seal/index.js';
 import { sourceFailure } from '../source/failure.js';
 import type { Source } from '../source/types.js';
@@ -9,7 +10,6 @@ import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { fillRegion } from './fill.js';
 import { ShardLock } from './lock.js';
-import { eventError, type Operation, runOperation } from './operation.js';
 import type { OperationOptions } from './operation-options.js';
 import {
   checkExpectedDigests,

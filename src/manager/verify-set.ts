@@ -1,6 +1,6 @@
 import { checkLabel, checkOptions, type SetReport, VramError } from '../base/index.js';
+import { runOperation } from '../events/index.js';
 import type { Core } from './core.js';
-import { runOperation } from './operation.js';
 import type { LiveShard } from './shards.js';
 import { verifyShard } from './verify.js';
 import { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';

@@ -1,8 +1,8 @@
 import { checkOneOf, checkOptions, timestamp, type VerificationReport, VramError } from '../base/index.js';
+import { eventError, type Operation, runOperation } from '../events/index.js';
 import { type Core, endedBy } from './core.js';
 import { type Localisation, localise } from './localise.js';
 import { type CheckedVerifyOptions, checkSampleSize, look } from './look.js';
-import { eventError, type Operation, runOperation } from './operation.js';
 import { quarantine, tellQuarantine } from './quarantine.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 import { type LiveShard, requireLive } from './shards.js';

@@ -1,4 +1,4 @@
-import type { EventOf, EventType, OperationEvent, OperationName } from '../events.js';
+import type { EventOf, EventType, OperationEvent, OperationName } from '../events/index.js';
 import { because, counted, named } from './sentence.js';
 import type { NarrationLevel } from './types.js';
 import { bytesInWords, msInWords } from './units.js';

@@ -1,5 +1,5 @@
 import { checkOptions, type ErrorCode, type OptionKeys } from '../base/index.js';
-import type { Observer, OperationEvent } from '../events.js';
+import type { Observer, OperationEvent } from '../events/index.js';
 import { version } from '../generated/version.js';
 import { isSilent, tell } from './catalogue.js';
 import { createRedactor, type Redactor } from './redact.js';

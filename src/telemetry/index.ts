@@ -1,6 +1,6 @@
 import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
 import { checkOptions, type OptionKeys } from '../base/index.js';
-import type { Observer, OperationEvent } from '../events.js';
+import type { Observer, OperationEvent } from '../events/index.js';
 import { version } from '../generated/version.js';
 import { OperationMetrics } from './metrics.js';
 import { OperationSpans } from './spans.js';

@@ -6,7 +6,7 @@ import type {
   MetricOptions,
   ObservableResult,
 } from '@opentelemetry/api';
-import type { EventOf, OperationEvent } from '../events.js';
+import type { EventOf, OperationEvent } from '../events/index.js';
 
 interface MetricEntry {
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'up-down counter';

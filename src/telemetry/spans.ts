@@ -9,7 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import type { EventOf, OperationEvent } from '../events.js';
+import type { EventOf, OperationEvent } from '../events/index.js';
 import { activeTraceparent } from './active.js';
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;

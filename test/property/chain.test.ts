@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { auditObserver, MemorySink, memoryLogSource, verifyLog } from '../../src/audit/index.js';
-import type { EventPayloads, OperationEvent } from '../../src/events.js';
+import type { EventPayloads, OperationEvent } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { sampleEvent } from '../support/events.js';
 import { propertyRuns } from '../support/property-runs.js';

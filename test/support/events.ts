@@ -5,7 +5,7 @@ import type {
   EventPayloads,
   EventType,
   OperationEvent,
-} from '../../src/events.js';
+} from '../../src/events/events.js';
 
 export const SAMPLE_ERROR: EventError = {
   code: 'DEVICE_UNAVAILABLE',

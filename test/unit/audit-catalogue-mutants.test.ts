@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited, text } from '../../src/audit/catalogue.js';
-import type { OperationEvent } from '../../src/events.js';
+import type { OperationEvent } from '../../src/events/events.js';
 import { event, PAYLOADS } from './audit-events.js';
 
 const asItIs = (value: string): string => value;

@@ -1,4 +1,10 @@
-import type { EventContext, EventOf, EventPayloads, EventType, OperationEvent } from '../../src/events.js';
+import type {
+  EventContext,
+  EventOf,
+  EventPayloads,
+  EventType,
+  OperationEvent,
+} from '../../src/events/events.js';
 
 export const TOKEN = new TextEncoder().encode('an audit test token, 32 bytes...');
 export const WORKER = 'worker-1';

@@ -25,7 +25,7 @@ import { RecordedSecret } from '../../src/audit/secret.js';
 import { segmentStem } from '../../src/audit/segment.js';
 import { VramError } from '../../src/base/errors.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
-import type { OperationEvent, OperationName } from '../../src/events.js';
+import type { OperationEvent, OperationName } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';
 import { event, otherEvent, TOKEN, WORKER } from './audit-events.js';

@@ -15,7 +15,7 @@ import {
 } from '../../src/audit/index.js';
 import { parseLine } from '../../src/audit/record.js';
 import { canonicalJson } from '../../src/base/canonical-json.js';
-import type { OperationEvent, OperationName } from '../../src/events.js';
+import type { OperationEvent, OperationName } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
 import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';

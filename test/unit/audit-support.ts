@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import type { Observer, OperationEvent } from '../../src/events.js';
+import type { Observer, OperationEvent } from '../../src/events/events.js';
 import {
   type AuditDirectory,
   type AuditDirectoryOptions,

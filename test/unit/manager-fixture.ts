@@ -3,7 +3,7 @@ import { VramError } from '../../src/base/errors.js';
 import { type HostInjection, type HostOptions, hostBackend } from '../../src/device/host/index.js';
 import type { Backend, Device, Region, RunOptions } from '../../src/device/index.js';
 import { createPortableEngine } from '../../src/digest/index.js';
-import type { EventType, Observer, OperationEvent } from '../../src/events.js';
+import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
 import type { DamagePlan } from '../../src/manager/drill-damage.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';

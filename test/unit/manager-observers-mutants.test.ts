@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import type { EventType, Observer, OperationEvent } from '../../src/events.js';
-import { Observers } from '../../src/manager/observers.js';
+import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
+import { Observers } from '../../src/events/observers.js';
 
 const event = (type: EventType, operationId = 'x'): OperationEvent =>
   ({ type, operationId }) as unknown as OperationEvent;

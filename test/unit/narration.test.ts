@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EventType } from '../../src/events.js';
+import type { EventType } from '../../src/events/events.js';
 import {
   consoleSink,
   createRedactor,

@@ -7,7 +7,7 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/base/error-codes.js';
-import type { Observer, OperationEvent } from '../../src/events.js';
+import type { Observer, OperationEvent } from '../../src/events/events.js';
 import { VramManager } from '../../src/index.js';
 import { VramManager as Manager } from '../../src/manager/index.js';
 import type { ManagerOptions } from '../../src/manager/open-options.js';

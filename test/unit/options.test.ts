@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { checkOptions, type OptionKeys } from '../../src/base/validate.js';
+import { TRACE_KEYS } from '../../src/events/operation.js';
 import { verifyAttestation } from '../../src/index.js';
 import { ATTEST_KEYS } from '../../src/manager/attest.js';
 import { DRILL_KEYS } from '../../src/manager/drill.js';
 import { EXECUTE_KEYS } from '../../src/manager/execute.js';
 import type { VramManager } from '../../src/manager/index.js';
 import { MANAGER_KEYS } from '../../src/manager/open-options.js';
-import { TRACE_KEYS } from '../../src/manager/operation.js';
 import { OPERATION_KEYS } from '../../src/manager/operation-options.js';
 import { SCRUB_KEYS } from '../../src/manager/scrub.js';
 import { SEAL_KEYS } from '../../src/manager/seal-request.js';

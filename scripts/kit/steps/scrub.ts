@@ -1,4 +1,4 @@
-import type { Observer, OperationEvent } from '../../../src/events.js';
+import type { Observer, OperationEvent } from '../../../src/events/events.js';
 import { VramManager } from '../../../src/index.js';
 import type { Figure } from '../runner/report.js';
 import type { StepContext } from './context.js';

@@ -16,7 +16,7 @@ import {
   type OptionKeys,
 } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
-import type { Observer } from '../../events.js';
+import type { Observer } from '../../events/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { DirectorySink } from './directory-sink.js';
 import { type AuditFileSystem, nodeFileSystem } from './file-system.js';

@@ -7,7 +7,7 @@ import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { createPortableEngine } from '../../digest/index.js';
 import type { DigestEngine } from '../../digest/types.js';
-import type { OperationEvent } from '../../events.js';
+import type { OperationEvent } from '../../events/index.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../manager/index.js';
 import { bytesSource } from '../../source/index.js';
 import { createNodeEngine } from '../digest/index.js';

@@ -1,5 +1,5 @@
 import { isVramError, VramError } from '../base/index.js';
-import type { Observer, OperationEvent } from '../events.js';
+import type { Observer, OperationEvent } from './events.js';
 
 /** Tells observers what happens, in order, and finds out whether the required ones could take it. */
 export class Observers {

@@ -1,4 +1,4 @@
-import type { DamagedRange, ErrorCode, ErrorKind, FatalScope, VerifyMode } from './base/index.js';
+import type { DamagedRange, ErrorCode, ErrorKind, FatalScope, VerifyMode } from '../base/index.js';
 
 /** What the manager was asked to do. */
 export type OperationName =

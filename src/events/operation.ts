@@ -17,7 +17,7 @@ import {
   type OperationEvent,
   type OperationName,
   type StageName,
-} from '../events.js';
+} from './events.js';
 import type { Observers } from './observers.js';
 
 /** Passed from the caller through every event of an operation (NA-003). */

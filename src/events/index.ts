@@ -1,0 +1,20 @@
+export {
+  type EventDevice,
+  type EventOf,
+  type EventPayloads,
+  type EventType,
+  FAIL_CLOSED,
+  type Observer,
+  type OperationEvent,
+  type OperationName,
+  type StageName,
+} from './events.js';
+export { Observers } from './observers.js';
+export {
+  type EventSource,
+  eventError,
+  Operation,
+  runOperation,
+  TRACE_KEYS,
+  type TraceOptions,
+} from './operation.js';
