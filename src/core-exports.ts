@@ -69,6 +69,21 @@ export type {
   WebGpuLease,
 } from './manager/index.js';
 export {
+  bytesAccess,
+  type ExpectedDigest,
+  type ExpectedDigests,
+  type FoundTensor,
+  findTensor,
+  parseExpected,
+  type RandomAccess,
+  readGguf,
+  readOnnx,
+  readSafetensors,
+  type TensorEntry,
+  type TensorIndex,
+  tensorRange,
+} from './models/index.js';
+export {
   consoleSink,
   type ExpectedNarration,
   NARRATED_ACTIONS,
@@ -82,18 +97,5 @@ export {
 } from './narration/index.js';
 export type { Policy, Residency } from './policy/index.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
-export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './source/expected.js';
-export { readGguf } from './source/gguf.js';
-export { bytesSource, type Source, streamSource } from './source/index.js';
-export { readOnnx } from './source/onnx.js';
-export { bytesAccess, type RandomAccess } from './source/random-access.js';
-export { readSafetensors } from './source/safetensors.js';
-export {
-  type FoundTensor,
-  findTensor,
-  type TensorEntry,
-  type TensorIndex,
-  tensorRange,
-} from './source/tensors.js';
-export { type UrlSourceOptions, urlSource } from './source/url.js';
+export { bytesSource, type Source, streamSource, type UrlSourceOptions, urlSource } from './source/index.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';

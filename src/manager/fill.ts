@@ -2,8 +2,7 @@ import { invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import type { Region } from '../device/types.js';
 import type { DigestStream } from '../digest/types.js';
 import type { Operation } from '../events/index.js';
-import { sourceFailure } from '../source/failure.js';
-import type { Source } from '../source/types.js';
+import { type Source, sourceFailure } from '../source/index.js';
 import type { OperationOptions } from './operation-options.js';
 
 /** Large enough that a chunk is worth sending to a worker thread, small enough that a few in flight are not felt. */

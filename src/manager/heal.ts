@@ -1,7 +1,7 @@
 import { checkOptions, type DamagedRange, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../digest/index.js';
 import { eventError, type Operation, runOperation } from '../events/index.js';
-import type { Source } from '../source/types.js';
+import type { Source } from '../source/index.js';
 import { type Core, endedBy } from './core.js';
 import { measure, residentDigest } from './device-tree.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt } from './kept.js';

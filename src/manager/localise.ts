@@ -1,7 +1,6 @@
 import { type DamagedRange, invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../digest/index.js';
-import { sourceFailure } from '../source/failure.js';
-import type { Source } from '../source/types.js';
+import { type Source, sourceFailure } from '../source/index.js';
 import type { Core } from './core.js';
 import { BLOCKS_PER_GROUP, equalBytes, hashAt, keptDamaged, requireGroupsGenuine } from './kept.js';
 import { toRanges } from './ranges.js';

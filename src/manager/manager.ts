@@ -3,7 +3,7 @@ import type { SetReport, VerificationReport } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
 import type { TraceOptions } from '../events/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
-import type { Source } from '../source/types.js';
+import type { Source } from '../source/index.js';
 import { type AttestOptions, attestShard } from './attest.js';
 import { type Capacity, queryCapacity } from './capacity.js';
 import { closeCore } from './close.js';

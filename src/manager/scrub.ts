@@ -9,7 +9,7 @@ import {
 } from '../base/index.js';
 import { GROUP_BYTES } from '../digest/types.js';
 import { eventError, type Operation, runOperation } from '../events/index.js';
-import { sourceFailure } from '../source/failure.js';
+import { sourceFailure } from '../source/index.js';
 import type { Core } from './core.js';
 import { healLive } from './heal.js';
 import { requireGroupsGenuine } from './kept.js';

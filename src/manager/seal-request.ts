@@ -8,7 +8,7 @@ import {
   VramError,
 } from '../base/index.js';
 import { checkDigest, FSVERITY_PREFIX } from '../digest/strings.js';
-import type { Source } from '../source/types.js';
+import type { Source } from '../source/index.js';
 import type { Core } from './core.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 import type { ShardName } from './shards.js';

@@ -1,7 +1,7 @@
 import { invalidInput, VramError } from '../base/index.js';
 import type { Region } from '../device/types.js';
 import type { SealedShard } from '../seal/index.js';
-import type { Source } from '../source/types.js';
+import type { Source } from '../source/index.js';
 import type { Reservation } from './ledger.js';
 import type { ShardLock } from './lock.js';
 

@@ -1,5 +1,5 @@
 import type { OptionKeys, VerifyMode } from '../base/index.js';
-import type { Source } from '../source/types.js';
+import type { Source } from '../source/index.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';
 
 export interface VerifyOptions extends OperationOptions {

@@ -8,15 +8,21 @@ import {
   type OptionKeys,
   VramError,
 } from '../base/index.js';
-import { type ExpectedDigests, parseExpected } from '../source/expected.js';
-import { readGguf } from '../source/gguf.js';
-import { placeExternalTensors, readOnnx } from '../source/onnx.js';
-import type { RandomAccess } from '../source/random-access.js';
-import { quoted } from '../source/refusal.js';
-import { readSafetensors } from '../source/safetensors.js';
-import { checkShardsAgainstIndex, readShardedIndex } from '../source/safetensors-index.js';
-import type { TensorEntry, TensorIndex } from '../source/tensors.js';
-import type { Source } from '../source/types.js';
+import {
+  checkShardsAgainstIndex,
+  type ExpectedDigests,
+  parseExpected,
+  placeExternalTensors,
+  quoted,
+  type RandomAccess,
+  readGguf,
+  readOnnx,
+  readSafetensors,
+  readShardedIndex,
+  type TensorEntry,
+  type TensorIndex,
+} from '../models/index.js';
+import type { Source } from '../source/index.js';
 import { type FileSource, fileSource } from './file-source.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';

@@ -1,3 +1,5 @@
 export { bytesSource } from './bytes.js';
-export { type ByteStream, streamSource } from './stream.js';
-export type { Source, StreamOptions } from './types.js';
+export { sourceFailure } from './failure.js';
+export { streamSource } from './stream.js';
+export type { Source } from './types.js';
+export { type UrlSourceOptions, urlSource } from './url.js';

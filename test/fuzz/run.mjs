@@ -5,7 +5,7 @@ import { Random } from './random.mjs';
  * A target is a module in targets/ that exports
  *
  *   name       for the command line
- *   modules    paths of library modules under src/ or dist/, such as 'source/gguf.js'
+ *   modules    paths of library modules under src/ or dist/, such as 'models/gguf.js'
  *   cost       optional: how many times slower than most it is; it is run as many times less often
  *   missing    optional: why it cannot be run here, or null
  *   create(lib) with the modules' exports in one object; returns { make, check }:

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { readGguf } from '../../src/source/gguf.js';
-import { bytesAccess } from '../../src/source/random-access.js';
+import { readGguf } from '../../src/models/gguf.js';
+import { bytesAccess } from '../../src/models/random-access.js';
 import { ggufFile, ggufKey, ggufString, ggufTensor, u32 } from '../fuzz/build.mjs';
 import { propertyRuns } from '../support/property-runs.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { readOnnx } from '../../src/source/onnx.js';
-import { bytesAccess } from '../../src/source/random-access.js';
+import { readOnnx } from '../../src/models/onnx.js';
+import { bytesAccess } from '../../src/models/random-access.js';
 import { concat, field, onnxFile, onnxNode, onnxTensor } from '../fuzz/build.mjs';
 import { propertyRuns } from '../support/property-runs.js';
 

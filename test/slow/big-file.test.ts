@@ -5,8 +5,8 @@ import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VramManager } from '../../src/index.js';
+import { findTensor, tensorRange } from '../../src/models/tensors.js';
 import { openModel, openShard } from '../../src/node/model-files.js';
-import { findTensor, tensorRange } from '../../src/source/tensors.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 
 const GIB = 2 ** 30;

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { parseExpected } from '../../src/models/expected.js';
 import { loadExpected } from '../../src/node/model-files.js';
-import { parseExpected } from '../../src/source/expected.js';
 
 const A = 'a1'.repeat(32);
 const B = 'b2'.repeat(32);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { readGguf } from '../../src/source/gguf.js';
-import { GGUF_TYPES } from '../../src/source/gguf-types.js';
-import { bytesAccess } from '../../src/source/random-access.js';
+import { readGguf } from '../../src/models/gguf.js';
+import { GGUF_TYPES } from '../../src/models/gguf-types.js';
+import { bytesAccess } from '../../src/models/random-access.js';
 import { concat, ggufFile, ggufKey, ggufString, ggufTensor, u32, u64 } from '../fuzz/build.mjs';
 import { GGUF_CASES } from '../fuzz/hostile/gguf.js';
 

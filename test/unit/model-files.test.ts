@@ -5,8 +5,8 @@ import { gguf } from '@huggingface/gguf';
 import { parseSafetensorsMetadata } from '@huggingface/hub';
 import onnxProto from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
+import type { TensorEntry } from '../../src/models/tensors.js';
 import { type Model, type ModelShard, openModel } from '../../src/node/model-files.js';
-import type { TensorEntry } from '../../src/source/tensors.js';
 import { FIXTURE_FILES, FIXTURE_MODELS, fixtures } from '../support/fixtures.js';
 
 const folder = fixtures();

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findTensor, tensorRange } from '../../src/models/tensors.js';
 import { openModel, openShard, openUnchanged, sourceFacts } from '../../src/node/model-files.js';
-import { findTensor, tensorRange } from '../../src/source/tensors.js';
 import { ggufFile, ggufTensor, onnxExternal, onnxFile, onnxTensor, safetensorsFile } from '../fuzz/build.mjs';
 
 let root: string;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { bytesAccess } from '../../src/source/random-access.js';
-import { checkShardsAgainstIndex, readShardedIndex } from '../../src/source/safetensors-index.js';
-import type { TensorEntry } from '../../src/source/tensors.js';
+import { bytesAccess } from '../../src/models/random-access.js';
+import { checkShardsAgainstIndex, readShardedIndex } from '../../src/models/safetensors-index.js';
+import type { TensorEntry } from '../../src/models/tensors.js';
 import { SHARDED_CASES } from '../fuzz/hostile/sharded.js';
 
 const entry = (name: string): TensorEntry => ({

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { placeExternalTensors, readOnnx } from '../../src/source/onnx.js';
-import { bytesAccess } from '../../src/source/random-access.js';
-import type { TensorEntry } from '../../src/source/tensors.js';
+import { placeExternalTensors, readOnnx } from '../../src/models/onnx.js';
+import { bytesAccess } from '../../src/models/random-access.js';
+import type { TensorEntry } from '../../src/models/tensors.js';
 import { concat, field, onnxExternal, onnxFile, onnxNode, onnxTensor } from '../fuzz/build.mjs';
 import { ONNX_CASES } from '../fuzz/hostile/onnx.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isVramError } from '../../src/base/errors.js';
-import { bytesAccess } from '../../src/source/random-access.js';
-import { readSafetensors } from '../../src/source/safetensors.js';
+import { bytesAccess } from '../../src/models/random-access.js';
+import { readSafetensors } from '../../src/models/safetensors.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 import { SAFETENSORS_CASES } from '../fuzz/hostile/safetensors.js';
 

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../base/index.js';
 import type { DigestEngine, DigestStream, HostDigest } from '../../digest/types.js';
-import type { TensorEntry, TensorIndex } from '../../source/tensors.js';
-import type { Source } from '../../source/types.js';
+import type { TensorEntry, TensorIndex } from '../../models/index.js';
+import type { Source } from '../../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
 

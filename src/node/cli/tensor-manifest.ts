@@ -1,7 +1,6 @@
 import { invalidInput } from '../../base/index.js';
 import type { DigestEngine } from '../../digest/types.js';
-import { safetensorsDtype } from '../../source/dtypes.js';
-import { quoted } from '../../source/refusal.js';
+import { quoted, safetensorsDtype } from '../../models/index.js';
 import { type ModelShard, openModel, openShard } from '../model-files.js';
 import { digestShard } from './tensor-digests.js';
 

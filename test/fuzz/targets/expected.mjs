@@ -2,7 +2,7 @@ import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'expected';
-export const modules = ['source/models.js', 'base/errors.js'];
+export const modules = ['models/index.js', 'base/errors.js'];
 
 const hex = (random) => Array.from(random.bytes(32), (byte) => byte.toString(16).padStart(2, '0')).join('');
 

@@ -3,7 +3,7 @@ import { attempt, checkTensors } from '../invariants.mjs';
 import { damage, EDGES } from '../random.mjs';
 
 export const name = 'gguf';
-export const modules = ['source/models.js', 'base/errors.js'];
+export const modules = ['models/index.js', 'base/errors.js'];
 
 /** number -> [elements of a block, bytes of a block] */
 const TYPES = {

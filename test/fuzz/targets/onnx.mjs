@@ -4,7 +4,7 @@ import { attempt, checkTensors } from '../invariants.mjs';
 import { damage, EDGES } from '../random.mjs';
 
 export const name = 'onnx';
-export const modules = ['source/models.js', 'base/errors.js'];
+export const modules = ['models/index.js', 'base/errors.js'];
 
 const { onnx } = createRequire(import.meta.url)('onnx-proto');
 

@@ -3,7 +3,7 @@ import { attempt, checkTensors } from '../invariants.mjs';
 import { damage, EDGES } from '../random.mjs';
 
 export const name = 'safetensors';
-export const modules = ['source/models.js', 'base/errors.js'];
+export const modules = ['models/index.js', 'base/errors.js'];
 
 const BITS = {
   F4: 4,

@@ -2,7 +2,7 @@ import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'sharded-index';
-export const modules = ['source/models.js', 'base/errors.js'];
+export const modules = ['models/index.js', 'base/errors.js'];
 
 const FILES = [
   'm-1.safetensors',

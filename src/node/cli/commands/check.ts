@@ -1,6 +1,6 @@
 import type { VramManager } from '../../../manager/index.js';
+import type { TensorIndex } from '../../../models/index.js';
 import type { SealedShard } from '../../../seal/index.js';
-import type { TensorIndex } from '../../../source/tensors.js';
 import { openShard } from '../../model-files.js';
 import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import type { AddCommand, CommandContext } from '../context.js';
