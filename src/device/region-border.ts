@@ -1,6 +1,5 @@
 import { checkBytes, checkInteger, invalidInput, VramError } from '../base/index.js';
-import type { TreeLayout } from '../digest/layout.js';
-import { BLOCK_BYTES, HASHES_PER_BLOCK } from '../digest/types.js';
+import { BLOCK_BYTES, HASHES_PER_BLOCK, type TreeLayout } from '../digest/index.js';
 
 /** What every backend's regions check at their border, in the same words. */
 

@@ -1,5 +1,5 @@
 import { invalidInput, MAX_INTEGER, VramError } from '../base/index.js';
-import { WasmInstance } from '../digest/wasm/module.js';
+import { WasmInstance } from '../digest/index.js';
 
 /** A part of a range that lies in one segment. Bytes. */
 export interface SegmentPiece {

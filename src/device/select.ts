@@ -1,5 +1,5 @@
 import { checkInteger, type ErrorCode, invalidInput, isVramError, VramError } from '../base/index.js';
-import { BLOCK_BYTES } from '../digest/types.js';
+import { BLOCK_BYTES } from '../digest/index.js';
 import {
   type Backend,
   type BackendKind,

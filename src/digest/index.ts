@@ -1,9 +1,22 @@
-export { fromHex, toHex } from '../base/index.js';
-export { fsverityDescriptor, fsverityDigest } from './descriptor.js';
-export { HashWasmEngine } from './hash-wasm/index.js';
-export { type TreeLayout, type TreeLevel, treeLayout } from './layout.js';
+export { AnnouncedLength } from './announced-length.js';
+export { hashPadded } from './block-hashes.js';
+export { fsverityDigest } from './descriptor.js';
+export { hostDigest } from './host-digest.js';
+export { type TreeLayout, treeLayout } from './layout.js';
 export { createPortableEngine } from './portable-engine.js';
-export { checkDigest, FSVERITY_PREFIX, formatDigest, type ParsedDigest, parseDigest } from './strings.js';
-export { type BlockHasher, TreeAccumulator, type TreeHashes } from './tree-accumulator.js';
-export * from './types.js';
-export { WasmEngine } from './wasm/engine.js';
+export { checkHashes, checkRequest } from './requests.js';
+export { type FlatHash, type SerialHashes, SerialStream } from './serial-stream.js';
+export { checkDigest, FSVERITY_PREFIX, formatDigest } from './strings.js';
+export { type BlockHasher, TreeAccumulator } from './tree-accumulator.js';
+export {
+  BLOCK_BYTES,
+  type DigestEngine,
+  type DigestRequest,
+  type DigestStream,
+  type EngineName,
+  GROUP_BYTES,
+  HASH_BYTES,
+  HASHES_PER_BLOCK,
+  type HostDigest,
+} from './types.js';
+export { WasmEngine, WasmInstance } from './wasm/index.js';

@@ -8,7 +8,7 @@ import {
   throwIfAborted,
 } from '../base/index.js';
 import type { FaultPort } from '../device/types.js';
-import { BLOCK_BYTES } from '../digest/types.js';
+import { BLOCK_BYTES } from '../digest/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import { type Core, endedBy } from './core.js';
 import {

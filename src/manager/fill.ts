@@ -1,6 +1,6 @@
 import { invalidInput, throwIfAborted, VramError } from '../base/index.js';
 import type { Region } from '../device/types.js';
-import type { DigestStream } from '../digest/types.js';
+import type { DigestStream } from '../digest/index.js';
 import type { Operation } from '../events/index.js';
 import { type Source, sourceFailure } from '../source/index.js';
 import type { OperationOptions } from './operation-options.js';

@@ -7,7 +7,7 @@ import {
   timestamp,
   VramError,
 } from '../base/index.js';
-import { GROUP_BYTES } from '../digest/types.js';
+import { GROUP_BYTES } from '../digest/index.js';
 import { eventError, type Operation, runOperation } from '../events/index.js';
 import { sourceFailure } from '../source/index.js';
 import type { Core } from './core.js';

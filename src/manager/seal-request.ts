@@ -7,7 +7,7 @@ import {
   toHex,
   VramError,
 } from '../base/index.js';
-import { checkDigest, FSVERITY_PREFIX } from '../digest/strings.js';
+import { checkDigest, FSVERITY_PREFIX } from '../digest/index.js';
 import type { Source } from '../source/index.js';
 import type { Core } from './core.js';
 import { OPERATION_KEYS, type OperationOptions } from './operation-options.js';

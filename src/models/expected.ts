@@ -1,5 +1,5 @@
 import { invalidInput, MAX_INTEGER, toHex, type VramError } from '../base/index.js';
-import { formatDigest } from '../digest/strings.js';
+import { formatDigest } from '../digest/index.js';
 
 /** What a file must be. */
 export interface ExpectedDigest {

@@ -4,12 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/base/hex.js';
-import {
-  createPortableEngine,
-  fsverityDescriptor,
-  type KeepLevel,
-  treeLayout,
-} from '../../src/digest/index.js';
+import { fsverityDescriptor } from '../../src/digest/descriptor.js';
+import { createPortableEngine, treeLayout } from '../../src/digest/index.js';
+import type { KeepLevel } from '../../src/digest/types.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './digest-engines.js';

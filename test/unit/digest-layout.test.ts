@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/hex.js';
+import { fsverityDescriptor } from '../../src/digest/descriptor.js';
 import {
   BLOCK_BYTES,
   checkDigest,
   formatDigest,
-  fsverityDescriptor,
   fsverityDigest,
   GROUP_BYTES,
-  parseDigest,
   treeLayout,
 } from '../../src/digest/index.js';
+import { parseDigest } from '../../src/digest/strings.js';
 import { sha256 } from './digest-engines.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;

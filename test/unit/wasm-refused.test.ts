@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
-import { HashWasmEngine } from '../../src/digest/hash-wasm/index.js';
+import { HashWasmEngine } from '../../src/digest/hash-wasm/engine.js';
 import { WasmEngine } from '../../src/digest/index.js';
 import { failure, openHost } from './manager-fixture.js';
 

@@ -1,5 +1,5 @@
 import { checkInteger, invalidInput, VramError } from '../../base/index.js';
-import { BLOCK_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES } from '../../digest/index.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../types.js';
 import type { Addon, DeviceRecord, DriverHandle, DriverInfo } from './addon.js';

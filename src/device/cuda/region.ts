@@ -1,6 +1,5 @@
 import { checkBytes, type ErrorCode, Serial, VramError } from '../../base/index.js';
-import { type TreeLayout, treeLayout } from '../../digest/layout.js';
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
 import {
   checkFlip,
   checkNodes,

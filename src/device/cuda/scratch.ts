@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 
 /** Levels of the tree over 2^53 - 1 bytes. */
 const MAX_LEVELS = 7;

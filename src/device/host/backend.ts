@@ -1,6 +1,5 @@
 import { checkInteger, invalidInput } from '../../base/index.js';
-import { BLOCK_BYTES } from '../../digest/types.js';
-import { WasmEngine } from '../../digest/wasm/index.js';
+import { BLOCK_BYTES, WasmEngine } from '../../digest/index.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import type { Backend, BackendProblem, DeviceInfo } from '../types.js';
 import { HostDevice } from './device.js';

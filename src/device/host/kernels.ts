@@ -1,4 +1,4 @@
-import { type DigestEngine, HASH_BYTES } from '../../digest/types.js';
+import { type DigestEngine, HASH_BYTES } from '../../digest/index.js';
 
 /** What a host device needs of a digest engine. */
 export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES } from '../../digest/index.js';
 import { type RangeArguments, SegmentTable } from '../segments.js';
 
 /** A region's memory: whole blocks, zero-filled, in segments of whole blocks. Errors of every range: INVALID_INPUT. */

@@ -1,6 +1,5 @@
 import { checkBytes, isVramError, VramError } from '../../base/index.js';
-import { type TreeLayout, treeLayout } from '../../digest/layout.js';
-import { HASH_BYTES } from '../../digest/types.js';
+import { HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';

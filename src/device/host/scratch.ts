@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 
 /** Levels above the leaves that 2^53 - 1 bytes can have. */
 const UPPER_LEVELS = 6;

@@ -1,5 +1,5 @@
 import { checkInteger, MAX_INTEGER, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/index.js';
 import type { FillProbe } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
 import type {

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-border.js';
 
 /** Levels of a tree over 2^53 - 1 bytes. */

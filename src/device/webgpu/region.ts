@@ -1,6 +1,5 @@
 import { checkBytes, checkInteger, invalidInput, Serial, VramError } from '../../base/index.js';
-import { type TreeLayout, treeLayout } from '../../digest/layout.js';
-import { BLOCK_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';

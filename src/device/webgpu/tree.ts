@@ -1,5 +1,5 @@
 import { Serial, throwIfAborted, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { FillProbe } from '../known-answers.js';
 import type { TreePart } from '../region-border.js';
 import { type Batch, MAX_DISPATCHES, type Submitter } from './batch.js';

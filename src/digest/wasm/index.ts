@@ -1,2 +1,2 @@
 export { WasmEngine } from './engine.js';
-export { wasmSupported } from './module.js';
+export { WasmInstance, wasmSupported } from './module.js';

@@ -1,5 +1,5 @@
 import type { Backend } from '../../device/types.js';
-import type { DigestEngine } from '../../digest/types.js';
+import type { DigestEngine } from '../../digest/index.js';
 import type { Complaints } from './complaints.js';
 import type { CliIo } from './io.js';
 

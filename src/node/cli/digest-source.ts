@@ -1,5 +1,5 @@
 import { throwIfAborted } from '../../base/index.js';
-import type { DigestEngine, HostDigest } from '../../digest/types.js';
+import type { DigestEngine, HostDigest } from '../../digest/index.js';
 import type { Source } from '../../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;

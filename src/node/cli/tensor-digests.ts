@@ -1,5 +1,5 @@
 import { throwIfAborted } from '../../base/index.js';
-import type { DigestEngine, DigestStream, HostDigest } from '../../digest/types.js';
+import type { DigestEngine, DigestStream, HostDigest } from '../../digest/index.js';
 import type { TensorEntry, TensorIndex } from '../../models/index.js';
 import type { Source } from '../../source/index.js';
 

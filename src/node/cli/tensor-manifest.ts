@@ -1,5 +1,5 @@
 import { invalidInput } from '../../base/index.js';
-import type { DigestEngine } from '../../digest/types.js';
+import type { DigestEngine } from '../../digest/index.js';
 import { quoted, safetensorsDtype } from '../../models/index.js';
 import { type ModelShard, openModel, openShard } from '../model-files.js';
 import { digestShard } from './tensor-digests.js';

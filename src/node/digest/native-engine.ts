@@ -1,8 +1,14 @@
 import { checkBytes } from '../../base/index.js';
-import { hashPadded } from '../../digest/block-hashes.js';
-import { checkHashes, checkRequest } from '../../digest/requests.js';
-import { type SerialHashes, SerialStream } from '../../digest/serial-stream.js';
-import type { DigestEngine, DigestRequest, DigestStream } from '../../digest/types.js';
+import {
+  checkHashes,
+  checkRequest,
+  type DigestEngine,
+  type DigestRequest,
+  type DigestStream,
+  hashPadded,
+  type SerialHashes,
+  SerialStream,
+} from '../../digest/index.js';
 import { HashThreads } from './hash-threads.js';
 import { flatHash, hashBlocks, sha256 } from './node-hashes.js';
 import { IdleSlabs } from './slabs.js';

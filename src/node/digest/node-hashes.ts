@@ -1,7 +1,5 @@
 import { createHash, hash } from 'node:crypto';
-import type { FlatHash } from '../../digest/serial-stream.js';
-import type { BlockHasher } from '../../digest/tree-accumulator.js';
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, type BlockHasher, type FlatHash, HASH_BYTES } from '../../digest/index.js';
 
 /** A plain view: the portable core never sees a Buffer. */
 function plain(buffer: Buffer): Uint8Array {

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/types.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 
 /** Bytes handed to a thread at once: long enough to outweigh the message, short enough to keep memory small. */
 export const SLAB_BYTES = 512 * 1024;

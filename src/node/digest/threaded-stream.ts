@@ -1,13 +1,13 @@
-import { AnnouncedLength } from '../../digest/announced-length.js';
-import { hostDigest } from '../../digest/host-digest.js';
-import { TreeAccumulator } from '../../digest/tree-accumulator.js';
 import {
+  AnnouncedLength,
   BLOCK_BYTES,
   type DigestRequest,
   type DigestStream,
   HASH_BYTES,
   type HostDigest,
-} from '../../digest/types.js';
+  hostDigest,
+  TreeAccumulator,
+} from '../../digest/index.js';
 import type { HashThread, HashThreads } from './hash-threads.js';
 import { hashBlocks, sha256 } from './node-hashes.js';
 import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs.js';

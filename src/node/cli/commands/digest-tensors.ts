@@ -1,4 +1,4 @@
-import type { DigestEngine } from '../../../digest/types.js';
+import type { DigestEngine } from '../../../digest/index.js';
 import type { ModelShard } from '../../model-files.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { invalidInput, isVramError, type VerificationReport, VramError } from '../../../base/index.js';
-import { BLOCK_BYTES } from '../../../digest/types.js';
+import { BLOCK_BYTES } from '../../../digest/index.js';
 import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } from '../../../manager/index.js';
 import type { SealedShard } from '../../../seal/index.js';
 import type { FileSource } from '../../file-source.js';
