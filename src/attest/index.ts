@@ -1,10 +1,8 @@
-export { type AttestationEnvelope, keyId, STATEMENT_TYPE, signEnvelope } from './envelope.js';
+export { type AttestationEnvelope, MAX_ENVELOPE_CHARACTERS, signEnvelope } from './envelope.js';
 export { checkNonce } from './nonce.js';
 export {
-  type AttestedDevice,
   type AuditHeadProvider,
   type AuditLogHead,
-  PREDICATE_TYPE,
   type ResidencyPredicate,
   type ResidencyStatement,
   residencyStatement,

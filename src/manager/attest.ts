@@ -1,6 +1,10 @@
-import { type AttestationEnvelope, signEnvelope } from '../attest/envelope.js';
-import { checkNonce } from '../attest/nonce.js';
-import { residencyStatement, statementBytes } from '../attest/statement.js';
+import {
+  type AttestationEnvelope,
+  checkNonce,
+  residencyStatement,
+  signEnvelope,
+  statementBytes,
+} from '../attest/index.js';
 import {
   checkOptions,
   invalidInput,

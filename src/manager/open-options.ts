@@ -1,10 +1,10 @@
-import type { AuditHeadProvider } from '../attest/statement.js';
+import type { AuditHeadProvider } from '../attest/index.js';
 import type { Clock, OptionKeys } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto/index.js';
 import type { Backend, Device } from '../device/types.js';
 import type { DigestEngine } from '../digest/index.js';
 import { type Observer, TRACE_KEYS, type TraceOptions } from '../events/index.js';
-import type { Policy } from '../policy/decide.js';
+import type { Policy } from '../policy/index.js';
 import type { FailureReaction, KeptLevel } from './core.js';
 
 /** What the portable core needs of the platform it runs on. The entries fill it in. */

@@ -1,6 +1,6 @@
 import { checkOptions, VramError } from '../base/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
-import { verifySignature } from '../seal/signature.js';
+import { verifySignature } from '../seal/index.js';
 import { giveBack } from './allocate.js';
 import type { Core } from './core.js';
 import { revokeLeases } from './loss.js';

@@ -1,10 +1,2 @@
-export { type Classification, classify, type Residency } from './classify.js';
-export {
-  acceptedClasses,
-  checkPolicy,
-  type Decision,
-  decide,
-  POLICIES,
-  type Policy,
-  policyViolation,
-} from './decide.js';
+export { classify, type Residency } from './classify.js';
+export { acceptedClasses, checkPolicy, decide, type Policy, policyViolation } from './decide.js';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { ResidencyFacts } from '../../src/device/index.js';
+import { POLICIES } from '../../src/policy/decide.js';
 import {
   acceptedClasses,
   classify,
   decide,
-  POLICIES,
   policyViolation,
   type Residency,
 } from '../../src/policy/index.js';

@@ -5,13 +5,13 @@ import { nodeCrypto } from '../../src/node/crypto.js';
 import { readHandle } from '../../src/seal/handle.js';
 import {
   deriveSealKey,
-  SEAL_PAYLOAD_TYPE,
   type SealedShard,
   type SealPayload,
   signSeal,
   tokenFingerprint,
   verifySignature,
 } from '../../src/seal/index.js';
+import { SEAL_PAYLOAD_TYPE } from '../../src/seal/payload.js';
 
 const PAYLOAD: SealPayload = {
   v: 1,

@@ -6,12 +6,12 @@ import { preAuthEncoding } from '../../src/crypto/dsse.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import {
   deriveSealKey,
-  SEAL_PAYLOAD_TYPE,
   type SealPayload,
   signSeal,
   tokenFingerprint,
   verifySignature,
 } from '../../src/seal/index.js';
+import { SEAL_PAYLOAD_TYPE } from '../../src/seal/payload.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
 
 interface Case {

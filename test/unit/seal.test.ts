@@ -4,7 +4,8 @@ import { canonicalBytes } from '../../src/base/canonical-json.js';
 import { checkToken } from '../../src/base/token.js';
 import { preAuthEncoding } from '../../src/crypto/dsse.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { deriveSealKey, SEAL_PAYLOAD_TYPE, verifySignature } from '../../src/seal/index.js';
+import { deriveSealKey, verifySignature } from '../../src/seal/index.js';
+import { SEAL_PAYLOAD_TYPE } from '../../src/seal/payload.js';
 
 describe('base64url', () => {
   it('agrees with Buffer for every length to 100, both ways', () => {

@@ -1,8 +1,7 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { MAX_ENVELOPE_CHARACTERS } from '../../../attest/envelope.js';
-import { type AttestationReport, verifyAttestation } from '../../../attest/index.js';
+import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../../attest/index.js';
 import { fromHex, invalidInput } from '../../../base/index.js';
 import type { SealedShard } from '../../../seal/index.js';
 import { openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../attestation-key.js';
