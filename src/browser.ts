@@ -4,8 +4,7 @@ import {
   verifyAttestation as verify,
 } from './attest/index.js';
 import { VramError } from './base/index.js';
-import { hostBackend } from './device/host/index.js';
-import { webgpuBackend } from './device/webgpu/index.js';
+import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
 import { activeTraceparent } from './telemetry/active.js';

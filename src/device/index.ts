@@ -1,3 +1,23 @@
-export { proveKnownAnswers } from './known-answers.js';
-export { type SelectOptions, type SkippedDevice, selectDevice } from './select.js';
-export * from './types.js';
+export { type Addon, cudaBackend, type Kernels } from './cuda/index.js';
+export { type BlockHasher, hostBackend } from './host/index.js';
+export { type SkippedDevice, selectDevice } from './select.js';
+export {
+  type Backend,
+  type BackendKind,
+  type ByteRange,
+  type CudaArgument,
+  type CudaBinding,
+  type CudaLaunch,
+  type CudaScratch,
+  type Device,
+  type DeviceBinding,
+  type DeviceInfo,
+  deviceId,
+  type FaultPort,
+  type HostBinding,
+  type Immutability,
+  type Region,
+  type ResidencyFacts,
+  type WebGpuBinding,
+} from './types.js';
+export { type GpuProvider, webgpuBackend } from './webgpu/index.js';

@@ -7,7 +7,7 @@ import {
   type OptionKeys,
   throwIfAborted,
 } from '../base/index.js';
-import type { FaultPort } from '../device/types.js';
+import type { FaultPort } from '../device/index.js';
 import { BLOCK_BYTES } from '../digest/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import { type Core, endedBy } from './core.js';

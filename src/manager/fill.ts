@@ -1,5 +1,5 @@
 import { invalidInput, throwIfAborted, VramError } from '../base/index.js';
-import type { Region } from '../device/types.js';
+import type { Region } from '../device/index.js';
 import type { DigestStream } from '../digest/index.js';
 import type { Operation } from '../events/index.js';
 import { type Source, sourceFailure } from '../source/index.js';

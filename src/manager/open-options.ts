@@ -1,7 +1,7 @@
 import type { AuditHeadProvider } from '../attest/index.js';
 import type { Clock, OptionKeys } from '../base/index.js';
 import type { CryptoProvider, Signer } from '../crypto/index.js';
-import type { Backend, Device } from '../device/types.js';
+import type { Backend, Device } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
 import { type Observer, TRACE_KEYS, type TraceOptions } from '../events/index.js';
 import type { Policy } from '../policy/index.js';

@@ -1,5 +1,5 @@
 import { invalidInput, VramError } from '../base/index.js';
-import type { Region } from '../device/types.js';
+import type { Region } from '../device/index.js';
 import type { SealedShard } from '../seal/index.js';
 import type { Source } from '../source/index.js';
 import type { Reservation } from './ledger.js';

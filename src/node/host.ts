@@ -1,7 +1,6 @@
 import { freemem, totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
-import { type BlockHasher, hostBackend } from '../device/host/index.js';
-import type { Backend } from '../device/types.js';
+import { type Backend, type BlockHasher, hostBackend } from '../device/index.js';
 import { createNodeEngine } from './digest/index.js';
 
 export interface NodeHostOptions {

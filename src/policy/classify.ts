@@ -1,4 +1,4 @@
-import type { ResidencyFacts } from '../device/types.js';
+import type { ResidencyFacts } from '../device/index.js';
 
 /** Where a device's memory lives, as far as it is known; see docs/architecture.md, "Words". */
 export type Residency = 'device-local' | 'unified' | 'unproven' | 'host';

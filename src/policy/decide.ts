@@ -1,5 +1,5 @@
 import { checkOneOf, VramError } from '../base/index.js';
-import type { ResidencyFacts } from '../device/types.js';
+import type { ResidencyFacts } from '../device/index.js';
 import { classify, type Residency } from './classify.js';
 
 /** Which residency classes are accepted. `vram-only` is the default. */

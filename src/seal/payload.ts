@@ -1,4 +1,4 @@
-import type { BackendKind, Immutability } from '../device/types.js';
+import type { BackendKind, Immutability } from '../device/index.js';
 import type { Residency } from '../policy/index.js';
 
 /** Media type of the signed payload; part of what is authenticated. */

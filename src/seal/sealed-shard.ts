@@ -1,4 +1,4 @@
-import type { Immutability } from '../device/types.js';
+import type { Immutability } from '../device/index.js';
 import type { Residency } from '../policy/index.js';
 import type { SealDevice, SealPayload } from './payload.js';
 

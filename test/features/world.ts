@@ -1,7 +1,8 @@
 import { type AuditLog, type AuditRecord, auditObserver, MemorySink } from '../../src/audit/index.js';
 import { isVramError, VramError } from '../../src/base/errors.js';
 import type { VerificationReport } from '../../src/base/reports.js';
-import type { Device, FaultPort, Region, RunOptions } from '../../src/device/index.js';
+import type { Device, FaultPort, Region } from '../../src/device/index.js';
+import type { RunOptions } from '../../src/device/types.js';
 import type { Observer } from '../../src/events/events.js';
 import { type Capacity, type ManagerOptions, VramManager } from '../../src/manager/index.js';
 import { NarrationCapture, narrationObserver } from '../../src/narration/index.js';

@@ -1,4 +1,5 @@
-import { type HostInjection, type HostOptions, hostBackend } from '../../src/device/host/index.js';
+import { hostBackend } from '../../src/device/host/index.js';
+import type { HostInjection, HostOptions } from '../../src/device/host/options.js';
 import type { ContractTarget } from '../contract/cases.js';
 import { nodeOracle } from './oracle.js';
 

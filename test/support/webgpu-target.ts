@@ -1,5 +1,5 @@
 import type { Device, OpenOptions } from '../../src/device/types.js';
-import { adoptGpuDevice } from '../../src/device/webgpu/index.js';
+import { adoptGpuDevice } from '../../src/device/webgpu/backend.js';
 import { overlay } from '../contract/broken.js';
 import type { ContractTarget } from '../contract/cases.js';
 import type { PresentBackend } from './backends.js';

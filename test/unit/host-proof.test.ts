@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type HostKernels, hostBackend } from '../../src/device/host/index.js';
+import { hostBackend } from '../../src/device/host/index.js';
+import type { HostKernels } from '../../src/device/host/kernels.js';
 import type { Device, OpenOptions, Region } from '../../src/device/types.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 

@@ -1,7 +1,9 @@
 import type { Clock } from '../../src/base/clock.js';
 import { VramError } from '../../src/base/errors.js';
-import { type HostInjection, type HostOptions, hostBackend } from '../../src/device/host/index.js';
-import type { Backend, Device, Region, RunOptions } from '../../src/device/index.js';
+import { hostBackend } from '../../src/device/host/index.js';
+import type { HostInjection, HostOptions } from '../../src/device/host/options.js';
+import type { Backend, Device, Region } from '../../src/device/index.js';
+import type { RunOptions } from '../../src/device/types.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
 import type { DamagePlan } from '../../src/manager/drill-damage.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import type { Region, RunOptions } from '../../src/device/index.js';
+import type { Region } from '../../src/device/index.js';
+import type { RunOptions } from '../../src/device/types.js';
 import type { OperationEvent } from '../../src/events/events.js';
 import type { ScrubOptions } from '../../src/manager/index.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import { describeAdapter } from '../../src/device/webgpu/adapter.js';
+import { adoptGpuDevice } from '../../src/device/webgpu/backend.js';
 import { planGrid } from '../../src/device/webgpu/batch.js';
-import { adoptGpuDevice, webgpuBackend } from '../../src/device/webgpu/index.js';
+import { webgpuBackend } from '../../src/device/webgpu/index.js';
 import { planTree, scratchShape } from '../../src/device/webgpu/plan.js';
 import { classify } from '../../src/policy/index.js';
 import { prepareVulkan, testWebGpuBackend } from '../support/vulkan.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { xorshiftBytes } from '../../src/device/known-answers.js';
 import type { Device } from '../../src/device/types.js';
-import { adoptGpuDevice } from '../../src/device/webgpu/index.js';
+import { adoptGpuDevice } from '../../src/device/webgpu/backend.js';
 import { prepareVulkan, testWebGpuBackend } from '../support/vulkan.js';
 import { captureBuffers, cryptoRoot, requestGpuDevice } from '../support/vulkan-device.js';
 

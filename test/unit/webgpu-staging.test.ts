@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { xorshiftBytes } from '../../src/device/known-answers.js';
 import type { Device } from '../../src/device/types.js';
-import { adoptGpuDevice } from '../../src/device/webgpu/index.js';
+import { adoptGpuDevice } from '../../src/device/webgpu/backend.js';
 import { prepareVulkan } from '../support/vulkan.js';
 import { captureBuffers, lookInside, requestGpuDevice } from '../support/vulkan-device.js';
 

@@ -1,3 +1,3 @@
 export type { Addon } from './addon.js';
-export { type CudaEnvironment, cudaBackend } from './backend.js';
-export type { KernelImage, Kernels } from './kernels.js';
+export { cudaBackend } from './backend.js';
+export type { Kernels } from './kernels.js';

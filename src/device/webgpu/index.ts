@@ -1,2 +1,1 @@
-export type { AdapterFacts } from './adapter.js';
-export { adoptGpuDevice, type GpuProvider, webgpuBackend } from './backend.js';
+export { type GpuProvider, webgpuBackend } from './backend.js';

@@ -1,5 +1,4 @@
-import { deviceId } from '../../device/index.js';
-import type { DeviceInfo } from '../../device/types.js';
+import { type DeviceInfo, deviceId } from '../../device/index.js';
 import type { ManagerStatus } from '../../manager/index.js';
 import { residencyInWords } from './residency.js';
 import { escapeForTerminal } from './text.js';

@@ -1,6 +1,6 @@
 import type { AuditHeadProvider } from '../../attest/index.js';
 import { invalidInput, isVramError } from '../../base/index.js';
-import type { Backend } from '../../device/types.js';
+import type { Backend } from '../../device/index.js';
 import type { Observer } from '../../events/index.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
 import { nodeCrypto } from '../crypto.js';

@@ -1,6 +1,5 @@
 import { env } from 'node:process';
-import { cudaBackend, type Kernels } from '../../device/cuda/index.js';
-import type { Backend } from '../../device/types.js';
+import { type Backend, cudaBackend, type Kernels } from '../../device/index.js';
 import { ptx } from '../../generated/ptx.js';
 import { kernelsFromFile } from './kernels.js';
 import { addonPaths, loadAddon } from './loader.js';

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { VramError } from '../../base/index.js';
-import type { Addon } from '../../device/cuda/index.js';
+import type { Addon } from '../../device/index.js';
 import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
 import { unfitHeader } from './addon-file.js';
 import { type Machine, thisMachine } from './machine.js';

@@ -1,5 +1,4 @@
-import { deviceId } from '../../../device/index.js';
-import type { Backend, DeviceInfo } from '../../../device/types.js';
+import { type Backend, type DeviceInfo, deviceId } from '../../../device/index.js';
 import { classify } from '../../../policy/index.js';
 import type { Complaints } from '../complaints.js';
 import type { AddCommand } from '../context.js';

@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { Option } from 'commander';
 import { VramError } from '../../../base/index.js';
-import type { DeviceInfo } from '../../../device/types.js';
+import type { DeviceInfo } from '../../../device/index.js';
 import type { Observer, OperationEvent, StageName } from '../../../events/index.js';
 import { streamSource } from '../../../source/index.js';
 import { probeReadOnlyStore } from '../../cuda/probe.js';
