@@ -1,42 +1,71 @@
 export {
-  AUDIT_CATALOGUE,
-  AUDIT_COMMON_FIELDS,
   AUDIT_TYPES,
-  type AuditData,
-  type AuditedEventType,
+  type AuditRecord,
   type AuditSeverity,
   type AuditType,
-  type CatalogueEntry,
-  type LogEventType,
-} from './catalogue.js';
-export {
-  type Checkpoint,
-  logOrigin,
-  parseCheckpoint,
-  parseOrigin,
-  type SignedCheckpoint,
-} from './checkpoint.js';
-export { AuditLog, type AuditLogOptions, type AuditStatus, type LogHead, type OnCheckpoint } from './log.js';
-export { MemorySink } from './memory-sink.js';
-export { memoryLogSource } from './memory-source.js';
-export {
+  CompactRange,
+  concatBytes,
+  dataText,
+  equalBytes,
+  type FileLine,
   formatVerifierKey,
+  fromBase64,
+  HASH_BYTES,
+  KeyRatchet,
+  leafHash,
+  logOrigin,
+  MAX_EPOCH,
+  MAX_LINE_BYTES,
+  parseCheckpoint,
+  parseJsonObject,
+  parseLine,
   parseNote,
-  parseVerifierKey,
-  type VerifierKey,
+  parseOrigin,
+  parseStem,
+  type Segment,
+  type SignedCheckpoint,
+  segmentStem,
+  splitLines,
+  toBase64,
+  utf8,
   verifierKey,
   verifyNote,
-} from './note.js';
-export { type AuditObserverOptions, auditObserver } from './observer.js';
+} from './format/index.js';
 export {
+  type AuditReport,
   type ConsistencyDocument,
+  claimedEpoch,
+  consistencyDocument,
+  consistencyRanges,
+  faultMessage,
   type InclusionDocument,
-  type ProofDocument,
+  inclusionDocument,
+  inclusionRanges,
+  LineChecker,
+  type LogSource,
   type ProofReport,
   parseProof,
+  RangeHasher,
+  runSegmentJob,
+  type SegmentJob,
+  type SegmentResult,
+  type VerifyLogOptions,
+  verifyLog,
   verifyProofDocument,
-} from './proof-document.js';
-export { type AuditRecord, parseLine } from './record.js';
-export type { AuditFault, BadRecord, SegmentJob, SegmentResult } from './segment-verifier.js';
-export type { AuditGroup, AuditSink } from './sink.js';
-export { type AuditReport, type LogSource, type VerifyLogOptions, verifyLog } from './verifier.js';
+} from './verify/index.js';
+export {
+  type AuditGroup,
+  AuditLog,
+  type AuditLogOptions,
+  type AuditSink,
+  auditFailed,
+  Chain,
+  type ChainState,
+  emptyChain,
+  type LogHead,
+  MAX_SEGMENT_BYTES,
+  newLogId,
+  openedData,
+  RecordedSecret,
+  recoveredData,
+} from './write/index.js';

@@ -1,4 +1,6 @@
-import { type AuditLog, type AuditRecord, auditObserver, MemorySink } from '../../src/audit/index.js';
+import type { AuditLog, AuditRecord } from '../../src/audit/index.js';
+import { MemorySink } from '../../src/audit/write/memory-sink.js';
+import { auditObserver } from '../../src/audit/write/observer.js';
 import { isVramError, VramError } from '../../src/base/errors.js';
 import type { VerificationReport } from '../../src/base/reports.js';
 import type { Device, FaultPort, Region } from '../../src/device/index.js';

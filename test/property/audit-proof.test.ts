@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CompactRange, leafHash } from '../../src/audit/merkle.js';
+import { CompactRange, leafHash } from '../../src/audit/format/merkle.js';
 import {
   consistencyRanges,
   inclusionRanges,
   RangeHasher,
   verifyConsistency,
   verifyInclusion,
-} from '../../src/audit/proof.js';
+} from '../../src/audit/verify/proof.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { naiveConsistency, naivePath, naiveRoot } from '../unit/audit-oracle.js';

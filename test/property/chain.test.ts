@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { auditObserver, MemorySink, memoryLogSource, verifyLog } from '../../src/audit/index.js';
+import { verifyLog } from '../../src/audit/index.js';
+import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
+import { MemorySink } from '../../src/audit/write/memory-sink.js';
+import { auditObserver } from '../../src/audit/write/observer.js';
 import type { EventPayloads, OperationEvent } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { sampleEvent } from '../support/events.js';

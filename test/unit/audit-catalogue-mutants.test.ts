@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited, text } from '../../src/audit/catalogue.js';
+import {
+  AUDIT_CATALOGUE,
+  AUDIT_TYPES,
+  auditData,
+  isAudited,
+  text,
+} from '../../src/audit/format/catalogue.js';
 import type { OperationEvent } from '../../src/events/events.js';
 import { event, PAYLOADS } from './audit-events.js';
 

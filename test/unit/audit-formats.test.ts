@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { AUDIT_CATALOGUE, AUDIT_COMMON_FIELDS, AUDIT_TYPES } from '../../src/audit/catalogue.js';
-import { memoryLogSource, verifyLog, verifyProofDocument } from '../../src/audit/index.js';
+import { AUDIT_CATALOGUE, AUDIT_COMMON_FIELDS, AUDIT_TYPES } from '../../src/audit/format/catalogue.js';
+import { verifyLog, verifyProofDocument } from '../../src/audit/index.js';
+import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
@@ -60,7 +61,7 @@ describe('docs/audit.md', () => {
   it('names every fault of a verification', () => {
     const documentation = read('../../docs/audit.md');
     const faults =
-      /export type AuditFault =([^;]+);/.exec(read('../../src/audit/segment-verifier.ts'))?.[1] ?? '';
+      /export type AuditFault =([^;]+);/.exec(read('../../src/audit/verify/segment-verifier.ts'))?.[1] ?? '';
     const names = [...faults.matchAll(/'([a-z-]+)'/g)].map(([, name]) => name ?? '');
     expect(names.length).toBeGreaterThan(15);
     for (const name of names) expect(documentation).toContain(`\`${name}\``);

@@ -1,28 +1,26 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Chain, emptyChain } from '../../src/audit/chain.js';
-import type { SignedCheckpoint } from '../../src/audit/checkpoint.js';
+import type { SignedCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { KeyRatchet } from '../../src/audit/format/keys.js';
+import { segmentStem } from '../../src/audit/format/segment.js';
 import {
   type AuditGroup,
   type AuditLogOptions,
   type AuditSink,
-  auditObserver,
   formatVerifierKey,
-  MemorySink,
-  memoryLogSource,
   verifierKey,
 } from '../../src/audit/index.js';
-import { KeyRatchet } from '../../src/audit/keys.js';
+import { claimedEpoch, memoryLogSource } from '../../src/audit/verify/memory-source.js';
+import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import {
   AuditLog,
   type AuditLogParts,
   auditFailed,
   CHECKPOINT_RECORDS,
   recoveredData,
-} from '../../src/audit/log.js';
-import { claimedEpoch } from '../../src/audit/memory-source.js';
-import { newLogId, openedData } from '../../src/audit/observer.js';
-import { RecordedSecret } from '../../src/audit/secret.js';
-import { segmentStem } from '../../src/audit/segment.js';
+} from '../../src/audit/write/log.js';
+import { MemorySink } from '../../src/audit/write/memory-sink.js';
+import { auditObserver, newLogId, openedData } from '../../src/audit/write/observer.js';
+import { RecordedSecret } from '../../src/audit/write/secret.js';
 import { VramError } from '../../src/base/errors.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import type { OperationEvent, OperationName } from '../../src/events/events.js';

@@ -1,19 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited } from '../../src/audit/catalogue.js';
-import type { SignedCheckpoint } from '../../src/audit/checkpoint.js';
+import { AUDIT_CATALOGUE, AUDIT_TYPES, auditData, isAudited } from '../../src/audit/format/catalogue.js';
+import type { SignedCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { parseLine } from '../../src/audit/format/record.js';
 import {
   type AuditGroup,
   type AuditLog,
-  type AuditObserverOptions,
   type AuditSink,
-  auditObserver,
   formatVerifierKey,
-  MemorySink,
-  memoryLogSource,
   verifierKey,
   verifyLog,
 } from '../../src/audit/index.js';
-import { parseLine } from '../../src/audit/record.js';
+import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
+import { MemorySink } from '../../src/audit/write/memory-sink.js';
+import { type AuditObserverOptions, auditObserver } from '../../src/audit/write/observer.js';
 import { canonicalJson } from '../../src/base/canonical-json.js';
 import type { OperationEvent, OperationName } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CompactRange, leafHash, subtreeLevels } from '../../src/audit/merkle.js';
+import { CompactRange, leafHash, subtreeLevels } from '../../src/audit/format/merkle.js';
 import { toHex } from '../../src/base/hex.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web/web-crypto.js';

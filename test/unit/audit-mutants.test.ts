@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { fromBase64, Scratch, Slabs, toBase64 } from '../../src/audit/bytes.js';
-import { Chain, emptyChain, MAX_SEGMENT_BYTES } from '../../src/audit/chain.js';
-import { parseCheckpoint, parseOrigin } from '../../src/audit/checkpoint.js';
-import { KeyRatchet, MAX_EPOCH } from '../../src/audit/keys.js';
-import { splitLines } from '../../src/audit/lines.js';
-import { CompactRange, leafHash, nodeHash, subtreeLevels } from '../../src/audit/merkle.js';
+import { fromBase64, Scratch, Slabs, toBase64 } from '../../src/audit/format/bytes.js';
+import { parseCheckpoint, parseOrigin } from '../../src/audit/format/checkpoint.js';
+import { KeyRatchet, MAX_EPOCH } from '../../src/audit/format/keys.js';
+import { splitLines } from '../../src/audit/format/lines.js';
+import { CompactRange, leafHash, nodeHash, subtreeLevels } from '../../src/audit/format/merkle.js';
 import {
   formatVerifierKey,
   parseNote,
@@ -12,7 +11,7 @@ import {
   signNote,
   verifierKey,
   verifyNote,
-} from '../../src/audit/note.js';
+} from '../../src/audit/format/note.js';
 import {
   dataCount,
   dataText,
@@ -21,9 +20,10 @@ import {
   parseJsonObject,
   parseLine,
   traceparentOrNull,
-} from '../../src/audit/record.js';
-import { RecordedSecret } from '../../src/audit/secret.js';
-import { parseStem, segmentStem } from '../../src/audit/segment.js';
+} from '../../src/audit/format/record.js';
+import { parseStem, segmentStem } from '../../src/audit/format/segment.js';
+import { Chain, emptyChain, MAX_SEGMENT_BYTES } from '../../src/audit/write/chain.js';
+import { RecordedSecret } from '../../src/audit/write/secret.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';

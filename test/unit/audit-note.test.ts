@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { parseCheckpoint, signCheckpoint } from '../../src/audit/checkpoint.js';
+import { parseCheckpoint, signCheckpoint } from '../../src/audit/format/checkpoint.js';
 import {
   formatVerifierKey,
   parseNote,
   parseVerifierKey,
   signNote,
   verifyNote,
-} from '../../src/audit/note.js';
+} from '../../src/audit/format/note.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
 import { naiveCheckpoint } from './audit-oracle.js';

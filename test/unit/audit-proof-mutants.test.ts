@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseCheckpoint, signCheckpoint } from '../../src/audit/checkpoint.js';
-import { leafHash } from '../../src/audit/merkle.js';
-import { formatVerifierKey, verifierKey } from '../../src/audit/note.js';
+import { parseCheckpoint, signCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { leafHash } from '../../src/audit/format/merkle.js';
+import { formatVerifierKey, verifierKey } from '../../src/audit/format/note.js';
 import {
   consistencyRanges,
   inclusionRanges,
@@ -10,14 +10,14 @@ import {
   RangeHasher,
   verifyConsistency,
   verifyInclusion,
-} from '../../src/audit/proof.js';
+} from '../../src/audit/verify/proof.js';
 import {
   consistencyDocument,
   inclusionDocument,
   type ProofReport,
   parseProof,
   verifyProofDocument,
-} from '../../src/audit/proof-document.js';
+} from '../../src/audit/verify/proof-document.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { cp, readdir, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { KeyRatchet } from '../../src/audit/keys.js';
+import { KeyRatchet } from '../../src/audit/format/keys.js';
 import { toHex } from '../../src/base/hex.js';
 import { nodeFileSystem } from '../../src/node/audit/file-system.js';
 import { type AuditPlatform, showAudit, systemPlatform, verifyAudit } from '../../src/node/audit/index.js';

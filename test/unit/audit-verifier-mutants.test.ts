@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { AUDIT_CATALOGUE, type AuditData, type AuditType } from '../../src/audit/catalogue.js';
-import { Chain, emptyChain } from '../../src/audit/chain.js';
-import { signCheckpoint } from '../../src/audit/checkpoint.js';
-import { type AuditReport, formatVerifierKey, memoryLogSource, verifierKey } from '../../src/audit/index.js';
-import { KeyRatchet, MAX_EPOCH } from '../../src/audit/keys.js';
-import { leafHash } from '../../src/audit/merkle.js';
-import { MAX_LINE_BYTES } from '../../src/audit/record.js';
-import { segmentStem } from '../../src/audit/segment.js';
+import { AUDIT_CATALOGUE, type AuditData, type AuditType } from '../../src/audit/format/catalogue.js';
+import { signCheckpoint } from '../../src/audit/format/checkpoint.js';
+import { KeyRatchet, MAX_EPOCH } from '../../src/audit/format/keys.js';
+import { leafHash } from '../../src/audit/format/merkle.js';
+import { MAX_LINE_BYTES } from '../../src/audit/format/record.js';
+import { segmentStem } from '../../src/audit/format/segment.js';
+import { type AuditReport, formatVerifierKey, verifierKey } from '../../src/audit/index.js';
+import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import {
   type AuditFault,
   type BadRecord,
@@ -16,8 +16,9 @@ import {
   type SegmentJob,
   type SegmentResult,
   verifySegment,
-} from '../../src/audit/segment-verifier.js';
-import { type LogSource, type VerifyLogOptions, verifyLog } from '../../src/audit/verifier.js';
+} from '../../src/audit/verify/segment-verifier.js';
+import { type LogSource, type VerifyLogOptions, verifyLog } from '../../src/audit/verify/verifier.js';
+import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { refusal } from '../support/refusal.js';

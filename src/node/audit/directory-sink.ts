@@ -1,8 +1,13 @@
 import { join } from 'node:path';
-import { concatBytes, utf8 } from '../../audit/bytes.js';
-import type { SignedCheckpoint } from '../../audit/checkpoint.js';
-import { type Segment, segmentStem } from '../../audit/segment.js';
-import type { AuditGroup, AuditSink } from '../../audit/sink.js';
+import {
+  type AuditGroup,
+  type AuditSink,
+  concatBytes,
+  type Segment,
+  type SignedCheckpoint,
+  segmentStem,
+  utf8,
+} from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
 import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from './file-system.js';
 import { writeFrontier } from './frontier.js';

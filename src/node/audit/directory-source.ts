@@ -1,6 +1,4 @@
-import { claimedEpoch } from '../../audit/memory-source.js';
-import { runSegmentJob } from '../../audit/segment-verifier.js';
-import type { LogSource } from '../../audit/verifier.js';
+import { claimedEpoch, type LogSource, runSegmentJob } from '../../audit/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { type AuditFileSystem, readChunks } from './file-system.js';
 import { leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';

@@ -1,11 +1,19 @@
 import { resolve } from 'node:path';
-import { Chain, MAX_SEGMENT_BYTES } from '../../audit/chain.js';
-import { logOrigin } from '../../audit/checkpoint.js';
-import { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from '../../audit/log.js';
-import { formatVerifierKey, verifierKey } from '../../audit/note.js';
-import { openedData } from '../../audit/observer.js';
-import { RecordedSecret } from '../../audit/secret.js';
-import type { AuditSink } from '../../audit/sink.js';
+import {
+  AuditLog,
+  type AuditLogOptions,
+  type AuditSink,
+  auditFailed,
+  Chain,
+  formatVerifierKey,
+  type LogHead,
+  logOrigin,
+  MAX_SEGMENT_BYTES,
+  openedData,
+  RecordedSecret,
+  recoveredData,
+  verifierKey,
+} from '../../audit/index.js';
 import {
   checkId,
   checkInteger,

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
-import { fromBase64, toBase64, utf8 } from '../../audit/bytes.js';
-import { parseJsonObject } from '../../audit/record.js';
-import { parseStem, type Segment, segmentStem } from '../../audit/segment.js';
+import {
+  fromBase64,
+  parseJsonObject,
+  parseStem,
+  type Segment,
+  segmentStem,
+  toBase64,
+  utf8,
+} from '../../audit/index.js';
 import { fromHex, isVramError, toHex } from '../../base/index.js';
 import { type AuditFileSystem, readSmall, replaceFile } from './file-system.js';
 import { FRONTIER_FILE } from './layout.js';

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { utf8 } from '../../audit/bytes.js';
-import { parseStem } from '../../audit/segment.js';
+import { parseStem, utf8 } from '../../audit/index.js';
 import { invalidInput } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall } from './file-system.js';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { utf8 } from '../../audit/bytes.js';
+import { utf8 } from '../../audit/index.js';
 import { isJsonObject, isVramError, type JsonValue, parseStrictJson, VramError } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from './file-system.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';

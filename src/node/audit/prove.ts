@@ -1,15 +1,18 @@
-import { equalBytes } from '../../audit/bytes.js';
-import { parseCheckpoint, type SignedCheckpoint } from '../../audit/checkpoint.js';
-import { CompactRange } from '../../audit/merkle.js';
-import { consistencyRanges, inclusionRanges, RangeHasher } from '../../audit/proof.js';
 import {
+  CompactRange,
   type ConsistencyDocument,
   consistencyDocument,
+  consistencyRanges,
+  equalBytes,
   type InclusionDocument,
   inclusionDocument,
+  inclusionRanges,
   type ProofReport,
+  parseCheckpoint,
+  RangeHasher,
+  type SignedCheckpoint,
   verifyProofDocument,
-} from '../../audit/proof-document.js';
+} from '../../audit/index.js';
 import { checkInteger, invalidInput, isVramError, VramError } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';

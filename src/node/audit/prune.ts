@@ -1,8 +1,12 @@
-import { concatBytes } from '../../audit/bytes.js';
-import { splitLines } from '../../audit/lines.js';
-import { leafHash } from '../../audit/merkle.js';
-import { type AuditRecord, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
-import { parseStem } from '../../audit/segment.js';
+import {
+  type AuditRecord,
+  concatBytes,
+  leafHash,
+  MAX_LINE_BYTES,
+  parseLine,
+  parseStem,
+  splitLines,
+} from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, type OptionKeys, VramError } from '../../base/index.js';
 import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
 import { readChunks, replaceFile } from './file-system.js';

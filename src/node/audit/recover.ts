@@ -1,14 +1,29 @@
-import { equalBytes } from '../../audit/bytes.js';
-import { type ChainState, emptyChain } from '../../audit/chain.js';
-import { parseCheckpoint, parseOrigin, type SignedCheckpoint } from '../../audit/checkpoint.js';
-import { KeyRatchet, MAX_EPOCH } from '../../audit/keys.js';
-import { type FileLine, splitLines } from '../../audit/lines.js';
-import { CompactRange, leafHash } from '../../audit/merkle.js';
-import { parseNote, verifierKey, verifyNote } from '../../audit/note.js';
-import { newLogId } from '../../audit/observer.js';
-import { type AuditRecord, dataText, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
-import { parseStem, type Segment } from '../../audit/segment.js';
-import { faultMessage, LineChecker } from '../../audit/segment-verifier.js';
+import {
+  type AuditRecord,
+  type ChainState,
+  CompactRange,
+  dataText,
+  emptyChain,
+  equalBytes,
+  type FileLine,
+  faultMessage,
+  KeyRatchet,
+  LineChecker,
+  leafHash,
+  MAX_EPOCH,
+  MAX_LINE_BYTES,
+  newLogId,
+  parseCheckpoint,
+  parseLine,
+  parseNote,
+  parseOrigin,
+  parseStem,
+  type Segment,
+  type SignedCheckpoint,
+  splitLines,
+  verifierKey,
+  verifyNote,
+} from '../../audit/index.js';
 import { fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
 import { type AuditFileSystem, readChunks } from './file-system.js';

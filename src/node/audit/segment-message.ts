@@ -1,5 +1,4 @@
-import { CompactRange } from '../../audit/merkle.js';
-import type { SegmentJob, SegmentResult } from '../../audit/segment-verifier.js';
+import { CompactRange, type SegmentJob, type SegmentResult } from '../../audit/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 
 /** A job on its way to a worker thread. */

@@ -1,6 +1,12 @@
-import type { AuditSeverity, AuditType } from '../../audit/catalogue.js';
-import { splitLines } from '../../audit/lines.js';
-import { type AuditRecord, dataText, MAX_LINE_BYTES, parseLine } from '../../audit/record.js';
+import {
+  type AuditRecord,
+  type AuditSeverity,
+  type AuditType,
+  dataText,
+  MAX_LINE_BYTES,
+  parseLine,
+  splitLines,
+} from '../../audit/index.js';
 import { invalidInput } from '../../base/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { readChunks } from './file-system.js';

@@ -1,6 +1,5 @@
 import { dirname, join } from 'node:path';
-import { concatBytes, equalBytes, utf8 } from '../../audit/bytes.js';
-import { CompactRange } from '../../audit/merkle.js';
+import { CompactRange, concatBytes, equalBytes, utf8 } from '../../audit/index.js';
 import { invalidInput, VramError } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { SegmentJob, SegmentResult } from '../../audit/segment-verifier.js';
+import type { SegmentJob, SegmentResult } from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { fromPlain, type SegmentReply, type SegmentRequest } from './segment-message.js';

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import { runSegmentJob } from '../../audit/segment-verifier.js';
+import { runSegmentJob } from '../../audit/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { nodeFileSystem, readChunks } from './file-system.js';
 import { type SegmentReply, type SegmentRequest, toPlain } from './segment-message.js';

@@ -2,10 +2,17 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseCheckpoint, parseOrigin } from '../../audit/checkpoint.js';
-import { auditFailed } from '../../audit/log.js';
-import { formatVerifierKey, verifierKey } from '../../audit/note.js';
-import { type AuditReport, type LogSource, type VerifyLogOptions, verifyLog } from '../../audit/verifier.js';
+import {
+  type AuditReport,
+  auditFailed,
+  formatVerifierKey,
+  type LogSource,
+  parseCheckpoint,
+  parseOrigin,
+  type VerifyLogOptions,
+  verifierKey,
+  verifyLog,
+} from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, isVramError, type OptionKeys } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';

@@ -1,7 +1,4 @@
-import { splitLines } from '../../audit/lines.js';
-import { HASH_BYTES, leafHash } from '../../audit/merkle.js';
-import { MAX_LINE_BYTES } from '../../audit/record.js';
-import { parseStem } from '../../audit/segment.js';
+import { HASH_BYTES, leafHash, MAX_LINE_BYTES, parseStem, splitLines } from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
 import type { AuditPlatform } from './directory.js';
 import { readChunks } from './file-system.js';

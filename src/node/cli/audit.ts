@@ -1,11 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
-import { AUDIT_TYPES, type AuditSeverity, type AuditType } from '../../audit/catalogue.js';
-import { parseCheckpoint, parseOrigin } from '../../audit/checkpoint.js';
-import { formatVerifierKey, verifierKey } from '../../audit/note.js';
-import { parseProof } from '../../audit/proof-document.js';
-import type { AuditRecord } from '../../audit/record.js';
-import type { AuditReport } from '../../audit/verifier.js';
+import {
+  AUDIT_TYPES,
+  type AuditRecord,
+  type AuditReport,
+  type AuditSeverity,
+  type AuditType,
+  formatVerifierKey,
+  parseCheckpoint,
+  parseOrigin,
+  parseProof,
+  verifierKey,
+} from '../../audit/index.js';
 import { invalidInput, throwIfAborted } from '../../base/index.js';
 import { nodeFileSystem } from '../audit/file-system.js';
 import {

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { memoryLogSource, verifyLog } from '../../../src/audit/index.js';
+import { verifyLog } from '../../../src/audit/index.js';
+import { memoryLogSource } from '../../../src/audit/verify/memory-source.js';
 import { nodeCrypto } from '../../../src/node/crypto.js';
 import { token } from '../../unit/manager-fixture.js';
 import type { StepBook } from '../gherkin.js';

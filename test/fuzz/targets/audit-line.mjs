@@ -1,7 +1,7 @@
 import { damage } from '../random.mjs';
 
 export const name = 'audit-line';
-export const modules = ['audit/record.js'];
+export const modules = ['audit/format/record.js'];
 
 const SAMPLE = {
   correlationId: 'request-7 é',

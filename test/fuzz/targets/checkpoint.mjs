@@ -3,7 +3,12 @@ import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'checkpoint';
-export const modules = ['audit/checkpoint.js', 'audit/note.js', 'node/crypto.js', 'base/errors.js'];
+export const modules = [
+  'audit/format/checkpoint.js',
+  'audit/format/note.js',
+  'node/crypto.js',
+  'base/errors.js',
+];
 
 const ORIGIN = `vram-residency/worker-1/${'0a'.repeat(16)}`;
 

@@ -1,11 +1,22 @@
-import { checkInteger, invalidInput, isVramError } from '../base/index.js';
-import type { CryptoProvider } from '../crypto/index.js';
-import { equalBytes, toBase64 } from './bytes.js';
-import { parseCheckpoint, parseOrigin, type SignedCheckpoint } from './checkpoint.js';
-import { KeyRatchet, MAC_BYTES, MAX_EPOCH } from './keys.js';
-import { CompactRange, HASH_BYTES } from './merkle.js';
-import { parseVerifierKey, type UnverifiedNote, type VerifierKey, verifyNote } from './note.js';
-import { parseStem } from './segment.js';
+import { checkInteger, invalidInput, isVramError } from '../../base/index.js';
+import type { CryptoProvider } from '../../crypto/index.js';
+import {
+  CompactRange,
+  equalBytes,
+  HASH_BYTES,
+  KeyRatchet,
+  MAC_BYTES,
+  MAX_EPOCH,
+  parseCheckpoint,
+  parseOrigin,
+  parseStem,
+  parseVerifierKey,
+  type SignedCheckpoint,
+  toBase64,
+  type UnverifiedNote,
+  type VerifierKey,
+  verifyNote,
+} from '../format/index.js';
 import {
   type AuditFault,
   type BadRecord,

@@ -1,5 +1,5 @@
-import { invalidInput } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto/index.js';
+import { invalidInput } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { HASH_BYTES } from './merkle.js';
 import { parseNote, signNote, type UnverifiedNote } from './note.js';

@@ -1,12 +1,19 @@
-import { toHex } from '../base/index.js';
-import type { CryptoProvider, Mac } from '../crypto/index.js';
-import { Scratch, Slabs } from './bytes.js';
-import type { AuditData, AuditSeverity, AuditType } from './catalogue.js';
-import { logOrigin } from './checkpoint.js';
-import { type KeyRatchet, MAC_BYTES } from './keys.js';
-import { CompactRange, leafHash } from './merkle.js';
-import { unsignedLine } from './record.js';
-import type { Segment } from './segment.js';
+import { toHex } from '../../base/index.js';
+import type { CryptoProvider, Mac } from '../../crypto/index.js';
+import {
+  type AuditData,
+  type AuditSeverity,
+  type AuditType,
+  CompactRange,
+  type KeyRatchet,
+  leafHash,
+  logOrigin,
+  MAC_BYTES,
+  Scratch,
+  type Segment,
+  Slabs,
+  unsignedLine,
+} from '../format/index.js';
 
 /** 100 MB, the size at which a segment ends. */
 export const MAX_SEGMENT_BYTES = 100_000_000;

@@ -1,4 +1,4 @@
-import { invalidInput, KnownSecret, writtenForms } from '../base/index.js';
+import { invalidInput, KnownSecret, writtenForms } from '../../base/index.js';
 
 /** Texts recur from record to record: what was found clean need not be looked at again. */
 const REMEMBERED = 512;

@@ -1,5 +1,5 @@
-import type { DamagedRange, JsonValue } from '../base/index.js';
-import type { EventOf, EventType, OperationEvent } from '../events/index.js';
+import type { DamagedRange, JsonValue } from '../../base/index.js';
+import type { EventOf, EventType, OperationEvent } from '../../events/index.js';
 
 /** CRITICAL records are on stable storage before their operation returns (AU-003). */
 export type AuditSeverity = 'CRITICAL' | 'HIGH' | 'MEDIUM';

@@ -1,4 +1,10 @@
-import { isJsonObject, type JsonObject, type JsonValue, parseStrictJson, VramError } from '../base/index.js';
+import {
+  isJsonObject,
+  type JsonObject,
+  type JsonValue,
+  parseStrictJson,
+  VramError,
+} from '../../base/index.js';
 import { AUDIT_TYPES, type AuditData, type AuditSeverity, type AuditType } from './catalogue.js';
 
 /** A line is also a tlog-tiles entry, whose length has 16 bits. */

@@ -1,11 +1,8 @@
-import { checkId, checkToken, toHex } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto/index.js';
-import type { AuditData } from './catalogue.js';
+import { checkId, checkToken, toHex } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
+import { type AuditData, formatVerifierKey, KeyRatchet, logOrigin, verifierKey } from '../format/index.js';
 import { Chain, emptyChain } from './chain.js';
-import { logOrigin } from './checkpoint.js';
-import { KeyRatchet } from './keys.js';
 import { AuditLog, type AuditLogOptions } from './log.js';
-import { formatVerifierKey, verifierKey } from './note.js';
 import { RecordedSecret } from './secret.js';
 import type { AuditSink } from './sink.js';
 

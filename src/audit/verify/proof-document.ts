@@ -1,11 +1,17 @@
-import { invalidInput, isVramError, type JsonObject, type JsonValue } from '../base/index.js';
-import type { CryptoProvider } from '../crypto/index.js';
-import { fromBase64, toBase64, utf8 } from './bytes.js';
-import { parseCheckpoint, type SignedCheckpoint } from './checkpoint.js';
-import { leafHash } from './merkle.js';
-import { parseVerifierKey, verifyNote } from './note.js';
+import { invalidInput, isVramError, type JsonObject, type JsonValue } from '../../base/index.js';
+import type { CryptoProvider } from '../../crypto/index.js';
+import {
+  fromBase64,
+  leafHash,
+  parseCheckpoint,
+  parseJsonObject,
+  parseVerifierKey,
+  type SignedCheckpoint,
+  toBase64,
+  utf8,
+  verifyNote,
+} from '../format/index.js';
 import { verifyConsistency, verifyInclusion } from './proof.js';
-import { parseJsonObject } from './record.js';
 
 /** Says that one record is in the log whose head a checkpoint signs. */
 export interface InclusionDocument {

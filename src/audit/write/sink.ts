@@ -1,5 +1,4 @@
-import type { SignedCheckpoint } from './checkpoint.js';
-import type { Segment } from './segment.js';
+import type { Segment, SignedCheckpoint } from '../format/index.js';
 
 /** Records that follow each other in one segment. */
 export interface AuditGroup {

@@ -1,10 +1,18 @@
-import type { CryptoProvider, Mac } from '../crypto/index.js';
-import { bytesOfHex, Scratch } from './bytes.js';
-import { MAC_BYTES } from './keys.js';
-import { splitLines } from './lines.js';
-import { CompactRange, leafHash } from './merkle.js';
-import { type AuditRecord, dataText, MAX_LINE_BYTES, type ParsedLine, parseLine } from './record.js';
-import { parseStem } from './segment.js';
+import type { CryptoProvider, Mac } from '../../crypto/index.js';
+import {
+  type AuditRecord,
+  bytesOfHex,
+  CompactRange,
+  dataText,
+  leafHash,
+  MAC_BYTES,
+  MAX_LINE_BYTES,
+  type ParsedLine,
+  parseLine,
+  parseStem,
+  Scratch,
+  splitLines,
+} from '../format/index.js';
 
 /** Why a record or a log is bad. */
 export type AuditFault =

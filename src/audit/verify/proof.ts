@@ -1,7 +1,6 @@
-import { checkInteger, invalidInput } from '../base/index.js';
-import type { CryptoProvider } from '../crypto/index.js';
-import { equalBytes } from './bytes.js';
-import { CompactRange, HASH_BYTES, nodeHash } from './merkle.js';
+import { checkInteger, invalidInput } from '../../base/index.js';
+import type { CryptoProvider } from '../../crypto/index.js';
+import { CompactRange, equalBytes, HASH_BYTES, nodeHash } from '../format/index.js';
 
 type Hashing = Pick<CryptoProvider, 'sha256'>;
 

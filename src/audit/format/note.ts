@@ -1,5 +1,5 @@
-import { invalidInput } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto/index.js';
+import { invalidInput } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import { concatBytes, equalBytes, fromBase64, toBase64, utf8 } from './bytes.js';
 
 /** C2SP signed-note: Ed25519. */

@@ -1,5 +1,5 @@
-import { checkToken, invalidInput } from '../base/index.js';
-import type { CryptoProvider, Mac } from '../crypto/index.js';
+import { checkToken, invalidInput } from '../../base/index.js';
+import type { CryptoProvider, Mac } from '../../crypto/index.js';
 import { utf8 } from './bytes.js';
 
 export const MAC_BYTES = 32;

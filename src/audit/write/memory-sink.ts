@@ -1,7 +1,11 @@
-import { concatBytes } from './bytes.js';
-import type { SignedCheckpoint } from './checkpoint.js';
-import { type AuditRecord, parseLine } from './record.js';
-import { type Segment, segmentStem } from './segment.js';
+import {
+  type AuditRecord,
+  concatBytes,
+  parseLine,
+  type Segment,
+  type SignedCheckpoint,
+  segmentStem,
+} from '../format/index.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 
 /** A log in memory, for pages and tests. It grows with every record and ends with the process. */

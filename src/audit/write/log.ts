@@ -1,6 +1,6 @@
-import { checkInteger, invalidInput, VramError } from '../base/index.js';
-import type { CryptoProvider, Signer } from '../crypto/index.js';
-import { FAIL_CLOSED, type Observer, type OperationEvent } from '../events/index.js';
+import { checkInteger, invalidInput, VramError } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
+import { FAIL_CLOSED, type Observer, type OperationEvent } from '../../events/index.js';
 import {
   AUDIT_CATALOGUE,
   type AuditData,
@@ -8,12 +8,14 @@ import {
   auditData,
   type Clean,
   isAudited,
+  isTimestamp,
   type LogEventType,
+  type SignedCheckpoint,
+  signCheckpoint,
   text,
-} from './catalogue.js';
+  traceparentOrNull,
+} from '../format/index.js';
 import type { Chain, ChainedLine, RecordDraft } from './chain.js';
-import { type SignedCheckpoint, signCheckpoint } from './checkpoint.js';
-import { isTimestamp, traceparentOrNull } from './record.js';
 import type { RecordedSecret } from './secret.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 

@@ -1,4 +1,4 @@
-import { invalidInput } from '../base/index.js';
+import { invalidInput } from '../../base/index.js';
 
 const encoder = new TextEncoder();
 

@@ -1,5 +1,5 @@
-import { invalidInput } from '../base/index.js';
-import type { CryptoProvider } from '../crypto/index.js';
+import { invalidInput } from '../../base/index.js';
+import type { CryptoProvider } from '../../crypto/index.js';
 import { Scratch } from './bytes.js';
 
 export const HASH_BYTES = 32;

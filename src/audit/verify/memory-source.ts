@@ -1,6 +1,5 @@
-import type { CryptoProvider } from '../crypto/index.js';
-import { splitLines } from './lines.js';
-import { MAX_LINE_BYTES, parseLine } from './record.js';
+import type { CryptoProvider } from '../../crypto/index.js';
+import { MAX_LINE_BYTES, parseLine, splitLines } from '../format/index.js';
 import { runSegmentJob } from './segment-verifier.js';
 import type { LogSource } from './verifier.js';
 

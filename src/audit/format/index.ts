@@ -1,0 +1,45 @@
+export { bytesOfHex, concatBytes, equalBytes, fromBase64, Scratch, Slabs, toBase64, utf8 } from './bytes.js';
+export {
+  AUDIT_CATALOGUE,
+  AUDIT_TYPES,
+  type AuditData,
+  type AuditedEvent,
+  type AuditSeverity,
+  type AuditType,
+  auditData,
+  type Clean,
+  isAudited,
+  type LogEventType,
+  text,
+} from './catalogue.js';
+export {
+  logOrigin,
+  parseCheckpoint,
+  parseOrigin,
+  type SignedCheckpoint,
+  signCheckpoint,
+} from './checkpoint.js';
+export { KeyRatchet, MAC_BYTES, MAX_EPOCH } from './keys.js';
+export { type FileLine, splitLines } from './lines.js';
+export { CompactRange, HASH_BYTES, leafHash, nodeHash } from './merkle.js';
+export {
+  formatVerifierKey,
+  parseNote,
+  parseVerifierKey,
+  type UnverifiedNote,
+  type VerifierKey,
+  verifierKey,
+  verifyNote,
+} from './note.js';
+export {
+  type AuditRecord,
+  dataText,
+  isTimestamp,
+  MAX_LINE_BYTES,
+  type ParsedLine,
+  parseJsonObject,
+  parseLine,
+  traceparentOrNull,
+  unsignedLine,
+} from './record.js';
+export { parseStem, type Segment, segmentStem } from './segment.js';

@@ -1,0 +1,5 @@
+export { Chain, type ChainState, emptyChain, MAX_SEGMENT_BYTES } from './chain.js';
+export { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from './log.js';
+export { newLogId, openedData } from './observer.js';
+export { RecordedSecret } from './secret.js';
+export type { AuditGroup, AuditSink } from './sink.js';
