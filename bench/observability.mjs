@@ -14,7 +14,7 @@ import { VramManager } from '../dist/index.js';
 import { narrationObserver } from '../dist/narration/observer.js';
 import { pinoSink } from '../dist/node/narration.js';
 import { bytesSource } from '../dist/source/bytes.js';
-import { telemetryObserver } from '../dist/telemetry/index.js';
+import { telemetryObserver } from '../dist/telemetry/observer.js';
 
 const BYTES = 2 ** 20;
 const ROUNDS = 25;

@@ -15,9 +15,10 @@ async function catalogues() {
     stdin: {
       contents: `
         export { EVENT_MEANINGS, EVENT_TYPES, SAMPLE_PAYLOADS, SAMPLE_ERROR, sampleEvent } from './test/support/events.ts';
-        export { createRedactor, NARRATED_ACTIONS } from './src/narration/index.ts';
+        export { NARRATED_ACTIONS } from './src/narration/index.ts';
+        export { createRedactor } from './src/narration/redact.ts';
         export { narrate } from './src/narration/observer.ts';
-        export { METRICS } from './src/telemetry/index.ts';`,
+        export { METRICS } from './src/telemetry/metrics.ts';`,
       resolveDir: root,
     },
     bundle: true,

@@ -7,7 +7,7 @@ import { VramError } from './base/index.js';
 import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
-import { activeTraceparent } from './telemetry/active.js';
+import { activeTraceparent } from './telemetry/index.js';
 import { webCrypto } from './web/index.js';
 
 export * from './core-exports.js';

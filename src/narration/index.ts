@@ -2,5 +2,4 @@ export { type ExpectedNarration, NarrationCapture } from './capture.js';
 export { NARRATED_ACTIONS, type NarratedAction } from './catalogue.js';
 export { consoleSink } from './console.js';
 export { type NarrationOptions, narrationObserver } from './observer.js';
-export { createRedactor, type Redactor } from './redact.js';
 export type { Narration, NarrationLevel, NarrationSink } from './types.js';

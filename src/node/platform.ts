@@ -1,5 +1,5 @@
 import type { Platform } from '../manager/index.js';
-import { activeTraceparent } from '../telemetry/active.js';
+import { activeTraceparent } from '../telemetry/index.js';
 import { nodeBackends } from './backends.js';
 import { nodeCrypto } from './crypto.js';
 import { createNodeEngine } from './digest/index.js';

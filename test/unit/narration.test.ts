@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { EventType } from '../../src/events/events.js';
 import {
   consoleSink,
-  createRedactor,
   NARRATED_ACTIONS,
   type Narration,
   NarrationCapture,
   narrationObserver,
 } from '../../src/narration/index.js';
+import { createRedactor } from '../../src/narration/redact.js';
 import { pinoSink, prettySink } from '../../src/node/narration.js';
 import { EVENT_TYPES, SAMPLE_ERROR, sampleEvent } from '../support/events.js';
 

@@ -15,7 +15,7 @@ import { NarrationCapture } from '../../src/narration/capture.js';
 import { narrationObserver } from '../../src/narration/observer.js';
 import type { Narration } from '../../src/narration/types.js';
 import { bytesSource } from '../../src/source/bytes.js';
-import { telemetryObserver } from '../../src/telemetry/index.js';
+import { telemetryObserver } from '../../src/telemetry/observer.js';
 import {
   lieAboutRoot,
   type OpenHost,

@@ -19,7 +19,7 @@ import { verifyAudit } from '../../src/node/audit/verify.js';
 import { openModel } from '../../src/node/model-files.js';
 import type { SealedShard } from '../../src/seal/sealed-shard.js';
 import { bytesSource } from '../../src/source/index.js';
-import { telemetryObserver } from '../../src/telemetry/index.js';
+import { telemetryObserver } from '../../src/telemetry/observer.js';
 import { failure, type Opened, openHost, pattern, Recorder } from './manager-fixture.js';
 
 const KEYS = { shardId: true, expected: true } as const;

@@ -14,8 +14,8 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import { afterEach, describe, expect, it } from 'vitest';
 import { activeTraceparent } from '../../src/telemetry/active.js';
-import { telemetryObserver } from '../../src/telemetry/index.js';
 import { METRICS } from '../../src/telemetry/metrics.js';
+import { telemetryObserver } from '../../src/telemetry/observer.js';
 import { EVENT_TYPES, sampleEvent } from '../support/events.js';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';

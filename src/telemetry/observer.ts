@@ -1,0 +1,31 @@
+import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
+import { checkOptions, type OptionKeys } from '../base/index.js';
+import type { Observer, OperationEvent } from '../events/index.js';
+import { version } from '../generated/version.js';
+import { OperationMetrics } from './metrics.js';
+import { OperationSpans } from './spans.js';
+
+const SCOPE = 'vram-residency';
+
+export interface TelemetryOptions {
+  /** Default: the provider registered with the OpenTelemetry API; without an SDK that one does nothing. */
+  readonly tracerProvider?: TracerProvider;
+  readonly meterProvider?: MeterProvider;
+}
+
+const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<TelemetryOptions>;
+
+/** Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there is not. */
+export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+  checkOptions('options', options, KEYS);
+  const spans = new OperationSpans((options.tracerProvider ?? trace).getTracer(SCOPE, version));
+  const measured = new OperationMetrics((options.meterProvider ?? metrics).getMeter(SCOPE, version));
+  return {
+    name: 'telemetry',
+    required: false,
+    on(event: OperationEvent): void {
+      spans.on(event);
+      measured.on(event);
+    },
+  };
+}
