@@ -32,7 +32,7 @@ const { runCli } = await import('../dist/node/cli/run.js');
 const { nodeBackends } = await import('../dist/node/backends.js');
 const { createNodeEngine } = await import('../dist/node/digest/index.js');
 const { bytesSource, isVramError, VramManager } = await import('../dist/index.js');
-const { Pcg32 } = await import('../dist/manager/pcg32.js');
+const { Pcg32 } = await import('../dist/manager/drills/pcg32.js');
 
 const missing = { host: null, webgpu: adapter === 'host' ? description : null, cuda: cudaMissing };
 const DEVICES = { host: 'host', webgpu: 'webgpu:0', cuda: 'cuda:0' };

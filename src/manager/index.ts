@@ -1,20 +1,24 @@
-export type { Clock, SampleReport, SetReport, VerificationReport } from '../base/index.js';
-export type { TraceOptions } from '../events/index.js';
-export type { AttestOptions } from './attest.js';
-export type { Capacity } from './capacity.js';
-export type { FailureReaction, KeptLevel } from './core.js';
-export type { DrillOptions, DrillReport } from './drill.js';
-export type { DrillArea, DrillFlip, DrillPattern } from './drill-damage.js';
-export type { ExecuteOptions, Execution } from './execute.js';
-export type { HealReport } from './heal.js';
-export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';
-export type { LifecycleState } from './lifecycle.js';
+export type { DrillArea, DrillFlip, DrillOptions, DrillPattern, DrillReport } from './drills/index.js';
+export type { VerifyOptions } from './integrity/index.js';
 export { type ShardHandle, VramManager } from './manager.js';
-export type { ManagerOptions, Platform } from './open-options.js';
-export type { OperationOptions, Progress } from './operation-options.js';
-export type { ReleaseReport } from './release.js';
-export { chanceOfMiss } from './sample.js';
-export type { Scrubber, ScrubEntry, ScrubOptions } from './scrub.js';
-export type { SealOptions } from './seal-request.js';
-export type { ManagerStatus } from './status.js';
-export type { VerifyOptions } from './verify-options.js';
+export {
+  type AttestOptions,
+  type Capacity,
+  type CudaLease,
+  type ExecuteOptions,
+  type Execution,
+  type HealReport,
+  type HostLease,
+  type Lease,
+  type ManagerOptions,
+  type ManagerStatus,
+  type Platform,
+  type ReleaseReport,
+  Scrubber,
+  type ScrubEntry,
+  type ScrubOptions,
+  type SealOptions,
+  type TensorRange,
+  type WebGpuLease,
+} from './operations/index.js';
+export type { KeptLevel, OperationOptions, Progress } from './state/index.js';

@@ -4,24 +4,34 @@ import type { DeviceInfo } from '../device/index.js';
 import type { TraceOptions } from '../events/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
 import type { Source } from '../source/index.js';
-import { type AttestOptions, attestShard } from './attest.js';
-import { type Capacity, queryCapacity } from './capacity.js';
-import { closeCore } from './close.js';
-import type { Core } from './core.js';
-import { type DrillOptions, type DrillReport, drillShard } from './drill.js';
-import { type ExecuteOptions, type Execution, executeShard } from './execute.js';
-import { type HealReport, healShard } from './heal.js';
-import { openCore } from './open.js';
-import type { ManagerOptions, Platform } from './open-options.js';
-import type { OperationOptions } from './operation-options.js';
-import { type ReleaseReport, releaseShard } from './release.js';
-import { Scrubber, type ScrubOptions } from './scrub.js';
-import { sealShard } from './seal.js';
-import type { SealOptions } from './seal-request.js';
-import { type ManagerStatus, statusOf } from './status.js';
-import { verifyShard } from './verify.js';
-import type { VerifyOptions } from './verify-options.js';
-import { verifySet } from './verify-set.js';
+import { type DrillOptions, type DrillReport, drillShard } from './drills/index.js';
+import type { VerifyOptions } from './integrity/index.js';
+import {
+  type AttestOptions,
+  attestShard,
+  type Capacity,
+  closeCore,
+  type ExecuteOptions,
+  type Execution,
+  executeShard,
+  type HealReport,
+  healShard,
+  type ManagerOptions,
+  type ManagerStatus,
+  openCore,
+  type Platform,
+  queryCapacity,
+  type ReleaseReport,
+  releaseShard,
+  Scrubber,
+  type ScrubOptions,
+  type SealOptions,
+  sealShard,
+  statusOf,
+  verifySet,
+  verifyShard,
+} from './operations/index.js';
+import type { Core, OperationOptions } from './state/index.js';
 
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
 export type ShardHandle = SealedShard | SealedShardJson | string;

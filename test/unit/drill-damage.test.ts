@@ -5,7 +5,7 @@ import {
   type DrillArea,
   type DrillPattern,
   drawDamage,
-} from '../../src/manager/drill-damage.js';
+} from '../../src/manager/drills/damage.js';
 import { stride } from '../support/stride.js';
 import { pattern, planOver } from './manager-fixture.js';
 

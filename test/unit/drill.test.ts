@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { VerificationReport } from '../../src/base/reports.js';
+import { Pcg32 } from '../../src/manager/drills/pcg32.js';
 import type { DrillPattern, DrillReport } from '../../src/manager/index.js';
-import { Pcg32 } from '../../src/manager/pcg32.js';
 import { bytesSource } from '../../src/source/index.js';
 import { stride } from '../support/stride.js';
 import { failure, openHost, overlay, pattern, Recorder, regionsOf } from './manager-fixture.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CudaLease, type LeaseOwner } from '../../src/device/cuda/lease.js';
 import { type LeasedRegion, WebGpuLease } from '../../src/device/webgpu/lease.js';
-import { openLease } from '../../src/manager/lease.js';
+import { openLease } from '../../src/manager/operations/lease.js';
 import { bytesSource } from '../../src/source/index.js';
 import { failure, openHost, overlay, pattern, regionsOf } from './manager-fixture.js';
 

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import { type Core, endedBy } from '../../src/manager/core.js';
-import { Lifecycle } from '../../src/manager/lifecycle.js';
-import { revokeLeases } from '../../src/manager/loss.js';
-import { sleep } from '../../src/manager/sleep.js';
+import { type Core, endedBy } from '../../src/manager/state/core.js';
+import { revokeLeases } from '../../src/manager/state/device-loss.js';
+import { Lifecycle } from '../../src/manager/state/lifecycle.js';
+import { sleep } from '../../src/manager/state/sleep.js';
 
 describe('what an operation ends with', () => {
   const aborted = new VramError('ABORTED', 'aborted');

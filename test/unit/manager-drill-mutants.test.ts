@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type DamagePlan, drawDamage, MAX_DRILL_BITS } from '../../src/manager/drill-damage.js';
+import { type DamagePlan, drawDamage, MAX_DRILL_BITS } from '../../src/manager/drills/damage.js';
+import { Pcg32 } from '../../src/manager/drills/pcg32.js';
 import { type DrillOptions, VramManager } from '../../src/manager/index.js';
-import { Pcg32 } from '../../src/manager/pcg32.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
 import {

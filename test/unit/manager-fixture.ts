@@ -6,7 +6,7 @@ import type { Backend, Device, Region } from '../../src/device/index.js';
 import type { RunOptions } from '../../src/device/types.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
-import type { DamagePlan } from '../../src/manager/drill-damage.js';
+import type { DamagePlan } from '../../src/manager/drills/damage.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { createNodeEngine } from '../../src/node/digest/index.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Ledger } from '../../src/manager/ledger.js';
+import { Ledger } from '../../src/manager/state/ledger.js';
 import { bytesSource } from '../../src/source/index.js';
 import { failure, openHost, pattern, regionsOf } from './manager-fixture.js';
 

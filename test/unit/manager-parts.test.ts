@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import type { CudaBinding, Region, WebGpuBinding } from '../../src/device/index.js';
-import { openLease } from '../../src/manager/lease.js';
-import { Ledger } from '../../src/manager/ledger.js';
-import { Lifecycle } from '../../src/manager/lifecycle.js';
-import { type Hold, ShardLock } from '../../src/manager/lock.js';
-import { blocksOf, toRanges } from '../../src/manager/ranges.js';
+import { blocksOf, toRanges } from '../../src/manager/integrity/block-ranges.js';
+import { openLease } from '../../src/manager/operations/lease.js';
+import { Ledger } from '../../src/manager/state/ledger.js';
+import { Lifecycle } from '../../src/manager/state/lifecycle.js';
+import { type Hold, ShardLock } from '../../src/manager/state/shard-lock.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { failure, pattern } from './manager-fixture.js';
 

@@ -11,7 +11,7 @@ import {
   wrapRegions,
 } from './manager-fixture.js';
 
-// What a scrubber lets others do while it looks at their shard, and what it waits for (src/manager/lock.ts).
+// What a scrubber lets others do while it looks at their shard, and what it waits for (src/manager/state/shard-lock.ts).
 
 const GROUP = 524_288;
 /** Steps of 8 groups, the least there are. */

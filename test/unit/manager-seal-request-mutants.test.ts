@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { checkExpectedDigests } from '../../src/manager/seal-request.js';
+import { checkExpectedDigests } from '../../src/manager/operations/seal-request.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import { failure, openHost, pattern } from './manager-fixture.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SetReport } from '../../src/base/errors.js';
 import type { VerificationReport } from '../../src/base/reports.js';
-import { chanceOfMiss, drawGroups } from '../../src/manager/sample.js';
+import { chanceOfMiss, drawGroups } from '../../src/manager/integrity/sample.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
 import { failure, openHost, pattern, regionsOf } from './manager-fixture.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import type { Device, Region } from '../../src/device/types.js';
 import type { VramManager } from '../../src/manager/index.js';
-import { readbackDigest } from '../../src/manager/readback.js';
+import { readbackDigest } from '../../src/manager/integrity/readback.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import type { Source } from '../../src/source/types.js';

@@ -3,8 +3,8 @@ import { VramError } from '../../src/base/errors.js';
 import type { Region } from '../../src/device/index.js';
 import { createPortableEngine, type DigestStream } from '../../src/digest/index.js';
 import type { Operation } from '../../src/events/operation.js';
-import { fillRegion } from '../../src/manager/fill.js';
-import { type LiveShard, ShardTable } from '../../src/manager/shards.js';
+import { fillRegion } from '../../src/manager/operations/fill.js';
+import { type LiveShard, ShardTable } from '../../src/manager/state/shard-table.js';
 import { sourceFailure } from '../../src/source/failure.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import {

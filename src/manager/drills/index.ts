@@ -1,0 +1,2 @@
+export type { DrillArea, DrillFlip, DrillPattern } from './damage.js';
+export { type DrillOptions, type DrillReport, drillShard } from './drill.js';

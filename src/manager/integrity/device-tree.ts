@@ -1,0 +1,39 @@
+import { VramError } from '../../base/index.js';
+import type { Region } from '../../device/index.js';
+import { fsverityDigest, treeLayout } from '../../digest/index.js';
+import type { Core } from '../state/index.js';
+
+/** The fs-verity digest of what is in device memory, hashed in place. Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it. */
+export async function residentDigest(
+  core: Core,
+  region: Region,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const { root, blocks } = await region.root(signal === undefined ? {} : { signal });
+  const expected = treeLayout(region.byteLength).blocks;
+  if (blocks !== expected) {
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      `the device hashed ${blocks} of ${expected} blocks; the run does not count`,
+    );
+  }
+  return await fsverityDigest(region.byteLength, root, (bytes) => core.crypto.sha256(bytes));
+}
+
+export type Verdict = 'equal' | 'transient' | 'different';
+
+/** What two looks at device memory say of it. */
+export interface Measurement {
+  readonly verdict: Verdict;
+  /** Of the look that decided; of a transient mismatch the one that differed. */
+  readonly actual: string;
+}
+
+/** Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch. */
+export async function measure(expected: string, digest: () => Promise<string>): Promise<Measurement> {
+  const first = await digest();
+  if (first === expected) return { verdict: 'equal', actual: first };
+  const second = await digest();
+  if (second === expected) return { verdict: 'transient', actual: first };
+  return { verdict: 'different', actual: second };
+}

@@ -1,0 +1,15 @@
+export { blocksOf, toRanges } from './block-ranges.js';
+export { measure, residentDigest } from './device-tree.js';
+export { type CheckedVerifyOptions, checkSampleSize, look } from './inspect.js';
+export {
+  isSealedGroup,
+  type Localisation,
+  localise,
+  readGroup,
+  readSource,
+  residentLeaves,
+} from './localise.js';
+export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
+export { BLOCKS_PER_GROUP, equalBytes, hashAt, requireGroupsGenuine } from './retained-hashes.js';
+export { groupLevel, groupsMatch } from './sample.js';
+export { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';

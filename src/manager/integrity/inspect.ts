@@ -1,0 +1,62 @@
+import { checkInteger, invalidInput, type SampleReport, type VerifyMode } from '../../base/index.js';
+import type { Operation } from '../../events/index.js';
+import type { Core, LiveShard } from '../state/index.js';
+import { measure, residentDigest, type Verdict } from './device-tree.js';
+import { readbackDigest } from './readback.js';
+import { requireGroupsGenuine } from './retained-hashes.js';
+import { describeSample, drawGroups, groupLevel, groupsMatch } from './sample.js';
+import type { VerifyOptions } from './verify-options.js';
+
+export type CheckedVerifyOptions = VerifyOptions & { readonly mode: VerifyMode };
+
+/** What was seen of a shard in device memory. */
+export interface Look {
+  readonly verdict: Verdict;
+  /** null where only a sample was hashed. */
+  readonly actual: string | null;
+  readonly sample: SampleReport | null;
+}
+
+/** Looks at the resident bytes as the mode says; twice, if the first look finds a difference. */
+export async function look(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: CheckedVerifyOptions,
+): Promise<Look> {
+  const { mode, signal, onProgress } = options;
+  const { byteLength, fsverity } = live.sealed;
+  if (mode === 'readback') {
+    const seen = await operation.stage('readback', byteLength, () =>
+      measure(fsverity, () => readbackDigest(core, live.region, options)),
+    );
+    return { ...seen, sample: null };
+  }
+  const seen = await operation.stage('device-tree', mode === 'resident' ? byteLength : null, async () =>
+    mode === 'resident'
+      ? { ...(await measure(fsverity, () => residentDigest(core, live.region, signal))), sample: null }
+      : await lookAtSample(core, live, options),
+  );
+  onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
+  return seen;
+}
+
+/** Errors: INVALID_INPUT. */
+export function checkSampleSize({ mode, groups }: CheckedVerifyOptions): void {
+  if (mode === 'sampled') checkInteger('groups', groups, 1);
+  else if (groups !== undefined) throw invalidInput('groups', 'is for mode "sampled" alone');
+}
+
+async function lookAtSample(
+  core: Core,
+  live: LiveShard,
+  { groups = 1, signal }: VerifyOptions,
+): Promise<Look> {
+  const { groups: total } = groupLevel(live.sealed.byteLength);
+  const drawn = drawGroups(core.crypto, Math.min(groups, total), total);
+  const sample = describeSample(drawn.length, total);
+  await requireGroupsGenuine(core, live);
+  const same = (): Promise<boolean> => groupsMatch(live, drawn, signal);
+  if (await same()) return { verdict: 'equal', actual: null, sample };
+  return { verdict: (await same()) ? 'transient' : 'different', actual: null, sample };
+}

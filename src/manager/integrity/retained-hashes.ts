@@ -1,0 +1,45 @@
+import { VramError } from '../../base/index.js';
+import {
+  BLOCK_BYTES,
+  type DigestEngine,
+  fsverityDigest,
+  GROUP_BYTES,
+  HASH_BYTES,
+} from '../../digest/index.js';
+import type { Core, LiveShard } from '../state/index.js';
+
+export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
+
+/**
+ * Hashes the kept group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them is decided by the seal.
+ * Errors: INTEGRITY_VIOLATION if they are not what was sealed.
+ */
+export async function requireGroupsGenuine(core: Core, live: LiveShard): Promise<void> {
+  const root = await rootOver(core.engine, live.kept.groups);
+  const digest = await fsverityDigest(live.sealed.byteLength, root, (bytes) => core.crypto.sha256(bytes));
+  if (digest !== live.sealed.fsverity) throw keptDamaged();
+}
+
+/** INTEGRITY_VIOLATION: not of the resident bytes, but of what they would be compared with. */
+export function keptDamaged(): VramError {
+  return new VramError(
+    'INTEGRITY_VIOLATION',
+    'the hashes kept in host memory are damaged: they no longer lead to the signed digest; release the shard and seal it again',
+  );
+}
+
+async function rootOver(engine: DigestEngine, groups: Uint8Array): Promise<Uint8Array> {
+  let hashes = groups;
+  while (hashes.length > HASH_BYTES) hashes = await engine.nodes(hashes);
+  return hashes;
+}
+
+/** The `index`th of packed 32-byte hashes. */
+export function hashAt(hashes: Uint8Array, index: number): Uint8Array {
+  return hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+}
+
+/** Not constant-time: digests of the caller's own weights are no secret. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}

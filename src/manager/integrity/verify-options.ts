@@ -1,0 +1,23 @@
+import type { OptionKeys, VerifyMode } from '../../base/index.js';
+import type { Source } from '../../source/index.js';
+import { OPERATION_KEYS, type OperationOptions } from '../state/index.js';
+
+export interface VerifyOptions extends OperationOptions {
+  /**
+   * `resident` (default): hashed in place. `readback`: copied to the host and hashed there. `sampled`: some groups, drawn at
+   * random, hashed in place; it never counts as a verification for execute().
+   */
+  readonly mode?: VerifyMode;
+  /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */
+  readonly groups?: number;
+  /** Helps to name damaged blocks exactly where only group hashes are kept. */
+  readonly source?: Source;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const VERIFY_KEYS = {
+  ...OPERATION_KEYS,
+  mode: true,
+  groups: true,
+  source: true,
+} satisfies OptionKeys<VerifyOptions>;

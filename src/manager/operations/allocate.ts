@@ -1,0 +1,117 @@
+import { VramError } from '../../base/index.js';
+import type { Region } from '../../device/index.js';
+import { eventError, type Operation } from '../../events/index.js';
+import { decide, policyViolation } from '../../policy/index.js';
+import type { Core, Reservation } from '../state/index.js';
+
+export interface Allocation {
+  readonly region: Region;
+  readonly reservation: Reservation;
+}
+
+/** What was allocated, what that took by the monotonic clock, and what is left by the device's own figure of just before. */
+export interface TimedAllocation extends Allocation {
+  readonly durationMs: number;
+  readonly availableBytes: number | null;
+}
+
+/**
+ * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
+ * Errors: POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
+ */
+export async function allocate(
+  core: Core,
+  operation: Operation,
+  byteLength: number,
+): Promise<TimedAllocation> {
+  await requirePolicy(core, operation);
+  const requestedBytes = core.device.allocationBytes(byteLength);
+  const started = core.clock.monotonic();
+  let freeBytes: number | null = null;
+  try {
+    return await core.admission.run(async () => {
+      core.lifecycle.requireServing();
+      freeBytes = (await core.device.capacity()).freeBytes;
+      const reservation = core.ledger.reserve(requestedBytes, freeBytes);
+      try {
+        const region = await core.device.allocate(byteLength);
+        const left = freeBytes === null ? null : Math.max(0, freeBytes - region.allocatedBytes);
+        return {
+          region,
+          reservation,
+          durationMs: core.clock.monotonic() - started,
+          availableBytes: core.ledger.availableBytes(left),
+        };
+      } catch (error) {
+        reservation.giveBack();
+        throw error;
+      }
+    });
+  } catch (error) {
+    const unheard = await operation.tell(
+      'vram.allocation_failed',
+      {
+        requestedBytes,
+        usedBytes: core.ledger.usedBytes,
+        availableBytes: core.ledger.availableBytes(freeBytes),
+        error: eventError(error),
+      },
+      core.clock.monotonic() - started,
+    );
+    throw unheard === null ? error : withUnheard(error, unheard);
+  }
+}
+
+/** Overwrites and gives back a region, whatever happens. Resolves to what went wrong; never rejects (MS-004). */
+export async function giveBack(
+  core: Core,
+  operation: Operation,
+  { region, reservation }: Allocation,
+): Promise<{ readonly error: unknown; readonly unheard: VramError | null }> {
+  const started = core.clock.monotonic();
+  let error: unknown = null;
+  try {
+    await region.release();
+  } catch (caught) {
+    error = caught;
+  }
+  reservation.giveBack();
+  const unheard = await operation.tell(
+    'vram.deallocated',
+    {
+      freedBytes: reservation.bytes,
+      usedBytes: core.ledger.usedBytes,
+      availableBytes: core.ledger.availableBytes(null),
+      wiped: error === null,
+      error: error === null ? null : eventError(error),
+    },
+    core.clock.monotonic() - started,
+  );
+  return { error, unheard };
+}
+
+/** VP-007: asked again at every allocation. */
+async function requirePolicy(core: Core, operation: Operation): Promise<void> {
+  const decision = decide(core.policy, core.residency, core.device.info.facts);
+  if (decision.accepted) return;
+  const unheard = await operation.tell(
+    'policy.violation',
+    { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
+    operation.elapsedMs,
+  );
+  const violation = policyViolation(decision);
+  throw unheard === null ? violation : withUnheard(violation, unheard);
+}
+
+/** The verdict stays what it is; that it could not be recorded is its cause, beside the one it has. */
+function withUnheard(verdict: unknown, unheard: VramError): unknown {
+  if (!(verdict instanceof VramError)) return verdict;
+  const { code, message, neededBytes, availableBytes, argument, report, cause } = verdict;
+  return new VramError(code, message, {
+    ...(neededBytes === undefined ? {} : { neededBytes }),
+    ...(availableBytes === undefined ? {} : { availableBytes }),
+    ...(argument === undefined ? {} : { argument }),
+    ...(report === undefined ? {} : { report }),
+    cause: cause === undefined ? unheard : new AggregateError([unheard, cause], unheard.message),
+  });
+}

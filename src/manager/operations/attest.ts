@@ -1,0 +1,113 @@
+import {
+  type AttestationEnvelope,
+  checkNonce,
+  residencyStatement,
+  signEnvelope,
+  statementBytes,
+} from '../../attest/index.js';
+import {
+  checkOptions,
+  invalidInput,
+  type OptionKeys,
+  throwIfAborted,
+  timestamp,
+  toHex,
+  VramError,
+} from '../../base/index.js';
+import type { Signer } from '../../crypto/index.js';
+import { type Operation, runOperation } from '../../events/index.js';
+import {
+  type Core,
+  endedBy,
+  type LiveShard,
+  OPERATION_KEYS,
+  type OperationOptions,
+  requireLive,
+} from '../state/index.js';
+import { resolveHandle } from './resolve.js';
+import { verifyLive } from './verify.js';
+
+export interface AttestOptions extends OperationOptions {
+  /** From whoever asks, who must not have used it before: 16 to 64 bytes. */
+  readonly nonce: Uint8Array;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const ATTEST_KEYS = { ...OPERATION_KEYS, nonce: true } satisfies OptionKeys<AttestOptions>;
+
+/** Verifies a shard and signs what that showed. See VramManager.attest. */
+export async function attestShard(
+  core: Core,
+  handle: unknown,
+  options: AttestOptions,
+): Promise<AttestationEnvelope> {
+  // Before anything is waited for: the caller may use its buffer again.
+  const asked: unknown = options?.nonce instanceof Uint8Array ? options.nonce.slice() : options?.nonce;
+  return await runOperation(core.events, 'attest', options, async (operation) => {
+    // Of a call without options it is the nonce that is missing.
+    checkOptions('options', options ?? {}, ATTEST_KEYS);
+    core.lifecycle.requireServing();
+    const signer = core.attestationKey;
+    if (signer === null) {
+      throw invalidInput('attestationKey', 'must be given when the manager is opened: nothing else can sign');
+    }
+    const nonce = checkNonce('nonce', asked);
+    const live = await resolveHandle(core, operation, handle);
+    try {
+      return await live.lock.with('verify', options.signal, async () => {
+        requireSound(core, live);
+        return await attestLive(core, operation, live, signer, nonce, options);
+      });
+    } catch (error) {
+      throw endedBy(core, options.signal, error);
+    }
+  });
+}
+
+/** The caller holds the shard's lock: what was verified is still there, and untouched, when it is signed. */
+async function attestLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  signer: Signer,
+  nonce: Uint8Array,
+  { signal, onProgress }: AttestOptions,
+): Promise<AttestationEnvelope> {
+  const { startedAt } = await verifyLive(core, operation, live, {
+    mode: 'resident',
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  // Told before anyone can hold it. The verification above is on record, and so inside the log head that it carries.
+  const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };
+  await operation.record('shard.attested', attested, operation.elapsedMs);
+  const auditHead = core.auditHead === null ? null : await core.auditHead();
+  const statement = residencyStatement({
+    sealed: live.sealed,
+    info: core.device.info,
+    policy: core.policy,
+    nonce,
+    verifiedAt: startedAt,
+    attestedAt: timestamp(core.clock),
+    auditHead,
+  });
+  const envelope = await operation.stage('sign', null, () =>
+    signEnvelope(core.crypto, signer, statementBytes(statement)),
+  );
+  throwIfAborted(signal);
+  // Another verification, or the device's end, may have said otherwise meanwhile.
+  requireSound(core, live);
+  return envelope;
+}
+
+/** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */
+function requireSound(core: Core, live: LiveShard): void {
+  core.lifecycle.requireServing();
+  requireLive(live);
+  if (live.condition === 'quarantined') {
+    throw new VramError(
+      'INTEGRITY_VIOLATION',
+      `shard "${live.sealed.shardId}" is in quarantine: nothing good is signed about it; heal or release it`,
+    );
+  }
+}

@@ -1,0 +1,195 @@
+import {
+  checkOptions,
+  invalidInput,
+  type OptionKeys,
+  throwIfAborted,
+  type VramError,
+} from '../../base/index.js';
+import {
+  eventError,
+  type Operation,
+  runOperation,
+  TRACE_KEYS,
+  type TraceOptions,
+} from '../../events/index.js';
+import { inQuarantine } from '../integrity/index.js';
+import { type Core, endedBy, type LiveShard, requireLive, withSignals } from '../state/index.js';
+import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
+import { resolveHandle } from './resolve.js';
+import { verifyLive } from './verify.js';
+
+export interface ExecuteOptions extends TraceOptions {
+  /**
+   * Accept a good whole-region verification that began at most this many milliseconds ago, by the monotonic clock. Without it every execution is
+   * preceded by a verification of its own (CI-007).
+   */
+  readonly maxAgeMs?: number;
+  /** Verify once more before the result is returned. */
+  readonly recheck?: boolean;
+  /** Lend this tensor alone. */
+  readonly tensor?: TensorRange;
+  readonly signal?: AbortSignal;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const EXECUTE_KEYS = {
+  ...TRACE_KEYS,
+  maxAgeMs: true,
+  recheck: true,
+  tensor: true,
+  signal: true,
+} satisfies OptionKeys<ExecuteOptions>;
+
+export type Execution<T> = (lease: Lease) => T | Promise<T>;
+
+/** Verifies, lends, and takes back. See VramManager.execute. */
+export async function executeShard<T>(
+  core: Core,
+  handle: unknown,
+  run: Execution<T>,
+  options: ExecuteOptions,
+): Promise<T> {
+  return await runOperation(core.events, 'execute', options, async (operation) => {
+    const started = core.clock.monotonic();
+    checkOptions('options', options, EXECUTE_KEYS);
+    core.lifecycle.requireServing();
+    checkCall(run, options);
+    const live = await resolveHandle(core, operation, handle);
+    if (options.tensor !== undefined) checkTensor(options.tensor, live.sealed.byteLength);
+    const timing: { verifiedMs: number | null } = { verifiedMs: null };
+    const told = (error: unknown): Promise<VramError | null> =>
+      operation.tell(
+        'execution.finished',
+        {
+          sealId: live.sealed.sealId,
+          ok: error === null,
+          verifiedMs: timing.verifiedMs,
+          error: error === null ? null : eventError(error),
+        },
+        core.clock.monotonic() - started,
+      );
+    let result: T;
+    try {
+      result = await admitted(core, live, options.signal, () =>
+        leased(core, operation, live, run, options, timing),
+      );
+    } catch (error) {
+      const ending = endedBy(core, options.signal, error);
+      await told(ending);
+      throw ending;
+    }
+    const unheard = await told(null);
+    if (unheard !== null) throw unheard;
+    return result;
+  });
+}
+
+function checkCall<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions): void {
+  if (typeof run !== 'function') throw invalidInput('run', 'must be a function that takes a lease');
+  if (
+    maxAgeMs !== undefined &&
+    !(typeof maxAgeMs === 'number' && Number.isFinite(maxAgeMs) && maxAgeMs >= 0)
+  ) {
+    throw invalidInput('maxAgeMs', 'must be a finite number of milliseconds, at least 0');
+  }
+  if (recheck !== undefined && typeof recheck !== 'boolean')
+    throw invalidInput('recheck', 'must be true or false');
+}
+
+/** Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits: nobody may wait for it, who waits for a lease. */
+async function admitted<T>(
+  core: Core,
+  live: LiveShard,
+  caller: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  requireExecutable(core, live);
+  const refused = new AbortController();
+  let waiting = true;
+  live.pending.add(refused);
+  try {
+    return await withSignals([caller, core.lifecycle, refused.signal], (signal) =>
+      live.lock.with('lease', signal, () => {
+        waiting = false;
+        live.pending.delete(refused);
+        return work();
+      }),
+    );
+  } catch (error) {
+    throw waiting && refused.signal.aborted && caller?.aborted !== true ? refused.signal.reason : error;
+  } finally {
+    live.pending.delete(refused);
+  }
+}
+
+/** The caller holds the shard's lock for a lease. */
+async function leased<T>(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  run: Execution<T>,
+  options: ExecuteOptions,
+  timing: { verifiedMs: number | null },
+): Promise<T> {
+  requireExecutable(core, live);
+  if (!isFresh(core, live, options.maxAgeMs)) {
+    timing.verifiedMs = (await verifyLive(core, operation, live, verification(options))).durationMs;
+  }
+  // Another verification may have found damage while this one looked elsewhere.
+  requireExecutable(core, live);
+  throwIfAborted(options.signal);
+  const result = await lend(operation, live, run, options);
+  if (options.recheck === true) {
+    await verifyLive(core, operation, live, verification(options));
+    requireExecutable(core, live);
+  }
+  return result;
+}
+
+/** Runs the callback over the shard's bytes. A lease that was revoked gives no result, whatever the callback made of it. */
+async function lend<T>(
+  operation: Operation,
+  live: LiveShard,
+  run: Execution<T>,
+  options: ExecuteOptions,
+): Promise<T> {
+  const revoked = new AbortController();
+  return await withSignals([options.signal, revoked.signal], async (signal) => {
+    const { lease, end } = openLease(live.sealed, live.region, options.tensor, signal);
+    live.leases.add(revoked);
+    try {
+      const result = await operation.stage('run', lease.byteLength, async () => {
+        try {
+          return await run(lease);
+        } finally {
+          await end();
+        }
+      });
+      throwIfAborted(options.signal);
+      if (revoked.signal.aborted) throw revoked.signal.reason;
+      return result;
+    } catch (error) {
+      // What the callback threw over a shard that went bad says less than that it went bad.
+      throw revoked.signal.aborted ? revoked.signal.reason : error;
+    } finally {
+      live.leases.delete(revoked);
+    }
+  });
+}
+
+function verification({ signal }: ExecuteOptions): Parameters<typeof verifyLive>[3] {
+  return { mode: 'resident', ...(signal === undefined ? {} : { signal }) };
+}
+
+/** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */
+function requireExecutable(core: Core, live: LiveShard): void {
+  core.lifecycle.requireServing();
+  requireLive(live);
+  if (live.condition === 'quarantined') throw inQuarantine(live);
+}
+
+/** Only a good whole-region verification counts, from when it began. */
+function isFresh(core: Core, live: LiveShard, maxAgeMs: number | undefined): boolean {
+  if (maxAgeMs === undefined || live.verifiedAsOf === null) return false;
+  return core.clock.monotonic() - live.verifiedAsOf <= maxAgeMs;
+}

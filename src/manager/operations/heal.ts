@@ -1,0 +1,254 @@
+import {
+  checkOptions,
+  type DamagedRange,
+  invalidInput,
+  throwIfAborted,
+  VramError,
+} from '../../base/index.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { eventError, type Operation, runOperation } from '../../events/index.js';
+import type { Source } from '../../source/index.js';
+import {
+  BLOCKS_PER_GROUP,
+  blocksOf,
+  equalBytes,
+  hashAt,
+  isSealedGroup,
+  type Localisation,
+  localise,
+  measure,
+  quarantine,
+  readGroup,
+  readSource,
+  residentDigest,
+  residentLeaves,
+  tellQuarantine,
+  toRanges,
+} from '../integrity/index.js';
+import {
+  type Core,
+  type Ending,
+  endedBy,
+  type LiveShard,
+  OPERATION_KEYS,
+  type OperationOptions,
+  requireLive,
+  withSignals,
+} from '../state/index.js';
+import { resolveHandle } from './resolve.js';
+
+/** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
+const MAX_ROUNDS = 3;
+
+export interface HealReport {
+  readonly shardId: string;
+  readonly sealId: string;
+  /** 0 if the resident bytes were as sealed already. */
+  readonly healedBlocks: number;
+  /** Single blocks, ascending. */
+  readonly healed: readonly DamagedRange[];
+  /** Read from the source, checks included. */
+  readonly sourceBytes: number;
+  /** The digest of the whole region afterwards: the sealed one. */
+  readonly fsverity: string;
+  readonly durationMs: number;
+}
+
+/** Repairs damaged blocks from the source. See VramManager.heal. */
+export async function healShard(
+  core: Core,
+  handle: unknown,
+  source: Source,
+  options: OperationOptions,
+): Promise<HealReport> {
+  return await runOperation(core.events, 'heal', options, async (operation) => {
+    checkOptions('options', options, OPERATION_KEYS);
+    if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
+      throw invalidInput('source', 'must be a source: see fileSource and bytesSource');
+    }
+    if (source.readRange === undefined)
+      throw invalidInput('source', 'cannot be read at a position, so it cannot heal');
+    const live = await resolveHandle(core, operation, handle);
+    try {
+      return await withSignals([options.signal, endOf(core)], (signal) =>
+        live.lock.with('exclusive', signal, async () => {
+          core.lifecycle.requireDevice();
+          requireLive(live);
+          return await healLive(core, operation, live, source, { ...options, signal });
+        }),
+      );
+    } catch (error) {
+      const ending = endedBy(core, options.signal, error);
+      const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
+      await operation.tell('heal.failed', failed, operation.elapsedMs);
+      throw ending;
+    }
+  });
+}
+
+/** A stopped manager still heals, also one that the damage found here has stopped: only the device's end is a reason to give up. */
+function endOf({ lifecycle }: Core): Ending {
+  return { onEnd: (watcher) => lifecycle.onDeviceEnd(watcher) };
+}
+
+/** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */
+export async function healLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  source: Source,
+  options: OperationOptions,
+): Promise<HealReport> {
+  const { sealed } = live;
+  const { signal } = options;
+  const began = core.clock.monotonic();
+  if (source.byteLength !== sealed.byteLength) throw foreignSource(source, 0);
+  const healed = new Set<number>();
+  const read = { bytes: 0 };
+  for (let round = 1; ; round++) {
+    const damage = await localise(core, live, signal === undefined ? {} : { signal });
+    if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
+    const repair = { source, damage, read, healed, signal };
+    // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
+    await operation.stage('compare', null, () => walkRepairs(core, live, repair, null));
+    await operation.stage('patch', null, () =>
+      walkRepairs(core, live, repair, async (block, bytes) => {
+        await live.region.patch(block, bytes);
+        healed.add(block);
+      }),
+    );
+    const { verdict, actual } = await operation.stage('device-tree', sealed.byteLength, () =>
+      measure(sealed.fsverity, () => residentDigest(core, live.region, signal)),
+    );
+    if (verdict === 'equal')
+      return await lift(core, operation, live, source, { actual, began, healed, read });
+    if (verdict === 'transient')
+      throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
+    // Also where no part of it was found: the whole says that something is.
+    await quarantineDamaged(core, operation, live);
+    if (round === MAX_ROUNDS) {
+      throw new VramError(
+        'INTEGRITY_VIOLATION',
+        `the bytes were damaged again ${MAX_ROUNDS} times while they were healed; release the shard`,
+      );
+    }
+  }
+}
+
+/** Damage that healing itself came upon counts like any other. */
+async function quarantineDamaged(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+  if (live.condition !== 'sound') return;
+  const unheard = await tellQuarantine(operation, live, quarantine(core, live));
+  if (unheard !== null) throw unheard;
+}
+
+type Write = (block: number, bytes: Uint8Array) => Promise<void>;
+
+interface Repair {
+  readonly source: Source;
+  readonly damage: Localisation;
+  readonly read: { bytes: number };
+  /** Blocks patched so far. */
+  readonly healed: ReadonlySet<number>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in device memory. */
+async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: Write | null): Promise<void> {
+  const { source, read, healed, signal } = repair;
+  const { groups, damaged } = repair.damage;
+  if (live.kept.leaves !== null) {
+    for (const block of blocksOf(damaged)) {
+      throwIfAborted(signal);
+      const bytes = await sealedBlock(core, live, repair, block, live.kept.leaves);
+      read.bytes += bytes.length;
+      await write?.(block, bytes);
+    }
+    return;
+  }
+  for (const group of groups) {
+    throwIfAborted(signal);
+    const bytes = await readGroup(live, source, group, signal);
+    read.bytes += bytes.length;
+    const leaves = await core.engine.leaves(bytes);
+    if (!(await isSealedGroup(core, live, group, leaves))) throw foreignSource(source, healed.size);
+    if (write !== null) await writeDifferent(live, group, bytes, leaves, signal, write);
+  }
+}
+
+async function writeDifferent(
+  live: LiveShard,
+  group: number,
+  bytes: Uint8Array,
+  leaves: Uint8Array,
+  signal: AbortSignal | undefined,
+  write: Write,
+): Promise<void> {
+  const resident = await residentLeaves(live, group, signal);
+  for (let index = 0; index < leaves.length / HASH_BYTES; index++) {
+    if (equalBytes(hashAt(leaves, index), hashAt(resident, index))) continue;
+    await write(
+      group * BLOCKS_PER_GROUP + index,
+      bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES),
+    );
+  }
+}
+
+async function sealedBlock(
+  core: Core,
+  live: LiveShard,
+  { source, healed, signal }: Repair,
+  block: number,
+  leaves: Uint8Array,
+): Promise<Uint8Array> {
+  const offset = block * BLOCK_BYTES;
+  const bytes = await readSource(
+    source,
+    offset,
+    Math.min(BLOCK_BYTES, live.sealed.byteLength - offset),
+    signal,
+  );
+  if (!equalBytes(await core.engine.leaves(bytes), hashAt(leaves, block)))
+    throw foreignSource(source, healed.size);
+  return bytes;
+}
+
+async function lift(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  source: Source,
+  done: { actual: string; began: number; healed: ReadonlySet<number>; read: { bytes: number } },
+): Promise<HealReport> {
+  const { sealed } = live;
+  const blocks = [...done.healed].sort((a, b) => a - b);
+  const healed = toRanges(blocks, sealed.byteLength);
+  const durationMs = core.clock.monotonic() - done.began;
+  await operation.record(
+    'shard.healed',
+    { sealId: sealed.sealId, healedBlocks: blocks.length, healed, source: source.label },
+    durationMs,
+  );
+  requireLive(live);
+  live.condition = 'sound';
+  return Object.freeze({
+    shardId: sealed.shardId,
+    sealId: sealed.sealId,
+    healedBlocks: blocks.length,
+    healed,
+    sourceBytes: done.read.bytes,
+    fsverity: done.actual,
+    durationMs,
+  });
+}
+
+function foreignSource(source: Source, healedBlocks: number): VramError {
+  const done =
+    healedBlocks === 0
+      ? 'nothing was healed'
+      : `it changed after ${healedBlocks} blocks were healed, and the shard stays in quarantine`;
+  return new VramError(
+    'SOURCE_MISMATCH',
+    `the source "${source.label}" does not hold the bytes that were sealed; ${done}`,
+  );
+}

@@ -1,0 +1,16 @@
+export { type AttestOptions, attestShard } from './attest.js';
+export { type Capacity, queryCapacity } from './capacity.js';
+export { closeCore } from './close.js';
+export { type ExecuteOptions, type Execution, executeShard } from './execute.js';
+export { type HealReport, healShard } from './heal.js';
+export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';
+export { openCore } from './open.js';
+export type { ManagerOptions, Platform } from './open-options.js';
+export { type ReleaseReport, releaseShard } from './release.js';
+export { resolveHandle } from './resolve.js';
+export { Scrubber, type ScrubEntry, type ScrubOptions } from './scrub.js';
+export { sealShard } from './seal.js';
+export type { SealOptions } from './seal-request.js';
+export { type ManagerStatus, statusOf } from './status.js';
+export { verifyShard } from './verify.js';
+export { verifySet } from './verify-set.js';

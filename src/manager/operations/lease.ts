@@ -1,0 +1,151 @@
+import { checkInteger, invalidInput, throwIfAborted, VramError } from '../../base/index.js';
+import type {
+  ByteRange,
+  CudaBinding,
+  CudaLaunch,
+  CudaScratch,
+  DeviceBinding,
+  HostBinding,
+  Region,
+  WebGpuBinding,
+} from '../../device/index.js';
+import type { SealedShard } from '../../seal/index.js';
+
+/** Where a tensor lies, in bytes from the start of its shard: an entry of a tensor index is one. */
+export interface TensorRange {
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+interface LeaseBase {
+  readonly shard: SealedShard;
+  /** Bytes leased: the shard, or one tensor of it. Offsets below are from their start. */
+  readonly byteLength: number;
+  /** Fires when the shard is found damaged, is released, its device is lost, or the caller's own signal fires. The result is then rejected. */
+  readonly signal: AbortSignal;
+}
+
+/** Host memory: copies alone, so that nobody holds the sealed memory itself. */
+export interface HostLease extends LeaseBase, Pick<HostBinding, 'read'> {
+  readonly kind: 'host';
+}
+
+/**
+ * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. The lease's end waits for work that was
+ * submitted; it cannot keep a group that was put aside from being submitted again later, which reads what no verification stands behind.
+ */
+export interface WebGpuLease extends LeaseBase, Pick<WebGpuBinding, 'device' | 'layout'> {
+  readonly kind: 'webgpu';
+  /** One group for every buffer that the range, or a tensor of the shard, touches; all of the lease if none is given. */
+  bindings(range?: ByteRange | TensorRange): ReturnType<WebGpuBinding['bindings']>;
+}
+
+/** CUDA: the caller's kernels, launched by the runtime; no address is seen. */
+export interface CudaLease extends LeaseBase {
+  readonly kind: 'cuda';
+  launch(launch: CudaLaunch): Promise<void>;
+  scratch(byteLength: number): Promise<CudaScratch>;
+}
+
+/** The only way to use a shard's bytes. Ends with the callback it was given to; every use after that throws NOT_FOUND. */
+export type Lease = HostLease | WebGpuLease | CudaLease;
+
+export interface OpenLease {
+  readonly lease: Lease;
+  /** Waits for work submitted through the lease. Later uses throw. */
+  end(): Promise<void>;
+}
+
+/** Lends part of a region. `signal` revokes it. */
+export function openLease(
+  shard: SealedShard,
+  region: Region,
+  tensor: TensorRange | undefined,
+  signal: AbortSignal,
+): OpenLease {
+  const { offset, length } = leasedRange(shard, tensor);
+  const binding = region.view(offset, length);
+  let ended = false;
+  const inUse = <T extends DeviceBinding>(of: T): T => {
+    if (ended)
+      throw new VramError(
+        'NOT_FOUND',
+        'this lease has ended: use a shard only inside the callback of execute()',
+      );
+    if (signal.reason instanceof VramError) throw signal.reason;
+    throwIfAborted(signal);
+    return of;
+  };
+  return {
+    lease: Object.freeze(leaseOver(binding, { shard, byteLength: length, signal }, offset, inUse)),
+    end: async () => {
+      ended = true;
+      await binding.end();
+    },
+  };
+}
+
+function leaseOver(
+  binding: DeviceBinding,
+  base: LeaseBase,
+  leaseOffset: number,
+  inUse: <T extends DeviceBinding>(binding: T) => T,
+): Lease {
+  switch (binding.kind) {
+    case 'host':
+      return {
+        ...base,
+        kind: 'host',
+        read: async (offset, length) => await inUse(binding).read(offset, length),
+      };
+    case 'webgpu':
+      return {
+        ...base,
+        kind: 'webgpu',
+        device: binding.device,
+        layout: binding.layout,
+        bindings: (range) => {
+          const part = range === undefined ? undefined : relativeRange(range, leaseOffset, base.byteLength);
+          return inUse(binding).bindings(part);
+        },
+      };
+    case 'cuda':
+      return cudaLease(binding, base, inUse);
+  }
+}
+
+function cudaLease(
+  binding: CudaBinding,
+  base: LeaseBase,
+  inUse: <T extends DeviceBinding>(binding: T) => T,
+): CudaLease {
+  return {
+    ...base,
+    kind: 'cuda',
+    launch: async (launch) => await inUse(binding).launch(launch),
+    scratch: async (byteLength) => await inUse(binding).scratch(byteLength),
+  };
+}
+
+function leasedRange(shard: SealedShard, tensor: TensorRange | undefined): ByteRange {
+  if (tensor === undefined) return { offset: 0, length: shard.byteLength };
+  return checkTensor(tensor, shard.byteLength);
+}
+
+/** Checked before any verification. Errors: INVALID_INPUT. */
+export function checkTensor(tensor: TensorRange, byteLength: number): ByteRange {
+  if (typeof tensor !== 'object' || tensor === null)
+    throw invalidInput('tensor', 'must be an entry of a tensor index');
+  const offset = checkInteger('tensor.byteOffset', tensor.byteOffset, 0, byteLength);
+  return { offset, length: checkInteger('tensor.byteLength', tensor.byteLength, 1, byteLength - offset) };
+}
+
+/** A range of the lease as it is, a tensor of the shard moved to where it lies in the lease. */
+function relativeRange(range: ByteRange | TensorRange, leaseOffset: number, leaseLength: number): ByteRange {
+  if (typeof range !== 'object' || range === null)
+    throw invalidInput('range', 'must be a range of the lease or a tensor of its shard');
+  if ('offset' in range) return range;
+  const offset =
+    checkInteger('tensor.byteOffset', range.byteOffset, leaseOffset, leaseOffset + leaseLength) - leaseOffset;
+  return { offset, length: checkInteger('tensor.byteLength', range.byteLength, 1, leaseLength - offset) };
+}

@@ -1,0 +1,75 @@
+import type { AuditHeadProvider } from '../../attest/index.js';
+import type { Clock, OptionKeys } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
+import type { Backend, Device } from '../../device/index.js';
+import type { DigestEngine } from '../../digest/index.js';
+import { type Observer, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
+import type { Policy } from '../../policy/index.js';
+import type { FailureReaction, KeptLevel } from '../state/index.js';
+
+/** What the portable core needs of the platform it runs on. The entries fill it in. */
+export interface Platform {
+  /** In the order in which `auto` tries them. */
+  readonly backends: () => readonly Backend[];
+  readonly crypto: CryptoProvider;
+  readonly engine: () => DigestEngine | Promise<DigestEngine>;
+  /** Mock mode: only the host device may be opened, marked as an override. */
+  readonly forceHost: boolean;
+  /** The W3C traceparent of the caller's active span, for callers who pass none. */
+  readonly activeTraceparent?: () => string | null;
+}
+
+export interface ManagerOptions extends TraceOptions {
+  /** `auto` (default), `cuda:N`, `webgpu:N`, `host`, or an open device, which is not closed with the manager. */
+  readonly device?: string | Device;
+  /** This worker's name in seals and records: 1 to 256 of [A-Za-z0-9_-]. Part of the key. */
+  readonly workerId: string;
+  /**
+   * At least 16 bytes, not all zero; overwritten with zeros once the keys are derived. Without one the key lives as long as the
+   * process.
+   */
+  readonly token?: Uint8Array;
+  /** Residency classes accepted; default `vram-only`. */
+  readonly policy?: Policy;
+  /** Device bytes that shards and verification scratch may take together. Default: what the device has free. */
+  readonly budgetBytes?: number;
+  /** Largest shard; default 100 GiB. */
+  readonly maxShardBytes?: number;
+  /** Told of everything, flushed and closed with the manager. */
+  readonly observers?: readonly Observer[];
+  /** What damaged bytes do besides putting their shard into quarantine; default `quarantine`, which is nothing more. */
+  readonly onVerificationFailure?: FailureReaction;
+  /** Which hashes are kept to localise damage; default `groups`. */
+  readonly keep?: KeptLevel;
+  /** Allows deliberate damage. Never in production. */
+  readonly drills?: boolean;
+  /** Signs attestations; never the key of the audit log's checkpoints. Without one attest() is refused. */
+  readonly attestationKey?: Signer;
+  /** The audit log's head for attestations: `head` of an open audit log. Without one they say that there was no log. */
+  readonly auditHead?: AuditHeadProvider;
+  /** Bytes hashed in one run on the device; see OpenOptions. */
+  readonly windowBytes?: number;
+  readonly clock?: Clock;
+  /** Not closed with the manager. */
+  readonly engine?: DigestEngine;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const MANAGER_KEYS = {
+  ...TRACE_KEYS,
+  device: true,
+  workerId: true,
+  token: true,
+  policy: true,
+  budgetBytes: true,
+  maxShardBytes: true,
+  observers: true,
+  onVerificationFailure: true,
+  keep: true,
+  drills: true,
+  attestationKey: true,
+  auditHead: true,
+  windowBytes: true,
+  clock: true,
+  engine: true,
+} satisfies OptionKeys<ManagerOptions>;

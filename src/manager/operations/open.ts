@@ -1,0 +1,301 @@
+import type { AuditHeadProvider } from '../../attest/index.js';
+import {
+  type Clock,
+  checkId,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkToken,
+  invalidInput,
+  isVramError,
+  Serial,
+  systemClock,
+  toHex,
+  VramError,
+} from '../../base/index.js';
+import type { Signer } from '../../crypto/index.js';
+import { type Device, deviceId, type SkippedDevice, selectDevice } from '../../device/index.js';
+import {
+  type EventDevice,
+  type EventPayloads,
+  type EventSource,
+  eventError,
+  type Observer,
+  Observers,
+  type Operation,
+  runOperation,
+} from '../../events/index.js';
+import {
+  acceptedClasses,
+  checkPolicy,
+  classify,
+  decide,
+  type Policy,
+  policyViolation,
+} from '../../policy/index.js';
+import { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../../seal/index.js';
+import {
+  type Core,
+  type FailureReaction,
+  type KeptLevel,
+  Ledger,
+  Lifecycle,
+  ShardTable,
+  watchDevice,
+} from '../state/index.js';
+import { MANAGER_KEYS, type ManagerOptions, type Platform } from './open-options.js';
+
+const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;
+const ID_BYTES = 16;
+
+/** Opens a device under a policy and derives the worker's keys. See VramManager.open. */
+export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
+  const events = eventSource(options, platform);
+  return await runOperation(events, 'open', options, async (operation) => {
+    const { token, ...checked } = checkManagerOptions(options);
+    const taken: (() => Promise<void>)[] = [];
+    try {
+      const { device, owned, skipped } = await openDevice(options, platform, operation);
+      const deviceMs = operation.elapsedMs;
+      if (owned) taken.push(() => device.close());
+      // A GPU that went bad must not go unnoticed because another took its place.
+      for (const one of skipped) await operation.record('device.open_failed', openFailed(one), deviceMs);
+      events.device = describeDevice(device);
+      const residency = await admitDevice(device, checked.policy, operation);
+      const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
+      const engine = options.engine ?? (await platform.engine());
+      if (options.engine === undefined) taken.push(() => engine.close());
+      const key = await deriveKeys(platform, token, checked.workerId);
+      const core: Core = {
+        ...checked,
+        ...key,
+        residency,
+        device,
+        deviceOwned: owned,
+        crypto: platform.crypto,
+        engine,
+        engineOwned: options.engine === undefined,
+        events,
+        ledger,
+        admission: new Serial(),
+        shards: new ShardTable(),
+        lifecycle: new Lifecycle(),
+      };
+      await tellOpened(core, operation, deviceMs);
+      watchDevice(core);
+      return core;
+    } catch (error) {
+      // The first failure is the one to tell; one while giving back must not keep the rest from being given back.
+      for (const giveBack of taken.reverse()) await Promise.allSettled([giveBack()]);
+      throw error;
+    } finally {
+      token?.own.fill(0);
+    }
+  });
+}
+
+/** Whoever can be told is told, also of options that are refused. */
+function eventSource(options: ManagerOptions | null, { crypto, activeTraceparent }: Platform): EventSource {
+  const { workerId, clock, observers } = options ?? {};
+  let operations = 0;
+  return {
+    workerId: isId(workerId) ? workerId : 'unnamed',
+    clock: isClock(clock) ? clock : systemClock,
+    observers: new Observers(isObservers(observers) ? [...observers] : []),
+    randomId: () => toHex(crypto.randomBytes(ID_BYTES)),
+    nextOperation: () => ++operations,
+    activeTraceparent: activeTraceparent ?? (() => null),
+    device: null,
+  };
+}
+
+function isClock(value: unknown): value is Clock {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'now' in value &&
+    typeof value.now === 'function' &&
+    'monotonic' in value &&
+    typeof value.monotonic === 'function'
+  );
+}
+
+function isId(value: unknown): value is string {
+  try {
+    return checkId('workerId', value) === value;
+  } catch (error) {
+    if (isVramError(error)) return false;
+    throw error;
+  }
+}
+
+function isObservers(value: unknown): value is readonly Observer[] {
+  return Array.isArray(value) && value.every((observer: Observer) => typeof observer?.on === 'function');
+}
+
+/** The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its device. */
+interface Token {
+  readonly given: Uint8Array;
+  readonly own: Uint8Array;
+}
+
+interface CheckedOptions {
+  readonly workerId: string;
+  readonly token: Token | null;
+  readonly policy: Policy;
+  readonly budgetBytes: number | null;
+  readonly maxShardBytes: number;
+  readonly onVerificationFailure: FailureReaction;
+  readonly keep: KeptLevel;
+  readonly drills: boolean;
+  readonly attestationKey: Signer | null;
+  readonly auditHead: AuditHeadProvider | null;
+  readonly clock: Clock;
+}
+
+/** WK-005: everything is checked before a device is touched. */
+function checkManagerOptions(options: ManagerOptions): CheckedOptions {
+  checkOptions('options', options, MANAGER_KEYS);
+  const { token, budgetBytes, drills = false, observers = [] } = options;
+  if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
+  if (!isObservers(observers)) throw invalidInput('observers', 'must be an array of observers');
+  checkParts(options);
+  return {
+    workerId: checkId('workerId', options.workerId),
+    token: token === undefined ? null : copyToken(checkToken('token', token)),
+    policy: checkPolicy('policy', options.policy ?? 'vram-only'),
+    budgetBytes: budgetBytes === undefined ? null : checkInteger('budgetBytes', budgetBytes, 1),
+    maxShardBytes: checkInteger('maxShardBytes', options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, 1),
+    onVerificationFailure: checkOneOf(
+      'onVerificationFailure',
+      options.onVerificationFailure ?? 'quarantine',
+      ['quarantine', 'stop'],
+    ),
+    keep: checkOneOf('keep', options.keep ?? 'groups', ['groups', 'leaves']),
+    drills,
+    ...checkAttestation(options),
+    clock: options.clock ?? systemClock,
+  };
+}
+
+function copyToken(given: Uint8Array): Token {
+  return { given, own: given.slice() };
+}
+
+/** A clock and an engine of the caller's own, as far as that can be seen from outside. */
+function checkParts({ clock, engine }: ManagerOptions): void {
+  if (clock !== undefined && !isClock(clock)) {
+    throw invalidInput('clock', 'must have the functions now and monotonic');
+  }
+  if (engine !== undefined && typeof engine?.start !== 'function') {
+    throw invalidInput('engine', 'must be a digest engine: see createNodeEngine');
+  }
+}
+
+function checkAttestation({
+  attestationKey,
+  auditHead,
+}: ManagerOptions): Pick<CheckedOptions, 'attestationKey' | 'auditHead'> {
+  if (
+    attestationKey !== undefined &&
+    !(attestationKey?.publicKey instanceof Uint8Array && typeof attestationKey.sign === 'function')
+  ) {
+    throw invalidInput('attestationKey', 'must be a signer: see openAttestationKey');
+  }
+  if (auditHead !== undefined && typeof auditHead !== 'function') {
+    throw invalidInput('auditHead', "must be a function that gives the audit log's head");
+  }
+  return { attestationKey: attestationKey ?? null, auditHead: auditHead ?? null };
+}
+
+async function openDevice(
+  { device = 'auto', drills, windowBytes }: ManagerOptions,
+  platform: Platform,
+  operation: Operation,
+): Promise<{ device: Device; owned: boolean; skipped: readonly SkippedDevice[] }> {
+  const skipped: SkippedDevice[] = [];
+  if (typeof device === 'object' && device !== null) return { device, owned: false, skipped };
+  try {
+    const opened = await selectDevice(platform.backends(), device, {
+      forceHost: platform.forceHost,
+      // A backend without devices is the ordinary case on most machines, and no failure.
+      onSkipped: (one) => void (one.listed && skipped.push(one)),
+      ...(drills === true ? { drills } : {}),
+      ...(windowBytes === undefined ? {} : { windowBytes }),
+    });
+    return { device: opened, owned: true, skipped };
+  } catch (error) {
+    const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
+    for (const one of skipped)
+      await operation.tell('device.open_failed', openFailed(one), operation.elapsedMs);
+    const failed = { requested, error: eventError(error) };
+    await operation.tell('device.open_failed', failed, operation.elapsedMs);
+    throw error;
+  }
+}
+
+function openFailed({ device, code, message }: SkippedDevice): EventPayloads['device.open_failed'] {
+  return { requested: device, error: eventError(new VramError(code, message)) };
+}
+
+/** VP-007: a worker whose device the policy does not accept does not start. */
+async function admitDevice(device: Device, policy: Policy, operation: Operation): Promise<Core['residency']> {
+  const { facts } = device.info;
+  const { residency } = classify(facts);
+  const decision = decide(policy, residency, facts);
+  if (decision.accepted) return residency;
+  const unheard = await operation.tell(
+    'policy.violation',
+    { policy, residency, violation: decision.why, action: 'refused' },
+    operation.elapsedMs,
+  );
+  const violation = policyViolation(decision);
+  throw unheard === null
+    ? violation
+    : new VramError('POLICY_VIOLATION', violation.message, { cause: unheard });
+}
+
+/** The token is zeroed here, once nothing more has to be derived from it. */
+async function deriveKeys(
+  { crypto }: Platform,
+  given: Token | null,
+  workerId: string,
+): Promise<Pick<Core, 'key' | 'keyKind' | 'fingerprint'>> {
+  const token = given?.own ?? crypto.randomBytes(EPHEMERAL_TOKEN_BYTES);
+  try {
+    return {
+      key: await deriveSealKey(crypto, token, workerId),
+      keyKind: given === null ? 'ephemeral' : 'token',
+      fingerprint: await tokenFingerprint(crypto, token),
+    };
+  } finally {
+    token.fill(0);
+    given?.given.fill(0);
+  }
+}
+
+async function tellOpened(core: Core, operation: Operation, deviceMs: number): Promise<void> {
+  const { totalBytes } = await core.device.capacity();
+  const { driver, ecc } = core.device.info;
+  await operation.record(
+    'device.opened',
+    { driver, ecc, totalBytes, scratchBytes: core.ledger.scratchBytes },
+    deviceMs,
+  );
+  const { policy, keyKind, engine } = core;
+  await operation.record(
+    'manager.opened',
+    { policy, policyAccepted: acceptedClasses(policy), keyKind, engine: engine.name },
+    operation.elapsedMs,
+  );
+}
+
+function describeDevice({ info }: Device): EventDevice {
+  return Object.freeze({
+    id: deviceId(info),
+    name: info.name,
+    uuid: info.uuid,
+    residency: classify(info.facts).residency,
+    emulated: info.execution === 'emulated',
+  });
+}

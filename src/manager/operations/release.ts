@@ -1,0 +1,75 @@
+import { checkOptions, VramError } from '../../base/index.js';
+import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
+import { verifySignature } from '../../seal/index.js';
+import { type Core, type LiveShard, notFound, revokeLeases } from '../state/index.js';
+import { giveBack } from './allocate.js';
+import { tellRejected } from './resolve.js';
+
+export interface ReleaseReport {
+  /** False if it had been released before. */
+  readonly released: boolean;
+  readonly freedBytes: number;
+  /** Whether the memory was overwritten with zeros first; not possible on a lost device. */
+  readonly wiped: boolean;
+  /** False if a required observer could not take it; see ManagerStatus.unrecordedReleases. */
+  readonly recorded: boolean;
+}
+
+/** Wipes and gives back a shard's memory. See VramManager.release. */
+export async function releaseShard(
+  core: Core,
+  handle: unknown,
+  options: TraceOptions,
+): Promise<ReleaseReport> {
+  return await runOperation(core.events, 'release', options, async (operation) => {
+    checkOptions('options', options, TRACE_KEYS);
+    const live = await find(core, operation, handle);
+    // Another release may have begun while this one looked the handle up.
+    if (live === null || live.condition === 'releasing') {
+      return { released: false, freedBytes: 0, wiped: false, recorded: true };
+    }
+    const { error, unheard } = await releaseLive(core, operation, live);
+    // The memory of a lost device is out of reach, and nobody's.
+    if (error !== null && core.lifecycle.state !== 'lost') {
+      throw new VramError(
+        'RELEASE_FAILED',
+        'the memory was given back, but it is not certain that it was overwritten first; take the device out of use',
+        { cause: error },
+      );
+    }
+    return {
+      released: true,
+      freedBytes: live.reservation.bytes,
+      wiped: error === null,
+      recorded: unheard === null,
+    };
+  });
+}
+
+/** Takes a shard out of use for good, waits for whoever still uses it, and gives its memory back. Never rejects. */
+export async function releaseLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+): ReturnType<typeof giveBack> {
+  live.condition = 'releasing';
+  operation.about(live.sealed);
+  revokeLeases(live.leases, notFound());
+  // One of them may be awaited inside a lease that this waits for.
+  revokeLeases(live.pending, notFound());
+  const given = await live.lock.with('exclusive', undefined, () => giveBack(core, operation, live));
+  core.shards.remove(live);
+  return given;
+}
+
+/** null for a shard of this manager that was released before, or is being released. */
+async function find(core: Core, operation: Operation, handle: unknown): Promise<LiveShard | null> {
+  let sealId: string | null = null;
+  try {
+    sealId = await verifySignature(core.key, handle);
+    if (core.shards.wasReleased(sealId)) return null;
+    return core.shards.get(sealId);
+  } catch (error) {
+    throw await tellRejected(operation, sealId, error);
+  }
+}

@@ -1,0 +1,237 @@
+import {
+  checkInteger,
+  checkOptions,
+  invalidInput,
+  isVramError,
+  type OptionKeys,
+  timestamp,
+  VramError,
+} from '../../base/index.js';
+import { GROUP_BYTES } from '../../digest/index.js';
+import { eventError, type Operation, runOperation } from '../../events/index.js';
+import { sourceFailure } from '../../source/index.js';
+import { groupLevel, groupsMatch, requireGroupsGenuine } from '../integrity/index.js';
+import { type Core, type LiveShard, requireLive, sleep } from '../state/index.js';
+import { healLive } from './heal.js';
+import { verifyLive } from './verify.js';
+
+export interface ScrubOptions {
+  /** Pause after every live shard was checked once. Milliseconds, from 1 to 2^31 - 1. */
+  readonly intervalMs: number;
+  /** Bytes hashed in a second, on average. At least 524288, one group. */
+  readonly bytesPerSecond: number;
+  /** Heal damage from the source that seal() was told to `reopen`. */
+  readonly heal?: boolean;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const SCRUB_KEYS = {
+  intervalMs: true,
+  bytesPerSecond: true,
+  heal: true,
+} satisfies OptionKeys<ScrubOptions>;
+
+/** What is known of one shard's health. */
+export interface ScrubEntry {
+  readonly shardId: string;
+  readonly sealId: string;
+  readonly quarantined: boolean;
+  /** When its latest good verification of the whole region, by whatever means, began. RFC 3339, or null. */
+  readonly lastVerifiedAt: string | null;
+  /** When a scrubber last went through all of it. RFC 3339, or null. */
+  readonly lastScrubbedAt: string | null;
+}
+
+/** Longer timers fire at once (HTML standard, "Timers"; Node likewise): the pause would be none. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Groups hashed between two looks at the budget and at leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
+const LEAST_GROUPS_PER_STEP = 8;
+const MOST_GROUPS_PER_STEP = 2048;
+/** Timers are no finer than a millisecond or two: shorter steps could not keep a GPU's pace (an H200 hashes 4 MiB in 0.1 ms). */
+const STEP_MS = 20;
+/** Between two looks whether leases have ended. */
+const YIELD_MS = 20;
+/** How long a step waits for leases to end before it goes on beside them: a large shard takes many steps. */
+const MAX_YIELD_MS = 1000;
+
+/** A background verification of live shards, group by group. */
+export class Scrubber {
+  /** Resolves when it has come to its end. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #core: Core;
+  readonly #options: Required<ScrubOptions>;
+  readonly #stop = new AbortController();
+  readonly #signal = this.#stop.signal;
+  /** For healing: the damage that is to be healed may have stopped the manager, and with it the walk. */
+  readonly #end = new AbortController();
+
+  constructor(core: Core, options: ScrubOptions) {
+    core.lifecycle.requireServing();
+    checkOptions('options', options, SCRUB_KEYS);
+    const { heal = false } = options;
+    if (typeof heal !== 'boolean') throw invalidInput('heal', 'must be true or false');
+    this.#core = core;
+    this.#options = {
+      intervalMs: checkInteger('intervalMs', options.intervalMs, 1, MAX_TIMER_MS),
+      bytesPerSecond: checkInteger('bytesPerSecond', options.bytesPerSecond, GROUP_BYTES),
+      heal,
+    };
+    const callOffs = [
+      core.lifecycle.onEnd(() => this.#stop.abort()),
+      core.lifecycle.onDeviceEnd(() => this.#end.abort()),
+    ];
+    this.ended = this.#run().finally(() => {
+      for (const callOff of callOffs) callOff();
+    });
+  }
+
+  /** Ends it after the step that is under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#end.abort();
+    await this.ended;
+  }
+
+  /** Live shards in the order of sealing. */
+  report(): readonly ScrubEntry[] {
+    return this.#core.shards.list().map((live) => ({
+      shardId: live.sealed.shardId,
+      sealId: live.sealed.sealId,
+      quarantined: live.condition === 'quarantined',
+      lastVerifiedAt: live.verifiedAt,
+      lastScrubbedAt: live.scrubbedAt,
+    }));
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const round = this.#oldestFirst();
+      for (const live of round) {
+        if (this.#signal.aborted) return;
+        await this.#check(live);
+      }
+      await sleep(this.#options.intervalMs, this.#signal);
+    }
+  }
+
+  #oldestFirst(): LiveShard[] {
+    const lastCheck = (live: LiveShard): string => {
+      const times = [live.verifiedAt ?? '', live.scrubbedAt ?? ''].sort();
+      return times.at(-1) ?? '';
+    };
+    const sound = this.#core.shards.list().filter((live) => live.condition === 'sound');
+    // RFC 3339 in UTC sorts as text; shards never checked come first.
+    return sound.sort((a, b) => (lastCheck(a) < lastCheck(b) ? -1 : lastCheck(a) > lastCheck(b) ? 1 : 0));
+  }
+
+  /** One shard. Failures are told of, and are nobody's here to catch. */
+  async #check(live: LiveShard): Promise<void> {
+    try {
+      await runOperation(this.#core.events, 'scrub', undefined, async (operation) => {
+        operation.about(live.sealed);
+        const started = this.#core.clock.monotonic();
+        const ok = await this.#walk(operation, live);
+        if (ok === null) return;
+        live.scrubbedAt = timestamp(this.#core.clock);
+        await operation.tell(
+          'scrub.finished',
+          { sealId: live.sealed.sealId, byteLength: live.sealed.byteLength, ok },
+          this.#core.clock.monotonic() - started,
+        );
+      });
+    } catch {
+      // Told by the operation's last event; work in the background has no caller to tell. The next shard must have its turn.
+    }
+  }
+
+  /** Whether all groups are as sealed; null if the shard went away or the scrubber ends. */
+  async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
+    const { groups: total } = groupLevel(live.sealed.byteLength);
+    await requireGroupsGenuine(this.#core, live);
+    const { bytesPerSecond } = this.#options;
+    const { clock } = this.#core;
+    const step = groupsPerStep(bytesPerSecond);
+    for (let first = 0; first < total; first += step) {
+      await this.#yieldToLeases(live);
+      const started = clock.monotonic();
+      const groups = Array.from({ length: Math.min(step, total - first) }, (_, index) => first + index);
+      const same = await live.lock.with('verify', undefined, async () => {
+        if (this.#signal.aborted || live.condition !== 'sound') return null;
+        return await groupsMatch(live, groups, undefined);
+      });
+      if (same === null) return null;
+      if (!same) return await this.#damaged(operation, live);
+      const due = (groups.length * GROUP_BYTES * 1000) / bytesPerSecond;
+      await sleep(Math.max(due - (clock.monotonic() - started), 0), this.#signal);
+    }
+    return true;
+  }
+
+  /** A whole verification decides, tells and quarantines as it does for any caller. */
+  async #damaged(operation: Operation, live: LiveShard): Promise<boolean | null> {
+    try {
+      await live.lock.with('verify', undefined, () =>
+        verifyLive(this.#core, operation, live, { mode: 'resident' }),
+      );
+      // The bytes verify after all: the look that differed is on record nowhere else.
+      await this.#tellTransient(operation, live);
+      return true;
+    } catch (error) {
+      if (!isVramError(error, 'INTEGRITY_VIOLATION')) throw error;
+      if (!this.#options.heal || live.reopen === null) return false;
+      await this.#heal(operation, live, live.reopen);
+      return false;
+    }
+  }
+
+  async #tellTransient(operation: Operation, live: LiveShard): Promise<void> {
+    const message = 'a group differed once and verified when it was looked at again';
+    await operation.tell('seal.verification_failed', {
+      error: eventError(new VramError('DEVICE_UNAVAILABLE', message)),
+      sealId: live.sealed.sealId,
+      mode: 'sampled',
+      expectedDigest: live.sealed.fsverity,
+      actualDigest: null,
+      transient: true,
+      damaged: [],
+      damagedGroups: 0,
+    });
+  }
+
+  /** Whatever fails is told of, and leaves the quarantine as it is. */
+  async #heal(
+    operation: Operation,
+    live: LiveShard,
+    reopen: NonNullable<LiveShard['reopen']>,
+  ): Promise<void> {
+    const { signal } = this.#end;
+    try {
+      const source = await reopen();
+      try {
+        await live.lock.with('exclusive', signal, async () => {
+          requireLive(live);
+          await healLive(this.#core, operation, live, source, { signal });
+        });
+      } finally {
+        await source.close();
+      }
+    } catch (error) {
+      const failure = sourceFailure(error, signal);
+      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(failure) });
+    }
+  }
+
+  async #yieldToLeases(live: LiveShard): Promise<void> {
+    const { clock } = this.#core;
+    const until = clock.monotonic() + Math.min(this.#options.intervalMs, MAX_YIELD_MS);
+    // Bounded: a shard that is always in use must be checked all the same.
+    while (live.leases.size > 0 && clock.monotonic() < until && !this.#signal.aborted) {
+      await sleep(Math.min(YIELD_MS, this.#options.intervalMs), this.#signal);
+    }
+  }
+}
+
+function groupsPerStep(bytesPerSecond: number): number {
+  const due = Math.round((bytesPerSecond * STEP_MS) / 1000 / GROUP_BYTES);
+  return Math.min(Math.max(due, LEAST_GROUPS_PER_STEP), MOST_GROUPS_PER_STEP);
+}

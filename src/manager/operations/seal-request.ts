@@ -1,0 +1,148 @@
+import {
+  checkId,
+  checkInteger,
+  checkLabel,
+  invalidInput,
+  type OptionKeys,
+  toHex,
+  VramError,
+} from '../../base/index.js';
+import { checkDigest, FSVERITY_PREFIX } from '../../digest/index.js';
+import type { Source } from '../../source/index.js';
+import { type Core, OPERATION_KEYS, type OperationOptions, type ShardName } from '../state/index.js';
+
+const MAX_TOTAL_SHARDS = 1024;
+const SHARD_ID_BYTES = 16;
+
+export interface SealOptions extends OperationOptions {
+  /** 1 to 256 of [A-Za-z0-9_-], unique among live shards; made from 16 random bytes if absent. */
+  readonly shardId?: string;
+  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: what the source must have. */
+  readonly expected?: string | readonly string[];
+  /** Default both; `['fsverity']` leaves the serial flat hash out. */
+  readonly digests?: readonly ('sha256' | 'fsverity')[];
+  /** At most 1024 bytes: which model this belongs to. */
+  readonly modelRef?: string;
+  /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
+  readonly shardIndex?: number;
+  readonly totalShards?: number;
+  /** Opens the source again, for a scrubber that heals; closed after use. */
+  readonly reopen?: () => Promise<Source>;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const SEAL_KEYS = {
+  ...OPERATION_KEYS,
+  shardId: true,
+  expected: true,
+  digests: true,
+  modelRef: true,
+  shardIndex: true,
+  totalShards: true,
+  reopen: true,
+} satisfies OptionKeys<SealOptions>;
+
+/** What the source's digests must be; 64 hex digits, null where the caller did not say. */
+export interface ExpectedDigests {
+  readonly sha256: string | null;
+  readonly fsverity: string | null;
+}
+
+export interface SealRequest extends ShardName {
+  readonly byteLength: number;
+  readonly sha256: boolean;
+  readonly expected: ExpectedDigests;
+}
+
+/** Checks everything about a seal before anything is allocated. Errors: INVALID_INPUT naming the argument. */
+export function checkSealRequest(core: Core, source: Source, options: SealOptions): SealRequest {
+  if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
+    throw invalidInput('source', 'must be a source: see fileSource, bytesSource and streamSource');
+  }
+  if (options.reopen !== undefined && typeof options.reopen !== 'function') {
+    throw invalidInput('reopen', 'must be a function that opens the source again');
+  }
+  const byteLength = checkInteger('source.byteLength', source.byteLength, 0);
+  if (byteLength === 0) throw invalidInput('source', 'is empty: there is nothing to seal');
+  if (byteLength > core.maxShardBytes) {
+    throw invalidInput('source', `has ${byteLength} bytes, more than maxShardBytes (${core.maxShardBytes})`);
+  }
+  const digests = options.digests ?? ['sha256', 'fsverity'];
+  if (
+    !Array.isArray(digests) ||
+    !digests.includes('fsverity') ||
+    digests.some((name) => !isDigestName(name))
+  ) {
+    throw invalidInput(
+      'digests',
+      'must be ["fsverity"] or ["sha256", "fsverity"]: fsverity is what is verified in place',
+    );
+  }
+  const sha256 = digests.includes('sha256');
+  const expected = checkExpected(options.expected);
+  if (expected.sha256 !== null && !sha256) {
+    throw invalidInput('expected', 'has a sha256 that "digests" leaves out: add "sha256" there');
+  }
+  return {
+    shardId:
+      options.shardId === undefined
+        ? toHex(core.crypto.randomBytes(SHARD_ID_BYTES))
+        : checkId('shardId', options.shardId),
+    ...checkPlace(options),
+    byteLength,
+    sha256,
+    expected,
+  };
+}
+
+function isDigestName(name: unknown): boolean {
+  return name === 'sha256' || name === 'fsverity';
+}
+
+function checkExpected(expected: SealOptions['expected']): ExpectedDigests {
+  const all = expected === undefined ? [] : Array.isArray(expected) ? expected : [expected];
+  const found: { sha256: string | null; fsverity: string | null } = { sha256: null, fsverity: null };
+  for (const text of all) {
+    const { algorithm, hex } = checkDigest('expected', text);
+    if (found[algorithm] !== null && found[algorithm] !== hex) {
+      throw invalidInput('expected', `names two different ${algorithm} digests`);
+    }
+    found[algorithm] = hex;
+  }
+  return found;
+}
+
+/** A shard's place in a tensor-parallel set: all three, or a model alone, or none. */
+function checkPlace({ modelRef, shardIndex, totalShards }: SealOptions): Omit<ShardName, 'shardId'> {
+  const model = modelRef === undefined ? null : checkLabel('modelRef', modelRef);
+  if (shardIndex === undefined && totalShards === undefined) {
+    return { modelRef: model, shardIndex: null, totalShards: null };
+  }
+  if (model === null) throw invalidInput('modelRef', 'is needed with shardIndex and totalShards');
+  const total = checkInteger('totalShards', totalShards, 1, MAX_TOTAL_SHARDS);
+  return {
+    modelRef: model,
+    shardIndex: checkInteger('shardIndex', shardIndex, 0, total - 1),
+    totalShards: total,
+  };
+}
+
+/** CI-009. Errors: SOURCE_MISMATCH with both digests. */
+export function checkExpectedDigests(
+  expected: ExpectedDigests,
+  found: { readonly sha256: string | null; readonly fsverity: string },
+): void {
+  const compare = (name: string, wanted: string | null, actual: string | null): void => {
+    if (wanted === null || wanted === actual) return;
+    throw new VramError(
+      'SOURCE_MISMATCH',
+      `the source has ${name} ${actual}, expected ${wanted}; nothing was sealed`,
+    );
+  };
+  compare('sha256', expected.sha256, found.sha256);
+  compare(
+    'fsverity',
+    expected.fsverity === null ? null : FSVERITY_PREFIX + expected.fsverity,
+    found.fsverity,
+  );
+}

@@ -1,0 +1,46 @@
+import { deviceId } from '../../device/index.js';
+import { acceptedClasses, classify, type Policy, type Residency } from '../../policy/index.js';
+import type { Core, LifecycleState } from '../state/index.js';
+
+/** What is enforced and in what state the manager is (VP-007). */
+export interface ManagerStatus {
+  readonly state: LifecycleState;
+  readonly workerId: string;
+  readonly device: string;
+  readonly deviceName: string;
+  readonly residency: Residency;
+  /** One sentence: what decided the class. */
+  readonly residencyReason: string;
+  readonly policy: Policy;
+  readonly policyAccepts: readonly Residency[];
+  /** `ephemeral`: no token was given, so seals cannot be checked after this process. */
+  readonly key: 'token' | 'ephemeral';
+  /** Tells tokens apart; 6 hex digits. */
+  readonly keyFingerprint: string;
+  readonly liveShards: number;
+  /** Ids of shards that must be healed or released. */
+  readonly quarantined: readonly string[];
+  /** Releases that a required observer has not recorded yet. */
+  readonly unrecordedReleases: number;
+}
+
+export function statusOf(core: Core): ManagerStatus {
+  const { info } = core.device;
+  const { residency, why } = classify(info.facts);
+  const quarantined = core.shards.list().filter((shard) => shard.condition === 'quarantined');
+  return Object.freeze({
+    state: core.lifecycle.state,
+    workerId: core.workerId,
+    device: deviceId(info),
+    deviceName: info.name,
+    residency,
+    residencyReason: why,
+    policy: core.policy,
+    policyAccepts: acceptedClasses(core.policy),
+    key: core.keyKind,
+    keyFingerprint: core.fingerprint,
+    liveShards: core.shards.size,
+    quarantined: quarantined.map((shard) => shard.sealed.shardId),
+    unrecordedReleases: core.events.observers.untoldReleases,
+  });
+}

@@ -1,0 +1,62 @@
+import { checkLabel, checkOptions, type SetReport, VramError } from '../../base/index.js';
+import { runOperation } from '../../events/index.js';
+import { VERIFY_KEYS, type VerifyOptions } from '../integrity/index.js';
+import type { Core, LiveShard } from '../state/index.js';
+import { verifyShard } from './verify.js';
+
+/** Verifies every live shard of a model. See VramManager.verifySet. */
+export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
+  return await runOperation(core.events, 'verify', options, async ({ correlationId }) =>
+    // Every member is an operation of its own; the correlation id makes them one.
+    verifyMembers(core, modelRef, { ...options, correlationId }),
+  );
+}
+
+async function verifyMembers(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
+  checkOptions('options', options, VERIFY_KEYS);
+  checkLabel('modelRef', modelRef);
+  const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
+  const shards: SetReport['shards'][number][] = [];
+  for (const live of members) shards.push(await verifyMember(core, live, options));
+  const totalShards = members.find(({ sealed }) => sealed.totalShards !== null)?.sealed.totalShards ?? null;
+  const present = new Set(members.map(({ sealed }) => sealed.shardIndex));
+  const missing = Array.from({ length: totalShards ?? 0 }, (_, index) => index).filter(
+    (index) => !present.has(index),
+  );
+  const failed = shards.find(({ error }) => error !== null);
+  const verified = members.length > 0 && missing.length === 0 && failed === undefined;
+  const report: SetReport = Object.freeze({ modelRef, verified, totalShards, missing, shards });
+  if (failed?.error != null) {
+    throw new VramError(
+      failed.error.code,
+      `shard "${failed.shardId}" of "${modelRef}": ${failed.error.message}`,
+      {
+        cause: failed.error,
+        report,
+      },
+    );
+  }
+  if (!verified) {
+    const what =
+      members.length === 0
+        ? 'no shard of it is live'
+        : `shards ${missing.join(', ')} of ${totalShards} are missing`;
+    throw new VramError('NOT_FOUND', `the set "${modelRef}" is not whole: ${what}`, { report });
+  }
+  return report;
+}
+
+/** One member's failure does not keep the others from being verified. */
+async function verifyMember(
+  core: Core,
+  { sealed }: LiveShard,
+  options: VerifyOptions,
+): Promise<SetReport['shards'][number]> {
+  const { shardId, shardIndex } = sealed;
+  try {
+    return { shardId, shardIndex, report: await verifyShard(core, sealed, options), error: null };
+  } catch (error) {
+    if (!(error instanceof VramError) || error.code === 'ABORTED') throw error;
+    return { shardId, shardIndex, report: null, error };
+  }
+}

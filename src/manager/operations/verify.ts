@@ -1,0 +1,179 @@
+import { checkOneOf, checkOptions, timestamp, type VerificationReport, VramError } from '../../base/index.js';
+import { eventError, type Operation, runOperation } from '../../events/index.js';
+import {
+  type CheckedVerifyOptions,
+  checkSampleSize,
+  type Localisation,
+  localise,
+  look,
+  quarantine,
+  tellQuarantine,
+  VERIFY_KEYS,
+  type VerifyOptions,
+} from '../integrity/index.js';
+import { type Core, endedBy, type LiveShard, requireLive } from '../state/index.js';
+import { resolveHandle, tellRejected } from './resolve.js';
+
+/** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
+export async function verifyShard(
+  core: Core,
+  handle: unknown,
+  options: VerifyOptions,
+): Promise<VerificationReport> {
+  return await runOperation(core.events, 'verify', options, async (operation) => {
+    checkOptions('options', options, VERIFY_KEYS);
+    const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback', 'sampled']);
+    checkSampleSize({ ...options, mode });
+    const live = await resolveHandle(core, operation, handle);
+    try {
+      return await live.lock.with('verify', options.signal, async () => {
+        await stillThere(core, operation, live);
+        return await verifyLive(core, operation, live, { ...options, mode });
+      });
+    } catch (error) {
+      throw endedBy(core, options.signal, error);
+    }
+  });
+}
+
+/** What may have changed while the lock was waited for. */
+async function stillThere(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+  try {
+    core.lifecycle.requireDevice();
+    requireLive(live);
+  } catch (error) {
+    throw await tellRejected(operation, live.sealed.sealId, error);
+  }
+}
+
+/**
+ * The verification itself; the caller holds the shard's lock.
+ * Errors: INTEGRITY_VIOLATION with the report, after which the shard is in quarantine; DEVICE_UNAVAILABLE with the report for a mismatch that did not
+ * repeat; AUDIT_FAILED with the report if a clean result could not be recorded.
+ */
+export async function verifyLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: CheckedVerifyOptions,
+): Promise<VerificationReport> {
+  const { sealed } = live;
+  const began = core.clock.monotonic();
+  const startedAt = timestamp(core.clock);
+  const report = (found: Partial<VerificationReport>): VerificationReport =>
+    Object.freeze({
+      verified: false,
+      shardId: sealed.shardId,
+      sealId: sealed.sealId,
+      mode: options.mode,
+      byteLength: sealed.byteLength,
+      expected: sealed.fsverity,
+      actual: null,
+      sample: null,
+      transient: false,
+      damaged: [],
+      damagedGroups: 0,
+      exact: true,
+      startedAt,
+      durationMs: core.clock.monotonic() - began,
+      ...found,
+    });
+  const { verdict, ...seen } = await look(core, operation, live, options);
+  if (verdict === 'equal') return await passed(operation, live, began, report({ ...seen, verified: true }));
+  if (verdict === 'transient') throw await unrepeated(operation, report({ ...seen, transient: true }));
+  throw await damaged(core, operation, live, options, (found) => report({ ...seen, ...found }));
+}
+
+async function passed(
+  operation: Operation,
+  live: LiveShard,
+  began: number,
+  report: VerificationReport,
+): Promise<VerificationReport> {
+  const unheard = await operation.tell(
+    'seal.verified',
+    { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.expected },
+    report.durationMs,
+  );
+  if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
+  // A sample proves nothing about the rest.
+  // One that began earlier and ended later says nothing newer.
+  if (report.mode !== 'sampled' && began >= (live.verifiedAsOf ?? began)) {
+    live.verifiedAsOf = began;
+    live.verifiedAt = report.startedAt;
+  }
+  return report;
+}
+
+async function unrepeated(operation: Operation, report: VerificationReport): Promise<VramError> {
+  const message =
+    'two looks at the same bytes gave two digests: neither clean nor proof of damage; verify again';
+  const error = new VramError('DEVICE_UNAVAILABLE', message, { report });
+  const unheard = await tellFailed(operation, error, report);
+  return unheard === null ? error : new VramError(error.code, message, { report, cause: unheard });
+}
+
+async function damaged(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  options: VerifyOptions,
+  report: (found: Partial<VerificationReport>) => VerificationReport,
+): Promise<VramError> {
+  // At once: whatever follows may take long or fail.
+  const state = quarantine(core, live);
+  const { found, failure } = await tryLocalise(core, live, options);
+  const result = report(
+    found === null
+      ? { exact: false }
+      : { damaged: found.damaged, damagedGroups: found.groups.length, exact: found.exact },
+  );
+  const message = `the resident bytes of shard "${result.shardId}" are damaged: ${describeDamage(found)}`;
+  const error = new VramError('INTEGRITY_VIOLATION', message, { report: result });
+  const failedUnheard = await tellFailed(operation, error, result);
+  const quarantineUnheard = await tellQuarantine(operation, live, state);
+  const cause = failedUnheard ?? quarantineUnheard ?? failure;
+  return cause === null ? error : new VramError(error.code, message, { report: result, cause });
+}
+
+/** The verdict stands whether or not the place can be found. */
+async function tryLocalise(
+  core: Core,
+  live: LiveShard,
+  options: VerifyOptions,
+): Promise<{ found: Localisation | null; failure: unknown }> {
+  try {
+    const found = await localise(core, live, options);
+    return { found, failure: found.sourceFailure };
+  } catch (error) {
+    return { found: null, failure: error };
+  }
+}
+
+function describeDamage(found: Localisation | null): string {
+  if (found === null || found.groups.length === 0) return 'the place could not be found';
+  if (!found.exact) return `${found.groups.length} groups of 512 KiB; heal it from its source or release it`;
+  const blocks = found.damaged.reduce((sum, range) => sum + range.blocks, 0);
+  return `${blocks} blocks of 4096 bytes; heal it from its source or release it`;
+}
+
+async function tellFailed(
+  operation: Operation,
+  error: VramError,
+  report: VerificationReport,
+): Promise<VramError | null> {
+  return await operation.tell(
+    'seal.verification_failed',
+    {
+      sealId: report.sealId,
+      mode: report.mode,
+      error: eventError(error),
+      expectedDigest: report.expected,
+      actualDigest: report.actual,
+      transient: report.transient,
+      damaged: report.damaged,
+      damagedGroups: report.damagedGroups,
+    },
+    report.durationMs,
+  );
+}

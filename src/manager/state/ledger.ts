@@ -1,0 +1,76 @@
+import { VramError } from '../../base/index.js';
+
+/** Device bytes taken by one region, from the moment they are promised until they are given back. */
+export interface Reservation {
+  readonly bytes: number;
+  /** Safe to call twice. */
+  giveBack(): void;
+}
+
+/**
+ * What this manager may take of its device and what it has taken. Bytes of device memory, scratch included.
+ * Checking and taking are one step: nothing else can run between them.
+ */
+export class Ledger {
+  readonly #budgetBytes: number | null;
+  readonly #scratchBytes: number;
+  #usedBytes = 0;
+
+  /** Errors: INSUFFICIENT_VRAM if the budget cannot even hold the verification scratch. */
+  constructor(budgetBytes: number | null, scratchBytes: number) {
+    this.#budgetBytes = budgetBytes;
+    this.#scratchBytes = scratchBytes;
+    if (budgetBytes !== null && budgetBytes < scratchBytes) {
+      throw insufficient(scratchBytes, budgetBytes, 'for verification scratch; raise budgetBytes');
+    }
+  }
+
+  /** Bytes of all regions, sealed or being filled. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  get budgetBytes(): number | null {
+    return this.#budgetBytes;
+  }
+
+  get scratchBytes(): number {
+    return this.#scratchBytes;
+  }
+
+  /** What a new region may take; `freeBytes` is what the device itself says. null where neither it nor a budget tells. */
+  availableBytes(freeBytes: number | null): number | null {
+    if (this.#budgetBytes === null) return freeBytes;
+    const left = this.#budgetBytes - this.#scratchBytes - this.#usedBytes;
+    return freeBytes === null ? left : Math.min(left, freeBytes);
+  }
+
+  /** Errors: INSUFFICIENT_VRAM with what is needed and what is there. */
+  reserve(bytes: number, freeBytes: number | null): Reservation {
+    const available = this.availableBytes(freeBytes);
+    if (available !== null && bytes > available) {
+      throw insufficient(
+        bytes,
+        available,
+        '; release other shards, raise budgetBytes or choose another device',
+      );
+    }
+    this.#usedBytes += bytes;
+    let held = true;
+    return {
+      bytes,
+      giveBack: () => {
+        if (held) this.#usedBytes -= bytes;
+        held = false;
+      },
+    };
+  }
+}
+
+function insufficient(neededBytes: number, availableBytes: number, help: string): VramError {
+  return new VramError(
+    'INSUFFICIENT_VRAM',
+    `${neededBytes} bytes of device memory are needed, ${availableBytes} are available${help.startsWith(';') ? '' : ' '}${help}`,
+    { neededBytes, availableBytes },
+  );
+}

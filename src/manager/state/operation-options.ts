@@ -1,0 +1,22 @@
+import type { OptionKeys } from '../../base/index.js';
+import { TRACE_KEYS, type TraceOptions } from '../../events/index.js';
+
+export interface Progress {
+  /** `load`: read, hashed and uploaded. `verify`: hashed in device memory. `readback`: brought back and hashed. */
+  readonly phase: 'load' | 'verify' | 'readback';
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+/** Common to operations that take time. */
+export interface OperationOptions extends TraceOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const OPERATION_KEYS = {
+  ...TRACE_KEYS,
+  signal: true,
+  onProgress: true,
+} satisfies OptionKeys<OperationOptions>;
