@@ -29,8 +29,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { adapter, description } = await prepareVulkan();
 const cudaMissing = buildCuda();
 const { runCli } = await import('../dist/node/cli/run.js');
-const { nodeBackends } = await import('../dist/node/backends.js');
-const { createNodeEngine } = await import('../dist/node/digest/index.js');
+const { nodeBackends } = await import('../dist/node/devices/backends.js');
+const { createNodeEngine } = await import('../dist/node/digest/create-engine.js');
 const { bytesSource, isVramError, VramManager } = await import('../dist/index.js');
 const { Pcg32 } = await import('../dist/manager/drills/pcg32.js');
 

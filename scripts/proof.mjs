@@ -35,7 +35,7 @@ const summary = JSON.parse(results.at(-1));
 if (values.sign !== undefined) {
   const library = (module) => import(new URL(`../dist/${module}`, import.meta.url).href);
   const { signEnvelope } = await library('attest/envelope.js');
-  const { openAttestationKey } = await library('node/attestation-key.js');
+  const { openAttestationKey } = await library('node/keys/attestation-key.js');
   const { nodeCrypto } = await library('node/crypto.js');
   const signer = await openAttestationKey({ workerId: 'proof', keyFile: values.sign });
   const statement = new TextEncoder().encode(

@@ -4,39 +4,40 @@ import {
   verifyAttestation as verify,
 } from './attest/index.js';
 import { VramManager as Manager, type ManagerOptions } from './manager/index.js';
-import { nodeCrypto } from './node/crypto.js';
-import { nodePlatform } from './node/platform.js';
+import { nodeCrypto, nodePlatform } from './node/index.js';
 
 export * from './core-exports.js';
-export { type AttestationKeyOptions, openAttestationKey } from './node/attestation-key.js';
 export {
+  type AttestationKeyOptions,
   type AuditDirectory,
   type AuditDirectoryOptions,
   auditVerifierKey,
   type ExportReport,
   exportTiles,
-  openAuditDirectory,
-  type ProveAuditOptions,
-  type PruneAuditOptions,
-  type PruneReport,
-  proveAudit,
-  pruneAudit,
-  type ShowAuditOptions,
-  showAudit,
-  type VerifyAuditOptions,
-  verifyAudit,
-  verifyProof,
-} from './node/audit/index.js';
-export { type FileSource, fileSource } from './node/file-source.js';
-export {
+  type FileSource,
+  fileSource,
   loadExpected,
   type Model,
   type ModelShard,
   type OpenModelOptions,
+  openAttestationKey,
+  openAuditDirectory,
   openModel,
   openShard,
-} from './node/model-files.js';
-export { pinoSink, prettySink, type TextTarget } from './node/narration.js';
+  type ProveAuditOptions,
+  type PruneAuditOptions,
+  type PruneReport,
+  pinoSink,
+  prettySink,
+  proveAudit,
+  pruneAudit,
+  type ShowAuditOptions,
+  showAudit,
+  type TextTarget,
+  type VerifyAuditOptions,
+  verifyAudit,
+  verifyProof,
+} from './node/index.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openModel } from '../../src/node/model-files.js';
+import { openModel } from '../../src/node/files/model-files.js';
 import { onnxExternal, onnxFile, onnxTensor, safetensorsFile } from '../fuzz/build.mjs';
 import { cli } from '../support/cli.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend } from '../../src/device/types.js';
-import { createNodeEngine } from '../../src/node/digest/index.js';
-import { hostIsForced } from '../../src/node/force-host.js';
+import { hostIsForced } from '../../src/node/devices/force-host.js';
+import { createNodeEngine } from '../../src/node/digest/create-engine.js';
 import { cli } from '../support/cli.js';
 import { refusal } from '../support/refusal.js';
 

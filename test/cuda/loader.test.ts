@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { arch } from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
 import { cudaBackend } from '../../src/device/cuda/index.js';
-import { noAddon, refusedAddon } from '../../src/node/cuda/addon-advice.js';
-import { nodeCudaBackend } from '../../src/node/cuda/index.js';
-import { addonPaths, loadAddon } from '../../src/node/cuda/loader.js';
-import { thisMachine } from '../../src/node/cuda/machine.js';
+import { noAddon, refusedAddon } from '../../src/node/devices/cuda/addon-advice.js';
+import { nodeCudaBackend } from '../../src/node/devices/cuda/backend.js';
+import { addonPaths, loadAddon } from '../../src/node/devices/cuda/loader.js';
+import { thisMachine } from '../../src/node/devices/cuda/machine.js';
 import { replaceText } from '../support/binary.js';
 import { describeCuda, testDriverPath } from './testbed.js';
 

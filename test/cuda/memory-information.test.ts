@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isPageable } from '../../src/node/cuda/pageable.js';
+import { isPageable } from '../../src/node/devices/cuda/pageable.js';
 import { classify } from '../../src/policy/classify.js';
 import type { EmulatedDevice, EmulatorSettings } from '../support/cuda.js';
 import { describeCuda, withDevice } from './testbed.js';

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { type Addon, cudaBackend } from '../../src/device/cuda/index.js';
 import type { Backend } from '../../src/device/types.js';
 import { ptx } from '../../src/generated/ptx.js';
-import { nodeCudaBackend } from '../../src/node/cuda/index.js';
+import { nodeCudaBackend } from '../../src/node/devices/cuda/backend.js';
 import { hostTree, rootOf } from '../contract/host-tree.js';
 import { nodeOracle } from '../support/oracle.js';
 import { xorshiftBytes } from '../support/xorshift.js';

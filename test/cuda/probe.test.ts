@@ -4,10 +4,10 @@ import { expect, it } from 'vitest';
 import { ACCESS_READ } from '../../src/device/cuda/addon.js';
 import { cudaBackend } from '../../src/device/cuda/index.js';
 import { ptx } from '../../src/generated/ptx.js';
-import { tryStore } from '../../src/node/cuda/probe.js';
+import { tryStore } from '../../src/node/devices/cuda/probe.js';
 import { describeCuda } from './testbed.js';
 
-const compiled = new URL('../../dist/node/cuda/probe.js', import.meta.url);
+const compiled = new URL('../../dist/node/devices/cuda/probe.js', import.meta.url);
 const missing = existsSync(fileURLToPath(compiled)) ? '' : ' (NOT RUN: dist is not built)';
 
 describeCuda('cuda: read-only store probe', (bed) => {

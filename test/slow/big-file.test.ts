@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VramManager } from '../../src/index.js';
 import { findTensor, tensorRange } from '../../src/models/tensors.js';
-import { openModel, openShard } from '../../src/node/model-files.js';
+import { openModel, openShard } from '../../src/node/files/model-files.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 
 const GIB = 2 ** 30;

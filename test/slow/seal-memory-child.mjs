@@ -1,7 +1,7 @@
 // Seals and verifies a file with the built library, and prints what memory that took, as JSON. Arguments: device, file.
 import { readFileSync } from 'node:fs';
 import { VramManager } from '../../dist/index.js';
-import { fileSource } from '../../dist/node/file-source.js';
+import { fileSource } from '../../dist/node/files/file-source.js';
 
 const [device, file] = process.argv.slice(2);
 if (device.startsWith('webgpu')) {

@@ -3,8 +3,8 @@ import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { Addon } from '../../src/device/cuda/index.js';
 import type { Backend } from '../../src/device/types.js';
-import { type NodeCudaOptions, nodeCudaBackend } from '../../src/node/cuda/index.js';
-import { loadAddon } from '../../src/node/cuda/loader.js';
+import { type NodeCudaOptions, nodeCudaBackend } from '../../src/node/devices/cuda/backend.js';
+import { loadAddon } from '../../src/node/devices/cuda/loader.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const NO_COMPILER = 3;

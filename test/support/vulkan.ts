@@ -1,5 +1,5 @@
 import type { Backend } from '../../src/device/types.js';
-import { nodeWebGpuBackend } from '../../src/node/webgpu.js';
+import { nodeWebGpuBackend } from '../../src/node/devices/webgpu.js';
 import { prepareVulkan } from './vulkan.mjs';
 
 export type { TestAdapter } from './vulkan.mjs';

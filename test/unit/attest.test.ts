@@ -14,8 +14,8 @@ import {
 import { fromHex, toHex } from '../../src/base/hex.js';
 import type { CryptoProvider, Signer } from '../../src/crypto/provider.js';
 import { VramManager } from '../../src/manager/index.js';
-import { publicKeyPem } from '../../src/node/attestation-key.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { publicKeyPem } from '../../src/node/keys/attestation-key.js';
 import { bytesSource } from '../../src/source/index.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
 import { presentBackends } from '../support/backends.js';

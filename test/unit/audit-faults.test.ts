@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type AuditPlatform, showAudit, systemPlatform, verifyAudit } from '../../src/node/audit/index.js';
+import { type AuditPlatform, systemPlatform } from '../../src/node/audit/directory.js';
+import { showAudit, verifyAudit } from '../../src/node/audit/index.js';
 import { stride } from '../support/stride.js';
 import { type Fault, FaultyFileSystem, type Operation } from './audit-faulty-fs.js';
 import { emit, event, openLog, scratch, TOKEN } from './audit-support.js';

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { type AuditFile, type AuditFileSystem, nodeFileSystem } from '../../src/node/audit/file-system.js';
+import { type AuditFile, type AuditFileSystem, nodeFileSystem } from '../../src/node/files/file-system.js';
 
 export type Operation =
   | 'open'

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { nodeFileSystem } from '../../src/node/audit/file-system.js';
 import { verifyAudit } from '../../src/node/audit/index.js';
 import { acquireLock, isHeld } from '../../src/node/audit/lock.js';
 import {
@@ -10,6 +9,7 @@ import {
   type ProcessTable,
   systemProcesses,
 } from '../../src/node/audit/process-identity.js';
+import { nodeFileSystem } from '../../src/node/files/file-system.js';
 import { emit, event, openLog, scratch, TOKEN } from './audit-support.js';
 
 const US: ProcessIdentity = {

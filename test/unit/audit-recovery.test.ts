@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KeyRatchet } from '../../src/audit/format/keys.js';
 import { toHex } from '../../src/base/hex.js';
-import { nodeFileSystem } from '../../src/node/audit/file-system.js';
-import { type AuditPlatform, showAudit, systemPlatform, verifyAudit } from '../../src/node/audit/index.js';
-import { openKeyFile } from '../../src/node/audit/key-file.js';
+import { type AuditPlatform, systemPlatform } from '../../src/node/audit/directory.js';
+import { showAudit, verifyAudit } from '../../src/node/audit/index.js';
 import { surveyLog } from '../../src/node/audit/recover.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { nodeFileSystem } from '../../src/node/files/file-system.js';
+import { openKeyFile } from '../../src/node/keys/key-file.js';
 import { emit, event, openLog, scratch, TOKEN, WORKER } from './audit-support.js';
 
 /** The real file system without waiting for the disk: these tests end no machine. */

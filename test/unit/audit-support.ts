@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import type { Observer, OperationEvent } from '../../src/events/events.js';
+import { type AuditPlatform, systemPlatform } from '../../src/node/audit/directory.js';
 import {
   type AuditDirectory,
   type AuditDirectoryOptions,
-  type AuditPlatform,
   openAuditDirectory,
-  systemPlatform,
 } from '../../src/node/audit/index.js';
 import { TOKEN, WORKER } from './audit-events.js';
 

@@ -7,7 +7,7 @@ import { toHex } from '../../src/base/hex.js';
 import { fsverityDescriptor } from '../../src/digest/descriptor.js';
 import { createPortableEngine, treeLayout } from '../../src/digest/index.js';
 import type { KeepLevel } from '../../src/digest/types.js';
-import { createNodeEngine } from '../../src/node/digest/index.js';
+import { createNodeEngine } from '../../src/node/digest/create-engine.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './digest-engines.js';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { toHex } from '../../src/base/hex.js';
 import { BLOCK_BYTES, type DigestEngine, type EngineName, HASH_BYTES } from '../../src/digest/index.js';
-import { createNodeEngine } from '../../src/node/digest/index.js';
+import { createNodeEngine } from '../../src/node/digest/create-engine.js';
 
 export const ENGINE_NAMES: readonly EngineName[] = ['native', 'wasm', 'hash-wasm'];
 

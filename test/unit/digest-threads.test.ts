@@ -29,7 +29,7 @@ ${script}`,
 
 beforeAll(async () => {
   await build({
-    entryPoints: [fileURLToPath(new URL('../../src/node/digest/index.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL('../../src/node/digest/create-engine.ts', import.meta.url))],
     outfile: bundle,
     bundle: true,
     platform: 'node',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
-import { fileSource } from '../../src/node/file-source.js';
+import { fileSource } from '../../src/node/files/file-source.js';
 import { failure } from './manager-fixture.js';
 
 const swap = vi.hoisted(() => ({ afterStat: async (): Promise<void> => undefined }));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
-import { nodeHostBackend } from '../../src/node/host.js';
+import { nodeHostBackend } from '../../src/node/devices/host.js';
 import { nodeOracle } from '../support/oracle.js';
 
 const MIB = 1024 * 1024;

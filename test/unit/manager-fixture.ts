@@ -9,7 +9,7 @@ import type { EventType, Observer, OperationEvent } from '../../src/events/event
 import type { DamagePlan } from '../../src/manager/drills/damage.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
-import { createNodeEngine } from '../../src/node/digest/index.js';
+import { createNodeEngine } from '../../src/node/digest/create-engine.js';
 
 export const token = (): Uint8Array => new Uint8Array(32).fill(0x5a);
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { floats, matvecOnCpu, wrongRows } from '../../examples/matvec/cpu.mjs';
 import { matvec } from '../../examples/matvec/matvec.mjs';
 import { type Lease, VramManager } from '../../src/manager/index.js';
-import { openModel, openShard } from '../../src/node/model-files.js';
+import { openModel, openShard } from '../../src/node/files/model-files.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends, segmentedWebGpuTargets } from '../support/backends.js';
 import { failure, platform, regionsOf } from './manager-fixture.js';

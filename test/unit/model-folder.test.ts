@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findTensor, tensorRange } from '../../src/models/tensors.js';
-import { openModel, openShard, openUnchanged, sourceFacts } from '../../src/node/model-files.js';
+import { openModel, openShard, openUnchanged, sourceFacts } from '../../src/node/files/model-files.js';
 import { ggufFile, ggufTensor, onnxExternal, onnxFile, onnxTensor, safetensorsFile } from '../fuzz/build.mjs';
 
 let root: string;

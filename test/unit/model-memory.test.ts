@@ -37,7 +37,7 @@ beforeAll(() => {
   buildSync({
     stdin: {
       contents:
-        "export { openModel } from './src/node/model-files.ts'; export { isVramError } from './src/base/errors.ts';",
+        "export { openModel } from './src/node/files/model-files.ts'; export { isVramError } from './src/base/errors.ts';",
       resolveDir: root,
     },
     bundle: true,

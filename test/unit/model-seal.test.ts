@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { VramManager } from '../../src/index.js';
 import { parseExpected } from '../../src/models/expected.js';
 import { findTensor, tensorRange } from '../../src/models/tensors.js';
-import { loadExpected, type ModelShard, openModel, openShard } from '../../src/node/model-files.js';
+import { loadExpected, type ModelShard, openModel, openShard } from '../../src/node/files/model-files.js';
 import type { HostileCase } from '../fuzz/hostile/case.js';
 import { GGUF_CASES } from '../fuzz/hostile/gguf.js';
 import { ONNX_CASES } from '../fuzz/hostile/onnx.js';

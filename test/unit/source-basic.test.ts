@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fileSource } from '../../src/node/file-source.js';
+import { fileSource } from '../../src/node/files/file-source.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
 import { failure, pattern } from './manager-fixture.js';
 

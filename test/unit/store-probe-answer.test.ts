@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import { readAnswer } from '../../src/node/cuda/probe.js';
+import { readAnswer } from '../../src/node/devices/cuda/probe.js';
 
 describe('the answer of the store probe', () => {
   it('is taken as it was printed', () => {

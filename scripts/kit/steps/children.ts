@@ -2,7 +2,7 @@
 
 import { isVramError } from '../../../src/base/errors.js';
 import type { Region } from '../../../src/device/types.js';
-import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
+import { nodeCudaBackend } from '../../../src/node/devices/cuda/backend.js';
 import { CHUNK, CHUNK_BYTES } from './data.js';
 
 const PROFILED_BYTES = 2 ** 30;

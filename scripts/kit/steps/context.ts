@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
+import { nodeCudaBackend } from '../../../src/node/devices/cuda/backend.js';
 import type { Figure, Figures } from '../runner/report.js';
 import type { StepResult } from '../runner/step-result.js';
 import type { StepSetting } from '../runner/step-setting.js';

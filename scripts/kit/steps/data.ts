@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 import { HASH_BYTES, HASHES_PER_BLOCK } from '../../../src/digest/types.js';
-import { createNodeEngine } from '../../../src/node/digest/index.js';
+import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import type { Source } from '../../../src/source/types.js';
 
 /** One chunk of made data, and the unit of what is made of it: a power of two, so that the tree over its repetitions repeats as well. */

@@ -1,7 +1,7 @@
 import { isVramError } from '../../../src/base/errors.js';
 import { VramManager } from '../../../src/index.js';
 import { blocksOf } from '../../../src/manager/integrity/block-ranges.js';
-import { fileSource } from '../../../src/node/file-source.js';
+import { fileSource } from '../../../src/node/files/file-source.js';
 import type { SealedShard } from '../../../src/seal/sealed-shard.js';
 import type { Source } from '../../../src/source/types.js';
 import type { Figure } from '../runner/report.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { versions } from 'node:process';
-import { thisMachine } from '../../../src/node/cuda/machine.js';
+import { thisMachine } from '../../../src/node/devices/cuda/machine.js';
 import { classify } from '../../../src/policy/index.js';
 import { Failure, kitPath, type StepContext, Unusable } from './context.js';
 import { askNvidiaSmi } from './nvidia-smi.js';

@@ -7,7 +7,7 @@ import type {
   MemoryHandle,
   ModuleHandle,
 } from '../../../src/device/cuda/addon.js';
-import { loadAddon } from '../../../src/node/cuda/loader.js';
+import { loadAddon } from '../../../src/node/devices/cuda/loader.js';
 import { kitPath } from './context.js';
 import { CHUNK, CHUNK_BYTES } from './data.js';
 

@@ -1,4 +1,4 @@
-import { probeReadOnlyStore } from '../../../src/node/cuda/probe.js';
+import { probeReadOnlyStore } from '../../../src/node/devices/cuda/probe.js';
 import { Failure, type StepContext } from './context.js';
 import { CHUNK, CHUNK_BYTES, repeatedRoot } from './data.js';
 

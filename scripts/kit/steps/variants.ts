@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { MemoryHandle, ModuleHandle } from '../../../src/device/cuda/addon.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../../src/digest/types.js';
-import { createNodeEngine } from '../../../src/node/digest/index.js';
+import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import type { Figure } from '../runner/report.js';
 import { Failure, kitPath, type StepContext } from './context.js';
 import { CHUNK, CHUNK_BYTES } from './data.js';

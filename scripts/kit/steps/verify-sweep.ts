@@ -1,5 +1,5 @@
 import type { Device, Region } from '../../../src/device/types.js';
-import { createNodeEngine } from '../../../src/node/digest/index.js';
+import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import type { Figure } from '../runner/report.js';
 import { Failure, type StepContext } from './context.js';
 import { CHUNK, CHUNK_BYTES, repeatedRoot } from './data.js';

@@ -1,5 +1,5 @@
 import type { DeviceInfo } from '../../../src/device/types.js';
-import { nodeWebGpuBackend } from '../../../src/node/webgpu.js';
+import { nodeWebGpuBackend } from '../../../src/node/devices/webgpu.js';
 import { ContractRun } from '../../../test/contract/cases.js';
 import { casesOf, contractSuite } from './contract.js';
 import { expectedSkips } from './expected.js';

@@ -2,8 +2,8 @@
 // VRAM_RESIDENCY_LIBCUDA names.
 import { env } from 'node:process';
 import type { DeviceInfo } from '../../../src/device/types.js';
-import { nodeCudaBackend } from '../../../src/node/cuda/index.js';
-import { loadAddon } from '../../../src/node/cuda/loader.js';
+import { nodeCudaBackend } from '../../../src/node/devices/cuda/backend.js';
+import { loadAddon } from '../../../src/node/devices/cuda/loader.js';
 import type { Emulator, PresentTestbed } from '../../../test/support/cuda.js';
 import { CaseSkipped, NeedsOwnProcess } from './outcome.js';
 

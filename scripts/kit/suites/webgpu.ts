@@ -1,4 +1,4 @@
-import { nodeWebGpuBackend } from '../../../src/node/webgpu.js';
+import { nodeWebGpuBackend } from '../../../src/node/devices/webgpu.js';
 import type { ContractTarget } from '../../../test/contract/cases.js';
 import { nodeOracle } from '../../../test/support/oracle.js';
 

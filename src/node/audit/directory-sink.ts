@@ -9,7 +9,7 @@ import {
   utf8,
 } from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
-import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from './file-system.js';
+import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from '../files/index.js';
 import { writeFrontier } from './frontier.js';
 import { CHECKPOINT_FILE, segmentPath } from './layout.js';
 

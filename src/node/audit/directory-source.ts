@@ -1,6 +1,6 @@
 import { claimedEpoch, type LogSource, runSegmentJob } from '../../audit/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
-import { type AuditFileSystem, readChunks } from './file-system.js';
+import { type AuditFileSystem, readChunks } from '../files/index.js';
 import { leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';
 
 /** A log's directory, for `verifyLog`. */

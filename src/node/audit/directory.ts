@@ -26,9 +26,9 @@ import {
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import type { Observer } from '../../events/index.js';
 import { nodeCrypto } from '../crypto.js';
+import { type AuditFileSystem, nodeFileSystem } from '../files/index.js';
+import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
-import { type AuditFileSystem, nodeFileSystem } from './file-system.js';
-import { defaultKeyFile, openKeyFile } from './key-file.js';
 import { acquireLock, type WriterLock } from './lock.js';
 import { mendLog } from './mend.js';
 import { type ProcessTable, systemProcesses } from './process-identity.js';

@@ -9,7 +9,7 @@ import {
   utf8,
 } from '../../audit/index.js';
 import { fromHex, isVramError, toHex } from '../../base/index.js';
-import { type AuditFileSystem, readSmall, replaceFile } from './file-system.js';
+import { type AuditFileSystem, readSmall, replaceFile } from '../files/index.js';
 import { FRONTIER_FILE } from './layout.js';
 
 const MAX_FRONTIER_BYTES = 65_536;

@@ -1,12 +1,5 @@
-export {
-  type AuditDirectory,
-  type AuditDirectoryOptions,
-  type AuditPlatform,
-  openAuditDirectory,
-  systemPlatform,
-} from './directory.js';
-export { type AuditFile, type AuditFileSystem, nodeFileSystem } from './file-system.js';
-export { defaultKeyFile } from './key-file.js';
+export { type AuditDirectory, type AuditDirectoryOptions, openAuditDirectory } from './directory.js';
+export { readCheckpointFile } from './layout.js';
 export { type ProveAuditOptions, proveAudit, verifyProof } from './prove.js';
 export { DEFAULT_RETENTION_DAYS, type PruneAuditOptions, type PruneReport, pruneAudit } from './prune.js';
 export { type ShowAuditOptions, showAudit } from './show.js';

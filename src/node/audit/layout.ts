@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseStem, utf8 } from '../../audit/index.js';
 import { invalidInput } from '../../base/index.js';
-import { type AuditFileSystem, hasCode, readSmall } from './file-system.js';
+import { type AuditFileSystem, hasCode, readSmall } from '../files/index.js';
 
 export const CHECKPOINT_FILE = 'checkpoint';
 export const FRONTIER_FILE = 'frontier.json';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { utf8 } from '../../audit/index.js';
 import { isJsonObject, isVramError, type JsonValue, parseStrictJson, VramError } from '../../base/index.js';
-import { type AuditFileSystem, hasCode, readSmall, writeFully } from './file-system.js';
+import { type AuditFileSystem, hasCode, readSmall, writeFully } from '../files/index.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 
 /** `lock.<generation>` is held, or was until its holder died; `.free` was given back. The highest generation counts. */

@@ -6,7 +6,7 @@ import {
   readSmall,
   replaceFile,
   writeFully,
-} from './file-system.js';
+} from '../files/index.js';
 import { segmentPath } from './layout.js';
 import type { Survey, TornTail } from './recover.js';
 

@@ -8,8 +8,8 @@ import {
   splitLines,
 } from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, type OptionKeys, VramError } from '../../base/index.js';
+import { readChunks, replaceFile } from '../files/index.js';
 import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
-import { readChunks, replaceFile } from './file-system.js';
 import { leavesPath, listLog, segmentPath } from './layout.js';
 import { parseTime } from './show.js';
 import { reading, verifyAudit } from './verify.js';

@@ -26,7 +26,7 @@ import {
 } from '../../audit/index.js';
 import { fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
-import { type AuditFileSystem, readChunks } from './file-system.js';
+import { type AuditFileSystem, readChunks } from '../files/index.js';
 import { readFrontier } from './frontier.js';
 import { type LogFiles, leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';
 

@@ -8,8 +8,8 @@ import {
   splitLines,
 } from '../../audit/index.js';
 import { invalidInput } from '../../base/index.js';
+import { readChunks } from '../files/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
-import { readChunks } from './file-system.js';
 import { listLog, segmentPath } from './layout.js';
 
 /** What is shown; all that is given must hold. */

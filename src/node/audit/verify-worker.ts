@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { runSegmentJob } from '../../audit/index.js';
 import { nodeCrypto } from '../crypto.js';
-import { nodeFileSystem, readChunks } from './file-system.js';
+import { nodeFileSystem, readChunks } from '../files/index.js';
 import { type SegmentReply, type SegmentRequest, toPlain } from './segment-message.js';
 
 const port = parentPort;

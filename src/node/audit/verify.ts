@@ -15,9 +15,9 @@ import {
 } from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, isVramError, type OptionKeys } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
+import { defaultKeyFile, readPublicKey } from '../keys/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { directorySource } from './directory-source.js';
-import { defaultKeyFile, readPublicKey } from './key-file.js';
 import { readCheckpointFile, segmentPath } from './layout.js';
 import { isHeld } from './lock.js';
 import { VerifyPool } from './verify-pool.js';

@@ -1,7 +1,7 @@
 import { HASH_BYTES, leafHash, MAX_LINE_BYTES, parseStem, splitLines } from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
+import { readChunks } from '../files/index.js';
 import type { AuditPlatform } from './directory.js';
-import { readChunks } from './file-system.js';
 import { type LogFiles, leavesPath, segmentPath } from './layout.js';
 
 /** One leaf of a log. */

@@ -10,7 +10,7 @@ import type { OperationEvent } from '../../events/index.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../manager/index.js';
 import { bytesSource } from '../../source/index.js';
 import { createNodeEngine } from '../digest/index.js';
-import { fileSource } from '../file-source.js';
+import { fileSource } from '../files/index.js';
 import { measurePair, median, type Pair } from './measure.js';
 
 const MIB = 1024 * 1024;

@@ -13,20 +13,20 @@ import {
   verifierKey,
 } from '../../audit/index.js';
 import { invalidInput, throwIfAborted } from '../../base/index.js';
-import { nodeFileSystem } from '../audit/file-system.js';
 import {
   auditVerifierKey,
   DEFAULT_RETENTION_DAYS,
   exportTiles,
   proveAudit,
   pruneAudit,
+  readCheckpointFile,
   showAudit,
   verifyAudit,
   verifyProof,
 } from '../audit/index.js';
-import { readPublicKey } from '../audit/key-file.js';
-import { readCheckpointFile } from '../audit/layout.js';
 import { nodeCrypto } from '../crypto.js';
+import { nodeFileSystem } from '../files/index.js';
+import { readPublicKey } from '../keys/index.js';
 import type { AddCommand } from './context.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { CliIo } from './io.js';

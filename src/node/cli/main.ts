@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { VramError } from '../../base/index.js';
-import { nodeBackends } from '../backends.js';
+import { nodeBackends } from '../devices/index.js';
 import { createNodeEngine } from '../digest/index.js';
 import { concludingCode, EXIT, type ExitCode } from './exit-codes.js';
 import { errorLine } from './output.js';

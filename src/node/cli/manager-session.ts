@@ -4,7 +4,7 @@ import type { Backend } from '../../device/index.js';
 import type { Observer } from '../../events/index.js';
 import { type ManagerOptions, VramManager } from '../../manager/index.js';
 import { nodeCrypto } from '../crypto.js';
-import { hostIsForced } from '../force-host.js';
+import { hostIsForced } from '../devices/index.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';

@@ -4,7 +4,7 @@ import { VramManager } from '../../../manager/index.js';
 import { benchPairs, benchStated } from '../../bench/cases.js';
 import type { Pair } from '../../bench/measure.js';
 import { nodeCrypto } from '../../crypto.js';
-import { hostIsForced } from '../../force-host.js';
+import { hostIsForced } from '../../devices/index.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';

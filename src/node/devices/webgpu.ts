@@ -1,5 +1,5 @@
-import { VramError } from '../base/index.js';
-import { type Backend, type GpuProvider, webgpuBackend } from '../device/index.js';
+import { VramError } from '../../base/index.js';
+import { type Backend, type GpuProvider, webgpuBackend } from '../../device/index.js';
 
 /** Dawn, from the optional dependency `webgpu`; loaded when first asked for. */
 class DawnProvider implements GpuProvider {

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { checkInteger, VramError } from '../../base/index.js';
-import type { Backend, Device } from '../../device/index.js';
+import { checkInteger, VramError } from '../../../base/index.js';
+import type { Backend, Device } from '../../../device/index.js';
 
 /** What became of a kernel's store to a frozen region. */
 export interface StoreProbe {

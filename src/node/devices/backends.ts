@@ -1,4 +1,4 @@
-import type { Backend } from '../device/index.js';
+import type { Backend } from '../../device/index.js';
 import { nodeCudaBackend } from './cuda/index.js';
 import { nodeHostBackend } from './host.js';
 import { nodeWebGpuBackend } from './webgpu.js';

@@ -1,8 +1,8 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { checkInteger, invalidInput, MAX_INTEGER, throwIfAborted, VramError } from '../base/index.js';
-import type { Source } from '../source/index.js';
+import { checkInteger, invalidInput, MAX_INTEGER, throwIfAborted, VramError } from '../../base/index.js';
+import type { Source } from '../../source/index.js';
 
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;

@@ -2,14 +2,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { VramError } from '../../base/index.js';
-import type { Addon } from '../../device/index.js';
+import { VramError } from '../../../base/index.js';
+import type { Addon } from '../../../device/index.js';
 import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
 import { unfitHeader } from './addon-file.js';
 import { type Machine, thisMachine } from './machine.js';
 
 /** The same from src/node/cuda/ and from dist/node/cuda/. */
-const PACKAGE_ROOT = new URL('../../../', import.meta.url);
+const PACKAGE_ROOT = new URL('../../../../', import.meta.url);
 const PREBUILT = 'native/prebuilt';
 const ADDON_FILE = 'vram_residency.node';
 const FUNCTIONS = [

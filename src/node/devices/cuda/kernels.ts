@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
-import { VramError } from '../../base/index.js';
-import type { Kernels } from '../../device/index.js';
+import { VramError } from '../../../base/index.js';
+import type { Kernels } from '../../../device/index.js';
 
 /** As much as the addon takes. */
 const MAX_BYTES = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { freemem, totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
-import { type Backend, type BlockHasher, hostBackend } from '../device/index.js';
-import { createNodeEngine } from './digest/index.js';
+import { type Backend, type BlockHasher, hostBackend } from '../../device/index.js';
+import { createNodeEngine } from '../digest/index.js';
 
 export interface NodeHostOptions {
   /** Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine (`VRAM_RESIDENCY_DIGEST`, else native). */

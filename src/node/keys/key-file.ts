@@ -12,8 +12,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { invalidInput } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
-import { isOpenToOthers } from '../private-file.js';
-import { hasCode, nodeFileSystem } from './file-system.js';
+import { hasCode, isOpenToOthers, nodeFileSystem } from '../files/index.js';
 
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;

@@ -7,7 +7,7 @@ import {
   invalidInput,
   type OptionKeys,
   VramError,
-} from '../base/index.js';
+} from '../../base/index.js';
 import {
   checkShardsAgainstIndex,
   type ExpectedDigests,
@@ -21,8 +21,8 @@ import {
   readShardedIndex,
   type TensorEntry,
   type TensorIndex,
-} from '../models/index.js';
-import type { Source } from '../source/index.js';
+} from '../../models/index.js';
+import type { Source } from '../../source/index.js';
 import { type FileSource, fileSource } from './file-source.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';

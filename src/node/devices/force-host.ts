@@ -1,4 +1,4 @@
-import { invalidInput } from '../base/index.js';
+import { invalidInput } from '../../base/index.js';
 
 const VARIABLE = 'VRAM_RESIDENCY_FORCE_HOST';
 const YES = ['1', 'true', 'yes'];

@@ -1,9 +1,9 @@
 import { createPublicKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { checkId, checkOptions, invalidInput, type OptionKeys } from '../base/index.js';
-import type { Signer } from '../crypto/index.js';
-import { defaultKeyFile, openKeyFile, readPublicKey } from './audit/key-file.js';
+import { checkId, checkOptions, invalidInput, type OptionKeys } from '../../base/index.js';
+import type { Signer } from '../../crypto/index.js';
+import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
 
 export interface AttestationKeyOptions {
   readonly workerId: string;

@@ -1,0 +1,2 @@
+export { nodeCudaBackend } from './backend.js';
+export { probeReadOnlyStore } from './probe.js';

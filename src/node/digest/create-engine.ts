@@ -1,0 +1,22 @@
+import { checkOneOf, invalidInput } from '../../base/index.js';
+import { createPortableEngine, type DigestEngine, type EngineName } from '../../digest/index.js';
+import { NativeEngine } from './native-engine.js';
+
+const ENGINES: readonly EngineName[] = ['native', 'wasm', 'hash-wasm'];
+const VARIABLE = 'VRAM_RESIDENCY_DIGEST';
+
+/**
+ * The digest engine of Node: `name`, else what VRAM_RESIDENCY_DIGEST names, else `native`.
+ * Errors: INVALID_INPUT naming "engine" or "VRAM_RESIDENCY_DIGEST".
+ */
+export function createNodeEngine(name?: EngineName): DigestEngine {
+  const chosen = name === undefined ? namedEngine() : checkOneOf('engine', name, ENGINES);
+  return chosen === 'native' ? new NativeEngine() : createPortableEngine(chosen);
+}
+
+function namedEngine(): EngineName {
+  const value = process.env[VARIABLE] ?? 'native';
+  const engine = ENGINES.find((each) => each === value);
+  if (engine !== undefined) return engine;
+  throw invalidInput(VARIABLE, `must be one of ${ENGINES.join(', ')}, got ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,7 @@
+export {
+  type AttestationKeyOptions,
+  openAttestationKey,
+  publicKeyPem,
+  readPublicKeyPem,
+} from './attestation-key.js';
+export { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
