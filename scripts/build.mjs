@@ -10,5 +10,5 @@ const run = (file, ...args) =>
 run('scripts/build-wasm.mjs');
 run('scripts/embed.mjs');
 run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json');
-const bin = `${root}dist/node/cli/main.js`;
+const bin = `${root}dist/cli/main.js`;
 if (existsSync(bin)) chmodSync(bin, 0o755);

@@ -36,7 +36,7 @@ try {
     'dist/index.js',
     'dist/index.d.ts',
     'dist/browser.js',
-    'dist/node/cli/main.js',
+    'dist/cli/main.js',
     'cuda/vram.ptx',
     'README.md',
     'LICENSE',
@@ -99,11 +99,11 @@ try {
   );
   must(
     'runs as a program',
-    /^\d+\.\d+\.\d+/.test(run(process.execPath, [join(home, 'dist/node/cli/main.js'), '--version'])),
+    /^\d+\.\d+\.\d+/.test(run(process.execPath, [join(home, 'dist/cli/main.js'), '--version'])),
   );
   must(
     'says what is missing where webgpu is not installed',
-    /webgpu: not available: /.test(run(process.execPath, [join(home, 'dist/node/cli/main.js'), 'devices'])),
+    /webgpu: not available: /.test(run(process.execPath, [join(home, 'dist/cli/main.js'), 'devices'])),
   );
 
   for (const name of Object.keys(optionalDependencies)) link(name);
@@ -159,7 +159,10 @@ try {
     logLevel: 'silent',
   });
   const inputs = Object.keys(bundle.metafile.inputs);
-  must('bundles for pages without a Node module', !inputs.some((path) => path.includes('/dist/node/')));
+  must(
+    'bundles for pages without a Node module',
+    !inputs.some((path) => /\/dist\/(?:node|cli)\//.test(path)),
+  );
   must(
     `is under 200 kB in a page, minified (${bundle.outputFiles[0].contents.length} bytes)`,
     bundle.outputFiles[0].contents.length < 200_000,

@@ -2,6 +2,7 @@ export {
   type AuditDirectory,
   type AuditDirectoryOptions,
   auditVerifierKey,
+  DEFAULT_RETENTION_DAYS,
   type ExportReport,
   exportTiles,
   openAuditDirectory,
@@ -10,6 +11,7 @@ export {
   type PruneReport,
   proveAudit,
   pruneAudit,
+  readCheckpointFile,
   type ShowAuditOptions,
   showAudit,
   type VerifyAuditOptions,
@@ -17,16 +19,26 @@ export {
   verifyProof,
 } from './audit/index.js';
 export { nodeCrypto } from './crypto.js';
+export { hostIsForced, nodeBackends, probeReadOnlyStore } from './devices/index.js';
+export { createNodeEngine } from './digest/index.js';
 export {
   type FileSource,
   fileSource,
+  isOpenToOthers,
   loadExpected,
   type Model,
   type ModelShard,
+  nodeFileSystem,
   type OpenModelOptions,
   openModel,
   openShard,
 } from './files/index.js';
-export { type AttestationKeyOptions, openAttestationKey } from './keys/index.js';
+export {
+  type AttestationKeyOptions,
+  openAttestationKey,
+  publicKeyPem,
+  readPublicKey,
+  readPublicKeyPem,
+} from './keys/index.js';
 export { pinoSink, prettySink, type TextTarget } from './narration.js';
 export { nodePlatform } from './platform.js';

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { commandsFor } from '../../src/node/cli/commands/index.js';
-import { Complaints } from '../../src/node/cli/complaints.js';
-import { EXIT } from '../../src/node/cli/exit-codes.js';
+import { commandsFor } from '../../src/cli/commands/by-name.js';
+import { Complaints } from '../../src/cli/complaints.js';
+import { EXIT } from '../../src/cli/exit-codes.js';
 import { cli, program } from '../support/cli.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

@@ -6,11 +6,11 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Stop } from '../../src/node/cli/stop.js';
+import { Stop } from '../../src/cli/stop.js';
 import { cli, ended, program, startProgram } from '../support/cli.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/node/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const FULL = '/dev/full';
 
 let folder: string;

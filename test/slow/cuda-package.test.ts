@@ -88,7 +88,7 @@ describeCuda('cuda: the packed package', (bed) => {
   });
 
   it('finds and uses the addon from there', () => {
-    const program = join(installed, 'dist/node/cli/main.js');
+    const program = join(installed, 'dist/cli/main.js');
     const printed = run(process.execPath, [program, 'devices', '--json'], {
       VRAM_RESIDENCY_LIBCUDA: bed.libraryPath ?? '',
     });
@@ -97,7 +97,7 @@ describeCuda('cuda: the packed package', (bed) => {
   });
 
   it('without a driver it says what is missing, and goes on', () => {
-    const program = join(installed, 'dist/node/cli/main.js');
+    const program = join(installed, 'dist/cli/main.js');
     const printed = run(process.execPath, [program, 'devices', '--json'], {
       VRAM_RESIDENCY_LIBCUDA: join(work, 'libcuda.so.1'),
     });

@@ -80,7 +80,7 @@ function tests(bed: PresentTestbed, root: OldRoot): void {
       const kept = readFileSync(inRoot(join(installed, addon)));
       copyFileSync(plain, inRoot(join(installed, addon)));
       try {
-        expect(await node([`${installed}/dist/node/cli/main.js`, 'devices'])).toMatch(
+        expect(await node([`${installed}/dist/cli/main.js`, 'devices'])).toMatch(
           /cuda: not available: the CUDA addon needs GLIBC_2\.34, .*\(glibc 2\.31\) lacks; .*glibc 2\.28 or newer/,
         );
       } finally {

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { CliContext } from '../../src/cli/context.js';
+import type { CliIo } from '../../src/cli/io.js';
+import { runCli } from '../../src/cli/run.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend } from '../../src/device/types.js';
 import { createPortableEngine } from '../../src/digest/index.js';
-import type { CliContext } from '../../src/node/cli/context.js';
-import type { CliIo } from '../../src/node/cli/io.js';
-import { runCli } from '../../src/node/cli/run.js';
 
 export interface CliResult {
   readonly code: number;
@@ -43,7 +43,7 @@ export async function cli(args: readonly string[], setting: CliSetting = {}): Pr
   return { code, stdout, stderr };
 }
 
-const MAIN = fileURLToPath(new URL('../../dist/node/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Starts the built program. */
 export function startProgram(

@@ -78,7 +78,7 @@ export class StepContext {
 
   /** The package's own command line, in a process of its own. */
   commandLine(args: readonly string[]): Promise<ProgramResult> {
-    return runProgram(execPath, [kitPath('../dist/node/cli/main.js'), ...args]);
+    return runProgram(execPath, [kitPath('../dist/cli/main.js'), ...args]);
   }
 
   /** Another of the kit's own programs. */

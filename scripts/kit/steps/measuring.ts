@@ -1,4 +1,4 @@
-import { median } from '../../../src/node/bench/measure.js';
+import { median } from '../../../src/cli/bench/measure.js';
 
 /** Gigabytes (10^9) a second, three digits; 0 ms gives null. */
 export function gigabytesPerSecond(bytes: number, ms: number): number | null {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { median } from '../../../src/node/bench/measure.js';
+import { median } from '../../../src/cli/bench/measure.js';
 import { isAbsent, runProgram } from './program.js';
 
 const QUERY = [

@@ -1,4 +1,4 @@
-import { median } from '../../../src/node/bench/measure.js';
+import { median } from '../../../src/cli/bench/measure.js';
 import type { StepContext } from './context.js';
 import { CHUNK, CHUNK_BYTES } from './data.js';
 import { elapsedMs, gigabytesPerSecond, rounded } from './measuring.js';

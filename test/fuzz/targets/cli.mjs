@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export const name = 'cli';
-export const modules = ['node/cli/run.js', 'device/host/index.js', 'digest/index.js'];
+export const modules = ['cli/run.js', 'device/host/index.js', 'digest/index.js'];
 /** Runs that open a device prove known answers on it. */
 export const cost = 10;
 

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
-import { isVramError, VramError } from '../../base/index.js';
-import { version } from '../../generated/version.js';
+import { isVramError, VramError } from '../base/index.js';
+import { version } from '../generated/version.js';
 import { commandsFor } from './commands/index.js';
 import { Complaints } from './complaints.js';
 import type { CliContext } from './context.js';

@@ -1,7 +1,7 @@
-import type { VramManager } from '../../../manager/index.js';
-import type { TensorIndex } from '../../../models/index.js';
-import type { SealedShard } from '../../../seal/index.js';
-import { openShard } from '../../files/index.js';
+import type { VramManager } from '../../manager/index.js';
+import type { TensorIndex } from '../../models/index.js';
+import { openShard } from '../../node/index.js';
+import type { SealedShard } from '../../seal/index.js';
 import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';

@@ -1,5 +1,5 @@
-import { type Backend, type DeviceInfo, deviceId } from '../../../device/index.js';
-import { classify } from '../../../policy/index.js';
+import { type Backend, type DeviceInfo, deviceId } from '../../device/index.js';
+import { classify } from '../../policy/index.js';
 import type { Complaints } from '../complaints.js';
 import type { AddCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';

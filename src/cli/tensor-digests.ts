@@ -1,7 +1,7 @@
-import { throwIfAborted } from '../../base/index.js';
-import type { DigestEngine, DigestStream, HostDigest } from '../../digest/index.js';
-import type { TensorEntry, TensorIndex } from '../../models/index.js';
-import type { Source } from '../../source/index.js';
+import { throwIfAborted } from '../base/index.js';
+import type { DigestEngine, DigestStream, HostDigest } from '../digest/index.js';
+import type { TensorEntry, TensorIndex } from '../models/index.js';
+import type { Source } from '../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
 

@@ -1,10 +1,9 @@
-import type { AuditHeadProvider } from '../../attest/index.js';
-import { invalidInput, isVramError } from '../../base/index.js';
-import type { Backend } from '../../device/index.js';
-import type { Observer } from '../../events/index.js';
-import { type ManagerOptions, VramManager } from '../../manager/index.js';
-import { nodeCrypto } from '../crypto.js';
-import { hostIsForced } from '../devices/index.js';
+import type { AuditHeadProvider } from '../attest/index.js';
+import { invalidInput, isVramError } from '../base/index.js';
+import type { Backend } from '../device/index.js';
+import type { Observer } from '../events/index.js';
+import { type ManagerOptions, VramManager } from '../manager/index.js';
+import { hostIsForced, nodeCrypto } from '../node/index.js';
 import type { CliContext } from './context.js';
 import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';
@@ -116,7 +115,7 @@ async function openObservers(
     // Without a token nobody could check the log's MACs after this process.
     if (token === undefined)
       throw invalidInput('audit', 'needs --token-file: without it nobody could check the log later');
-    const { openAuditDirectory } = await import('../audit/index.js');
+    const { openAuditDirectory } = await import('../node/index.js');
     const opening = openAuditDirectory({
       dir: options.audit,
       token: Uint8Array.from(token),
@@ -130,8 +129,8 @@ async function openObservers(
     closeAudit = () => log.close();
   }
   if (options.verbose || options.log !== undefined) {
-    const { narrationObserver } = await import('../../narration/index.js');
-    const { pinoSink, prettySink } = await import('../narration.js');
+    const { narrationObserver } = await import('../narration/index.js');
+    const { pinoSink, prettySink } = await import('../node/index.js');
     const target = { write: (text: string) => io.stderr(text) };
     const sink =
       options.log === 'json' ? pinoSink(target) : prettySink(target, { colour: io.stderrIsTerminal });

@@ -8,9 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { createPortableEngine, type DigestEngine } from '../../digest/index.js';
 import type { OperationEvent } from '../../events/index.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../manager/index.js';
+import { createNodeEngine, fileSource } from '../../node/index.js';
 import { bytesSource } from '../../source/index.js';
-import { createNodeEngine } from '../digest/index.js';
-import { fileSource } from '../files/index.js';
 import { measurePair, median, type Pair } from './measure.js';
 
 const MIB = 1024 * 1024;
@@ -110,7 +109,7 @@ async function flatHash(file: string): Promise<string> {
 }
 
 async function digestAgainstPrograms(setting: BenchSetting, file: string): Promise<Pair[]> {
-  const main = fileURLToPath(new URL('../cli/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const size = `${setting.fileBytes / MIB} MiB`;
   const ours = {
     name: `vram-residency digest, ${size} file, whole process`,

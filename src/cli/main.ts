@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-import { VramError } from '../../base/index.js';
-import { nodeBackends } from '../devices/index.js';
-import { createNodeEngine } from '../digest/index.js';
+import { VramError } from '../base/index.js';
+import { createNodeEngine, nodeBackends } from '../node/index.js';
 import { concludingCode, EXIT, type ExitCode } from './exit-codes.js';
 import { errorLine } from './output.js';
 import { runCli } from './run.js';

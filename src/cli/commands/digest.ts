@@ -1,4 +1,4 @@
-import { fileSource } from '../../files/index.js';
+import { fileSource } from '../../node/index.js';
 import type { AddCommand } from '../context.js';
 import { digestSource } from '../digest-source.js';
 import { EXIT, exitCodeOf } from '../exit-codes.js';

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { invalidInput, isVramError } from '../../base/index.js';
-import type { ExpectedDigests } from '../../models/index.js';
-import { loadExpected, type Model, type ModelShard, openModel } from '../files/index.js';
+import { invalidInput, isVramError } from '../base/index.js';
+import type { ExpectedDigests } from '../models/index.js';
+import { loadExpected, type Model, type ModelShard, openModel } from '../node/index.js';
 
 /** One shard to check, and the name that people gave it. */
 export interface CheckTarget {

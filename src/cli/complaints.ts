@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isVramError } from '../../base/index.js';
+import { isVramError } from '../base/index.js';
 import type { CliIo } from './io.js';
 import { type ErrorJson, errorJson, errorLine } from './output.js';
 import { stopOf } from './stop.js';

@@ -1,4 +1,4 @@
-import { type ErrorCode, isVramError } from '../../base/index.js';
+import { type ErrorCode, isVramError } from '../base/index.js';
 
 /** Exit codes of the command line: a contract. */
 export const EXIT = {

@@ -1,10 +1,10 @@
 import { randomFillSync } from 'node:crypto';
 import { Option } from 'commander';
-import { VramError } from '../../../base/index.js';
-import type { DeviceInfo } from '../../../device/index.js';
-import type { Observer, OperationEvent, StageName } from '../../../events/index.js';
-import { streamSource } from '../../../source/index.js';
-import { probeReadOnlyStore } from '../../devices/index.js';
+import { VramError } from '../../base/index.js';
+import type { DeviceInfo } from '../../device/index.js';
+import type { Observer, OperationEvent, StageName } from '../../events/index.js';
+import { probeReadOnlyStore } from '../../node/index.js';
+import { streamSource } from '../../source/index.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';

@@ -1,5 +1,5 @@
-import { type DeviceInfo, deviceId } from '../../device/index.js';
-import type { ManagerStatus } from '../../manager/index.js';
+import { type DeviceInfo, deviceId } from '../device/index.js';
+import type { ManagerStatus } from '../manager/index.js';
 import { residencyInWords } from './residency.js';
 import { escapeForTerminal } from './text.js';
 

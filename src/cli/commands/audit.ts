@@ -17,22 +17,22 @@ import {
   auditVerifierKey,
   DEFAULT_RETENTION_DAYS,
   exportTiles,
+  nodeCrypto,
+  nodeFileSystem,
   proveAudit,
   pruneAudit,
   readCheckpointFile,
+  readPublicKey,
   showAudit,
   verifyAudit,
   verifyProof,
-} from '../audit/index.js';
-import { nodeCrypto } from '../crypto.js';
-import { nodeFileSystem } from '../files/index.js';
-import { readPublicKey } from '../keys/index.js';
-import type { AddCommand } from './context.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
-import type { CliIo } from './io.js';
-import { jsonOption, parseCount, readToken, unreadable } from './options.js';
-import { jsonDocument } from './output.js';
-import { escapeForTerminal } from './text.js';
+} from '../../node/index.js';
+import type { AddCommand } from '../context.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import type { CliIo } from '../io.js';
+import { jsonOption, parseCount, readToken, unreadable } from '../options.js';
+import { jsonDocument } from '../output.js';
+import { escapeForTerminal } from '../text.js';
 
 type Done = (code: ExitCode) => void;
 

@@ -1,5 +1,5 @@
-import type { Backend } from '../../device/index.js';
-import type { DigestEngine } from '../../digest/index.js';
+import type { Backend } from '../device/index.js';
+import type { DigestEngine } from '../digest/index.js';
 import type { Complaints } from './complaints.js';
 import type { CliIo } from './io.js';
 

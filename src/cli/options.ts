@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { checkId, checkLabel, invalidInput, isVramError, VramError } from '../../base/index.js';
-import { isOpenToOthers } from '../files/index.js';
+import { checkId, checkLabel, invalidInput, isVramError, VramError } from '../base/index.js';
+import { isOpenToOthers } from '../node/index.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
 export type PolicyName = (typeof POLICIES)[number];

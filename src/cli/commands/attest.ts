@@ -1,12 +1,16 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../../attest/index.js';
-import { fromHex, invalidInput } from '../../../base/index.js';
-import type { SealedShard } from '../../../seal/index.js';
-import { nodeCrypto } from '../../crypto.js';
-import { openShard } from '../../files/index.js';
-import { openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../keys/index.js';
+import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../attest/index.js';
+import { fromHex, invalidInput } from '../../base/index.js';
+import {
+  nodeCrypto,
+  openAttestationKey,
+  openShard,
+  publicKeyPem,
+  readPublicKeyPem,
+} from '../../node/index.js';
+import type { SealedShard } from '../../seal/index.js';
 import { checkItems, expectedDigests, isTarget } from '../check-files.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';

@@ -1,4 +1,4 @@
-import type { Residency } from '../../policy/index.js';
+import type { Residency } from '../policy/index.js';
 
 const WORDS: Readonly<Record<Residency, string>> = {
   'device-local': 'device-local: VRAM, known from the driver',

@@ -1,6 +1,6 @@
-import { throwIfAborted } from '../../base/index.js';
-import type { DigestEngine, HostDigest } from '../../digest/index.js';
-import type { Source } from '../../source/index.js';
+import { throwIfAborted } from '../base/index.js';
+import type { DigestEngine, HostDigest } from '../digest/index.js';
+import type { Source } from '../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
 

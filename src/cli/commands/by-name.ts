@@ -8,7 +8,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   selftest: async () => (await import('./selftest.js')).addSelftest,
   drill: async () => (await import('./drill.js')).addDrill,
   attest: async () => (await import('./attest.js')).addAttest,
-  audit: async () => (await import('../audit.js')).addAudit,
+  audit: async () => (await import('./audit.js')).addAudit,
   bench: async () => (await import('./bench.js')).addBench,
 };
 

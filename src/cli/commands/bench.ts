@@ -1,10 +1,8 @@
 import { cpus } from 'node:os';
 import { Option } from 'commander';
-import { VramManager } from '../../../manager/index.js';
-import { benchPairs, benchStated } from '../../bench/cases.js';
-import type { Pair } from '../../bench/measure.js';
-import { nodeCrypto } from '../../crypto.js';
-import { hostIsForced } from '../../devices/index.js';
+import { VramManager } from '../../manager/index.js';
+import { hostIsForced, nodeCrypto } from '../../node/index.js';
+import { benchPairs, benchStated, type Pair } from '../bench/index.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';

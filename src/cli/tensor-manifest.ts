@@ -1,7 +1,7 @@
-import { invalidInput } from '../../base/index.js';
-import type { DigestEngine } from '../../digest/index.js';
-import { quoted, safetensorsDtype } from '../../models/index.js';
-import { type ModelShard, openModel, openShard } from '../files/index.js';
+import { invalidInput } from '../base/index.js';
+import type { DigestEngine } from '../digest/index.js';
+import { quoted, safetensorsDtype } from '../models/index.js';
+import { type ModelShard, openModel, openShard } from '../node/index.js';
 import { digestShard } from './tensor-digests.js';
 
 /** The files of a model and its tensors, each with its digests. docs/formats.md, "Tensor manifest". */

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import type { VramError } from '../../base/index.js';
+import type { VramError } from '../base/index.js';
 
 /** The options that fill the library's arguments, where their names differ by more than hyphens. */
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {

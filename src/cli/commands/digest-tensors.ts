@@ -1,5 +1,5 @@
-import type { DigestEngine } from '../../../digest/index.js';
-import type { ModelShard } from '../../files/index.js';
+import type { DigestEngine } from '../../digest/index.js';
+import type { ModelShard } from '../../node/index.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { jsonDocument } from '../output.js';

@@ -1,9 +1,9 @@
 import { Option } from 'commander';
-import { invalidInput, isVramError, type VerificationReport, VramError } from '../../../base/index.js';
-import { BLOCK_BYTES } from '../../../digest/index.js';
-import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } from '../../../manager/index.js';
-import type { SealedShard } from '../../../seal/index.js';
-import { type FileSource, openShard } from '../../files/index.js';
+import { invalidInput, isVramError, type VerificationReport, VramError } from '../../base/index.js';
+import { BLOCK_BYTES } from '../../digest/index.js';
+import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } from '../../manager/index.js';
+import { type FileSource, openShard } from '../../node/index.js';
+import type { SealedShard } from '../../seal/index.js';
 import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';

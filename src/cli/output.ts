@@ -1,4 +1,4 @@
-import { isVramError, type VramError } from '../../base/index.js';
+import { isVramError, type VramError } from '../base/index.js';
 import { escapeForTerminal } from './text.js';
 
 /** `{code, message}` as JSON documents carry it. */

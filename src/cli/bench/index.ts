@@ -1,0 +1,2 @@
+export { benchPairs, benchStated } from './cases.js';
+export type { Pair } from './measure.js';

@@ -1,0 +1,1 @@
+export { commandsFor } from './by-name.js';
