@@ -4,7 +4,8 @@ import {
   verifyAttestation as verify,
 } from './attest/index.js';
 import { VramManager as Manager, type ManagerOptions } from './manager/index.js';
-import { nodeCrypto, nodePlatform } from './node/index.js';
+import { nodeCrypto } from './node/index.js';
+import { nodePlatform } from './node-platform.js';
 
 export * from './core-exports.js';
 export {

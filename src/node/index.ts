@@ -41,4 +41,3 @@ export {
   readPublicKeyPem,
 } from './keys/index.js';
 export { pinoSink, prettySink, type TextTarget } from './narration.js';
-export { nodePlatform } from './platform.js';
