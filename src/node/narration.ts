@@ -1,4 +1,5 @@
-import pino from 'pino';
+import { createRequire } from 'node:module';
+import type { pino } from 'pino';
 import type { NarrationSink } from '../narration/index.js';
 
 /** Anything with a `write`, such as process.stderr. */
@@ -8,7 +9,7 @@ export interface TextTarget {
 
 /** JSON lines by pino: `level`, `time`, `msg` (the sentence) and the narration's fields. */
 export function pinoSink(target: TextTarget): NarrationSink {
-  const logger = pino(
+  const logger = loadPino()(
     { base: null, timestamp: false, formatters: { level: (label) => ({ level: label }) } },
     { write: (line: string) => void target.write(line) },
   );
@@ -17,6 +18,11 @@ export function pinoSink(target: TextTarget): NarrationSink {
       logger[level]({ time: emittedAt, ...fields }, human);
     },
   };
+}
+
+/** Loaded with the first sink: most programs never make one, and need not wait for it when they start. */
+function loadPino(): typeof pino {
+  return createRequire(import.meta.url)('pino');
 }
 
 const COLOURS = { info: '\u001b[32m', warn: '\u001b[33m', error: '\u001b[31m' } as const;
