@@ -7,6 +7,16 @@ import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const FOLDERS = ['policy', 'seal', 'manager', 'audit'];
+/** What these rooms' tests hold too, though it lies on a lower floor. */
+const BELOW = {
+  seal: ['src/crypto/dsse.ts', 'src/base/base64url.ts'],
+  manager: [
+    'src/events/operation.ts',
+    'src/events/observers.ts',
+    'src/base/clock.ts',
+    'src/source/failure.ts',
+  ],
+};
 const GOAL_PERCENT = 85;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -56,7 +66,7 @@ if (!values.table) {
         '--concurrency',
         values.concurrency,
         '--mutate',
-        values.file?.join(',') ?? `src/${folder}/**/*.ts`,
+        (values.file ?? [`src/${folder}/**/*.ts`, ...(BELOW[folder] ?? [])]).join(','),
       ],
       {
         cwd: root,
