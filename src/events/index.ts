@@ -1,3 +1,4 @@
+export { withAuditFailure } from './audit-failure.js';
 export {
   type EventDevice,
   type EventOf,

@@ -245,8 +245,8 @@ describe('[WK-005] refused options', () => {
     ['"clock" must have the functions now and monotonic', { clock: { now: 0, monotonic: () => 0 } }],
     ['"clock" must have the functions now and monotonic', { clock: { now: () => 0, monotonic: 0 } }],
     ['"clock" must have the functions now and monotonic', { clock: { monotonic: () => 0 } }],
-    ['"engine" must be a digest engine: see createNodeEngine', { engine: null }],
-    ['"engine" must be a digest engine: see createNodeEngine', { engine: { start: 1 } }],
+    ['"engine" must be a digest engine: see the type DigestEngine', { engine: null }],
+    ['"engine" must be a digest engine: see the type DigestEngine', { engine: { start: 1 } }],
     ['"attestationKey" must be a signer: see openAttestationKey', { attestationKey: null }],
     [
       '"attestationKey" must be a signer: see openAttestationKey',

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { VramError } from '../../src/base/errors.js';
 import type { VerificationReport } from '../../src/base/reports.js';
 import { SealedShard } from '../../src/seal/sealed-shard.js';
-import { bytesSource } from '../../src/source/index.js';
+import { bytesSource, type Source } from '../../src/source/index.js';
 import {
   failOnce,
   failure,
@@ -201,6 +202,24 @@ describe('verify', () => {
       code: 'SEAL_VERIFICATION_FAILED',
       cause: { code: 'AUDIT_FAILED' },
     });
+    await manager.close();
+  });
+
+  it('[AU-005] a verdict that lacks both its place and its record has both causes', async () => {
+    const recorder = new Recorder(true);
+    const seen = regionsOf();
+    const { manager } = await openHost({ wrap: seen.wrap, recorder });
+    const shard = await manager.seal(bytesSource(bytes));
+    await seen.flip(0, 1, 1);
+    recorder.refuse = (event) => event.type === 'seal.verification_failed';
+    const gone = new VramError('SOURCE_MISMATCH', 'the file has gone');
+    const source: Source = { ...bytesSource(bytes), readRange: () => Promise.reject(gone) };
+    const error = await failure(manager.verify(shard, { source }));
+    expect(error.cause).toBeInstanceOf(AggregateError);
+    expect((error.cause as AggregateError).errors).toEqual([
+      expect.objectContaining({ code: 'AUDIT_FAILED' }),
+      gone,
+    ]);
     await manager.close();
   });
 

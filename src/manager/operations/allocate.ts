@@ -1,6 +1,6 @@
-import { VramError } from '../../base/index.js';
+import type { VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
-import { eventError, type Operation } from '../../events/index.js';
+import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
 import { decide, policyViolation } from '../../policy/index.js';
 import type { Core, Reservation } from '../state/index.js';
 
@@ -58,7 +58,7 @@ export async function allocate(
       },
       core.clock.monotonic() - started,
     );
-    throw unheard === null ? error : withUnheard(error, unheard);
+    throw withAuditFailure(error, unheard);
   }
 }
 
@@ -99,19 +99,5 @@ async function requirePolicy(core: Core, operation: Operation): Promise<void> {
     { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
   );
-  const violation = policyViolation(decision);
-  throw unheard === null ? violation : withUnheard(violation, unheard);
-}
-
-/** The verdict stays what it is; that it could not be recorded is its cause, beside the one it has. */
-function withUnheard(verdict: unknown, unheard: VramError): unknown {
-  if (!(verdict instanceof VramError)) return verdict;
-  const { code, message, neededBytes, availableBytes, argument, report, cause } = verdict;
-  return new VramError(code, message, {
-    ...(neededBytes === undefined ? {} : { neededBytes }),
-    ...(availableBytes === undefined ? {} : { availableBytes }),
-    ...(argument === undefined ? {} : { argument }),
-    ...(report === undefined ? {} : { report }),
-    cause: cause === undefined ? unheard : new AggregateError([unheard, cause], unheard.message),
-  });
+  throw withAuditFailure(policyViolation(decision), unheard);
 }

@@ -24,6 +24,7 @@ import {
   Observers,
   type Operation,
   runOperation,
+  withAuditFailure,
 } from '../../events/index.js';
 import {
   acceptedClasses,
@@ -188,7 +189,7 @@ function checkParts({ clock, engine }: ManagerOptions): void {
     throw invalidInput('clock', 'must have the functions now and monotonic');
   }
   if (engine !== undefined && typeof engine?.start !== 'function') {
-    throw invalidInput('engine', 'must be a digest engine: see createNodeEngine');
+    throw invalidInput('engine', 'must be a digest engine: see the type DigestEngine');
   }
 }
 
@@ -249,10 +250,7 @@ async function admitDevice(device: Device, policy: Policy, operation: Operation)
     { policy, residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
   );
-  const violation = policyViolation(decision);
-  throw unheard === null
-    ? violation
-    : new VramError('POLICY_VIOLATION', violation.message, { cause: unheard });
+  throw withAuditFailure(policyViolation(decision), unheard);
 }
 
 /** The token is zeroed here, once nothing more has to be derived from it. */

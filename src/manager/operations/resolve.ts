@@ -1,5 +1,5 @@
-import { isVramError, VramError } from '../../base/index.js';
-import { eventError, type Operation } from '../../events/index.js';
+import { isVramError } from '../../base/index.js';
+import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
 import { verifySignature } from '../../seal/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 
@@ -40,5 +40,5 @@ export async function tellRejected(
     },
     operation.elapsedMs,
   );
-  return unheard === null ? error : new VramError(error.code, error.message, { cause: unheard });
+  return withAuditFailure(error, unheard);
 }

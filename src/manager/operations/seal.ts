@@ -1,7 +1,7 @@
 import { checkOptions, throwIfAborted, timestamp, toHex, VramError } from '../../base/index.js';
 import type { Immutability, Region } from '../../device/index.js';
 import type { DigestRequest, HostDigest } from '../../digest/index.js';
-import { eventError, type Operation, runOperation } from '../../events/index.js';
+import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
 import { type SealedShard, type SealPayload, signSeal } from '../../seal/index.js';
 import { type Source, sourceFailure } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
@@ -205,7 +205,7 @@ async function proveArrival(
     },
     durationMs,
   );
-  throw unheard === null ? failure : new VramError(failure.code, failure.message, { cause: unheard });
+  throw withAuditFailure(failure, unheard);
 }
 
 function describe(

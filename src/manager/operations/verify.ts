@@ -1,5 +1,5 @@
 import { checkOneOf, checkOptions, timestamp, type VerificationReport, VramError } from '../../base/index.js';
-import { eventError, type Operation, runOperation } from '../../events/index.js';
+import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
 import {
   type CheckedVerifyOptions,
   checkSampleSize,
@@ -109,8 +109,7 @@ async function unrepeated(operation: Operation, report: VerificationReport): Pro
   const message =
     'two looks at the same bytes gave two digests: neither clean nor proof of damage; verify again';
   const error = new VramError('DEVICE_UNAVAILABLE', message, { report });
-  const unheard = await tellFailed(operation, error, report);
-  return unheard === null ? error : new VramError(error.code, message, { report, cause: unheard });
+  return withAuditFailure(error, await tellFailed(operation, error, report));
 }
 
 async function damaged(
@@ -129,11 +128,13 @@ async function damaged(
       : { damaged: found.damaged, damagedGroups: found.groups.length, exact: found.exact },
   );
   const message = `the resident bytes of shard "${result.shardId}" are damaged: ${describeDamage(found)}`;
-  const error = new VramError('INTEGRITY_VIOLATION', message, { report: result });
+  const error = new VramError('INTEGRITY_VIOLATION', message, {
+    report: result,
+    ...(failure === null ? {} : { cause: failure }),
+  });
   const failedUnheard = await tellFailed(operation, error, result);
   const quarantineUnheard = await tellQuarantine(operation, live, state);
-  const cause = failedUnheard ?? quarantineUnheard ?? failure;
-  return cause === null ? error : new VramError(error.code, message, { report: result, cause });
+  return withAuditFailure(error, failedUnheard ?? quarantineUnheard);
 }
 
 /** The verdict stands whether or not the place can be found. */
