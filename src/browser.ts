@@ -3,6 +3,7 @@ import {
   type AttestationReport,
   verifyAttestation as verify,
 } from './attest/index.js';
+import { type AuditLog, type AuditObserverOptions, auditObserver as openLog } from './audit/index.js';
 import { VramError } from './base/index.js';
 import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
@@ -18,6 +19,19 @@ export * from './core-exports.js';
  */
 export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
   return verify(webCrypto, text, check);
+}
+
+/** What auditObserver takes. */
+export type AuditOptions = Omit<AuditObserverOptions, 'crypto'>;
+
+/**
+ * A new audit log over a sink of the caller's own, such as a MemorySink, opened: its first record is written. Give it to a
+ * manager as an observer, which closes it. Its keys are derived from `token` before the promise resolves; the caller
+ * zeroes the token then.
+ * Errors: INVALID_INPUT, AUDIT_FAILED.
+ */
+export function auditObserver(options: AuditOptions): Promise<AuditLog> {
+  return openLog({ ...options, crypto: webCrypto });
 }
 
 /** Keeps weights sealed in device memory; see its methods. */

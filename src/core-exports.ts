@@ -9,6 +9,13 @@ export type {
   ResidencyStatement,
 } from './attest/index.js';
 export {
+  type AuditLog,
+  type AuditLogOptions,
+  type AuditRecord,
+  type AuditSink,
+  MemorySink,
+} from './audit/index.js';
+export {
   type Clock,
   type DamagedRange,
   type ErrorCode,
@@ -37,6 +44,11 @@ export type {
   Immutability,
   ResidencyFacts,
   WebGpuBinding,
+} from './device/index.js';
+export {
+  type AdapterFacts,
+  adoptGpuDevice,
+  type OpenOptions,
 } from './device/index.js';
 export type { DigestEngine } from './digest/index.js';
 export type { EventOf, EventType, Observer, OperationEvent, TraceOptions } from './events/index.js';

@@ -3,6 +3,7 @@ import {
   type AttestationReport,
   verifyAttestation as verify,
 } from './attest/index.js';
+import { type AuditLog, type AuditObserverOptions, auditObserver as openLog } from './audit/index.js';
 import { VramManager as Manager, type ManagerOptions } from './manager/index.js';
 import { nodeCrypto } from './node/index.js';
 import { nodePlatform } from './node-platform.js';
@@ -46,6 +47,19 @@ export {
  */
 export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
   return verify(nodeCrypto, text, check);
+}
+
+/** What auditObserver takes. */
+export type AuditOptions = Omit<AuditObserverOptions, 'crypto'>;
+
+/**
+ * A new audit log over a sink of the caller's own, such as a MemorySink, opened: its first record is written. Give it to a
+ * manager as an observer, which closes it. Its keys are derived from `token` before the promise resolves; the caller
+ * zeroes the token then.
+ * Errors: INVALID_INPUT, AUDIT_FAILED.
+ */
+export function auditObserver(options: AuditOptions): Promise<AuditLog> {
+  return openLog({ ...options, crypto: nodeCrypto });
 }
 
 /** Keeps weights sealed in device memory; see its methods. */

@@ -16,8 +16,9 @@ export {
   type FaultPort,
   type HostBinding,
   type Immutability,
+  type OpenOptions,
   type Region,
   type ResidencyFacts,
   type WebGpuBinding,
 } from './types.js';
-export { type GpuProvider, webgpuBackend } from './webgpu/index.js';
+export { type AdapterFacts, adoptGpuDevice, type GpuProvider, webgpuBackend } from './webgpu/index.js';

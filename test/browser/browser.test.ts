@@ -7,7 +7,7 @@ import { VramManager } from '../../src/index.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import { launchChromium } from '../support/chromium.mjs';
 import { servePage } from '../support/page-server.mjs';
-import type { PageReport, SealReport } from './report.js';
+import type { AuditPageReport, PageReport, SealReport } from './report.js';
 
 declare global {
   // What page.ts leaves on its global object.
@@ -15,6 +15,7 @@ declare global {
     contract(): Promise<PageReport[]>;
     sealAndVerify(url: string): Promise<SealReport>;
     openVramOnly(): Promise<string>;
+    auditOnOwnDevice(): Promise<AuditPageReport>;
   };
 }
 
@@ -74,6 +75,16 @@ describe('in a page of a real browser', () => {
 
   it('[VP-002] refuses vram-only, because no page can know where its memory lives', async () => {
     expect(await page.evaluate(() => globalThis.pageTests.openVramOnly())).toBe('POLICY_VIOLATION');
+  });
+
+  it('keeps an audit log in memory, and seals on a GPUDevice of its own that it has afterwards', {
+    timeout: 60_000,
+  }, async () => {
+    const report = await page.evaluate(() => globalThis.pageTests.auditOnOwnDevice());
+    expect(report).toMatchObject({ verified: true, ownDeviceWorks: true });
+    expect(report.types[0]).toBe('audit.opened');
+    expect(report.types).toEqual(expect.arrayContaining(['vram.allocated', 'vram.sealed', 'seal.verified']));
+    expect(report.types.at(-1)).toBe('audit.closed');
   });
 
   it('leaves no uncaught error in the page', () => {

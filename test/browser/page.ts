@@ -4,7 +4,7 @@ import { webgpuBackend } from '../../dist/device/webgpu/index.js';
 import { createPortableEngine } from '../../dist/digest/index.js';
 import { contractCases } from '../contract/cases.js';
 import { ContractRun } from '../contract/run.js';
-import type { PageReport, SealReport } from './report.js';
+import type { AuditPageReport, PageReport, SealReport } from './report.js';
 
 /** SwiftShader hashes some megabytes a second. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -64,4 +64,31 @@ async function openVramOnly(): Promise<string> {
   }
 }
 
-Object.assign(globalThis, { pageTests: { contract, sealAndVerify, openVramOnly } });
+/** An audit log in the page's memory, and weights on a GPUDevice that is the page's own. */
+async function auditOnOwnDevice(): Promise<AuditPageReport> {
+  const adapter = await navigator.gpu.requestAdapter();
+  if (adapter === null) throw new Error('the page has no adapter');
+  const gpu = await adapter.requestDevice();
+  const device = await library.adoptGpuDevice(gpu);
+  const sink = new library.MemorySink();
+  const token = crypto.getRandomValues(new Uint8Array(32));
+  const log = await library.auditObserver({ sink, workerId: 'page', token });
+  const manager = await library.VramManager.open({
+    device,
+    policy: 'any',
+    workerId: 'page',
+    observers: [log],
+  });
+  const shard = await manager.seal(library.bytesSource(new Uint8Array(10_000).fill(7)));
+  const { verified } = await manager.verify(shard);
+  await manager.close();
+  await device.close();
+  // A destroyed device is lost at once; it reports no error of what is asked of it afterwards.
+  const wasLost = gpu.lost.then(() => true);
+  const isLost = await Promise.race([wasLost, new Promise((resolve) => setTimeout(resolve, 200, false))]);
+  const ownDeviceWorks = isLost === false;
+  gpu.destroy();
+  return { types: sink.records().map(({ type }) => type), verified, ownDeviceWorks };
+}
+
+Object.assign(globalThis, { pageTests: { contract, sealAndVerify, openVramOnly, auditOnOwnDevice } });

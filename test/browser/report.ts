@@ -5,6 +5,14 @@ export interface PageReport {
   readonly detail: string | null;
 }
 
+/** What a page's audit log holds after a seal and a verification on the page's own GPUDevice. */
+export interface AuditPageReport {
+  readonly types: readonly string[];
+  readonly verified: boolean;
+  /** The page's GPUDevice still works after the manager and the adopted device were closed. */
+  readonly ownDeviceWorks: boolean;
+}
+
 export interface SealReport {
   readonly sha256: string | null;
   readonly fsverity: string;

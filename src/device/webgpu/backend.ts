@@ -26,9 +26,16 @@ export function webgpuBackend(provider: GpuProvider): Backend {
 }
 
 /**
- * A device over the caller's own GPUDevice, which stays the caller's: closing wipes and frees what was made on it and does not destroy it. Its limits bound the regions.
- * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing (GPUDevice.adapterInfo is young). A device of which
- * nobody says anything counts as one that runs on the CPU.
+ * A device over the caller's own GPUDevice, for `VramManager.open({ device })`: an engine that has one shares it with the
+ * sealed weights. It stays the caller's: close() wipes and frees what was made on it and does not destroy it, and a
+ * manager that was given it does not close it. Its limits bound the shards: ask for `maxBufferSize` and
+ * `maxStorageBufferBindingSize` as large as the adapter has them.
+ *
+ * Until close() its owner must not destroy it, for every shard is then lost, and must not push or pop error scopes while a
+ * call of the manager is under way: a device has one stack of them, and the manager's own are on it.
+ *
+ * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing
+ * (GPUDevice.adapterInfo is young). A device of which nobody says anything counts as one that runs on the CPU.
  *
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
  */

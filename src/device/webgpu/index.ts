@@ -1,1 +1,2 @@
-export { type GpuProvider, webgpuBackend } from './backend.js';
+export type { AdapterFacts } from './adapter.js';
+export { adoptGpuDevice, type GpuProvider, webgpuBackend } from './backend.js';

@@ -20,7 +20,7 @@ export interface Platform {
 }
 
 export interface ManagerOptions extends TraceOptions {
-  /** `auto` (default), `cuda:N`, `webgpu:N`, `host`, or an open device, which is not closed with the manager. */
+  /** `auto` (default), `cuda:N`, `webgpu:N`, `host`, or an open device (adoptGpuDevice), which stays open. */
   readonly device?: string | Device;
   /** This worker's name in seals and records: 1 to 256 of [A-Za-z0-9_-]. Part of the key. */
   readonly workerId: string;
