@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import expectedSkips from '../../scripts/kit/suites/expected-skips.json' with { type: 'json' };
 import { KIT_FILES, Kit, kitMissing } from '../support/kit.js';
 
 const MAX_BYTES = 58e6;
@@ -66,6 +67,9 @@ describe('kit: over the emulated driver, with nothing but coreutils, tar and gzi
       expect(code).toBe(0);
       expect(stdout).toContain('EMULATED');
       expect(stdout).toContain('6 passed, 0 failed, 0 skipped');
+      // With 4 MiB a case, those that need more are skipped too, and no others.
+      const skips = { ...expectedSkips.contract, ...expectedSkips.tooLarge };
+      expect(lines[2]?.figures).toMatchObject({ skipped: Object.keys(skips).length, unexpected: [] });
       expect(lines[0]?.figures).toMatchObject({ gpu: { execution: 'emulated', residency: 'host' } });
       expect(readFileSync(join(out, 'summary.txt'), 'utf8')).toContain('6 passed, 0 failed, 0 skipped');
       expect(existsSync(join(out, 'logs.tgz'))).toBe(true);
