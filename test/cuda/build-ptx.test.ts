@@ -6,14 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+const PYTHON_COPY = 'clients/python/src/vram_residency/vram.ptx';
 
 // Without nvcc: npm test compiles every program again before it runs the tests, as scripts/test.mjs shows.
 describe('build:cuda --check, by hashes alone', () => {
   let tree = '';
   beforeEach(() => {
     tree = mkdtempSync(join(tmpdir(), 'vram-build-ptx-'));
-    for (const folder of ['scripts', 'cuda'])
-      cpSync(join(root, folder), join(tree, folder), { recursive: true });
+    for (const path of ['scripts', 'cuda', PYTHON_COPY])
+      cpSync(join(root, path), join(tree, path), { recursive: true });
   });
   afterEach(() => rmSync(tree, { recursive: true, force: true }));
 
@@ -47,6 +48,14 @@ describe('build:cuda --check, by hashes alone', () => {
       'cuda/variants/coalesced-multiply.ptx',
       'cuda/variants/coalesced.ptx',
     ]);
+  });
+
+  it('a copy for Python that is another is told', () => {
+    changeByte(PYTHON_COPY);
+    expect(check()).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`${PYTHON_COPY} is not cuda/vram.ptx`),
+    });
   });
 
   it('the header that all kernels of the tree share is a source of what ships', () => {
