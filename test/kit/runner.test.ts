@@ -109,7 +109,7 @@ describe('kit: a step in its own process', () => {
     );
     expect(line).toMatchObject({
       status: 'timed-out',
-      reason: 'killed after its 1.5 s',
+      reason: 'killed after 1.5 s',
       figures: { half: 1 },
     });
     await new Promise((resolve) => setTimeout(resolve, 2500));

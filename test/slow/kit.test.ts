@@ -101,7 +101,7 @@ describe('kit: the whole of it over the emulated driver', () => {
     expect(performance.now() - started).toBeLessThan(40_000);
     expect(lines).toHaveLength(PLAN.length);
     expect(lines.filter(({ status }) => status === 'skipped').at(-1)?.reason).toBe(
-      'the 10 s of --seconds are used up',
+      'the 10 s of --seconds leave no time for it',
     );
   });
 });

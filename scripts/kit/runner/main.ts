@@ -14,7 +14,8 @@ import { lineInWords, totals } from './summary.js';
 
 const EXIT = { ok: 0, failed: 1, usage: 2, unusable: 3 } as const;
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-/** Below this a step is not worth starting. */
+/** With less than this share of what a step aims to take, it is not started: it would only be killed. */
+const LEAST_SHARE = 0.5;
 const LEAST_MS = 1000;
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -124,8 +125,8 @@ async function main(): Promise<number> {
     if (plan.notBuilt) report(unstarted(plan, 'not-built', `not built yet: ${plan.shows}`));
     else if (interrupted.signal.aborted) break;
     else if (unusable !== null) report(unstarted(plan, 'skipped', unusable));
-    else if (left < LEAST_MS)
-      report(unstarted(plan, 'skipped', `the ${given.seconds} s of --seconds are used up`));
+    else if (left < Math.max(LEAST_MS, plan.budgetMs * scale * LEAST_SHARE))
+      report(unstarted(plan, 'skipped', `the ${given.seconds} s of --seconds leave no time for it`));
     else {
       const outcome = await runStep({
         plan,

@@ -65,7 +65,7 @@ export async function runStep(run: StepRun): Promise<StepOutcome> {
   } finally {
     rmSync(workFolder, { recursive: true, force: true });
   }
-  if (ended.why === 'limit') return end('timed-out', `killed after its ${limitMs / 1000} s`, result);
+  if (ended.why === 'limit') return end('timed-out', `killed after ${(limitMs / 1000).toFixed(1)} s`, result);
   if (ended.why === 'abort') return end('failed', 'the run was interrupted', result);
   if (result.status === 'running') {
     return end(
