@@ -59,6 +59,17 @@ function openOutput(out: string | null): Output {
   }
 }
 
+/** Writes into the report's folder; where that is no longer possible, the run has nowhere to tell what it finds. */
+function keep({ folder }: Output, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    refuse(
+      `--out: ${folder} can no longer be written (${error instanceof Error ? error.message : String(error)})`,
+    );
+  }
+}
+
 /** The environment of every step. */
 function stepEnvironment({ emulated }: Arguments, work: string): Record<string, string | undefined> {
   const own: Record<string, string | undefined> = {
@@ -115,7 +126,7 @@ async function main(): Promise<number> {
   say(`report: ${join(output.folder, 'report.ndjson')}\n`);
   const lines: ReportLine[] = [];
   const report = (line: ReportLine): void => {
-    output.report.append(line);
+    keep(output, () => output.report.append(line));
     lines.push(line);
     say(lineInWords(line));
   };
@@ -145,10 +156,8 @@ async function main(): Promise<number> {
   output.report.close();
   packLogs(output);
   const summary = `${totals(lines)} in ${((performance.now() - started) / 1000).toFixed(1)} s`;
-  writeFileSync(
-    join(output.folder, 'summary.txt'),
-    `${[...lines.map(lineInWords), '', summary].join('\n')}\n`,
-  );
+  const text = `${[...lines.map(lineInWords), '', summary].join('\n')}\n`;
+  keep(output, () => writeFileSync(join(output.folder, 'summary.txt'), text));
   say(`\n${summary}`);
   if (signalled !== null) return SIGNALS[signalled];
   if (unusable !== null) {
