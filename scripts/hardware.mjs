@@ -1,6 +1,7 @@
-// What ran on hardware, as the documents tell it: docs/hardware/*.json, each a report of the kit, become the table in docs/hardware.md and the
-// one of backends in README.md. `hardware.mjs` writes them, `--check` says whether they are current (exit 1 if not), `add DIR` takes in the
-// report in a folder that run.sh wrote. Exit code 2: usage, or no report of hardware.
+// What ran on hardware, as the documents tell it: docs/hardware/*.json, each a report of the kit, become the table in
+// docs/hardware.md and the one of backends in README.md. `hardware.mjs` writes them, `--check` says whether they are
+// current (exit 1 if not), `add DIR` takes in the report in a folder that run.sh wrote. Exit code 2: usage, or no report
+// of hardware.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,6 @@
-// What the hardware kit asks of the driver directly, as a yardstick for the addon: its own copies, timed, and a few figures of the
-// device. An addon of its own, so that nothing of this is in the one that ships. Calls block: they run in a process that does nothing else.
+// What the hardware kit asks of the driver directly, as a yardstick for the addon: its own copies, timed, and a few
+// figures of the device. An addon of its own, so that nothing of this is in the one that ships. Calls block: they run in
+// a process that does nothing else.
 #include <chrono>
 #include <cstring>
 #include <vector>

@@ -1,4 +1,5 @@
-// Bundles the kit's own programs. What they import from src/ stays outside: the kit runs the package's dist/, not a second copy of it.
+// Bundles the kit's own programs. What they import from src/ stays outside: the kit runs the package's dist/, not a
+// second copy of it.
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';

@@ -1,7 +1,7 @@
-// npm run kit: makes .kit/ (run.sh, MANIFEST and one archive), which proves this project on a Linux x64 server that has an NVIDIA driver and
-// nothing else. Everything that it packs is built here, from this working tree; with --built it is taken as npm test has just built it.
-// --out DIR makes another folder. Exit codes: 0 made, 1 something could not be built or the kit is too large, 2 usage, 3 no compiler, or
-// not Linux on x86-64.
+// npm run kit: makes .kit/ (run.sh, MANIFEST and one archive), which proves this project on a Linux x64 server that has
+// an NVIDIA driver and nothing else. Everything that it packs is built here, from this working tree; with --built it is
+// taken as npm test has just built it. --out DIR makes another folder. Exit codes: 0 made, 1 something could not be built
+// or the kit is too large, 2 usage, 3 no compiler, or not Linux on x86-64.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

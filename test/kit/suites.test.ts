@@ -1,6 +1,6 @@
-// The suites of the hardware kit exactly as they run there, pointed at the test driver by VRAM_RESIDENCY_LIBCUDA. Its controls
-// and accounts are refused, since a real driver has none. Without a GPU this is the best proof there is; it says nothing
-// about one.
+// The suites of the hardware kit exactly as they run there, pointed at the test driver by VRAM_RESIDENCY_LIBCUDA. Its
+// controls and accounts are refused, since a real driver has none. Without a GPU this is the best proof there is; it says
+// nothing about one.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
-// The kit's runner: runs the steps one after another, each in a process of its own, and reports. Started by run.sh, which has checked the
-// kit's files before. Exit codes: 0 all that ran passed, 1 a step failed, 2 bad arguments or an unwritable --out, 3 no usable GPU,
-// 129, 130, 143 interrupted.
+// The kit's runner: runs the steps one after another, each in a process of its own, and reports. Started by run.sh, which
+// has checked the kit's files before. Exit codes: 0 all that ran passed, 1 a step failed, 2 bad arguments or an
+// unwritable --out, 3 no usable GPU, 129, 130, 143 interrupted.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

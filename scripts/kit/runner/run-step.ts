@@ -30,8 +30,8 @@ export interface StepOutcome {
 const REAP_MS = 5000;
 
 /**
- * Runs one step in a process group of its own and kills the whole group at the limit or on abort. Never rejects: whatever a step does
- * becomes its line.
+ * Runs one step in a process group of its own and kills the whole group at the limit or on abort. Never rejects: whatever
+ * a step does becomes its line.
  */
 export async function runStep(run: StepRun): Promise<StepOutcome> {
   const started = performance.now();

@@ -1,6 +1,9 @@
 import type { Figures } from './report.js';
 
-/** What a step's process writes into its result file, again and again as figures come in: a step that is killed leaves what it had. */
+/**
+ * What a step's process writes into its result file, again and again as figures come in: a step that is killed leaves
+ * what it had.
+ */
 export interface StepResult {
   /** `running` until the step has come to its end. */
   readonly status: 'running' | 'passed' | 'failed' | 'skipped';

@@ -1,4 +1,5 @@
-// What steps run in processes of their own, since it measures a fresh process or destroys its context. Each prints one JSON document.
+// What steps run in processes of their own, since it measures a fresh process or destroys its context. Each prints one
+// JSON document.
 
 import { isVramError } from '../../../src/base/errors.js';
 import type { Region } from '../../../src/device/types.js';
@@ -49,7 +50,10 @@ const STORE_FAR = `.version 8.0
 }
 `;
 
-/** Destroys its own context by a store to an address where nothing is mapped, and tells what the device answers afterwards. */
+/**
+ * Destroys its own context by a store to an address where nothing is mapped, and tells what the device answers
+ * afterwards.
+ */
 export async function loseChild(index: number): Promise<Record<string, string>> {
   const backend = nodeCudaBackend();
   const device = await backend.open(index);

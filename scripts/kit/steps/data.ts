@@ -3,7 +3,10 @@ import { HASH_BYTES, HASHES_PER_BLOCK } from '../../../src/digest/types.js';
 import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import type { Source } from '../../../src/source/types.js';
 
-/** One chunk of made data, and the unit of what is made of it: a power of two, so that the tree over its repetitions repeats as well. */
+/**
+ * One chunk of made data, and the unit of what is made of it: a power of two, so that the tree over its repetitions
+ * repeats as well.
+ */
 export const CHUNK_BYTES = 2 ** 20;
 
 /** Random bytes, the same ones all through one process. Real weights switch as many bits; zeros would not. */
@@ -41,8 +44,8 @@ export function repeatedSource(byteLength: number, label = 'made data'): Source 
 }
 
 /**
- * Root of the fs-verity tree over `byteLength` bytes of repeated chunks (a power of two, at least one chunk), computed on the host: a
- * level is one run of hashes and how often it repeats, so that only what differs is hashed.
+ * Root of the fs-verity tree over `byteLength` bytes of repeated chunks (a power of two, at least one chunk), computed on
+ * the host: a level is one run of hashes and how often it repeats, so that only what differs is hashed.
  */
 export async function repeatedRoot(byteLength: number): Promise<Uint8Array> {
   const engine = createNodeEngine();

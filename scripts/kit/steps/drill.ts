@@ -13,7 +13,10 @@ const FLIPS = 64;
 const SEEDS = [1, 2, 3];
 const GIB = 2 ** 30;
 
-/** Flips bits of sealed memory and expects that exactly their blocks are named, and that healing makes the shard whole again. */
+/**
+ * Flips bits of sealed memory and expects that exactly their blocks are named, and that healing makes the shard whole
+ * again.
+ */
 export async function drill(context: StepContext): Promise<void> {
   const manager = await VramManager.open({
     workerId: 'kit',

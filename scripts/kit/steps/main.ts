@@ -1,5 +1,5 @@
-// One step of the hardware kit: `steps.mjs NAME`, started by the runner, which reads the result file. Also the processes that steps start
-// for themselves: `steps.mjs --open N | --lose N | --verify N`, one JSON document on stdout each.
+// One step of the hardware kit: `steps.mjs NAME`, started by the runner, which reads the result file. Also the processes
+// that steps start for themselves: `steps.mjs --open N | --lose N | --verify N`, one JSON document on stdout each.
 import { argv, env, exit, stdout } from 'node:process';
 import { readSetting, SETTING_VARIABLE } from '../runner/step-setting.js';
 import { loseChild, openChild, verifyChild } from './children.js';

@@ -25,8 +25,8 @@ export async function medianMs(repeats: number, work: () => Promise<unknown>): P
 }
 
 /**
- * The line ms = fixed + bytes * perByte through measured points, by least squares over relative errors: the small sizes decide about the
- * fixed part, the large ones about the slope. Needs two sizes.
+ * The line ms = fixed + bytes * perByte through measured points, by least squares over relative errors: the small sizes
+ * decide about the fixed part, the large ones about the slope. Needs two sizes.
  */
 export function fitLine(points: readonly { readonly bytes: number; readonly ms: number }[]): {
   readonly fixedMs: number;

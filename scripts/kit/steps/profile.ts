@@ -3,7 +3,10 @@ import type { Figure } from '../runner/report.js';
 import { Failure, kitPath, Skip, type StepContext } from './context.js';
 import { endInWords, isAbsent, type ProgramResult, runProgram } from './program.js';
 
-/** Busy share of the pipes, memory throughput, registers: what decides whether the kernel is bound as the arithmetic says. */
+/**
+ * Busy share of the pipes, memory throughput, registers: what decides whether the kernel is bound as the arithmetic
+ * says.
+ */
 const METRICS = [
   'gpu__time_duration.sum',
   'sm__inst_executed_pipe_alu.avg.pct_of_peak_sustained_active',
@@ -45,7 +48,10 @@ async function ncu(args: readonly string[]): Promise<ProgramResult> {
   }
 }
 
-/** The last launch's metrics, by name, each as `value unit`. The first line of the table has the names, the second the units. */
+/**
+ * The last launch's metrics, by name, each as `value unit`. The first line of the table has the names, the second the
+ * units.
+ */
 function parseLast(csv: string): Figure | null {
   const rows = csv
     .split('\n')

@@ -12,8 +12,9 @@ export interface ProgramResult {
 const MAX_OUTPUT = 16 * 2 ** 20;
 
 /**
- * Runs a program to its end and gives what it printed. What it writes to stderr goes to the step's log as well. The runner's time limit
- * kills the whole group, so there is none here. Errors: the program cannot be started (ENOENT, EACCES), or prints more than 16 MiB.
+ * Runs a program to its end and gives what it printed. What it writes to stderr goes to the step's log as well. The
+ * runner's time limit kills the whole group, so there is none here. Errors: the program cannot be started (ENOENT,
+ * EACCES), or prints more than 16 MiB.
  */
 export async function runProgram(
   command: string,

@@ -18,7 +18,10 @@ export function driverPath(): string | null {
   return env['VRAM_RESIDENCY_LIBCUDA'] ?? null;
 }
 
-/** The device through the addon alone, for kernels that are no part of the package. Close it: what was allocated goes with it. */
+/**
+ * The device through the addon alone, for kernels that are no part of the package. Close it: what was allocated goes
+ * with it.
+ */
 export class RawDevice {
   readonly addon: Addon;
   readonly handle: DeviceHandle;

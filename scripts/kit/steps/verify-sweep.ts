@@ -19,7 +19,10 @@ const READBACK_BYTES = GIB;
 /** Clocks settle under load; long enough for some samples of nvidia-smi. */
 const CLOCK_MS = 1500;
 
-/** Cycles that one multiprocessor takes for 64 bytes, and the share of the data among what is hashed: docs/decisions/cuda-kernels.md. */
+/**
+ * Cycles that one multiprocessor takes for 64 bytes, and the share of the data among what is hashed:
+ * docs/decisions/cuda-kernels.md.
+ */
 const CYCLES_PER_64_BYTES = 20.06;
 const PADDING_SHARE = 0.99;
 

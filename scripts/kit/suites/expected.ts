@@ -9,7 +9,10 @@ const TARGETS: Readonly<Record<SuiteName, string | null>> = {
   groups: null,
 };
 
-/** What expected-skips.json names for this run. `tooLarge` holds the bytes that a case needs: where it may have them, it has to run. */
+/**
+ * What expected-skips.json names for this run. `tooLarge` holds the bytes that a case needs: where it may have them, it
+ * has to run.
+ */
 export function expectedSkips(
   suite: SuiteName,
   { maxBytes, only }: Pick<SuiteOptions, 'maxBytes' | 'only'>,

@@ -1,5 +1,5 @@
-// node suites.mjs contract|groups|webgpu [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE] [--json]
-// Exit codes: 0 every case passed or was skipped as expected, 1 otherwise, 2 wrong arguments.
+// node suites.mjs contract|groups|webgpu [--device N] [--addon PATH] [--max-bytes N] [--case-seconds N] [--only CASE]
+// [--json] Exit codes: 0 every case passed or was skipped as expected, 1 otherwise, 2 wrong arguments.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { argv, stderr, stdout } from 'node:process';

@@ -44,7 +44,10 @@ export function runGroups(options: SuiteOptions): Promise<SuiteDocument> {
   return runSuite('groups', options, () => groupsSuite());
 }
 
-/** The contract suite over the first WebGPU adapter that Dawn finds; of the options, `addonPath` and `index` are not used. */
+/**
+ * The contract suite over the first WebGPU adapter that Dawn finds; of the options, `addonPath` and `index` are not
+ * used.
+ */
 export async function runWebGpu({ maxBytes, limitMs, only }: SuiteOptions): Promise<SuiteDocument> {
   const [info] = await nodeWebGpuBackend().list();
   if (info === undefined) {
