@@ -8,7 +8,7 @@ import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js
 import { unfitHeader } from './addon-file.js';
 import { type Machine, thisMachine } from './machine.js';
 
-/** The same from src/node/cuda/ and from dist/node/cuda/. */
+/** The same from src/node/devices/cuda/ and from dist/node/devices/cuda/. */
 const PACKAGE_ROOT = new URL('../../../../', import.meta.url);
 const PREBUILT = 'native/prebuilt';
 const ADDON_FILE = 'vram_residency.node';
