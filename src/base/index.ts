@@ -18,6 +18,7 @@ export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from 
 export { Serial } from './serial.js';
 export { isJsonObject, parseStrictJson } from './strict-json.js';
 export { checkToken } from './token.js';
+export { isCallersTraceparent, parseTraceparent, RECORDED_TRACEPARENT } from './traceparent.js';
 export {
   checkBytes,
   checkId,

@@ -2,6 +2,7 @@ import {
   type Clock,
   checkLabel,
   invalidInput,
+  isCallersTraceparent,
   isVramError,
   type OptionKeys,
   timestamp,
@@ -170,8 +171,6 @@ export function eventError(error: unknown): EventError {
   return { code, kind, scope, message: "the caller's own code threw" };
 }
 
-const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
-
 /** What all operations take, before anyone has looked at it. */
 interface OptionsAsGiven extends TraceOptions {
   readonly signal?: unknown;
@@ -190,7 +189,7 @@ function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; r
     if (onProgress !== undefined && typeof onProgress !== 'function') {
       throw invalidInput('onProgress', 'must be a function');
     }
-    if (traceparent !== undefined && (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent))) {
+    if (traceparent !== undefined && !isCallersTraceparent(traceparent)) {
       throw invalidInput('traceparent', 'must be a W3C traceparent of version 00');
     }
     return {

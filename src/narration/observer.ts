@@ -1,4 +1,4 @@
-import { checkOptions, type ErrorCode, type OptionKeys } from '../base/index.js';
+import { checkOptions, type ErrorCode, type OptionKeys, parseTraceparent } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events/index.js';
 import { version } from '../generated/version.js';
 import { isSilent, tell } from './catalogue.js';
@@ -10,7 +10,6 @@ const OPTION_KEYS = { sinks: true, storybook: true, token: true } satisfies Opti
 const EMITTED_BY = `vram-residency@${version}`;
 /** Of one drill. */
 const FLIPS_TOLD = 8;
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/;
 
 export interface NarrationOptions {
   readonly sinks: readonly NarrationSink[];
@@ -92,7 +91,7 @@ export function narrate(event: OperationEvent, redactor: Redactor, storybook: bo
   const clean = cleaned(event, redactor);
   const told = tell(clean);
   if (told === null) return null;
-  const trace = event.traceparent === null ? null : TRACEPARENT.exec(event.traceparent);
+  const trace = parseTraceparent(event.traceparent);
   const error = 'error' in event ? event.error : null;
   return {
     level: told.level,
@@ -110,8 +109,8 @@ export function narrate(event: OperationEvent, redactor: Redactor, storybook: bo
     retriable: error === null ? null : error.kind === 'retriable',
     emittedBy: EMITTED_BY,
     emittedAt: event.at,
-    traceId: trace?.[1] ?? null,
-    spanId: trace?.[2] ?? null,
+    traceId: trace?.traceId ?? null,
+    spanId: trace?.spanId ?? null,
   };
 }
 

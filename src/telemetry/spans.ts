@@ -9,16 +9,15 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
+import { parseTraceparent } from '../base/index.js';
 import type { EventOf, OperationEvent } from '../events/index.js';
 import { activeTraceparent } from './active.js';
 
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
-
 /** The context that a W3C traceparent names, or null if it names none. */
 export function contextOf(traceparent: string | null): Context | null {
-  const match = traceparent === null ? null : TRACEPARENT.exec(traceparent);
-  if (match === null) return null;
-  const [, traceId = '', spanId = '', flags = '00'] = match;
+  const parsed = parseTraceparent(traceparent);
+  if (parsed === null) return null;
+  const { traceId, spanId, flags } = parsed;
   const spanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
   return isSpanContextValid(spanContext) ? trace.setSpanContext(ROOT_CONTEXT, spanContext) : null;
 }

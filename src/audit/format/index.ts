@@ -39,7 +39,6 @@ export {
   type ParsedLine,
   parseJsonObject,
   parseLine,
-  traceparentOrNull,
   unsignedLine,
 } from './record.js';
 export { parseStem, type Segment, segmentStem } from './segment.js';

@@ -3,6 +3,7 @@ import {
   type JsonObject,
   type JsonValue,
   parseStrictJson,
+  RECORDED_TRACEPARENT,
   VramError,
 } from '../../base/index.js';
 import { AUDIT_TYPES, type AuditData, type AuditSeverity, type AuditType } from './catalogue.js';
@@ -36,12 +37,17 @@ export interface AuditRecord {
 
 const MAC_MEMBER_LENGTH = '"mac":"",'.length + 64;
 /** What follows `id` in a canonical line. It cannot stand inside `data`: nothing may come after it. */
-const TAIL =
-  /,"mac":"([0-9a-f]{64})","prev":"([0-9a-f]{64})","seq":(0|[1-9][0-9]{0,15}),"severity":"(CRITICAL|HIGH|MEDIUM)","traceparent":(?:null|"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"),"ts":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)","type":"([a-z_.]{1,40})","v":1,"workerId":"([A-Za-z0-9_-]{1,256})"\}$/;
+const TAIL = new RegExp(
+  [
+    ',"mac":"[0-9a-f]{64}","prev":"[0-9a-f]{64}","seq":(?:0|[1-9][0-9]{0,15}),"severity":"(?:CRITICAL|HIGH|MEDIUM)"',
+    `,"traceparent":(?:null|"${RECORDED_TRACEPARENT}")`,
+    String.raw`,"ts":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"`,
+    String.raw`,"type":"[a-z_.]{1,40}","v":1,"workerId":"[A-Za-z0-9_-]{1,256}"\}$`,
+  ].join(''),
+);
 const MAX_TAIL_LENGTH = 700;
 const TYPES: ReadonlySet<string> = new Set(AUDIT_TYPES);
 const ID = /^[0-9a-f]{32}$/;
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const KEYS = [
   'correlationId',
@@ -58,11 +64,6 @@ const KEYS = [
   'v',
   'workerId',
 ] as const;
-
-/** A W3C trace parent, or null for anything else. */
-export function traceparentOrNull(value: string | null): string | null {
-  return value !== null && TRACEPARENT.test(value) ? value : null;
-}
 
 /** True for RFC 3339 in UTC with milliseconds, as Date.prototype.toISOString writes it. */
 export function isTimestamp(value: string): boolean {

@@ -1,4 +1,4 @@
-import { checkInteger, invalidInput, VramError } from '../../base/index.js';
+import { checkInteger, invalidInput, parseTraceparent, VramError } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import { FAIL_CLOSED, type Observer, type OperationEvent } from '../../events/index.js';
 import {
@@ -13,7 +13,6 @@ import {
   type SignedCheckpoint,
   signCheckpoint,
   text,
-  traceparentOrNull,
 } from '../format/index.js';
 import type { Chain, ChainedLine, RecordDraft } from './chain.js';
 import type { RecordedSecret } from './secret.js';
@@ -483,7 +482,7 @@ export class AuditLog implements Observer {
       severity: AUDIT_CATALOGUE[event.type].severity,
       ts: isTimestamp(event.at) ? event.at : this.#now().toISOString(),
       correlationId: text(event.correlationId, this.#clean),
-      traceparent: traceparentOrNull(event.traceparent),
+      traceparent: parseTraceparent(event.traceparent) === null ? null : event.traceparent,
       data: auditData(event, this.#clean),
     };
   }
