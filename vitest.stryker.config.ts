@@ -29,7 +29,7 @@ class QuickestFirst extends BaseSequencer {
 
 /** The quick tests, on the host backend alone, that mutants of each folder of src/ meet (scripts/mutate.mjs names the folder). */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
-  seal: ['test/unit/{seal,canonical}*.test.ts'],
+  seal: ['test/unit/{seal,canonical,base64}*.test.ts'],
   policy: ['test/unit/policy*.test.ts'],
   manager: ['test/unit/{manager,drill,attest}*.test.ts'],
   audit: ['test/unit/audit*.test.ts', 'test/property/audit-proof.test.ts'],

@@ -1,5 +1,5 @@
 import {
-  fromBase64,
+  fromEitherBase64,
   isJsonObject,
   type JsonValue,
   parseStrictJson,
@@ -94,7 +94,7 @@ function readSignature(entry: JsonValue): Uint8Array {
 }
 
 function decoded(value: JsonValue | undefined): Uint8Array | null {
-  return typeof value === 'string' && value !== '' ? fromBase64(value) : null;
+  return typeof value === 'string' && value !== '' ? fromEitherBase64(value) : null;
 }
 
 /** Strict JSON text of one object. Errors: SEAL_VERIFICATION_FAILED. */

@@ -1,4 +1,5 @@
 import serialize from 'canonicalize';
+import { utf8 } from './bytes.js';
 import { invalidInput } from './errors.js';
 
 /** Deeper than anything that is signed here; bounds recursion over foreign data. */
@@ -18,7 +19,7 @@ export function canonicalJson(value: unknown, argument = 'value'): string {
 
 /** The UTF-8 bytes of {@link canonicalJson}. */
 export function canonicalBytes(value: unknown, argument = 'value'): Uint8Array {
-  return new TextEncoder().encode(canonicalJson(value, argument));
+  return utf8(canonicalJson(value, argument));
 }
 
 function checkPlain(value: unknown, path: string, depth: number): void {

@@ -9,12 +9,23 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** Bytes of an even number of hexadecimal digits in either case. Errors: INVALID_INPUT naming `argument`. */
+/**
+ * Bytes of an even number of hexadecimal digits in either case. By hand: the verifier of the audit log reads two texts a record.
+ * Errors: INVALID_INPUT naming `argument`.
+ */
 export function fromHex(hex: string, argument = 'hex'): Uint8Array<ArrayBuffer> {
-  if (hex.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(hex)) {
-    throw invalidInput(argument, 'must be an even number of hexadecimal digits');
+  const bytes = new Uint8Array(Math.ceil(hex.length / 2));
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = (nibble(hex.charCodeAt(2 * i)) << 4) | nibble(hex.charCodeAt(2 * i + 1));
+    if (byte < 0) throw invalidInput(argument, 'must be an even number of hexadecimal digits');
+    bytes[i] = byte;
   }
-  const bytes = new Uint8Array(hex.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16);
   return bytes;
+}
+
+/** Of one digit's code; -1 for all else, NaN (past the end of the text) among them. */
+function nibble(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }

@@ -1,5 +1,12 @@
-export { fromBase64, toBase64 } from './base64.js';
-export { fromBase64Url, toBase64Url } from './base64url.js';
+export {
+  checkBase64,
+  fromBase64,
+  fromBase64Url,
+  fromEitherBase64,
+  toBase64,
+  toBase64Url,
+} from './base64.js';
+export { concatBytes, equalBytes, utf8 } from './bytes.js';
 export { canonicalBytes } from './canonical-json.js';
 export { type Clock, systemClock, timestamp } from './clock.js';
 export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';

@@ -1,3 +1,6 @@
+import { toBase64, toBase64Url } from './base64.js';
+import { toHex } from './hex.js';
+
 /**
  * Finds known strings without keeping them: a rolling hash (Rabin-Karp) under a random base slides over the text, and a second
  * one confirms what it finds, 58 bits in all. Letter case and white
@@ -44,18 +47,15 @@ export class KnownSecret {
  * escaped for JSON and for URLs.
  */
 export function writtenForms(token: Uint8Array): string[] {
-  const hex = Array.from(token, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  const base64 = btoa(Array.from(token, (byte) => String.fromCharCode(byte)).join(''));
-  const unpadded = base64.replace(/=+$/, '');
   const text = new TextDecoder().decode(token);
   return [
     ...new Set([
       text,
       JSON.stringify(text).slice(1, -1),
       encodeURIComponent(text),
-      hex,
-      unpadded,
-      unpadded.replaceAll('+', '-').replaceAll('/', '_'),
+      toHex(token),
+      toBase64(token).replace(/=+$/, ''),
+      toBase64Url(token),
       token.join(','),
     ]),
   ];

@@ -1,3 +1,4 @@
+import { utf8 } from './bytes.js';
 import { invalidInput } from './errors.js';
 
 /** Largest integer that any size, offset or count may have: 2^53 - 1. */
@@ -20,7 +21,7 @@ export function checkId(argument: string, value: unknown): string {
 export function checkLabel(argument: string, value: unknown): string {
   if (typeof value !== 'string' || value.length === 0)
     throw invalidInput(argument, 'must be a non-empty string');
-  if (value.length > MAX_LABEL_BYTES || new TextEncoder().encode(value).length > MAX_LABEL_BYTES) {
+  if (value.length > MAX_LABEL_BYTES || utf8(value).length > MAX_LABEL_BYTES) {
     throw invalidInput(argument, `must be at most ${MAX_LABEL_BYTES} bytes of UTF-8`);
   }
   if (/[\p{Cc}\u2028\u2029]/u.test(value))

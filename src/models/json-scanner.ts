@@ -1,11 +1,11 @@
-import { isVramError, parseStrictJson, type VramError } from '../base/index.js';
+import { isVramError, parseStrictJson, utf8, type VramError } from '../base/index.js';
 import type { Refuse } from './refusal.js';
 import { decodeUtf8 } from './utf8.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const ESCAPED = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
-const WORDS = ['true', 'false', 'null'].map((word) => new TextEncoder().encode(word));
+const WORDS = ['true', 'false', 'null'].map(utf8);
 const MAX_INTEGER_DIGITS = 16;
 
 /**

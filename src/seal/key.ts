@@ -1,4 +1,4 @@
-import { toHex } from '../base/index.js';
+import { concatBytes, toHex, utf8 } from '../base/index.js';
 import type { CryptoProvider, Mac } from '../crypto/index.js';
 
 /** What a worker without a token uses for the life of its process. */
@@ -26,17 +26,10 @@ export async function deriveSealKey(
 
 /** Six hex digits that tell tokens apart in logs and give nothing away: the head of SHA-256("vram-residency/fp\0" + token). */
 export async function tokenFingerprint(crypto: CryptoProvider, token: Uint8Array): Promise<string> {
-  const label = utf8('vram-residency/fp\0');
-  const input = new Uint8Array(label.length + token.length);
-  input.set(label);
-  input.set(token, label.length);
+  const input = concatBytes(utf8('vram-residency/fp\0'), token);
   try {
     return toHex(await crypto.sha256(input)).slice(0, FINGERPRINT_DIGITS);
   } finally {
     input.fill(0);
   }
-}
-
-function utf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }

@@ -7,7 +7,7 @@ import { blocksOf, toRanges } from '../../src/manager/integrity/block-ranges.js'
 import { measure, residentDigest } from '../../src/manager/integrity/device-tree.js';
 import { localise, readSource } from '../../src/manager/integrity/localise.js';
 import { readbackDigest } from '../../src/manager/integrity/readback.js';
-import { equalBytes, hashAt, requireGroupsGenuine } from '../../src/manager/integrity/retained-hashes.js';
+import { hashAt, requireGroupsGenuine } from '../../src/manager/integrity/retained-hashes.js';
 import { describeSample, drawGroups, groupLevel, groupsMatch } from '../../src/manager/integrity/sample.js';
 import type { Core } from '../../src/manager/state/core.js';
 import type { KeptHashes, LiveShard } from '../../src/manager/state/shard-table.js';
@@ -442,13 +442,9 @@ describe('readback', () => {
 });
 
 describe('packed hashes and ranges', () => {
-  it('are cut at 32 bytes, and compared whole', () => {
+  it('are cut at 32 bytes', () => {
     const hashes = pattern(96);
     expect(hashAt(hashes, 1)).toEqual(hashes.slice(32, 64));
-    expect(equalBytes(hashes, hashes.slice())).toBe(true);
-    expect(equalBytes(hashes, hashes.slice(0, 95))).toBe(false);
-    expect(equalBytes(hashes.slice(0, 95), hashes)).toBe(false);
-    expect(equalBytes(hashes, damaged(hashes, 95))).toBe(false);
   });
 
   it('join neighbours only', () => {

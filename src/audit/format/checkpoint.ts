@@ -1,6 +1,5 @@
-import { invalidInput } from '../../base/index.js';
+import { checkBase64, invalidInput, toBase64 } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
-import { fromBase64, toBase64 } from './bytes.js';
 import { HASH_BYTES } from './merkle.js';
 import { parseNote, signNote, type UnverifiedNote } from './note.js';
 
@@ -66,7 +65,7 @@ export function parseCheckpoint(
   if (!/^(0|[1-9][0-9]{0,15})$/.test(size) || !Number.isSafeInteger(Number(size))) {
     throw invalidInput(argument, 'must have a decimal tree size in its second line');
   }
-  const hash = fromBase64(root, argument);
+  const hash = checkBase64(argument, root);
   if (hash.length !== HASH_BYTES) throw invalidInput(argument, 'must have a root hash of 32 bytes');
   return { checkpoint: { origin, size: Number(size), root: hash, note }, note: parsed };
 }

@@ -1,4 +1,4 @@
-export { bytesOfHex, concatBytes, equalBytes, fromBase64, Scratch, Slabs, toBase64, utf8 } from './bytes.js';
+export { Scratch, Slabs } from './buffers.js';
 export {
   AUDIT_CATALOGUE,
   AUDIT_TYPES,

@@ -1,6 +1,5 @@
-import { checkToken, invalidInput } from '../../base/index.js';
+import { checkToken, invalidInput, utf8 } from '../../base/index.js';
 import type { CryptoProvider, Mac } from '../../crypto/index.js';
-import { utf8 } from './bytes.js';
 
 export const MAC_BYTES = 32;
 const KEY_BYTES = 32;

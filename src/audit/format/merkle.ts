@@ -1,6 +1,6 @@
 import { invalidInput } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
-import { Scratch } from './bytes.js';
+import { Scratch } from './buffers.js';
 
 export const HASH_BYTES = 32;
 /** RFC 6962, section 2.1: what keeps a leaf from being taken for a node. */

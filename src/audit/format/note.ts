@@ -1,6 +1,13 @@
-import { invalidInput } from '../../base/index.js';
+import {
+  checkBase64,
+  concatBytes,
+  equalBytes,
+  invalidInput,
+  toBase64,
+  toHex,
+  utf8,
+} from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
-import { concatBytes, equalBytes, fromBase64, toBase64, utf8 } from './bytes.js';
 
 /** C2SP signed-note: Ed25519. */
 const ED25519_TYPE = 0x01;
@@ -38,7 +45,7 @@ export async function verifierKey(
 
 /** The line `<name>+<key id, hex>+<base64 of type and key>` that transparency tools take. */
 export function formatVerifierKey(key: VerifierKey): string {
-  const id = [...key.keyId].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const id = toHex(key.keyId);
   return `${key.name}+${id}+${toBase64(concatBytes(Uint8Array.of(ED25519_TYPE), key.publicKey))}`;
 }
 
@@ -48,7 +55,7 @@ export async function parseVerifierKey(crypto: Hashing, line: string): Promise<V
   if (name === undefined || id === undefined || encoded === undefined) {
     throw invalidInput('verifierKey', 'must be a line "<name>+<key id>+<key>", as "audit key" prints it');
   }
-  const bytes = fromBase64(encoded, 'verifierKey');
+  const bytes = checkBase64('verifierKey', encoded);
   if (bytes.length !== 1 + KEY_BYTES || bytes[0] !== ED25519_TYPE) {
     throw invalidInput('verifierKey', 'must hold an Ed25519 key');
   }
@@ -86,7 +93,7 @@ export function parseNote(note: string, argument = 'note'): UnverifiedNote {
   }
   const signatures = lines.map((line) => {
     const [, name, encoded] = SIGNATURE_LINE.exec(line) ?? [];
-    const bytes = encoded === undefined ? null : fromBase64(encoded, argument);
+    const bytes = encoded === undefined ? null : checkBase64(argument, encoded);
     if (name === undefined || bytes === null || bytes.length <= KEY_ID_BYTES) {
       throw invalidInput(argument, 'has a line that is no signature');
     }

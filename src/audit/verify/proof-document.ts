@@ -1,14 +1,19 @@
-import { invalidInput, isVramError, type JsonObject, type JsonValue } from '../../base/index.js';
+import {
+  checkBase64,
+  invalidInput,
+  isVramError,
+  type JsonObject,
+  type JsonValue,
+  toBase64,
+  utf8,
+} from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import {
-  fromBase64,
   leafHash,
   parseCheckpoint,
   parseJsonObject,
   parseVerifierKey,
   type SignedCheckpoint,
-  toBase64,
-  utf8,
   verifyNote,
 } from '../format/index.js';
 import { verifyConsistency, verifyInclusion } from './proof.js';
@@ -210,7 +215,7 @@ async function signedHead(
 }
 
 function bytesOf(hashes: readonly string[]): Uint8Array[] {
-  return hashes.map((hash) => fromBase64(hash, 'proof'));
+  return hashes.map((hash) => checkBase64('proof', hash));
 }
 
 function stringOf(object: JsonObject, field: string): string {

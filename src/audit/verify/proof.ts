@@ -1,6 +1,6 @@
-import { checkInteger, invalidInput } from '../../base/index.js';
+import { checkInteger, equalBytes, invalidInput } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
-import { CompactRange, equalBytes, HASH_BYTES, nodeHash } from '../format/index.js';
+import { CompactRange, HASH_BYTES, nodeHash } from '../format/index.js';
 
 type Hashing = Pick<CryptoProvider, 'sha256'>;
 

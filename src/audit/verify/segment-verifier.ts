@@ -1,7 +1,7 @@
+import { fromHex } from '../../base/index.js';
 import type { CryptoProvider, Mac } from '../../crypto/index.js';
 import {
   type AuditRecord,
-  bytesOfHex,
   CompactRange,
   dataText,
   leafHash,
@@ -124,10 +124,10 @@ export class LineChecker {
   /** True if the line's MAC holds for the line's own prev. */
   macHolds(bytes: Uint8Array, { record, macStart, macEnd }: ParsedLine, mac: Mac): Promise<boolean> {
     const covered = this.#scratch.take(MAC_BYTES + macStart + bytes.length - macEnd);
-    covered.set(bytesOfHex(record.prev));
+    covered.set(fromHex(record.prev));
     covered.set(bytes.subarray(0, macStart), MAC_BYTES);
     covered.set(bytes.subarray(macEnd), MAC_BYTES + macStart);
-    return mac.verify(covered, bytesOfHex(record.mac));
+    return mac.verify(covered, fromHex(record.mac));
   }
 }
 

@@ -1,8 +1,7 @@
-import { checkInteger, invalidInput, isVramError } from '../../base/index.js';
+import { checkInteger, equalBytes, invalidInput, isVramError, toBase64 } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import {
   CompactRange,
-  equalBytes,
   HASH_BYTES,
   KeyRatchet,
   MAC_BYTES,
@@ -12,7 +11,6 @@ import {
   parseStem,
   parseVerifierKey,
   type SignedCheckpoint,
-  toBase64,
   type UnverifiedNote,
   type VerifierKey,
   verifyNote,

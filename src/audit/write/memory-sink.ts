@@ -1,6 +1,6 @@
+import { concatBytes } from '../../base/index.js';
 import {
   type AuditRecord,
-  concatBytes,
   parseLine,
   type Segment,
   type SignedCheckpoint,

@@ -1,4 +1,4 @@
-import { toHex } from '../../base/index.js';
+import { toHex, utf8 } from '../../base/index.js';
 
 /** PTX text, which the driver compiles for the GPU, or the bytes of a CUDA fat binary, which hold machine code for some GPUs. */
 export type KernelImage = string | Uint8Array;
@@ -12,7 +12,7 @@ export interface Kernels {
 
 /** Form and SHA-256 of the bytes, in one line for reports: `PTX sha256:<64 hex>`. */
 export async function kernelsInWords({ image }: Kernels): Promise<string> {
-  const bytes = typeof image === 'string' ? new TextEncoder().encode(image) : Uint8Array.from(image);
+  const bytes = typeof image === 'string' ? utf8(image) : Uint8Array.from(image);
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   return `${typeof image === 'string' ? 'PTX' : 'fat binary'} sha256:${toHex(hash)}`;
 }

@@ -10,6 +10,6 @@ export {
   residentLeaves,
 } from './localise.js';
 export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
-export { BLOCKS_PER_GROUP, equalBytes, hashAt, requireGroupsGenuine } from './retained-hashes.js';
+export { BLOCKS_PER_GROUP, hashAt, requireGroupsGenuine } from './retained-hashes.js';
 export { groupLevel, groupsMatch } from './sample.js';
 export { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';

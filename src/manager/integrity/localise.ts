@@ -1,15 +1,9 @@
-import { type DamagedRange, invalidInput, throwIfAborted, VramError } from '../../base/index.js';
+import { type DamagedRange, equalBytes, invalidInput, throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../../digest/index.js';
 import { type Source, sourceFailure } from '../../source/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 import { toRanges } from './block-ranges.js';
-import {
-  BLOCKS_PER_GROUP,
-  equalBytes,
-  hashAt,
-  keptDamaged,
-  requireGroupsGenuine,
-} from './retained-hashes.js';
+import { BLOCKS_PER_GROUP, hashAt, keptDamaged, requireGroupsGenuine } from './retained-hashes.js';
 import { groupLevel } from './sample.js';
 
 /** Group hashes fetched at once: 128 KiB of them, for 2 GiB of weights. */

@@ -38,8 +38,3 @@ async function rootOver(engine: DigestEngine, groups: Uint8Array): Promise<Uint8
 export function hashAt(hashes: Uint8Array, index: number): Uint8Array {
   return hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
 }
-
-/** Not constant-time: digests of the caller's own weights are no secret. */
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
-}

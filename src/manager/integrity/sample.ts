@@ -1,8 +1,8 @@
-import type { SampleReport } from '../../base/index.js';
+import { equalBytes, type SampleReport } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { treeLayout } from '../../digest/index.js';
 import type { LiveShard } from '../state/index.js';
-import { equalBytes, hashAt } from './retained-hashes.js';
+import { hashAt } from './retained-hashes.js';
 
 const TOLD_DAMAGE = [1, 2, 4, 8, 16, 32, 64, 128];
 

@@ -1,6 +1,7 @@
 import {
   checkOptions,
   type DamagedRange,
+  equalBytes,
   invalidInput,
   throwIfAborted,
   VramError,
@@ -11,7 +12,6 @@ import type { Source } from '../../source/index.js';
 import {
   BLOCKS_PER_GROUP,
   blocksOf,
-  equalBytes,
   hashAt,
   isSealedGroup,
   type Localisation,

@@ -2,13 +2,11 @@ import { join } from 'node:path';
 import {
   type AuditGroup,
   type AuditSink,
-  concatBytes,
   type Segment,
   type SignedCheckpoint,
   segmentStem,
-  utf8,
 } from '../../audit/index.js';
-import { VramError } from '../../base/index.js';
+import { concatBytes, utf8, VramError } from '../../base/index.js';
 import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from '../files/index.js';
 import { writeFrontier } from './frontier.js';
 import { CHECKPOINT_FILE, segmentPath } from './layout.js';

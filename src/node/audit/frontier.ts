@@ -1,14 +1,6 @@
 import { join } from 'node:path';
-import {
-  fromBase64,
-  parseJsonObject,
-  parseStem,
-  type Segment,
-  segmentStem,
-  toBase64,
-  utf8,
-} from '../../audit/index.js';
-import { fromHex, isVramError, toHex } from '../../base/index.js';
+import { parseJsonObject, parseStem, type Segment, segmentStem } from '../../audit/index.js';
+import { checkBase64, fromHex, isVramError, toBase64, toHex, utf8 } from '../../base/index.js';
 import { type AuditFileSystem, readSmall, replaceFile } from '../files/index.js';
 import { FRONTIER_FILE } from './layout.js';
 
@@ -40,7 +32,7 @@ export async function readFrontier(fs: AuditFileSystem, dir: string): Promise<Se
       return null;
     }
     if (typeof prev !== 'string' || prev.length !== 64 || !Array.isArray(hashes)) return null;
-    const frontier = hashes.map((hash) => fromBase64(typeof hash === 'string' ? hash : '-', 'hashes'));
+    const frontier = hashes.map((hash) => checkBase64('hashes', hash));
     return { ...name, epoch, prev: fromHex(prev), frontier };
   } catch (error) {
     if (isVramError(error, 'INVALID_INPUT') || error instanceof RangeError) return null;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { parseStem, utf8 } from '../../audit/index.js';
-import { invalidInput } from '../../base/index.js';
+import { parseStem } from '../../audit/index.js';
+import { invalidInput, utf8 } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall } from '../files/index.js';
 
 export const CHECKPOINT_FILE = 'checkpoint';

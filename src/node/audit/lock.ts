@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { utf8 } from '../../audit/index.js';
-import { isJsonObject, isVramError, type JsonValue, parseStrictJson, VramError } from '../../base/index.js';
+import {
+  isJsonObject,
+  isVramError,
+  type JsonValue,
+  parseStrictJson,
+  utf8,
+  VramError,
+} from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from '../files/index.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 

@@ -3,7 +3,6 @@ import {
   type ConsistencyDocument,
   consistencyDocument,
   consistencyRanges,
-  equalBytes,
   type InclusionDocument,
   inclusionDocument,
   inclusionRanges,
@@ -13,7 +12,7 @@ import {
   type SignedCheckpoint,
   verifyProofDocument,
 } from '../../audit/index.js';
-import { checkInteger, invalidInput, isVramError, VramError } from '../../base/index.js';
+import { checkInteger, equalBytes, invalidInput, isVramError, VramError } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { listLog, readCheckpointFile } from './layout.js';

@@ -1,13 +1,19 @@
 import {
   type AuditRecord,
-  concatBytes,
   leafHash,
   MAX_LINE_BYTES,
   parseLine,
   parseStem,
   splitLines,
 } from '../../audit/index.js';
-import { checkInteger, checkOptions, invalidInput, type OptionKeys, VramError } from '../../base/index.js';
+import {
+  checkInteger,
+  checkOptions,
+  concatBytes,
+  invalidInput,
+  type OptionKeys,
+  VramError,
+} from '../../base/index.js';
 import { readChunks, replaceFile } from '../files/index.js';
 import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
 import { leavesPath, listLog, segmentPath } from './layout.js';

@@ -4,7 +4,6 @@ import {
   CompactRange,
   dataText,
   emptyChain,
-  equalBytes,
   type FileLine,
   faultMessage,
   KeyRatchet,
@@ -24,7 +23,7 @@ import {
   verifierKey,
   verifyNote,
 } from '../../audit/index.js';
-import { fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
+import { equalBytes, fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
 import { type AuditFileSystem, readChunks } from '../files/index.js';
 import { readFrontier } from './frontier.js';

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
-import { CompactRange, concatBytes, equalBytes, utf8 } from '../../audit/index.js';
-import { invalidInput, VramError } from '../../base/index.js';
+import { CompactRange } from '../../audit/index.js';
+import { concatBytes, equalBytes, invalidInput, utf8, VramError } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { type AuditFileSystem, replaceFile } from '../files/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';

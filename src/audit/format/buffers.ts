@@ -1,0 +1,38 @@
+/**
+ * A buffer that is used again for one short-lived input after the other: allocating each costs more than hashing it. Its user waits for
+ * the hash before filling it again.
+ */
+export class Scratch {
+  #buffer: Uint8Array<ArrayBuffer>;
+
+  constructor(bytes = 1_024) {
+    this.#buffer = new Uint8Array(bytes);
+  }
+
+  /** The first `length` bytes, with what was left in them. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (length > this.#buffer.length) this.#buffer = new Uint8Array(2 * length);
+    return this.#buffer.subarray(0, length);
+  }
+}
+
+const SLAB_BYTES = 65_536;
+
+/**
+ * Cuts small pieces from larger allocations, which leaves the garbage collector less to do than memory of its own for each. A piece is
+ * the taker's for ever; its `buffer` is shared with other pieces.
+ */
+export class Slabs {
+  #slab = new Uint8Array(0);
+  #used = 0;
+
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#slab.length - this.#used < length) {
+      this.#slab = new Uint8Array(Math.max(SLAB_BYTES, length));
+      this.#used = 0;
+    }
+    const piece = this.#slab.subarray(this.#used, this.#used + length);
+    this.#used += length;
+    return piece;
+  }
+}
