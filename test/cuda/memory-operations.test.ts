@@ -119,6 +119,38 @@ describeCuda('cuda: memory operations', (bed) => {
     });
   });
 
+  it('[MS-009] a region that the driver leaves writable serves nothing until its mapping is read-only again', async () => {
+    await withOpenDevice(bed, async (device) => {
+      const bytes = xorshiftBytes(28, BLOCK);
+      const region = await sealed(device, bytes);
+      const expected = rootOf(await hostTree(nodeOracle, bytes));
+      const earlier = region.view(0, BLOCK);
+      const refused = {
+        code: 'DEVICE_UNAVAILABLE',
+        message: expect.stringContaining('has not made this region read-only again'),
+      };
+      for (const nth of [2, 3]) emulator.failCall('cuMemSetAccess', nth, 1);
+      await expect(region.patch(0, bytes)).rejects.toMatchObject({
+        message: expect.stringContaining('cuMemSetAccess'),
+      });
+      expect(() => region.view(0, BLOCK)).toThrow(expect.objectContaining(refused));
+      await expect(storeInto(earlier)).rejects.toMatchObject(refused);
+      for (const use of [
+        () => region.root(),
+        () => region.nodes(0, 0, 1),
+        () => region.read(0, 1),
+        () => region.patch(0, bytes),
+      ]) {
+        for (const nth of [1, 2]) emulator.failCall('cuMemSetAccess', nth, 1);
+        await expect(use()).rejects.toMatchObject(refused);
+      }
+      // The driver has come to its senses: the next call closes the mapping, and everything is as it was.
+      expect((await region.root()).root).toEqual(expected);
+      await expect(storeInto(region.view(0, BLOCK))).rejects.toMatchObject({ code: 'DEVICE_LOST' });
+      await region.release().catch(() => undefined);
+    });
+  });
+
   it('the root brings back 80 bytes: root, two counts, the canary’s last hash', async () => {
     await withDevice(bed, async (device) => {
       const region = await sealed(device, xorshiftBytes(29, 130 * BLOCK));

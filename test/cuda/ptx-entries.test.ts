@@ -36,4 +36,54 @@ describe('kernel parameters as PTX declares them', () => {
     );
     expect(sizes?.map((size) => Number.isNaN(size))).toEqual([true, true, false]);
   });
+
+  it('an entry in a string or a comment is not one, whatever it claims and wherever it stands', () => {
+    const real = '.entry k(.param .u64 a)';
+    const fake = '.entry k(.param .u32 x)';
+    const texts = [
+      `.pragma "${fake}";\n${real}`,
+      `${real}\n.pragma "${fake}";`,
+      `.file 1 "a//b"\n${real}`,
+      `.file 1 "/*"\n${real}\n.file 2 "*/"`,
+      `// a " in a comment\n${real}\n// and " again`,
+      `/* " */ ${real} /* " ${fake} */`,
+      `/* // */ ${real}`,
+      `// /* ${fake}\n${real}`,
+      `.entry/* "${fake} */k /*(*/(.param .u64 /* .u32 */ a)`,
+    ];
+    for (const text of texts) expect(entryParameters(text, 'k'), text).toEqual([8]);
+    expect(entryParameters(`.pragma "${fake}";`, 'k')).toBeNull();
+  });
+
+  it('text that a compiler may read in another way is refused', () => {
+    const real = '.entry k(.param .u64 a)';
+    const texts: readonly (readonly [string, string])[] = [
+      [`.pragma "x\\"; ${real}`, 'backslash or a line break in a string'],
+      [`.pragma "x\n"; ${real}`, 'backslash or a line break in a string'],
+      [`${real} .pragma "x`, 'string without an end'],
+      [`${real} /* x`, 'comment without an end'],
+      [`// x\\\n${real}`, 'line comment that ends in a backslash'],
+      [`// x\\\r\n${real}`, 'line comment that ends in a backslash'],
+      [`// x\r${real}`, 'carriage return'],
+      [`#define k j\n${real}`, 'preprocessor'],
+      [`${real}\n /* x */ #include "x"`, 'preprocessor'],
+      [`.entry k(.param .u32 a); ${real}`, 'declares this entry in two ways'],
+      ['.entry k(.param .u64 a', 'does not end'],
+    ];
+    for (const [text, why] of texts) {
+      expect(() => entryParameters(text, 'k'), text).toThrow(
+        expect.objectContaining({ code: 'INVALID_INPUT', message: expect.stringContaining(why) }),
+      );
+    }
+    expect(entryParameters(`${real};\n${real}`, 'k')).toEqual([8]);
+  });
+
+  it('reads text that is made to be slow in one pass', () => {
+    const parts = ['/* */', '.entry a(', '.entry a', '"" ', '// \n', '.entry ', '/'];
+    for (const part of parts) {
+      const text = `${part.repeat(4e6 / part.length)}\n.entry k(.param .u64 a)`;
+      expect(entryParameters(text, 'k'), part).toEqual(part === '.entry a(' ? null : [8]);
+    }
+    expect(() => entryParameters('/*'.repeat(2e6), 'k')).toThrow('comment without an end');
+  });
 });

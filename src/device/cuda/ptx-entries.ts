@@ -1,3 +1,6 @@
+import { invalidInput } from '../../base/index.js';
+import { ptxCode } from './ptx-text.js';
+
 /** Sizes in bytes of a kernel's parameters, in order. */
 export type ParameterSizes = readonly number[];
 
@@ -21,7 +24,9 @@ const PARAMETER_BYTES: ReadonlyMap<string, number> = new Map([
 
 /** PTX identifiers (PTX ISA, "Identifiers"): [a-zA-Z][followsym]* or [_$%][followsym]+. */
 const NAME = '[a-zA-Z_$%][a-zA-Z0-9_$]*';
-const ENTRY = new RegExp(`\\.entry\\s+(${NAME})\\s*(?:\\(([^)]*)\\))?`, 'g');
+/** White space of PTX is ASCII alone. */
+const SPACE = '[ \\t\\n\\v\\f\\r]';
+const ENTRY = new RegExp(`\\.entry${SPACE}+(${NAME})${SPACE}*(\\(?)`, 'g');
 const PARAMETER = new RegExp(
   `^\\.param\\s+(?:\\.align\\s+\\d+\\s+)?\\.([a-z]+\\d+)(?:\\s+\\.ptr(?:\\s+\\.(?:global|const|shared|local))?(?:\\s+\\.align\\s+\\d+)?)?\\s+${NAME}(\\[\\d+\\])?$`,
 );
@@ -30,17 +35,37 @@ const PARAMETER = new RegExp(
  * The parameters of an entry as the PTX declares them; null if there is no such entry. The driver reads as many arguments as the kernel
  * declares, whatever was passed, so a launch is compared with this first. A declaration that is not a single number or pointer
  * gives NaN, which no argument matches.
+ *
+ * Errors: INVALID_INPUT for text that the driver's compiler might read in another way, and for an entry that is declared in two ways.
  */
 export function entryParameters(ptx: string, entry: string): ParameterSizes | null {
-  const text = ptx.replace(/\/\/[^\n]*|\/\*[\s\S]*?\*\//g, ' ');
-  for (const [, name, list = ''] of text.matchAll(ENTRY)) {
+  let found: string | null = null;
+  for (const { name, list } of entries(ptxCode(ptx))) {
     if (name !== entry) continue;
-    const declarations = list.trim() === '' ? [] : list.split(',');
-    return declarations.map((declaration) => {
-      const match = PARAMETER.exec(declaration.trim());
-      if (match === null || match[2] !== undefined) return Number.NaN;
-      return PARAMETER_BYTES.get(match[1] ?? '') ?? Number.NaN;
-    });
+    if (found !== null && found !== list) throw invalidInput('module', 'declares this entry in two ways');
+    found = list;
   }
-  return null;
+  return found === null ? null : parameterSizes(found);
+}
+
+/** Every declaration of an entry, with what stands in its brackets. */
+function* entries(code: string): Generator<{ readonly name: string; readonly list: string }> {
+  const entry = new RegExp(ENTRY);
+  for (let match = entry.exec(code); match !== null; match = entry.exec(code)) {
+    const [, name = '', bracket] = match;
+    const start = entry.lastIndex;
+    const end = bracket === '' ? start : code.indexOf(')', start);
+    if (end < 0) throw invalidInput('module', 'has an entry whose list of parameters does not end');
+    yield { name, list: code.slice(start, end).trim() };
+    entry.lastIndex = end;
+  }
+}
+
+function parameterSizes(list: string): ParameterSizes {
+  const declarations = list === '' ? [] : list.split(',');
+  return declarations.map((declaration) => {
+    const match = PARAMETER.exec(declaration.trim());
+    if (match === null || match[2] !== undefined) return Number.NaN;
+    return PARAMETER_BYTES.get(match[1] ?? '') ?? Number.NaN;
+  });
 }

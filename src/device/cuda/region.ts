@@ -46,6 +46,8 @@ export class CudaRegion implements Region {
   readonly #layout: TreeLayout;
   readonly #calls = new Serial();
   #state: State = 'filling';
+  /** The driver did not close the mapping again after a write under it: nothing may rest on these bytes until it has. */
+  #writable = false;
   #freezing: Promise<Immutability> | null = null;
   #release: Promise<void> | null = null;
 
@@ -134,7 +136,12 @@ export class CudaRegion implements Region {
   view(offset: number, length: number): CudaBinding {
     this.#checkState('frozen');
     this.#table.resolve(offset, length);
-    return this.#owner.bind(this.#memory, offset, length, () => this.#checkLive());
+    const check = (): void => {
+      this.#checkLive();
+      if (this.#writable) throw stillWritable();
+    };
+    check();
+    return this.#owner.bind(this.#memory, offset, length, check);
   }
 
   release(): Promise<void> {
@@ -191,11 +198,13 @@ export class CudaRegion implements Region {
 
   /** A second attempt is made since a region that is left writable is worse; the first failure is told all the same. */
   async #restore(): Promise<{ readonly error: unknown } | null> {
+    this.#writable = true;
     let failure: { readonly error: unknown } | null = null;
-    for (let attempt = 0; attempt < 2; attempt++) {
+    for (let attempt = 0; attempt < 2 && this.#writable; attempt++) {
       try {
-        if ((await this.#owner.addon.protect(this.#memory, true)) === ACCESS_READ) return failure;
-        failure ??= { error: new Error('the driver did not grant read-only access again') };
+        const granted = await this.#owner.addon.protect(this.#memory, true);
+        if (granted === ACCESS_READ) this.#writable = false;
+        else failure ??= { error: new Error('the driver did not grant read-only access again') };
       } catch (error) {
         failure ??= { error };
       }
@@ -226,7 +235,12 @@ export class CudaRegion implements Region {
   async #inTurn<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T> {
     return await this.#calls.run(async () => {
       this.#owner.checkPresent();
-      return await this.#owner.attempt(code, what, work);
+      return await this.#owner.attempt(code, what, async () => {
+        // Where the driver refused to close the mapping, every later call makes it try again first.
+        if (this.#writable) await this.#restore();
+        if (this.#writable) throw stillWritable();
+        return await work();
+      });
     });
   }
 
@@ -245,4 +259,11 @@ export class CudaRegion implements Region {
     if (this.#state === needed) return;
     throw stateError(needed);
   }
+}
+
+function stillWritable(): VramError {
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    'the driver has not made this region read-only again after a block was replaced; release it and seal anew',
+  );
 }
