@@ -3,8 +3,8 @@ import type { ManagerStatus } from '../manager/index.js';
 import { residencyInWords } from './residency.js';
 import { escapeForTerminal } from './text.js';
 
-/** The device as JSON documents carry it. */
-export function deviceJson(info: DeviceInfo, status: ManagerStatus) {
+/** Which device it is, and what runs its kernels: the members that all JSON documents have. */
+export function deviceIdentity(info: DeviceInfo) {
   return {
     id: deviceId(info),
     backend: info.backend,
@@ -14,6 +14,13 @@ export function deviceJson(info: DeviceInfo, status: ManagerStatus) {
     driver: info.driver,
     execution: info.execution,
     ecc: info.ecc,
+  };
+}
+
+/** The device of an open manager as JSON documents carry it. */
+export function deviceJson(info: DeviceInfo, status: ManagerStatus) {
+  return {
+    ...deviceIdentity(info),
     residency: status.residency,
     why: status.residencyReason,
     policy: status.policy,

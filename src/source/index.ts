@@ -1,4 +1,5 @@
 export { bytesSource } from './bytes.js';
+export { checkSource, hasRanges, type RangedSource, requireRanges } from './check.js';
 export { sourceFailure } from './failure.js';
 export { streamSource } from './stream.js';
 export type { Source } from './types.js';

@@ -168,10 +168,22 @@ describe('filling a region', () => {
 
 describe('healing', () => {
   it.each<[string, unknown, string]>([
-    ['nothing', undefined, '"source" must be a source: see fileSource and bytesSource'],
-    ['null', null, '"source" must be a source: see fileSource and bytesSource'],
-    ['a path', 'model.bin', '"source" must be a source: see fileSource and bytesSource'],
-    ['an object', { readRange: () => bytes }, '"source" must be a source: see fileSource and bytesSource'],
+    [
+      'nothing',
+      undefined,
+      '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource',
+    ],
+    ['null', null, '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource'],
+    [
+      'a path',
+      'model.bin',
+      '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource',
+    ],
+    [
+      'an object',
+      { readRange: () => bytes },
+      '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource',
+    ],
     [
       'a stream',
       streamSource((async function* () {})(), 5, 'stream'),

@@ -154,17 +154,17 @@ describe('heal', () => {
   });
 
   it.each<[string, unknown, string]>([
-    ['null', null, '"source" must be a source: see fileSource and bytesSource'],
-    ['a number', 5, '"source" must be a source: see fileSource and bytesSource'],
+    ['null', null, '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource'],
+    ['a number', 5, '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource'],
     [
       'a source without a stream',
       { ...bytesSource(bytes), stream: undefined },
-      '"source" must be a source: see fileSource and bytesSource',
+      '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource',
     ],
     [
       'a function',
       Object.assign(() => undefined, bytesSource(bytes)),
-      '"source" must be a source: see fileSource and bytesSource',
+      '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource',
     ],
     [
       'a stream alone',

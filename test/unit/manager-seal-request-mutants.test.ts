@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { checkExpectedDigests } from '../../src/manager/operations/seal-request.js';
+import { requireDigests } from '../../src/manager/operations/seal-request.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import { failure, openHost, pattern } from './manager-fixture.js';
 
@@ -13,7 +13,7 @@ const ones = '1'.repeat(64);
 const given = (value: unknown) => JSON.parse(JSON.stringify(value));
 
 describe('a request to seal', () => {
-  const noSource = '"source" must be a source: see fileSource, bytesSource and streamSource';
+  const noSource = '"source" must be a source: see fileSource, urlSource, bytesSource and streamSource';
   it.each<[string, unknown]>([
     ['null', null],
     ['a number', 5],
@@ -162,24 +162,24 @@ describe('[CI-009] expected digests', () => {
       { sha256: null, fsverity: ones },
       { sha256, fsverity: ones },
     ]) {
-      expect(() => checkExpectedDigests(expected, found)).not.toThrow();
+      expect(() => requireDigests(expected, found)).not.toThrow();
     }
   });
 
   it('that are not met say what was found and what was expected', () => {
-    expect(() => checkExpectedDigests({ sha256: zeros, fsverity: ones }, found)).toThrow(
+    expect(() => requireDigests({ sha256: zeros, fsverity: ones }, found)).toThrow(
       expect.objectContaining({
         code: 'SOURCE_MISMATCH',
         message: `the source has sha256 ${sha256}, expected ${zeros}; nothing was sealed`,
       }),
     );
-    expect(() => checkExpectedDigests({ sha256, fsverity: zeros }, found)).toThrow(
+    expect(() => requireDigests({ sha256, fsverity: zeros }, found)).toThrow(
       expect.objectContaining({
         code: 'SOURCE_MISMATCH',
         message: `the source has fsverity fsverity-sha256-12:${ones}, expected fsverity-sha256-12:${zeros}; nothing was sealed`,
       }),
     );
-    expect(() => checkExpectedDigests({ sha256: zeros, fsverity: null }, { ...found, sha256: null })).toThrow(
+    expect(() => requireDigests({ sha256: zeros, fsverity: null }, { ...found, sha256: null })).toThrow(
       expect.objectContaining({ code: 'SOURCE_MISMATCH' }),
     );
   });

@@ -2,6 +2,7 @@ import { type Backend, type DeviceInfo, deviceId } from '../../device/index.js';
 import { classify } from '../../policy/index.js';
 import type { Complaints } from '../complaints.js';
 import type { AddCommand } from '../context.js';
+import { deviceIdentity } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { jsonOption } from '../options.js';
 import { jsonDocument } from '../output.js';
@@ -25,9 +26,9 @@ export const addDevices: AddCommand = (program, { io, backends, complaints }, do
       const missing: Missing[] = [];
       for (const backend of backends()) await look(backend, found, missing, complaints);
       if (options.json) {
-        io.stdout(jsonDocument({ v: 1, devices: found.map(deviceJson), missing }));
+        io.stdout(jsonDocument({ v: 1, devices: found.map(listedJson), missing }));
       } else {
-        for (const info of found) io.stdout(deviceText(info));
+        for (const info of found) io.stdout(listedText(info));
         for (const { backend, message } of missing) {
           io.stdout(`${backend}: not available: ${escapeForTerminal(message)}\n`);
         }
@@ -54,17 +55,10 @@ async function look(
   }
 }
 
-function deviceJson(info: DeviceInfo) {
+function listedJson(info: DeviceInfo) {
   const { residency, why } = classify(info.facts);
   return {
-    id: deviceId(info),
-    backend: info.backend,
-    index: info.index,
-    name: info.name,
-    uuid: info.uuid,
-    driver: info.driver,
-    execution: info.execution,
-    ecc: info.ecc,
+    ...deviceIdentity(info),
     residency,
     why,
     totalBytes: info.facts.totalBytes,
@@ -72,7 +66,7 @@ function deviceJson(info: DeviceInfo) {
   };
 }
 
-function deviceText(info: DeviceInfo): string {
+function listedText(info: DeviceInfo): string {
   const { residency, why } = classify(info.facts);
   const capacity =
     info.facts.totalBytes === null

@@ -1,6 +1,6 @@
-import { type DamagedRange, equalBytes, invalidInput, throwIfAborted, VramError } from '../../base/index.js';
+import { type DamagedRange, equalBytes, throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../../digest/index.js';
-import { type Source, sourceFailure } from '../../source/index.js';
+import { hasRanges, type RangedSource, type Source, sourceFailure } from '../../source/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 import { toRanges } from './block-ranges.js';
 import { BLOCKS_PER_GROUP, hashAt, keptDamaged, requireGroupsGenuine } from './retained-hashes.js';
@@ -99,7 +99,7 @@ async function sourceLeaves(
   group: number,
   { source, signal }: LocaliseOptions,
 ): Promise<Uint8Array | null> {
-  if (source?.readRange === undefined || source.byteLength !== live.sealed.byteLength) return null;
+  if (source === undefined || !hasRanges(source) || source.byteLength !== live.sealed.byteLength) return null;
   const bytes = await readGroup(live, source, group, signal);
   const hashes = await core.engine.leaves(bytes);
   return (await isSealedGroup(core, live, group, hashes)) ? hashes : null;
@@ -117,10 +117,10 @@ export async function isSealedGroup(
   return equalBytes(node, hashAt(live.kept.groups, group));
 }
 
-/** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, INVALID_INPUT, ABORTED. */
+/** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, ABORTED. */
 export async function readGroup(
   live: LiveShard,
-  source: Source,
+  source: RangedSource,
   group: number,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
@@ -130,13 +130,11 @@ export async function readGroup(
 
 /** Errors: SOURCE_MISMATCH for a source that gives another number of bytes. */
 export async function readSource(
-  source: Source,
+  source: RangedSource,
   offset: number,
   length: number,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
-  if (source.readRange === undefined)
-    throw invalidInput('source', 'cannot be read at a position, so it cannot heal');
   try {
     const bytes = await source.readRange(offset, length);
     if (!(bytes instanceof Uint8Array) || bytes.length !== length) {

@@ -1,14 +1,7 @@
-import {
-  checkOptions,
-  type DamagedRange,
-  equalBytes,
-  invalidInput,
-  throwIfAborted,
-  VramError,
-} from '../../base/index.js';
+import { checkOptions, type DamagedRange, equalBytes, throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 import { eventError, type Operation, runOperation } from '../../events/index.js';
-import type { Source } from '../../source/index.js';
+import { checkSource, type RangedSource, requireRanges, type Source } from '../../source/index.js';
 import {
   BLOCKS_PER_GROUP,
   blocksOf,
@@ -63,18 +56,15 @@ export async function healShard(
 ): Promise<HealReport> {
   return await runOperation(core.events, 'heal', options, async (operation) => {
     checkOptions('options', options, OPERATION_KEYS);
-    if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
-      throw invalidInput('source', 'must be a source: see fileSource and bytesSource');
-    }
-    if (source.readRange === undefined)
-      throw invalidInput('source', 'cannot be read at a position, so it cannot heal');
+    checkSource(source);
+    const ranged = requireRanges(source);
     const live = await resolveHandle(core, operation, handle);
     try {
       return await withSignals([options.signal, endOf(core)], (signal) =>
         live.lock.with('exclusive', signal, async () => {
           core.lifecycle.requireDevice();
           requireLive(live);
-          return await healLive(core, operation, live, source, { ...options, signal });
+          return await healLive(core, operation, live, ranged, { ...options, signal });
         }),
       );
     } catch (error) {
@@ -96,7 +86,7 @@ export async function healLive(
   core: Core,
   operation: Operation,
   live: LiveShard,
-  source: Source,
+  source: RangedSource,
   options: OperationOptions,
 ): Promise<HealReport> {
   const { sealed } = live;
@@ -145,7 +135,7 @@ async function quarantineDamaged(core: Core, operation: Operation, live: LiveSha
 type Write = (block: number, bytes: Uint8Array) => Promise<void>;
 
 interface Repair {
-  readonly source: Source;
+  readonly source: RangedSource;
   readonly damage: Localisation;
   readonly read: { bytes: number };
   /** Blocks patched so far. */

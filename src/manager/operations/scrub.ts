@@ -9,7 +9,7 @@ import {
 } from '../../base/index.js';
 import { GROUP_BYTES } from '../../digest/index.js';
 import { eventError, type Operation, runOperation } from '../../events/index.js';
-import { sourceFailure } from '../../source/index.js';
+import { requireRanges, sourceFailure } from '../../source/index.js';
 import { groupLevel, groupsMatch, requireGroupsGenuine } from '../integrity/index.js';
 import { type Core, type LiveShard, requireLive, sleep } from '../state/index.js';
 import { healLive } from './heal.js';
@@ -210,7 +210,7 @@ export class Scrubber {
       try {
         await live.lock.with('exclusive', signal, async () => {
           requireLive(live);
-          await healLive(this.#core, operation, live, source, { signal });
+          await healLive(this.#core, operation, live, requireRanges(source), { signal });
         });
       } finally {
         await source.close();

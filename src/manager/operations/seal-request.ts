@@ -8,7 +8,7 @@ import {
   VramError,
 } from '../../base/index.js';
 import { checkDigest, FSVERITY_PREFIX } from '../../digest/index.js';
-import type { Source } from '../../source/index.js';
+import { checkSource, type Source } from '../../source/index.js';
 import { type Core, OPERATION_KEYS, type OperationOptions, type ShardName } from '../state/index.js';
 
 const MAX_TOTAL_SHARDS = 1024;
@@ -43,7 +43,7 @@ export const SEAL_KEYS = {
 } satisfies OptionKeys<SealOptions>;
 
 /** What the source's digests must be; 64 hex digits, null where the caller did not say. */
-export interface ExpectedDigests {
+export interface RequiredDigests {
   readonly sha256: string | null;
   readonly fsverity: string | null;
 }
@@ -51,14 +51,12 @@ export interface ExpectedDigests {
 export interface SealRequest extends ShardName {
   readonly byteLength: number;
   readonly sha256: boolean;
-  readonly expected: ExpectedDigests;
+  readonly required: RequiredDigests;
 }
 
 /** Checks everything about a seal before anything is allocated. Errors: INVALID_INPUT naming the argument. */
 export function checkSealRequest(core: Core, source: Source, options: SealOptions): SealRequest {
-  if (typeof source !== 'object' || source === null || typeof source.stream !== 'function') {
-    throw invalidInput('source', 'must be a source: see fileSource, bytesSource and streamSource');
-  }
+  checkSource(source);
   if (options.reopen !== undefined && typeof options.reopen !== 'function') {
     throw invalidInput('reopen', 'must be a function that opens the source again');
   }
@@ -79,8 +77,8 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
     );
   }
   const sha256 = digests.includes('sha256');
-  const expected = checkExpected(options.expected);
-  if (expected.sha256 !== null && !sha256) {
+  const required = checkExpected(options.expected);
+  if (required.sha256 !== null && !sha256) {
     throw invalidInput('expected', 'has a sha256 that "digests" leaves out: add "sha256" there');
   }
   return {
@@ -91,7 +89,7 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
     ...checkPlace(options),
     byteLength,
     sha256,
-    expected,
+    required,
   };
 }
 
@@ -99,7 +97,7 @@ function isDigestName(name: unknown): boolean {
   return name === 'sha256' || name === 'fsverity';
 }
 
-function checkExpected(expected: SealOptions['expected']): ExpectedDigests {
+function checkExpected(expected: SealOptions['expected']): RequiredDigests {
   const all = expected === undefined ? [] : Array.isArray(expected) ? expected : [expected];
   const found: { sha256: string | null; fsverity: string | null } = { sha256: null, fsverity: null };
   for (const text of all) {
@@ -128,21 +126,21 @@ function checkPlace({ modelRef, shardIndex, totalShards }: SealOptions): Omit<Sh
 }
 
 /** CI-009. Errors: SOURCE_MISMATCH with both digests. */
-export function checkExpectedDigests(
-  expected: ExpectedDigests,
+export function requireDigests(
+  required: RequiredDigests,
   found: { readonly sha256: string | null; readonly fsverity: string },
 ): void {
-  const compare = (name: string, wanted: string | null, actual: string | null): void => {
-    if (wanted === null || wanted === actual) return;
+  const compare = (name: string, expected: string | null, actual: string | null): void => {
+    if (expected === null || expected === actual) return;
     throw new VramError(
       'SOURCE_MISMATCH',
-      `the source has ${name} ${actual}, expected ${wanted}; nothing was sealed`,
+      `the source has ${name} ${actual}, expected ${expected}; nothing was sealed`,
     );
   };
-  compare('sha256', expected.sha256, found.sha256);
+  compare('sha256', required.sha256, found.sha256);
   compare(
     'fsverity',
-    expected.fsverity === null ? null : FSVERITY_PREFIX + expected.fsverity,
+    required.fsverity === null ? null : FSVERITY_PREFIX + required.fsverity,
     found.fsverity,
   );
 }

@@ -16,8 +16,8 @@ import {
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { fillRegion } from './fill.js';
 import {
-  checkExpectedDigests,
   checkSealRequest,
+  requireDigests,
   SEAL_KEYS,
   type SealOptions,
   type SealRequest,
@@ -76,7 +76,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     allocation.durationMs,
   );
   const digest = await load(core, operation, work);
-  checkExpectedDigests(request.expected, digest);
+  requireDigests(request.required, digest);
   await checkUnchanged(source, signal);
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, options);

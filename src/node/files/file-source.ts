@@ -2,7 +2,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { checkInteger, invalidInput, MAX_INTEGER, throwIfAborted, VramError } from '../../base/index.js';
-import type { Source } from '../../source/index.js';
+import type { RangedSource } from '../../source/index.js';
 
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;
@@ -10,7 +10,7 @@ const BUFFERS = 3;
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** A file, and what told it apart when it was opened. */
-export interface FileSource extends Source {
+export interface FileSource extends RangedSource {
   readonly path: string;
   readonly size: number;
   /** Nanoseconds since 1970. */

@@ -22,7 +22,6 @@ import {
   type TensorEntry,
   type TensorIndex,
 } from '../../models/index.js';
-import type { Source } from '../../source/index.js';
 import { type FileSource, fileSource } from './file-source.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';
@@ -201,13 +200,10 @@ async function withFile<T>(path: string, read: (source: FileSource) => Promise<T
   }
 }
 
-function accessTo(source: Source): RandomAccess {
+function accessTo(source: FileSource): RandomAccess {
   return {
     byteLength: source.byteLength,
-    async read(offset, length) {
-      if (source.readRange === undefined) throw invalidInput('path', 'cannot be read in parts');
-      return await source.readRange(offset, length);
-    },
+    read: (offset, length) => source.readRange(offset, length),
   };
 }
 
