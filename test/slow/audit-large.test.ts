@@ -27,7 +27,7 @@ async function write(
   count: number,
 ): Promise<void> {
   await mkdir(place.dir, { recursive: true });
-  const signer = await openKeyFile(place.keyFile, place.dir);
+  const signer = await openKeyFile(place.keyFile, { logDirectory: place.dir });
   const ratchet = await KeyRatchet.fromToken(nodeCrypto, TOKEN, WORKER, LOG_ID);
   const chain = new Chain(nodeCrypto, emptyChain(nodeCrypto, WORKER, LOG_ID, ratchet));
   const verified = event('seal.verified');

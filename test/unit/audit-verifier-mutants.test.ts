@@ -573,8 +573,8 @@ describe('a pruned log', () => {
   it('may keep several segments, of which the first has what the pruning record names', async () => {
     const { source, kept, lines, notes } = await pruned({}, 'audit.pruned', 3);
     const last = { stem: '0000000000000004-2026-03-03', lines: lines.slice(4) };
-    const { stems, run, claimedEpoch } = sourceOf([kept, last], null);
-    expect(await verify(source({ stems, run, claimedEpoch, checkpoint: notes[5] ?? '' }))).toMatchObject({
+    const { stems, run } = sourceOf([kept, last], null);
+    expect(await verify(source({ stems, run, checkpoint: notes[5] ?? '' }))).toMatchObject({
       ok: true,
       records: 5,
       prunedRecords: 2,
@@ -604,7 +604,8 @@ describe('a pruned log', () => {
       prunedStems: halves,
       retainedHashes: (stem) => [stem === gone ? retained.subarray(0, 32) : retained.subarray(32)],
     });
-    expect(await verify(split)).toMatchObject({ ok: true, prunedRecords: 2 });
+    // As many hashes, but from two segments: the third one would be of epoch 2.
+    expect((await verify(split)).bad).toMatchObject({ seq: 2, reason: 'wrong-epoch' });
   });
 
   it('has a record that says up to where', async () => {
@@ -616,6 +617,8 @@ describe('a pruned log', () => {
       [{ firstKeptSeq: 1 }, 'audit.pruned'],
       [{ firstKeptSeq: '2' }, 'audit.pruned'],
       [{ firstKeptEpoch: null }, 'audit.pruned'],
+      [{ firstKeptEpoch: 0 }, 'audit.pruned'],
+      [{ firstKeptEpoch: 2 }, 'audit.pruned'],
       [{ firstKeptSeq: 3, prev: null }, 'audit.pruned'],
       [{}, 'audit.closed'],
     ] as const) {
@@ -624,7 +627,7 @@ describe('a pruned log', () => {
       expect(report, JSON.stringify(said)).toMatchObject({
         ok: false,
         records: 4,
-        signature: 'not-verified',
+        signature: 'verified',
       });
       expect(report.bad).toEqual(
         bad(
@@ -647,42 +650,49 @@ describe('a pruned log', () => {
       seq: 3,
       reason: 'not-json',
     });
-    expect((await verify(more.source({ stems: [] }))).bad).toMatchObject({
+    const hashesAlone = more.source({ stems: [], checkpoint: more.notes[2] ?? '' });
+    expect((await verify(hashesAlone, { verifierKey: await ownKey() })).bad).toMatchObject({
       reason: 'unexplained-pruning',
       segment: null,
     });
   });
 
-  it('goes on in the epoch that its first record claims, as far as there are epochs', async () => {
-    const { source, kept } = await pruned();
-    const epochs = async (claimed: number | null): Promise<number[]> => {
-      const asked: string[] = [];
-      const jobs: number[] = [];
-      const given = source();
-      const spied = source({
-        claimedEpoch: async (stem) => {
-          asked.push(stem);
-          return claimed;
-        },
-        run: (job) => {
-          jobs.push(job.epoch);
-          return given.run(job);
-        },
-      });
-      await verify(spied, { verifierKey: await ownKey() });
-      expect(asked).toEqual([kept.stem]);
-      return jobs;
+  it('goes on in the epoch that the number of pruned segments gives, whatever its records say', async () => {
+    const { source } = await pruned();
+    const epochs: number[] = [];
+    const given = source();
+    const run: LogSource['run'] = (job) => {
+      epochs.push(job.epoch);
+      return given.run(job);
     };
-    expect(await epochs(1)).toEqual([1]);
-    expect(await epochs(null)).toEqual([0]);
-    expect(await epochs(MAX_EPOCH)).toEqual([MAX_EPOCH]);
-    expect(await epochs(MAX_EPOCH + 1)).toEqual([0]);
-    // A whole log begins in epoch 0, whatever it claims.
-    const log = await fiveRecords();
-    const claimedEpoch = async (): Promise<number> => 7;
-    expect(await verify(sourceOf(log.segments, log.notes[5] ?? '', { claimedEpoch }))).toMatchObject({
-      ok: true,
+    expect(await verify(source({ run }), { verifierKey: await ownKey() })).toMatchObject({ ok: true });
+    expect(epochs).toEqual([1]);
+    const many = { prunedStems: [], stems: new Array<string>(MAX_EPOCH + 1).fill('x') };
+    expect((await verify(source({ ...many, run }))).bad).toMatchObject({ reason: 'wrong-epoch' });
+    expect(epochs).toEqual([1]);
+  });
+
+  it('is explained by a proved record alone: by its MAC, or under a checkpoint', async () => {
+    const { source, notes } = await pruned();
+    const key = { verifierKey: await ownKey() };
+    const behind = source({ checkpoint: notes[3] ?? '' });
+    expect((await verify(behind, key)).bad).toMatchObject({ reason: 'unexplained-pruning' });
+    expect((await verify(behind, { ...key, checkpoint: notes[2] ?? '' })).ok).toBe(false);
+    expect((await verify(behind, { ...key, checkpoint: notes[4] ?? '' })).ok).toBe(true);
+    expect((await verify(behind, { ...key, token: TOKEN })).ok).toBe(true);
+  });
+
+  it('is the log that was expected', async () => {
+    const { source } = await pruned();
+    expect((await verify(source(), { token: TOKEN, logId: LOG_ID })).ok).toBe(true);
+    const other = 'ab'.repeat(16);
+    expect((await verify(source(), { token: TOKEN, logId: other })).bad).toMatchObject({
+      reason: 'checkpoint-origin',
+      message: `the log has the id ${LOG_ID}, and ${other} was expected`,
     });
+    for (const logId of ['', 'AB'.repeat(16), `${LOG_ID}0`]) {
+      await expect(verify(source(), { token: TOKEN, logId })).rejects.toMatchObject({ argument: 'logId' });
+    }
   });
 });
 

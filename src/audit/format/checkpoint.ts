@@ -19,6 +19,7 @@ export interface SignedCheckpoint extends Checkpoint {
 }
 
 const ORIGIN = /^vram-residency\/([A-Za-z0-9_-]{1,256})\/([0-9a-f]{32})$/;
+const LOG_ID = /^[0-9a-f]{32}$/;
 
 export function logOrigin(workerId: string, logId: string): string {
   return `vram-residency/${workerId}/${logId}`;
@@ -31,6 +32,15 @@ export function parseOrigin(origin: string): { readonly workerId: string; readon
     throw invalidInput('origin', 'must be "vram-residency/<worker id>/<log id>"');
   }
   return { workerId, logId };
+}
+
+/** A log's id, as its origin names it. Errors: INVALID_INPUT naming `logId`. */
+export function checkLogId(logId: string): string {
+  if (typeof logId === 'string' && LOG_ID.test(logId)) return logId;
+  throw invalidInput(
+    'logId',
+    'must be 32 lowercase hexadecimal digits: the last part of the origin of the log',
+  );
 }
 
 /** The three lines that are signed. */

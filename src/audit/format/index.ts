@@ -13,6 +13,7 @@ export {
   text,
 } from './catalogue.js';
 export {
+  checkLogId,
   logOrigin,
   parseCheckpoint,
   parseOrigin,
@@ -21,7 +22,7 @@ export {
 } from './checkpoint.js';
 export { KeyRatchet, MAC_BYTES, MAX_EPOCH } from './keys.js';
 export { type FileLine, splitLines } from './lines.js';
-export { CompactRange, HASH_BYTES, leafHash, nodeHash } from './merkle.js';
+export { CompactRange, HASH_BYTES, leafHash, nodeHash, splitHashes } from './merkle.js';
 export {
   formatVerifierKey,
   parseNote,

@@ -1,4 +1,4 @@
-import { invalidInput } from '../../base/index.js';
+import { concatBytes, invalidInput } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { Scratch } from './buffers.js';
 
@@ -31,9 +31,24 @@ export function nodeHash(
   return crypto.sha256(input);
 }
 
+/** Cuts chunks of bytes into hashes. The last one is shorter where the bytes end within it. */
+export async function* splitHashes(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const chunk of chunks) {
+    const bytes = concatBytes(rest, chunk);
+    let at = 0;
+    for (; at + HASH_BYTES <= bytes.length; at += HASH_BYTES) yield bytes.slice(at, at + HASH_BYTES);
+    rest = bytes.slice(at);
+  }
+  if (rest.length > 0) yield rest;
+}
+
 /**
- * The leaves [begin, end) of a log as the hashes of the largest complete subtrees that tile them, left to right: at most two for each
- * level. A whole log is a range that begins at 0. Ranges that touch can be joined, so segments can be hashed apart.
+ * The leaves [begin, end) of a log as the hashes of the largest complete subtrees that tile them, left to right: at
+ * most two for each level. A whole log is a range that begins at 0. Ranges that touch can be joined, so segments can be
+ * hashed apart.
  */
 export class CompactRange {
   readonly begin: number;

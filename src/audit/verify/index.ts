@@ -1,4 +1,3 @@
-export { claimedEpoch } from './memory-source.js';
 export { consistencyRanges, inclusionRanges, RangeHasher } from './proof.js';
 export {
   type ConsistencyDocument,

@@ -1,5 +1,4 @@
 import type { CryptoProvider } from '../../crypto/index.js';
-import { MAX_LINE_BYTES, parseLine, splitLines } from '../format/index.js';
 import { runSegmentJob } from './segment-verifier.js';
 import type { LogSource } from './verifier.js';
 
@@ -16,19 +15,6 @@ export function memoryLogSource(
     stems: segments.map(({ stem }) => stem),
     checkpoint,
     retainedHashes: () => [],
-    claimedEpoch: (stem) => claimedEpoch(bytesOf(stem)),
     run: (job) => runSegmentJob(crypto, bytesOf(job.stem), job),
   };
-}
-
-/** epoch of the first record among chunks, as it says itself; null where there is none that can be read. */
-export async function claimedEpoch(
-  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): Promise<number | null> {
-  for await (const [line] of splitLines(chunks, MAX_LINE_BYTES)) {
-    if (line === undefined) return null;
-    const parsed = parseLine(line.bytes);
-    return typeof parsed === 'string' ? null : parsed.record.epoch;
-  }
-  return null;
 }

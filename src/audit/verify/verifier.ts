@@ -2,6 +2,7 @@ import { checkInteger, equalBytes, invalidInput, isVramError, toBase64 } from '.
 import type { CryptoProvider } from '../../crypto/index.js';
 import {
   CompactRange,
+  checkLogId,
   HASH_BYTES,
   KeyRatchet,
   MAC_BYTES,
@@ -11,6 +12,7 @@ import {
   parseStem,
   parseVerifierKey,
   type SignedCheckpoint,
+  splitHashes,
   type UnverifiedNote,
   type VerifierKey,
   verifyNote,
@@ -34,8 +36,6 @@ export interface LogSource {
   readonly checkpoint: string | null;
   /** Leaf hashes of a pruned segment, end to end. */
   retainedHashes(stem: string): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-  /** epoch of a segment's first record as it says itself, or null where it cannot be read. */
-  claimedEpoch(stem: string): Promise<number | null>;
   /** Verifies one segment. */
   run(job: SegmentJob): Promise<SegmentResult>;
 }
@@ -43,10 +43,15 @@ export interface LogSource {
 export interface VerifyLogOptions {
   /** With it, every record's MAC is verified. */
   readonly token?: Uint8Array;
-  /** The line that "audit key" prints, from a place that the log's keeper cannot write. Without it the token must be given. */
+  /**
+   * The line that "audit key" prints, from a place that the log's keeper cannot write. Without it the token must be
+   * given.
+   */
   readonly verifierKey?: string;
   /** A signed checkpoint kept elsewhere: finds truncation and rollback. */
   readonly checkpoint?: string;
+  /** The log that is expected, 32 lowercase hex digits: finds another log in its place, also one of the same worker. */
+  readonly logId?: string;
   /** True while a writer has the log open: an unfinished last line is then not a fault. */
   readonly live?: boolean;
   /** Segments verified at once, default 1. */
@@ -65,11 +70,17 @@ export interface AuditReport {
   readonly v: 1;
   readonly ok: boolean;
   readonly origin: string | null;
-  /** Records read, all or those before the fault, with those that were pruned. They are genuine where `ok` says so. */
+  /**
+   * Records read, all or those before the fault, with those that were pruned. Where `ok` says so they are genuine: with
+   * the token all of them, without it those under the checkpoint.
+   */
   readonly records: number;
   readonly prunedRecords: number;
   readonly segments: number;
-  /** MACs of all records, or only that they follow each other; `not-verified` if they do not, or if the fault was met before the last of them. */
+  /**
+   * MACs of all records, or only that they follow each other; `not-verified` if they do not, or if the fault was met
+   * before the last of them.
+   */
   readonly chain: 'verified' | 'links-only' | 'not-verified';
   readonly signature: 'verified' | 'not-verified';
   /** The log's own newest checkpoint, where it holds. */
@@ -88,8 +99,9 @@ interface ReadCheckpoint {
 }
 
 /**
- * Verifies a log as far as what is given reaches: with the token every MAC, with a verifier key the signatures, always the tree.
- * Gives a report for any log, however bad. Errors: INVALID_INPUT for options that prove nothing or that cannot be read.
+ * Verifies a log as far as what is given reaches: with the token every MAC, with a verifier key the signatures, always
+ * the tree. Gives a report for any log, however bad. Errors: INVALID_INPUT for options that prove nothing or that
+ * cannot be read.
  */
 export async function verifyLog(
   crypto: CryptoProvider,
@@ -100,6 +112,7 @@ export async function verifyLog(
     throw invalidInput('verifierKey', 'or a token must be given: nothing can be proved without a key');
   }
   const key = options.verifierKey === undefined ? null : await parseVerifierKey(crypto, options.verifierKey);
+  if (options.logId !== undefined) checkLogId(options.logId);
   const external =
     options.checkpoint === undefined ? null : parseCheckpoint(options.checkpoint, 'checkpoint');
   const own = readOwnCheckpoint(source.checkpoint);
@@ -164,10 +177,11 @@ class LogVerification {
       this.#fault(0, null, typeof this.#own === 'string' ? this.#own : 'checkpoint-missing');
     } else {
       const { workerId, logId } = parseOrigin(origin);
-      await this.#retained();
+      this.#checkLogId(logId);
+      if (this.#bad === null) await this.#retained();
       if (this.#bad === null) await this.#segments(workerId, logId);
-      if (this.#bad === null) this.#checkPruning();
       if (this.#bad === null) await this.#checkCheckpoints(origin);
+      if (this.#bad === null) this.#checkPruning();
     }
     const held = this.#bad === null && typeof this.#own !== 'string' ? this.#own.checkpoint : null;
     return {
@@ -198,36 +212,40 @@ class LogVerification {
     return this.#external?.checkpoint.origin ?? null;
   }
 
+  #checkLogId(logId: string): void {
+    const { logId: expected } = this.#options;
+    if (expected === undefined || expected === logId) return;
+    this.#checkpointFault('checkpoint-origin', `the log has the id ${logId}, and ${expected} was expected`);
+  }
+
   async #retained(): Promise<void> {
     for (const stem of this.#source.prunedStems) {
       if (parseStem(stem)?.firstSeq !== this.#tree.end) {
         this.#fault(this.#tree.end, stem, 'missing-segment');
         return;
       }
-      let rest = new Uint8Array(0);
-      for await (const chunk of this.#source.retainedHashes(stem)) {
-        const bytes = new Uint8Array(rest.length + chunk.length);
-        bytes.set(rest);
-        bytes.set(chunk, rest.length);
-        let at = 0;
-        for (; at + HASH_BYTES <= bytes.length; at += HASH_BYTES) {
-          await this.#tree.append(bytes.slice(at, at + HASH_BYTES));
-          await this.#keepRoot(this.#tree);
+      for await (const hash of splitHashes(this.#source.retainedHashes(stem))) {
+        if (hash.length < HASH_BYTES) {
+          this.#fault(this.#tree.end, stem, 'retained-hashes');
+          return;
         }
-        rest = bytes.slice(at);
-      }
-      if (rest.length > 0) {
-        this.#fault(this.#tree.end, stem, 'retained-hashes');
-        return;
+        await this.#tree.append(hash);
+        await this.#keepRoot(this.#tree);
       }
     }
     this.#prunedRecords = this.#tree.end;
   }
 
   async #segments(workerId: string, logId: string): Promise<void> {
-    const { stems } = this.#source;
+    const { stems, prunedStems } = this.#source;
     const concurrency = checkInteger('concurrency', this.#options.concurrency ?? 1, 1);
-    const firstEpoch = await this.#firstEpoch();
+    // An epoch is the number of its segment, and each one that was pruned still has its hashes: it is counted, never
+    // read from the log.
+    const firstEpoch = prunedStems.length;
+    if (firstEpoch + stems.length > MAX_EPOCH) {
+      this.#fault(this.#tree.end, stems[0] ?? null, 'wrong-epoch');
+      return;
+    }
     const { token } = this.#options;
     const ratchet =
       token === undefined ? null : await KeyRatchet.fromToken(this.#crypto, token, workerId, logId);
@@ -253,13 +271,6 @@ class LogVerification {
     }
     if (this.#bad === null && this.#tree.end === 0) this.#fault(0, stems[0] ?? null, 'missing-segment');
     this.#chained = this.#bad === null;
-  }
-
-  async #firstEpoch(): Promise<number> {
-    const [first] = this.#source.stems;
-    if (first === undefined || this.#tree.end === 0) return 0;
-    const claimed = await this.#source.claimedEpoch(first);
-    return claimed === null || claimed > MAX_EPOCH ? 0 : claimed;
   }
 
   async #start(
@@ -325,16 +336,23 @@ class LogVerification {
     if (this.#sizes.includes(tree.end)) this.#roots.set(tree.end, await tree.root());
   }
 
-  /** What was removed must have been removed by the writer: a record in the chain says up to where. */
+  /**
+   * What was removed must have been removed by the writer: a record says up to where. Only a record that is proved
+   * counts, by its MAC or by a checkpoint above it: anyone can add lines behind the checkpoint.
+   */
   #checkPruning(): void {
     if (this.#prunedRecords === 0) return;
-    const [stem] = this.#source.stems;
+    const { stems, prunedStems } = this.#source;
+    const proved = this.#options.token === undefined ? Math.max(...this.#sizes) : this.#tree.end;
     const explained = this.#prunes.some(
-      ({ firstKeptSeq, prev }) =>
-        firstKeptSeq > this.#prunedRecords ||
-        (firstKeptSeq === this.#prunedRecords && prev === this.#firstPrev),
+      ({ seq, firstKeptSeq, firstKeptEpoch, prev }) =>
+        seq < proved &&
+        (firstKeptSeq > this.#prunedRecords ||
+          (firstKeptSeq === this.#prunedRecords &&
+            firstKeptEpoch === prunedStems.length &&
+            prev === this.#firstPrev)),
     );
-    if (!explained) this.#fault(0, stem ?? null, 'unexplained-pruning');
+    if (!explained) this.#fault(0, stems[0] ?? null, 'unexplained-pruning');
   }
 
   async #checkCheckpoints(origin: string): Promise<void> {

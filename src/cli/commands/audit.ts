@@ -73,6 +73,7 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
   interface Options extends KeyOptions {
     readonly tokenFile?: string;
     readonly checkpoint?: string;
+    readonly logId?: string;
     readonly workers?: number;
     readonly json?: boolean;
   }
@@ -81,6 +82,7 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
     .argument('<dir>', 'the directory of the log')
     .option('--token-file <file>', 'the worker token: verifies the MAC of every record')
     .option('--checkpoint <file>', 'a checkpoint kept elsewhere: finds truncation and rollback')
+    .option('--log-id <hex>', 'the log that is expected: finds another log of the same worker in its place')
     .addOption(new Option('--workers <n>', 'threads').argParser(parseCount(1, 256)))
     .action(async (dir: string, options: Options) => {
       const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
@@ -91,6 +93,7 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
           ...(options.checkpoint === undefined
             ? {}
             : { checkpoint: await readText('checkpoint', options.checkpoint) }),
+          ...(options.logId === undefined ? {} : { logId: options.logId }),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           onProgress: () => throwIfAborted(io.signal),
         });

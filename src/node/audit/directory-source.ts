@@ -1,4 +1,4 @@
-import { claimedEpoch, type LogSource, runSegmentJob } from '../../audit/index.js';
+import { type LogSource, runSegmentJob } from '../../audit/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 import { type AuditFileSystem, readChunks } from '../files/index.js';
 import { leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';
@@ -17,7 +17,6 @@ export async function directorySource(
     prunedStems,
     checkpoint,
     retainedHashes: (stem) => readChunks(fs, leavesPath(dir, stem)),
-    claimedEpoch: (stem) => claimedEpoch(readChunks(fs, segmentPath(dir, stem))),
     run: (job) => runSegmentJob(crypto, readChunks(fs, segmentPath(dir, job.stem)), job),
   };
 }

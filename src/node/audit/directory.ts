@@ -29,10 +29,13 @@ import { nodeCrypto } from '../crypto.js';
 import { type AuditFileSystem, nodeFileSystem } from '../files/index.js';
 import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
+import { checkExpectedKey, expectedLog } from './expected-log.js';
 import { acquireLock, type WriterLock } from './lock.js';
 import { mendLog } from './mend.js';
 import { type ProcessTable, systemProcesses } from './process-identity.js';
-import { type Survey, surveyLog } from './recover.js';
+import { surveyLog } from './recover.js';
+import type { Survey } from './survey.js';
+import { verifyWhole } from './verify-whole.js';
 
 export interface AuditDirectoryOptions extends AuditLogOptions {
   /** Made if it is not there. */
@@ -40,12 +43,28 @@ export interface AuditDirectoryOptions extends AuditLogOptions {
   /** At least 16 bytes, not all zero. Used up before the promise resolves; the caller zeroes it. */
   readonly token: Uint8Array;
   readonly workerId: string;
-  /** Ed25519 key of the checkpoints, made there if there is none; default in the user's state directory. Never inside `dir`. */
+  /**
+   * Ed25519 key of the checkpoints, made there if there is none; default in the user's state directory. Never inside
+   * `dir`.
+   */
   readonly keyFile?: string;
   /** Further sinks that are given the same lines. */
   readonly sinks?: readonly AuditSink[];
-  /** Verify every segment before going on, not only the newest: `verifyAudit` at every start, at its price. Default false. */
+  /**
+   * Verify every segment before going on, not only the newest: `verifyAudit` at every start, at its price. Default
+   * false.
+   */
   readonly verifyAll?: boolean;
+  /**
+   * The log that must be in `dir`, 32 lowercase hex digits. Without it, another log of this worker, or none, would go
+   * on in its place.
+   */
+  readonly logId?: string;
+  /**
+   * The line that "audit key" printed for that log: names the log as `logId` does, and the key that must be in the key
+   * file.
+   */
+  readonly verifierKey?: string;
   /** Bytes at which a segment ends; default and at most 100,000,000. */
   readonly maxSegmentBytes?: number;
 }
@@ -84,6 +103,8 @@ const DIRECTORY_KEYS = {
   keyFile: true,
   sinks: true,
   verifyAll: true,
+  logId: true,
+  verifierKey: true,
   maxSegmentBytes: true,
   maxQueue: true,
   onCheckpoint: true,
@@ -99,16 +120,17 @@ export const systemPlatform: AuditPlatform = {
 };
 
 /**
- * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records that it was opened.
- * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk), AUDIT_CORRUPT (damage
- * that no crash leaves; nothing is changed).
+ * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records
+ * that it was opened.
+ * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk),
+ * AUDIT_CORRUPT (damage that no crash leaves, or another log than the expected one; nothing is changed).
  */
 export async function openAuditDirectory(
   options: AuditDirectoryOptions,
   platform: AuditPlatform = systemPlatform,
 ): Promise<AuditDirectory> {
   checkOptions('options', options, DIRECTORY_KEYS);
-  const { fs, processes } = platform;
+  const { fs, processes, crypto } = platform;
   const workerId = checkId('workerId', options.workerId);
   const secret = new RecordedSecret(checkToken('token', options.token));
   secret.refuseIn('workerId', workerId);
@@ -120,8 +142,16 @@ export async function openAuditDirectory(
   );
   if (typeof options.dir !== 'string' || options.dir === '') throw invalidInput('dir', 'must be a path');
   const dir = resolve(options.dir);
+  const { logId, verifierKey: line } = options;
+  const expected = await expectedLog(crypto, {
+    workerId,
+    ...(logId === undefined ? {} : { logId }),
+    ...(line === undefined ? {} : { verifierKey: line }),
+  });
   await writing(() => fs.makeDirectory(dir));
-  const signer = await openKeyFile(options.keyFile ?? defaultKeyFile(workerId), dir);
+  const keyFile = options.keyFile ?? defaultKeyFile(workerId);
+  const signer = await openKeyFile(keyFile, { logDirectory: dir, mustExist: expected.logId !== null });
+  checkExpectedKey(expected, signer);
   const lock = await writing(() => acquireLock(fs, dir, processes));
   try {
     const context = {
@@ -130,9 +160,14 @@ export async function openAuditDirectory(
       token: options.token,
       workerId,
       signer,
-      whole: options.verifyAll ?? false,
+      expectedLogId: expected.logId,
     };
-    const survey = await writing(() => surveyLog(context));
+    const survey = await writing(async () => {
+      const found = await surveyLog(context);
+      if (options.verifyAll === true)
+        await verifyWhole(context, found, logOrigin(workerId, found.state.logId));
+      return found;
+    });
     return await start(options, platform, { dir, lock, signer, secret, survey, maxSegmentBytes });
   } catch (error) {
     await lock.release();

@@ -8,15 +8,16 @@ import {
   writeFully,
 } from '../files/index.js';
 import { segmentPath } from './layout.js';
-import type { Survey, TornTail } from './recover.js';
+import type { Survey, TornTail } from './survey.js';
 
 /** More than a segment: a tail is a part of one. */
 const MAX_COMPARED_BYTES = 128_000_000;
 const NEWLINE = Uint8Array.of(0x0a);
 
 /**
- * Makes a log's end whole, as the survey found it: saves and cuts an unfinished tail, adds a missing newline, removes segments that
- * never had a record. What is saved is on stable storage before anything is cut. Gives the name of the saved file, or null.
+ * Makes a log's end whole, as the survey found it: saves and cuts an unfinished tail, adds a missing newline, removes
+ * segments that never had a record. What is saved is on stable storage before anything is cut. Gives the name of the
+ * saved file, or null.
  */
 export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
   const { torn, segment, emptyStems } = survey;
@@ -37,6 +38,23 @@ export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey):
     });
   }
   return tornFile;
+}
+
+/** A segment's bytes as they will be once its log is mended. A chunk is valid until the next one is asked for. */
+export async function* mendedChunks(
+  fs: AuditFileSystem,
+  dir: string,
+  stem: string,
+  { segment, newlineMissing }: Pick<Survey, 'segment' | 'newlineMissing'>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const goesOn = segment?.stem === stem;
+  let left = goesOn ? segment.bytes - (newlineMissing ? 1 : 0) : Infinity;
+  for await (const chunk of readChunks(fs, segmentPath(dir, stem))) {
+    if (left <= 0) break;
+    yield chunk.subarray(0, Math.min(chunk.length, left));
+    left -= chunk.length;
+  }
+  if (goesOn && newlineMissing) yield NEWLINE;
 }
 
 async function saveTorn(fs: AuditFileSystem, dir: string, torn: TornTail): Promise<string> {

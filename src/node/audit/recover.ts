@@ -1,15 +1,10 @@
 import {
-  type AuditRecord,
-  type ChainState,
   CompactRange,
   dataText,
   emptyChain,
-  type FileLine,
   faultMessage,
+  HASH_BYTES,
   KeyRatchet,
-  LineChecker,
-  leafHash,
-  MAX_EPOCH,
   MAX_LINE_BYTES,
   newLogId,
   parseCheckpoint,
@@ -17,55 +12,18 @@ import {
   parseNote,
   parseOrigin,
   parseStem,
-  type Segment,
   type SignedCheckpoint,
+  splitHashes,
   splitLines,
   verifierKey,
   verifyNote,
 } from '../../audit/index.js';
-import { equalBytes, fromHex, invalidInput, isVramError, toHex, VramError } from '../../base/index.js';
-import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
-import { type AuditFileSystem, readChunks } from '../files/index.js';
+import { fromHex, invalidInput, isVramError, toHex } from '../../base/index.js';
+import { readChunks } from '../files/index.js';
 import { readFrontier } from './frontier.js';
 import { type LogFiles, leavesPath, listLog, readCheckpointFile, segmentPath } from './layout.js';
-
-/** What follows the last good record and was never acknowledged. */
-export interface TornTail {
-  readonly stem: string;
-  readonly seq: number;
-  /** Where it begins in the segment; everything from there on goes. */
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-/** What is found in a log's directory before anything is changed in it. */
-export interface Survey {
-  readonly state: ChainState;
-  /** The segment that goes on, as it will be once the tail is mended; null for an empty log. */
-  readonly segment: { readonly stem: string; readonly bytes: number } | null;
-  readonly checkpointedSize: number;
-  readonly torn: TornTail | null;
-  /** The last record is whole and its MAC holds; only its newline is missing. */
-  readonly newlineMissing: boolean;
-  /** Segments without a record: made, but not written before the crash. */
-  readonly emptyStems: readonly string[];
-  /** False where the last writer did not come to close the log. */
-  readonly closed: boolean;
-}
-
-export interface SurveyContext {
-  readonly fs: AuditFileSystem;
-  readonly dir: string;
-  readonly crypto: CryptoProvider;
-  readonly token: Uint8Array;
-  readonly workerId: string;
-  readonly signer: Signer;
-  /** Read every segment, not only the newest. */
-  readonly whole: boolean;
-}
-
-/** How many records a log may have before its first checkpoint: what opening writes, and a few attempts at it. */
-const MAX_WITHOUT_CHECKPOINT = 256;
+import { corrupt, type Survey, type SurveyContext, type WalkEnd, type WalkStart } from './survey.js';
+import { SurveyWalk } from './survey-walk.js';
 
 /**
  * Reads a log up to its end and decides whether it can go on. Changes nothing.
@@ -79,8 +37,24 @@ export async function surveyLog(context: SurveyContext): Promise<Survey> {
   const checkpoint = note === null ? null : await ownCheckpoint(context, note);
   const logId =
     checkpoint === null ? await logIdOfRecordZero(context, files) : parseOrigin(checkpoint.origin).logId;
+  checkExpected(context, logId);
   if (logId === null) return freshSurvey(context, files);
-  return new Walk(context, files, checkpoint, logId).survey();
+  checkOrder(files);
+  const end =
+    (await fromFrontier(context, files, checkpoint, logId)) ??
+    (await fromFirstRecord(context, files, checkpoint, logId));
+  return surveyOf(context, checkpoint, logId, end);
+}
+
+/**
+ * A log that was exchanged for another one of the same worker, or for nothing, would otherwise go on as if it were this
+ * one.
+ */
+function checkExpected({ expectedLogId }: SurveyContext, logId: string | null): void {
+  if (expectedLogId === null || expectedLogId === logId) return;
+  throw corrupt(
+    `${logId === null ? 'it has no record' : `its id is ${logId}`}, and log ${expectedLogId} was expected`,
+  );
 }
 
 async function ownCheckpoint(context: SurveyContext, note: string): Promise<SignedCheckpoint> {
@@ -138,221 +112,119 @@ async function freshSurvey(context: SurveyContext, files: LogFiles): Promise<Sur
   };
 }
 
-class Walk {
-  readonly #context: SurveyContext;
-  readonly #files: LogFiles;
-  readonly #checkpoint: SignedCheckpoint | null;
-  readonly #logId: string;
-  readonly #checker = new LineChecker();
-  #tree: CompactRange;
-  #prev: string = '0'.repeat(64);
-  #segment: Segment | null = null;
-  #segmentBytes = 0;
-  #torn: TornTail | null = null;
-  #newlineMissing = false;
-  #last: AuditRecord | null = null;
-
-  constructor(context: SurveyContext, files: LogFiles, checkpoint: SignedCheckpoint | null, logId: string) {
-    this.#context = context;
-    this.#files = files;
-    this.#checkpoint = checkpoint;
-    this.#logId = logId;
-    this.#tree = new CompactRange(context.crypto);
+/** Names alone already say whether a segment is missing from the middle or the front. */
+function checkOrder({ stems, prunedStems }: LogFiles): void {
+  const firsts = [...prunedStems, ...stems].map((stem) => parseStem(stem)?.firstSeq ?? -1);
+  if (firsts[0] !== undefined && firsts[0] !== 0) throw corrupt(faultMessage('missing-segment', 0));
+  for (const [index, first] of firsts.entries()) {
+    if (index > 0 && first <= (firsts[index - 1] ?? 0)) throw corrupt('its segments are not in order');
   }
+  if (stems.length === 0) throw corrupt(faultMessage('truncated', 0));
+}
 
-  async survey(): Promise<Survey> {
-    const { crypto, token, workerId } = this.#context;
-    const ratchet = await KeyRatchet.fromToken(crypto, token, workerId, this.#logId);
-    const { stems, firstEpoch } = await this.#begin();
-    await this.#checkRoot();
-    const emptyStems: string[] = [];
-    for (const [index, stem] of stems.entries()) {
-      const last = index === stems.length - 1;
-      if (firstEpoch + index > MAX_EPOCH) throw corrupt('it has more segments than there are epochs');
-      await ratchet.advanceTo(firstEpoch + index);
-      const before = this.#tree.end;
-      await this.#segmentWalk(stem, firstEpoch + index, await ratchet.mac(), last);
-      if (this.#tree.end === before) {
-        if (!last) throw corrupt(faultMessage('missing-segment', before));
-        emptyStems.push(stem);
-      }
-    }
-    if (this.#tree.end < (this.#checkpoint?.size ?? 0))
-      throw corrupt(faultMessage('truncated', this.#tree.end));
-    if (this.#checkpoint === null && this.#tree.end > MAX_WITHOUT_CHECKPOINT) {
-      throw corrupt('its checkpoint is missing');
-    }
-    if (this.#segment === null && this.#tree.end > 0) {
-      // The frontier is that of a segment without records, so nothing has proved it: the record before it must.
-      if (this.#context.whole) throw corrupt(faultMessage('missing-segment', this.#tree.end));
-      return new Walk({ ...this.#context, whole: true }, this.#files, this.#checkpoint, this.#logId).survey();
-    }
-    return this.#result(emptyStems);
-  }
-
-  async #result(emptyStems: readonly string[]): Promise<Survey> {
-    const { crypto, token, workerId } = this.#context;
-    const segment = this.#segment;
-    // The walk's ratchet may have passed the epoch that goes on: an empty segment had one of its own.
-    const ratchet = await KeyRatchet.fromToken(crypto, token, workerId, this.#logId);
-    await ratchet.advanceTo(segment?.epoch ?? 0);
-    const stem = this.#files.stems.filter((name) => !emptyStems.includes(name)).at(-1);
-    return {
-      state: {
-        workerId,
-        logId: this.#logId,
-        ratchet,
-        prev: fromHex(this.#prev),
-        tree: this.#tree,
-        segment: segment === null ? null : { start: segment, bytes: this.#segmentBytes },
-      },
-      segment: segment === null || stem === undefined ? null : { stem, bytes: this.#segmentBytes },
-      checkpointedSize: this.#checkpoint?.size ?? 0,
-      torn: this.#torn,
-      newlineMissing: this.#newlineMissing,
-      emptyStems,
-      closed: this.#last?.type === 'audit.closed' && this.#torn === null && !this.#newlineMissing,
-    };
-  }
-
-  /** From the kept frontier if it can be used, else from the first record there is. */
-  async #begin(): Promise<{ readonly stems: readonly string[]; readonly firstEpoch: number }> {
-    const { fs, dir, crypto, whole } = this.#context;
-    const { stems } = this.#files;
-    this.#checkOrder();
-    const frontier = whole || this.#checkpoint === null ? null : await readFrontier(fs, dir);
-    if (frontier !== null) {
-      const at = stems.findIndex((stem) => parseStem(stem)?.firstSeq === frontier.firstSeq);
-      const tree = treeOf(crypto, frontier);
-      if (at >= 0 && tree !== null && frontier.firstSeq <= (this.#checkpoint?.size ?? 0)) {
-        this.#tree = tree;
-        this.#prev = toHex(frontier.prev);
-        return { stems: stems.slice(at), firstEpoch: frontier.epoch };
-      }
-    }
-    return { stems, firstEpoch: await this.#retained() };
-  }
-
-  /** Names alone already say whether a segment is missing from the middle or the front. */
-  #checkOrder(): void {
-    const { stems, prunedStems } = this.#files;
-    const firsts = [...prunedStems, ...stems].map((stem) => parseStem(stem)?.firstSeq ?? -1);
-    if (firsts[0] !== undefined && firsts[0] !== 0) throw corrupt(faultMessage('missing-segment', 0));
-    for (const [index, first] of firsts.entries()) {
-      if (index > 0 && first <= (firsts[index - 1] ?? 0)) throw corrupt('its segments are not in order');
-    }
-    if (stems.length === 0) throw corrupt(faultMessage('truncated', 0));
-  }
-
-  /** Adds the leaves of pruned segments. Gives the epoch of the first segment that has records. */
-  async #retained(): Promise<number> {
-    const { fs, dir } = this.#context;
-    for (const stem of this.#files.prunedStems) {
-      let rest = new Uint8Array(0);
-      for await (const chunk of readChunks(fs, leavesPath(dir, stem))) {
-        const bytes = new Uint8Array(rest.length + chunk.length);
-        bytes.set(rest);
-        bytes.set(chunk, rest.length);
-        const whole = bytes.length - (bytes.length % 32);
-        for (let at = 0; at < whole; at += 32) await this.#addLeaf(bytes.slice(at, at + 32));
-        rest = bytes.slice(whole);
-      }
-    }
-    const [stem] = this.#files.stems;
-    if (this.#files.prunedStems.length === 0 || stem === undefined) return 0;
-    for await (const [line] of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
-      const parsed = line === undefined ? 'not-json' : parseLine(line.bytes);
-      if (typeof parsed === 'string') break;
-      this.#prev = parsed.record.prev;
-      return parsed.record.epoch;
-    }
-    throw corrupt('the first record after those that were pruned cannot be read');
-  }
-
-  async #segmentWalk(stem: string, epoch: number, mac: Mac, last: boolean): Promise<void> {
-    const { fs, dir, workerId } = this.#context;
-    const name = parseStem(stem);
-    if (name === null || name.firstSeq !== this.#tree.end) {
-      throw corrupt(faultMessage('missing-segment', this.#tree.end));
-    }
-    const start: Segment = { ...name, epoch, prev: fromHex(this.#prev), frontier: this.#tree.hashes };
-    for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
-      for (const line of lines) {
-        if (this.#torn !== null) {
-          await this.#checkRubble(line, mac);
-          continue;
-        }
-        const seq = this.#tree.end;
-        const record = await this.#checker.check(line.bytes, { workerId, seq, epoch, prev: this.#prev, mac });
-        const misnamed =
-          seq === name.firstSeq && !('fault' in record) && record.ts.slice(0, 10) !== name.date;
-        if ('fault' in record || misnamed) {
-          const fault = 'fault' in record ? record.fault : 'wrong-segment-name';
-          if (misnamed || !last || seq < (this.#checkpoint?.size ?? 0)) {
-            throw corrupt(faultMessage(line.terminated || fault === 'bad-mac' ? fault : 'torn', seq));
-          }
-          await this.#checkRubble(line, mac);
-          this.#torn = { stem, seq, offset: line.offset, bytes: 0 };
-          continue;
-        }
-        if (!line.terminated && !last) throw corrupt(faultMessage('torn', seq));
-        await this.#accept(record, line, start);
-      }
-    }
-    if (this.#torn !== null) {
-      const file = await fs.open(segmentPath(dir, stem), 'read');
-      try {
-        this.#torn = { ...this.#torn, bytes: (await file.size()) - this.#torn.offset };
-      } finally {
-        await file.close();
-      }
-    }
-  }
-
-  async #accept(record: AuditRecord, line: FileLine, start: Segment): Promise<void> {
-    if (this.#checkpoint === null && !record.type.startsWith('audit.')) {
-      // Nothing but its own opening is recorded before a log has its first checkpoint.
-      throw corrupt('its checkpoint is missing');
-    }
-    await this.#addLeaf(await leafHash(this.#context.crypto, line.bytes));
-    this.#prev = record.mac;
-    this.#segment = start;
-    this.#segmentBytes = line.offset + line.bytes.length + 1;
-    this.#newlineMissing = !line.terminated;
-    this.#last = record;
-  }
-
-  /** After the first bad line nothing may be genuine: a record whose MAC holds was not left by a crash. */
-  async #checkRubble({ bytes }: FileLine, mac: Mac): Promise<void> {
-    const parsed = parseLine(bytes);
-    if (typeof parsed === 'string' || !(await this.#checker.macHolds(bytes, parsed, mac))) return;
-    throw corrupt(`record ${this.#tree.end} is damaged or missing, and genuine records follow it`);
-  }
-
-  async #addLeaf(leaf: Uint8Array): Promise<void> {
-    await this.#tree.append(leaf);
-    await this.#checkRoot();
-  }
-
-  async #checkRoot(): Promise<void> {
-    const checkpoint = this.#checkpoint;
-    if (checkpoint === null || checkpoint.size !== this.#tree.end) return;
-    if (!equalBytes(await this.#tree.root(), checkpoint.root)) {
-      throw corrupt(`the first ${checkpoint.size} records are not those of its checkpoint`);
-    }
+/**
+ * Reads on from the kept frontier: the newest segment alone. null where that proves nothing: there is no frontier, it
+ * is damaged, or its segment has no record yet. The file has no signature, so damage in it is no verdict on the log.
+ */
+async function fromFrontier(
+  context: SurveyContext,
+  files: LogFiles,
+  checkpoint: SignedCheckpoint | null,
+  logId: string,
+): Promise<WalkEnd | null> {
+  const start = checkpoint === null ? null : await frontierStart(context, files, checkpoint);
+  if (start === null) return null;
+  try {
+    const end = await new SurveyWalk(context, checkpoint, start).run(logId);
+    return end.segment === null ? null : end;
+  } catch (error) {
+    // If it is the log that is damaged, and not the frontier, the walk from the first record says so.
+    if (isVramError(error, 'AUDIT_CORRUPT')) return null;
+    throw error;
   }
 }
 
-function treeOf(crypto: CryptoProvider, { firstSeq, frontier }: Segment): CompactRange | null {
+async function frontierStart(
+  { fs, dir, crypto }: SurveyContext,
+  { stems, prunedStems }: LogFiles,
+  checkpoint: SignedCheckpoint,
+): Promise<WalkStart | null> {
+  const frontier = await readFrontier(fs, dir);
+  if (frontier === null) return null;
+  const { firstSeq, prev } = frontier;
+  const at = stems.findIndex((stem) => parseStem(stem)?.firstSeq === firstSeq);
+  // An epoch is the number of its segment; anything else would have keys derived for nothing.
+  if (at < 0 || firstSeq > checkpoint.size || frontier.epoch !== prunedStems.length + at) return null;
   try {
-    return new CompactRange(crypto, 0, firstSeq, frontier);
+    const tree = new CompactRange(crypto, 0, firstSeq, frontier.frontier);
+    return { stems: stems.slice(at), epoch: frontier.epoch, prev: toHex(prev), tree };
   } catch (error) {
     if (isVramError(error, 'INVALID_INPUT')) return null;
     throw error;
   }
 }
 
-/** AUDIT_CORRUPT: the log is left as it is. */
-export function corrupt(what: string, cause?: unknown): VramError {
-  return new VramError('AUDIT_CORRUPT', `the audit log is corrupt: ${what}. Nothing was changed`, { cause });
+/** Reads everything there is, from the leaf hashes of pruned segments on. */
+async function fromFirstRecord(
+  context: SurveyContext,
+  files: LogFiles,
+  checkpoint: SignedCheckpoint | null,
+  logId: string,
+): Promise<WalkEnd> {
+  const { fs, dir, crypto } = context;
+  const { stems, prunedStems } = files;
+  const tree = new CompactRange(crypto);
+  for (const stem of prunedStems) {
+    if (parseStem(stem)?.firstSeq !== tree.end) throw corrupt(faultMessage('missing-segment', tree.end));
+    for await (const hash of splitHashes(readChunks(fs, leavesPath(dir, stem)))) {
+      if (hash.length < HASH_BYTES) throw corrupt(faultMessage('retained-hashes', tree.end));
+      await tree.append(hash);
+    }
+  }
+  const prev = prunedStems.length === 0 ? '0'.repeat(64) : await firstPrev(context, files);
+  const start = { stems, epoch: prunedStems.length, prev, tree };
+  const end = await new SurveyWalk(context, checkpoint, start).run(logId);
+  if (end.segment === null && end.tree.end > 0) throw corrupt(faultMessage('missing-segment', end.tree.end));
+  return end;
+}
+
+/** What the first record that was kept says that it follows. Its MAC, which the walk verifies, covers that. */
+async function firstPrev({ fs, dir }: SurveyContext, { stems }: LogFiles): Promise<string> {
+  const [stem] = stems;
+  if (stem !== undefined) {
+    for await (const [line] of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
+      const parsed = line === undefined ? 'not-json' : parseLine(line.bytes);
+      if (typeof parsed === 'string') break;
+      return parsed.record.prev;
+    }
+  }
+  throw corrupt('the first record after those that were pruned cannot be read');
+}
+
+async function surveyOf(
+  { crypto, token, workerId }: SurveyContext,
+  checkpoint: SignedCheckpoint | null,
+  logId: string,
+  end: WalkEnd,
+): Promise<Survey> {
+  const { tree, segment, torn, newlineMissing, emptyStems } = end;
+  // A ratchet of its own: an empty segment behind the one that goes on had an epoch as well.
+  const ratchet = await KeyRatchet.fromToken(crypto, token, workerId, logId);
+  await ratchet.advanceTo(segment?.start.epoch ?? 0);
+  return {
+    state: {
+      workerId,
+      logId,
+      ratchet,
+      prev: fromHex(end.prev),
+      tree,
+      segment: segment === null ? null : { start: segment.start, bytes: segment.bytes },
+    },
+    segment: segment === null ? null : { stem: segment.stem, bytes: segment.bytes },
+    checkpointedSize: checkpoint?.size ?? 0,
+    torn,
+    newlineMissing,
+    emptyStems,
+    closed: end.last?.type === 'audit.closed' && torn === null && !newlineMissing,
+  };
 }

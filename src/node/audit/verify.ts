@@ -33,6 +33,7 @@ const VERIFY_KEYS = {
   token: true,
   verifierKey: true,
   checkpoint: true,
+  logId: true,
   onProgress: true,
   keyFile: true,
   workers: true,
@@ -44,8 +45,9 @@ const MIN_PARALLEL_BYTES = 33_554_432;
 const WORKER_SCRIPT = new URL('./verify-worker.js', import.meta.url);
 
 /**
- * Verifies a log directory: the chain with the token, the tree always, signatures with the worker's public key (or, given the token
- * alone, with the one that the log's own authenticated records name). Streams; memory does not grow with the log.
+ * Verifies a log directory: the chain with the token, the tree always, signatures with the worker's public key (or,
+ * given the token alone, with the one that the log's own authenticated records name). Streams; memory does not grow
+ * with the log.
  * Errors: INVALID_INPUT (options), AUDIT_FAILED (the files cannot be read). A bad log is a report with `ok: false`.
  */
 export async function verifyAudit(
@@ -78,7 +80,10 @@ export async function verifyAudit(
   }
 }
 
-/** The verifier key line of a log, from the worker's key file. Errors: INVALID_INPUT where there is no key or no checkpoint. */
+/**
+ * The verifier key line of a log, from the worker's key file. Errors: INVALID_INPUT where there is no key or no
+ * checkpoint.
+ */
 export async function auditVerifierKey(
   dir: string,
   options: { readonly keyFile?: string } = {},

@@ -1,4 +1,11 @@
-import { HASH_BYTES, leafHash, MAX_LINE_BYTES, parseStem, splitLines } from '../../audit/index.js';
+import {
+  HASH_BYTES,
+  leafHash,
+  MAX_LINE_BYTES,
+  parseStem,
+  splitHashes,
+  splitLines,
+} from '../../audit/index.js';
 import { VramError } from '../../base/index.js';
 import { readChunks } from '../files/index.js';
 import type { AuditPlatform } from './directory.js';
@@ -12,7 +19,10 @@ export interface Leaf {
   readonly line: Uint8Array | null;
 }
 
-/** All leaves of a log in order, up to `size`. Nothing is verified: compare a root. Errors: AUDIT_CORRUPT where leaves are missing. */
+/**
+ * All leaves of a log in order, up to `size`. Nothing is verified: compare a root. Errors: AUDIT_CORRUPT where leaves
+ * are missing.
+ */
 export async function* walkLeaves(
   { fs, crypto }: AuditPlatform,
   dir: string,
@@ -21,18 +31,12 @@ export async function* walkLeaves(
 ): AsyncGenerator<Leaf, void, undefined> {
   let seq = 0;
   for (const stem of files.prunedStems) {
+    if (seq >= size) return;
     checkPlace(stem, seq);
-    let rest = new Uint8Array(0);
-    for await (const chunk of readChunks(fs, leavesPath(dir, stem))) {
-      const bytes = new Uint8Array(rest.length + chunk.length);
-      bytes.set(rest);
-      bytes.set(chunk, rest.length);
-      const whole = bytes.length - (bytes.length % HASH_BYTES);
-      for (let at = 0; at < whole && seq < size; at += HASH_BYTES) {
-        yield { seq, hash: bytes.slice(at, at + HASH_BYTES), line: null };
-        seq += 1;
-      }
-      rest = bytes.slice(whole);
+    for await (const hash of splitHashes(readChunks(fs, leavesPath(dir, stem)))) {
+      if (seq >= size || hash.length < HASH_BYTES) break;
+      yield { seq, hash, line: null };
+      seq += 1;
     }
   }
   for (const stem of files.stems) {

@@ -25,8 +25,8 @@ const KEY_BYTES = 32;
 const MAX_PEM_CHARACTERS = 4_096;
 
 /**
- * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's: whoever may sign the one
- * must not be able to sign the other. Errors: INVALID_INPUT.
+ * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's:
+ * whoever may sign the one must not be able to sign the other. Errors: INVALID_INPUT.
  */
 export async function openAttestationKey(options: AttestationKeyOptions): Promise<Signer> {
   checkOptions('options', options, OPTION_KEYS);
@@ -34,7 +34,7 @@ export async function openAttestationKey(options: AttestationKeyOptions): Promis
   const path = resolve(options.keyFile ?? defaultAttestationKeyFile(workerId));
   const checkpointFile = resolve(options.checkpointKeyFile ?? defaultKeyFile(workerId));
   if (path === checkpointFile) throw sharedKey();
-  const signer = await openKeyFile(path, options.auditDirectory ?? null);
+  const signer = await openKeyFile(path, { logDirectory: options.auditDirectory ?? null });
   const checkpointKey = await readPublicKey(checkpointFile);
   if (checkpointKey !== null && Buffer.compare(checkpointKey, signer.publicKey) === 0) throw sharedKey();
   return signer;
@@ -54,7 +54,10 @@ export function publicKeyPem(publicKey: Uint8Array): string {
   return key.export({ type: 'spki', format: 'pem' }).toString();
 }
 
-/** The 32 bytes of an Ed25519 public key in PEM. A private key is refused: who checks has no business with it. Errors: INVALID_INPUT. */
+/**
+ * The 32 bytes of an Ed25519 public key in PEM. A private key is refused: who checks has no business with it. Errors:
+ * INVALID_INPUT.
+ */
 export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {
   let text: string;
   try {

@@ -18,7 +18,10 @@ const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
 const MAX_KEY_FILE_BYTES = 4_096;
 
-/** Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a key of its own. */
+/**
+ * Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a
+ * key of its own.
+ */
 export function defaultKeyFile(
   workerId: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
@@ -35,13 +38,23 @@ export function defaultKeyFile(
   return join(base, 'vram-residency', `${purpose}-${workerId}.key`);
 }
 
+export interface KeyFileOptions {
+  /** The audit log's directory, in which the key must not lie; null where there is no log. */
+  readonly logDirectory: string | null;
+  /** A key that is not there is refused, not made. Default false. */
+  readonly mustExist?: boolean;
+}
+
 /**
- * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory, if there is a log, and be
- * readable by its owner alone. Errors: INVALID_INPUT.
+ * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory, if
+ * there is a log, and be readable by its owner alone. Errors: INVALID_INPUT.
  */
-export async function openKeyFile(path: string, logDirectory: string | null): Promise<Signer> {
-  if (logDirectory !== null) await checkOutside(path, logDirectory);
+export async function openKeyFile(path: string, options: KeyFileOptions): Promise<Signer> {
+  if (options.logDirectory !== null) await checkOutside(path, options.logDirectory);
   const existing = await readKey(path);
+  if (existing === null && options.mustExist === true) {
+    throw invalidInput('keyFile', 'is not there: the log that is expected was signed with its key');
+  }
   return signerOf(existing ?? (await createKey(path)));
 }
 
