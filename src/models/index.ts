@@ -1,9 +1,12 @@
+export { ByteCursor } from './byte-cursor.js';
 export { safetensorsDtype } from './dtypes.js';
 export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './expected.js';
 export { readGguf } from './gguf.js';
 export { placeExternalTensors, readOnnx } from './onnx.js';
+export { ONNX_TYPES } from './onnx-types.js';
+export { LENGTH_DELIMITED, ProtobufReader } from './protobuf.js';
 export { bytesAccess, type RandomAccess } from './random-access.js';
-export { quoted } from './refusal.js';
+export { quoted, type Refuse, refusalOf } from './refusal.js';
 export { readSafetensors } from './safetensors.js';
 export { checkShardsAgainstIndex, readShardedIndex } from './safetensors-index.js';
 export { type FoundTensor, findTensor, type TensorEntry, type TensorIndex, tensorRange } from './tensors.js';

@@ -1,0 +1,10 @@
+export { gpuOperands, type Use } from './operands.js';
+export {
+  elementTypeOf,
+  type GraphPlan,
+  type MovingTensor,
+  planGraph,
+  type StayingTensor,
+  type StayReason,
+} from './plan.js';
+export { type ReadExternal, rewriteGraph } from './rewrite.js';

@@ -1,0 +1,2 @@
+export { EngineView } from './engine-view.js';
+export type { Ledger, WatchedTensor, WitnessCounts } from './ledger.js';

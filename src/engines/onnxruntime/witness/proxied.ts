@@ -1,0 +1,41 @@
+type Method = (...args: readonly unknown[]) => unknown;
+
+export interface Watcher {
+  /** Before a call of a method that is not overridden. */
+  called?(method: string, args: readonly unknown[]): void;
+  /** Whenever any member is looked up. */
+  looked?(): void;
+}
+
+/**
+ * The object as seen by somebody whose calls shall be watched: the members in `overrides` are ours, the others the object's own, with
+ * the object as `this`. It passes for an instance of the object's class. What is assigned to it stays with it.
+ */
+export function proxied<T extends object>(
+  target: T,
+  overrides: { readonly [Member in keyof T]?: T[Member] },
+  watcher: Watcher = {},
+): T {
+  const own = new Map<PropertyKey, unknown>(Object.entries(overrides));
+  const bound = new Map<PropertyKey, Method>();
+  return new Proxy(target, {
+    get: (_, key) => {
+      watcher.looked?.();
+      if (own.has(key)) return own.get(key);
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== 'function') return value;
+      const known = bound.get(key);
+      if (known !== undefined) return known;
+      const method: Method = (...args) => {
+        watcher.called?.(String(key), args);
+        return Reflect.apply(value, target, args);
+      };
+      bound.set(key, method);
+      return method;
+    },
+    set: (_, key, value) => {
+      own.set(key, value);
+      return true;
+    },
+  });
+}
