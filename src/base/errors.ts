@@ -4,8 +4,10 @@ import type { VerificationReport } from './reports.js';
 /** What was found of a model's shards. */
 export interface SetReport {
   readonly modelRef: string;
-  /** All there, all verified. */
+  /** All there, all verified; never true of samples. */
   readonly verified: boolean;
+  /** Only samples were looked at. */
+  readonly sampled: boolean;
   /** null if none of its shards says that it belongs to a set. */
   readonly totalShards: number | null;
   /** Indexes that no live shard has, ascending. */

@@ -18,7 +18,10 @@ export interface SampleReport {
 
 /** What a verification found. */
 export interface VerificationReport {
+  /** The whole region is as sealed. Never true of a sample. */
   readonly verified: boolean;
+  /** Only a sample was looked at: nothing is said of the rest. */
+  readonly sampled: boolean;
   readonly shardId: string;
   readonly sealId: string;
   readonly mode: VerifyMode;

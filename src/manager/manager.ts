@@ -65,7 +65,8 @@ export class VramManager {
   }
 
   /**
-   * Checks the handle, then hashes the resident bytes and compares with the seal. Throws on every failure and returns a report otherwise.
+   * Checks the handle, then hashes the resident bytes and compares with the seal. Throws on every failure and returns a report otherwise;
+   * of a sample, one that says `verified: false, sampled: true`.
    * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND (the handle; nothing changes), INTEGRITY_VIOLATION with `report` (damaged bytes; the
    * shard is in quarantine), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED.
    */
@@ -74,7 +75,8 @@ export class VramManager {
   }
 
   /**
-   * Verifies every live shard of a model. Throws unless all of its tensor-parallel set is there and as sealed; the error's `report` names what is missing.
+   * Verifies every live shard of a model. Throws unless all of its tensor-parallel set is there and as sealed; the error's `report` names
+   * what is missing. With samples of all of them the report says `verified: false, sampled: true`.
    * Errors: those of verify(), NOT_FOUND for a set that is not whole.
    */
   verifySet(modelRef: string, options: VerifyOptions = {}): Promise<SetReport> {

@@ -17,7 +17,7 @@ export interface Told {
 export const NARRATED_ACTIONS = {
   manager_init: 'a manager opened, or could not',
   model_sealed: 'a shard was sealed, or could not be',
-  seal_verified: 'a seal and its resident bytes were verified',
+  seal_verified: 'the resident bytes are as sealed, or a sample of them is',
   seal_verification_failed: 'a verification failed: a bad handle, or damaged bytes',
   vram_allocated: 'device memory was allocated',
   vram_allocation_failed: 'device memory could not be allocated',
@@ -99,7 +99,10 @@ const free = (bytes: number | null): string =>
 const attempt = (event: OperationEvent): string =>
   ON_A_SHARD.has(event.operation) ? `${ATTEMPT[event.operation]} ${shard(event)}` : ATTEMPT[event.operation];
 
-/** Four things a failed verification may be: bytes that never arrived, a look that contradicts itself, damage, a handle that is not genuine. */
+/**
+ * What a failed verification may be: bytes that never arrived, a look that contradicts itself, a sample that settles nothing, damage, a
+ * handle that is not genuine.
+ */
 function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<Told, 'human' | 'storybook'> {
   const { code } = event.error;
   if (event.operation === 'seal') {
@@ -112,6 +115,12 @@ function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<To
     return {
       human: `Two looks at ${shard(event)} on ${device(event)} disagreed (${code}): neither clean nor proof of damage.`,
       storybook: `The lantern flickered; the keeper rubbed both eyes and will look again.`,
+    };
+  }
+  if (code === 'INTEGRITY_VIOLATION' && event.mode === 'sampled' && event.damagedGroups === 0) {
+    return {
+      human: because(`A sample of ${shard(event)} was not enough`, event.error.message),
+      storybook: `A few good stones do not open a door that was shut for a bad one.`,
     };
   }
   if (code === 'INTEGRITY_VIOLATION') {
@@ -324,7 +333,7 @@ const TELLERS: Tellers = {
     level: event.ok ? 'info' : 'error',
     actor: 'manager',
     target: shardTarget(event),
-    human: `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ${event.ok ? 'found nothing' : 'found damage'}${took(event)}.`,
+    human: `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ${event.ok ? 'found nothing' : 'found a difference'}${took(event)}.`,
     storybook: event.ok
       ? `The night watch went round, and all was well.`
       : `The night watch went round, and rang the bell.`,

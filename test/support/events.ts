@@ -45,7 +45,8 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
     'the digest of a shard is known: on the host while it streamed in, in place on the device after freezing',
   'signature.generated': 'a seal was signed',
   'vram.sealed': 'a shard is sealed',
-  'seal.verified': 'a verification ended well; `sampled` says nothing of the rest',
+  'seal.verified':
+    'the resident bytes are as sealed; with mode `sampled` a sample of them is, which verifies nothing',
   'seal.verification_failed':
     'a handle was refused, bytes were found damaged, or two looks disagreed (`transient`)',
   'policy.violation': 'the policy refused a device',

@@ -33,14 +33,17 @@ export class Recorder implements Observer {
   readonly required: boolean;
   /** Whether to refuse an event. */
   refuse: (event: OperationEvent) => boolean = () => false;
+  /** Called with every event that was kept; what it returns is waited for. */
+  onEvent: (event: OperationEvent) => void | Promise<void> = () => undefined;
 
   constructor(required = false) {
     this.required = required;
   }
 
-  on(event: OperationEvent): void {
+  on(event: OperationEvent): void | Promise<void> {
     if (this.refuse(event)) throw new Error('the disk is full');
     this.events.push(event);
+    return this.onEvent(event);
   }
 
   of<T extends EventType>(type: T): Extract<OperationEvent, { type: T }>[] {

@@ -352,12 +352,18 @@ describe('digests of device memory', () => {
   it('are looked at again when they differ, once', async () => {
     const looks = async (...digests: string[]): Promise<unknown> => {
       let count = 0;
-      const found = await measure('sealed', async () => digests[count++] ?? 'none');
-      return { ...found, count };
+      const mismatches: number[] = [];
+      const found = await measure(
+        'sealed',
+        async () => digests[count++] ?? 'none',
+        () => mismatches.push(count),
+      );
+      return { ...found, count, mismatches };
     };
-    expect(await looks('sealed')).toEqual({ verdict: 'equal', actual: 'sealed', count: 1 });
-    expect(await looks('other', 'sealed')).toEqual({ verdict: 'transient', actual: 'other', count: 2 });
-    expect(await looks('other', 'third')).toEqual({ verdict: 'different', actual: 'third', count: 2 });
+    const seen = { count: 2, mismatches: [1] };
+    expect(await looks('sealed')).toEqual({ verdict: 'equal', actual: 'sealed', count: 1, mismatches: [] });
+    expect(await looks('other', 'sealed')).toEqual({ verdict: 'transient', actual: 'other', ...seen });
+    expect(await looks('other', 'third')).toEqual({ verdict: 'different', actual: 'third', ...seen });
   });
 
   it('over fewer or more blocks than there are do not count', async () => {

@@ -253,11 +253,12 @@ describe('damage that a scrub finds', () => {
     const scrubber = manager.scrub({ ...FAST, heal: true });
     await idle();
     clock.turn(5);
-    // The whole verification has begun, and does not keep a lease from beginning.
     await until(() => root.waiting > 0);
-    const trusting = manager.execute(shard, () => 'at once', { maxAgeMs: 1e9 });
-    expect(await trusting).toBe('at once');
+    // The whole verification keeps no execution from beginning. Since a group differed, what was verified before no longer counts.
+    const trusting = failure(manager.execute(shard, () => 'not run', { maxAgeMs: 1e9 }));
+    await until(() => root.waiting > 1);
     root.open();
+    expect(await trusting).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
     await until(() => manager.status().quarantined.length > 0);
     await idle();
     expect(recorder.of('shard.healed')).toEqual([]);

@@ -76,7 +76,8 @@ describe('what is told', () => {
     for (const mode of ['resident', 'sampled', 'readback'] as const) {
       expect(await manager.verify(shard, mode === 'sampled' ? { mode, groups: 1 } : { mode })).toMatchObject({
         mode,
-        verified: true,
+        verified: mode !== 'sampled',
+        sampled: mode === 'sampled',
         exact: true,
         damaged: [],
       });
@@ -118,6 +119,7 @@ describe('sets', () => {
     expect(none.report).toEqual({
       modelRef: 'm',
       verified: false,
+      sampled: false,
       totalShards: null,
       missing: [],
       shards: [],
@@ -131,6 +133,7 @@ describe('sets', () => {
     expect(some.report).toEqual({
       modelRef: 'm',
       verified: false,
+      sampled: false,
       totalShards: 3,
       missing: [0, 2],
       shards: [
@@ -154,6 +157,7 @@ describe('sets', () => {
     expect(await manager.verifySet('m')).toEqual({
       modelRef: 'm',
       verified: true,
+      sampled: false,
       totalShards: null,
       missing: [],
       shards: [{ shardId: 'a', shardIndex: null, error: null, report: expect.objectContaining({}) }],
@@ -431,7 +435,14 @@ describe('allocations', () => {
         }),
     });
     recorder.refuse = ({ type }) => type === 'vram.allocation_failed';
-    const report = { modelRef: 'm', verified: false, totalShards: null, missing: [], shards: [] };
+    const report = {
+      modelRef: 'm',
+      verified: false,
+      sampled: false,
+      totalShards: null,
+      missing: [],
+      shards: [],
+    };
     const details = { neededBytes: 7, availableBytes: 5, argument: 'x', report };
     thrown = new VramError('ALLOCATION_FAILED', 'no', { ...details, cause });
     const error = await failure(manager.seal(bytesSource(bytes)));

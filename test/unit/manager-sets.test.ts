@@ -4,7 +4,7 @@ import type { VerificationReport } from '../../src/base/reports.js';
 import { chanceOfMiss, drawGroups } from '../../src/manager/integrity/sample.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
-import { failure, openHost, pattern, regionsOf } from './manager-fixture.js';
+import { failure, openHost, pattern, Recorder, regionsOf } from './manager-fixture.js';
 
 const GROUP = 524_288;
 
@@ -17,7 +17,13 @@ describe('sampled verification', () => {
     const before = device.stats().readbackBytes;
     const report = await manager.verify(shard, { mode: 'sampled', groups: 3 });
     expect(device.stats().readbackBytes - before).toBeLessThan(3 * 200);
-    expect(report).toMatchObject({ verified: true, mode: 'sampled', actual: null, expected: shard.fsverity });
+    expect(report).toMatchObject({
+      verified: false,
+      sampled: true,
+      mode: 'sampled',
+      actual: null,
+      expected: shard.fsverity,
+    });
     expect(report.sample).toEqual({
       groups: 3,
       totalGroups: 9,
@@ -28,7 +34,7 @@ describe('sampled verification', () => {
         { damagedGroups: 8, chance: 0 },
       ],
     });
-    expect((await manager.verify(shard)).sample).toBeNull();
+    expect(await manager.verify(shard)).toMatchObject({ verified: true, sampled: false, sample: null });
     await manager.close();
   });
 
@@ -58,6 +64,54 @@ describe('sampled verification', () => {
       code: 'INTEGRITY_VIOLATION',
       report: { sample: { groups: 9, totalGroups: 9 } },
     });
+    await manager.close();
+  });
+
+  it('never passes a shard in quarantine, whatever it sees: healing lifts that, or nothing does', async () => {
+    const seen = regionsOf();
+    const { manager, recorder } = await openHost({ wrap: seen.wrap });
+    const shard = await manager.seal(bytesSource(bytes), { modelRef: 'm' });
+    await seen.flip(0, 5, 1);
+    expect(await failure(manager.verify(shard))).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    // A fault that comes and goes: the bytes are right again, and the quarantine stands.
+    await seen.flip(0, 5, 1);
+    const before = recorder.events.length;
+    const options = { mode: 'sampled', groups: 1000 } as const;
+    const refusal = {
+      code: 'INTEGRITY_VIOLATION',
+      message: expect.stringContaining('is in quarantine'),
+      report: { verified: false, sampled: true, transient: false, damaged: [] },
+    };
+    expect(await failure(manager.verify(shard, options))).toMatchObject(refusal);
+    const told = recorder.events.slice(before).map(({ type }) => type);
+    expect(told).toContain('seal.verification_failed');
+    expect(told).not.toContain('seal.verified');
+    expect(await failure(manager.verifySet('m', options))).toMatchObject({
+      code: 'INTEGRITY_VIOLATION',
+      report: { verified: false, sampled: true, shards: [{ report: null, error: refusal }] },
+    });
+    await manager.heal(shard, bytesSource(bytes));
+    expect(await manager.verify(shard, options)).toMatchObject({ verified: false, sampled: true });
+    await manager.close();
+  });
+
+  it('that was clean passes no shard which was found damaged before it was on record', async () => {
+    const seen = regionsOf();
+    const recorder = new Recorder();
+    const { manager } = await openHost({ wrap: seen.wrap, recorder });
+    const shard = await manager.seal(bytesSource(bytes));
+    let other: Promise<unknown> = Promise.resolve();
+    recorder.onEvent = async ({ type }) => {
+      if (type !== 'seal.verified') return;
+      await seen.flip(0, 5, 1);
+      other = failure(manager.verify(shard));
+      await other;
+    };
+    expect(await failure(manager.verify(shard, { mode: 'sampled', groups: 1 }))).toMatchObject({
+      code: 'INTEGRITY_VIOLATION',
+      report: { verified: false, sampled: true },
+    });
+    await other;
     await manager.close();
   });
 
@@ -146,6 +200,24 @@ describe('[WK-001] tensor-parallel sets', () => {
     ]);
     await manager.release(last);
     expect(await failure(manager.verifySet('m'))).toMatchObject({ report: { missing: [1] } });
+    await manager.close();
+  });
+
+  it('a sample of every member is a verification of none', async () => {
+    const { manager } = await openHost();
+    for (const index of [0, 1]) await seal(manager, index, 3);
+    const options = { mode: 'sampled', groups: 1 } as const;
+    expect(await failure(manager.verifySet('m', options))).toMatchObject({
+      code: 'NOT_FOUND',
+      report: { verified: false, sampled: true, missing: [2] },
+    });
+    await seal(manager, 2);
+    const report = await manager.verifySet('m', options);
+    expect(report).toMatchObject({ verified: false, sampled: true, missing: [] });
+    expect(report.shards.map(({ report: one }) => [one?.verified, one?.sampled])).toEqual(
+      [0, 1, 2].map(() => [false, true]),
+    );
+    expect(await manager.verifySet('m')).toMatchObject({ verified: true, sampled: false });
     await manager.close();
   });
 

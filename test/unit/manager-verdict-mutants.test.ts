@@ -277,6 +277,7 @@ describe('verdicts', () => {
       byteLength: large.length,
       expected: shard.fsverity,
       actual: expect.stringMatching(/^fsverity-sha256-12:/),
+      sampled: false,
       sample: null,
       transient: false,
       damaged: expect.any(Array),

@@ -104,12 +104,12 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'seal.verified': entry(
     'HIGH',
-    'A seal was verified and holds.',
+    'The resident bytes are as sealed; with mode sampled, a sample of them is, which verifies nothing.',
     {
       sealId: 'names the sealing',
       mode: 'resident (in place), readback or sampled',
-      byteLength: 'bytes verified',
-      fsverity: 'digest that was re-proved',
+      byteLength: 'size of the shard, bytes',
+      fsverity: 'digest that was sealed; re-proved unless the mode is sampled',
     },
     (event, clean) => ({
       sealId: text(event.sealId, clean),

@@ -29,10 +29,18 @@ export interface Measurement {
   readonly actual: string;
 }
 
-/** Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch. */
-export async function measure(expected: string, digest: () => Promise<string>): Promise<Measurement> {
+/**
+ * Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch. `onMismatch` is called
+ * before that: no execution may rely on an older verification meanwhile.
+ */
+export async function measure(
+  expected: string,
+  digest: () => Promise<string>,
+  onMismatch: () => void,
+): Promise<Measurement> {
   const first = await digest();
   if (first === expected) return { verdict: 'equal', actual: first };
+  onMismatch();
   const second = await digest();
   if (second === expected) return { verdict: 'transient', actual: first };
   return { verdict: 'different', actual: second };

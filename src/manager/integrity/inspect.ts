@@ -26,15 +26,16 @@ export async function look(
 ): Promise<Look> {
   const { mode, signal, onProgress } = options;
   const { byteLength, fsverity } = live.sealed;
+  const doubt = (): void => live.freshness.doubt();
   if (mode === 'readback') {
     const seen = await operation.stage('readback', byteLength, () =>
-      measure(fsverity, () => readbackDigest(core, live.region, options)),
+      measure(fsverity, () => readbackDigest(core, live.region, options), doubt),
     );
     return { ...seen, sample: null };
   }
   const seen = await operation.stage('device-tree', mode === 'resident' ? byteLength : null, async () =>
     mode === 'resident'
-      ? { ...(await measure(fsverity, () => residentDigest(core, live.region, signal))), sample: null }
+      ? { ...(await measure(fsverity, () => residentDigest(core, live.region, signal), doubt)), sample: null }
       : await lookAtSample(core, live, options),
   );
   onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
@@ -58,5 +59,6 @@ async function lookAtSample(
   await requireGroupsGenuine(core, live);
   const same = (): Promise<boolean> => groupsMatch(live, drawn, signal);
   if (await same()) return { verdict: 'equal', actual: null, sample };
+  live.freshness.doubt();
   return { verdict: (await same()) ? 'transient' : 'different', actual: null, sample };
 }

@@ -13,7 +13,7 @@ const REASON = 'damaged bytes in device memory';
 /** ST-001, ST-002: in force before anyone is told, so that nothing is executed in between. */
 export function quarantine(core: Core, live: LiveShard): Quarantine {
   if (live.condition === 'sound') live.condition = 'quarantined';
-  live.verifiedAsOf = null;
+  live.freshness.doubt();
   const damaged = new VramError(
     'INTEGRITY_VIOLATION',
     'the shard was found damaged while the lease was running',

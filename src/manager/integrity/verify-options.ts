@@ -5,7 +5,8 @@ import { OPERATION_KEYS, type OperationOptions } from '../state/index.js';
 export interface VerifyOptions extends OperationOptions {
   /**
    * `resident` (default): hashed in place. `readback`: copied to the host and hashed there. `sampled`: some groups, drawn at
-   * random, hashed in place; it never counts as a verification for execute().
+   * random, hashed in place. A sample verifies nothing: where it finds no damage the report says `verified: false, sampled: true`, it
+   * does not count for execute(), and a shard in quarantine stays INTEGRITY_VIOLATION.
    */
   readonly mode?: VerifyMode;
   /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */

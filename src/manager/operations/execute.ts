@@ -20,8 +20,9 @@ import { verifyLive } from './verify.js';
 
 export interface ExecuteOptions extends TraceOptions {
   /**
-   * Accept a good whole-region verification that began at most this many milliseconds ago, by the monotonic clock. Without it every execution is
-   * preceded by a verification of its own (CI-007).
+   * Accept a good whole-region verification that began at most this many milliseconds ago, by the clock that says more: the monotonic
+   * one may stand still while a machine is suspended. A look since then that was not a pass ends that. Without this option every
+   * execution is preceded by a verification of its own (CI-007).
    */
   readonly maxAgeMs?: number;
   /** Verify once more before the result is returned. */
@@ -190,6 +191,6 @@ function requireExecutable(core: Core, live: LiveShard): void {
 
 /** Only a good whole-region verification counts, from when it began. */
 function isFresh(core: Core, live: LiveShard, maxAgeMs: number | undefined): boolean {
-  if (maxAgeMs === undefined || live.verifiedAsOf === null) return false;
-  return core.clock.monotonic() - live.verifiedAsOf <= maxAgeMs;
+  const ageMs = live.freshness.ageMs(core.clock);
+  return maxAgeMs !== undefined && ageMs !== null && ageMs <= maxAgeMs;
 }

@@ -89,14 +89,14 @@ export async function healLive(
   source: RangedSource,
   options: OperationOptions,
 ): Promise<HealReport> {
-  const { sealed } = live;
+  const { sealed, freshness } = live;
   const { signal } = options;
   const began = core.clock.monotonic();
   if (source.byteLength !== sealed.byteLength) throw foreignSource(source, 0);
   const healed = new Set<number>();
   const read = { bytes: 0 };
   for (let round = 1; ; round++) {
-    const damage = await localise(core, live, signal === undefined ? {} : { signal });
+    const damage = await freshness.during(() => localise(core, live, signal === undefined ? {} : { signal }));
     if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
     const repair = { source, damage, read, healed, signal };
     // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
@@ -108,7 +108,13 @@ export async function healLive(
       }),
     );
     const { verdict, actual } = await operation.stage('device-tree', sealed.byteLength, () =>
-      measure(sealed.fsverity, () => residentDigest(core, live.region, signal)),
+      freshness.during(() =>
+        measure(
+          sealed.fsverity,
+          () => residentDigest(core, live.region, signal),
+          () => freshness.doubt(),
+        ),
+      ),
     );
     if (verdict === 'equal')
       return await lift(core, operation, live, source, { actual, began, healed, read });

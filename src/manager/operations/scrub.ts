@@ -98,7 +98,7 @@ export class Scrubber {
       shardId: live.sealed.shardId,
       sealId: live.sealed.sealId,
       quarantined: live.condition === 'quarantined',
-      lastVerifiedAt: live.verifiedAt,
+      lastVerifiedAt: live.freshness.lastVerifiedAt,
       lastScrubbedAt: live.scrubbedAt,
     }));
   }
@@ -116,7 +116,7 @@ export class Scrubber {
 
   #oldestFirst(): LiveShard[] {
     const lastCheck = (live: LiveShard): string => {
-      const times = [live.verifiedAt ?? '', live.scrubbedAt ?? ''].sort();
+      const times = [live.freshness.lastVerifiedAt ?? '', live.scrubbedAt ?? ''].sort();
       return times.at(-1) ?? '';
     };
     const sound = this.#core.shards.list().filter((live) => live.condition === 'sound');
@@ -130,7 +130,7 @@ export class Scrubber {
       await runOperation(this.#core.events, 'scrub', undefined, async (operation) => {
         operation.about(live.sealed);
         const started = this.#core.clock.monotonic();
-        const ok = await this.#walk(operation, live);
+        const ok = await live.freshness.during(() => this.#walk(operation, live));
         if (ok === null) return;
         live.scrubbedAt = timestamp(this.#core.clock);
         await operation.tell(
@@ -144,7 +144,7 @@ export class Scrubber {
     }
   }
 
-  /** Whether all groups are as sealed; null if the shard went away or the scrubber ends. */
+  /** Whether every look found all groups as sealed; null if the shard went away or the scrubber ends. */
   async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
     const { groups: total } = groupLevel(live.sealed.byteLength);
     await requireGroupsGenuine(this.#core, live);
@@ -157,7 +157,9 @@ export class Scrubber {
       const groups = Array.from({ length: Math.min(step, total - first) }, (_, index) => first + index);
       const same = await live.lock.with('verify', undefined, async () => {
         if (this.#signal.aborted || live.condition !== 'sound') return null;
-        return await groupsMatch(live, groups, undefined);
+        const matches = await groupsMatch(live, groups, undefined);
+        if (!matches) live.freshness.doubt();
+        return matches;
       });
       if (same === null) return null;
       if (!same) return await this.#damaged(operation, live);
@@ -173,9 +175,10 @@ export class Scrubber {
       await live.lock.with('verify', undefined, () =>
         verifyLive(this.#core, operation, live, { mode: 'resident' }),
       );
-      // The bytes verify after all: the look that differed is on record nowhere else.
+      // The bytes verify after all: a mismatch that did not repeat, which is neither clean nor damage.
+      live.freshness.doubt();
       await this.#tellTransient(operation, live);
-      return true;
+      return false;
     } catch (error) {
       if (!isVramError(error, 'INTEGRITY_VIOLATION')) throw error;
       if (!this.#options.heal || live.reopen === null) return false;

@@ -8,6 +8,7 @@ import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
   endedBy,
+  Freshness,
   type LiveShard,
   type OperationOptions,
   ShardLock,
@@ -96,8 +97,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     pending: new Set(),
     condition: 'sound',
     // Sealing proves that the copy arrived; only a verification counts as one (CI-007).
-    verifiedAsOf: null,
-    verifiedAt: null,
+    freshness: new Freshness(),
     scrubbedAt: null,
     reopen: options.reopen ?? null,
   };
@@ -168,7 +168,12 @@ async function proveArrival(
   const totalBytes = region.byteLength;
   const began = core.clock.monotonic();
   const { verdict, actual } = await operation.stage('device-tree', totalBytes, () =>
-    measure(digest.fsverity, () => residentDigest(core, region, signal)),
+    // Nothing relies on a shard that is not sealed yet.
+    measure(
+      digest.fsverity,
+      () => residentDigest(core, region, signal),
+      () => undefined,
+    ),
   );
   const durationMs = core.clock.monotonic() - began;
   onProgress?.({ phase: 'verify', bytes: totalBytes, totalBytes });

@@ -24,8 +24,10 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
     (index) => !present.has(index),
   );
   const failed = shards.find(({ error }) => error !== null);
-  const verified = members.length > 0 && missing.length === 0 && failed === undefined;
-  const report: SetReport = Object.freeze({ modelRef, verified, totalShards, missing, shards });
+  const whole = members.length > 0 && missing.length === 0;
+  const sampled = options.mode === 'sampled';
+  const verified = whole && failed === undefined && !sampled;
+  const report: SetReport = Object.freeze({ modelRef, verified, sampled, totalShards, missing, shards });
   if (failed?.error != null) {
     throw new VramError(
       failed.error.code,
@@ -36,7 +38,7 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
       },
     );
   }
-  if (!verified) {
+  if (!whole) {
     const what =
       members.length === 0
         ? 'no shard of it is live'

@@ -1,8 +1,9 @@
-import { checkOneOf, checkOptions, timestamp, type VerificationReport, VramError } from '../../base/index.js';
+import { checkOneOf, checkOptions, type VerificationReport, VramError } from '../../base/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
 import {
   type CheckedVerifyOptions,
   checkSampleSize,
+  inQuarantine,
   type Localisation,
   localise,
   look,
@@ -57,9 +58,8 @@ export async function verifyLive(
   live: LiveShard,
   options: CheckedVerifyOptions,
 ): Promise<VerificationReport> {
-  const { sealed } = live;
-  const began = core.clock.monotonic();
-  const startedAt = timestamp(core.clock);
+  const { sealed, freshness } = live;
+  const started = freshness.begin(core.clock);
   const report = (found: Partial<VerificationReport>): VerificationReport =>
     Object.freeze({
       verified: false,
@@ -69,40 +69,56 @@ export async function verifyLive(
       byteLength: sealed.byteLength,
       expected: sealed.fsverity,
       actual: null,
+      sampled: options.mode === 'sampled',
       sample: null,
       transient: false,
       damaged: [],
       damagedGroups: 0,
       exact: true,
-      startedAt,
-      durationMs: core.clock.monotonic() - began,
+      startedAt: started.startedAt,
+      durationMs: core.clock.monotonic() - started.monotonicMs,
       ...found,
     });
-  const { verdict, ...seen } = await look(core, operation, live, options);
-  if (verdict === 'equal') return await passed(operation, live, began, report({ ...seen, verified: true }));
+  const { verdict, ...seen } = await freshness.during(() => look(core, operation, live, options));
+  if (verdict === 'equal') {
+    if (options.mode === 'sampled') return await samplePassed(operation, live, report(seen));
+    const result = await passed(operation, report({ ...seen, verified: true }));
+    freshness.passed(started);
+    return result;
+  }
   if (verdict === 'transient') throw await unrepeated(operation, report({ ...seen, transient: true }));
   throw await damaged(core, operation, live, options, (found) => report({ ...seen, ...found }));
 }
 
-async function passed(
-  operation: Operation,
-  live: LiveShard,
-  began: number,
-  report: VerificationReport,
-): Promise<VerificationReport> {
+/** Errors: AUDIT_FAILED with the report if it could not be recorded. */
+async function passed(operation: Operation, report: VerificationReport): Promise<VerificationReport> {
   const unheard = await operation.tell(
     'seal.verified',
     { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.expected },
     report.durationMs,
   );
   if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
-  // A sample proves nothing about the rest.
-  // One that began earlier and ended later says nothing newer.
-  if (report.mode !== 'sampled' && began >= (live.verifiedAsOf ?? began)) {
-    live.verifiedAsOf = began;
-    live.verifiedAt = report.startedAt;
-  }
   return report;
+}
+
+/** A sample proves nothing about the rest: it clears no quarantine, and makes nothing fresh. */
+async function samplePassed(
+  operation: Operation,
+  live: LiveShard,
+  report: VerificationReport,
+): Promise<VerificationReport> {
+  if (live.condition === 'sound') {
+    await passed(operation, report);
+    // Another verification may have found damage while this one was put on record.
+    if (live.condition === 'sound') return report;
+  }
+  requireLive(live);
+  const error = new VramError(
+    'INTEGRITY_VIOLATION',
+    `${inQuarantine(live).message}; a sample of them cannot say that they are sound`,
+    { report },
+  );
+  throw withAuditFailure(error, await tellFailed(operation, error, report));
 }
 
 async function unrepeated(operation: Operation, report: VerificationReport): Promise<VramError> {

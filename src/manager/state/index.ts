@@ -1,5 +1,6 @@
 export { type Core, endedBy, type FailureReaction, type KeptLevel } from './core.js';
 export { revokeLeases, watchDevice } from './device-loss.js';
+export { Freshness, type StartedVerification } from './freshness.js';
 export { Ledger, type Reservation } from './ledger.js';
 export { Lifecycle, type LifecycleState } from './lifecycle.js';
 export { OPERATION_KEYS, type OperationOptions, type Progress } from './operation-options.js';

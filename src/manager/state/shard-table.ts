@@ -2,6 +2,7 @@ import { invalidInput, VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import type { Source } from '../../source/index.js';
+import type { Freshness } from './freshness.js';
 import type { Reservation } from './ledger.js';
 import type { ShardLock } from './shard-lock.js';
 
@@ -28,10 +29,8 @@ export interface LiveShard {
   /** One for every execution that waits for the shard's lock. */
   readonly pending: Set<AbortController>;
   condition: ShardCondition;
-  /** Monotonic time at which the latest good whole-region verification began (CI-007). */
-  verifiedAsOf: number | null;
-  /** When that was, for people. RFC 3339. */
-  verifiedAt: string | null;
+  /** What its latest verifications say for maxAgeMs (CI-007). */
+  readonly freshness: Freshness;
   /** When a scrubber last finished with it. RFC 3339. */
   scrubbedAt: string | null;
   /** Opens the source again for healing. */
