@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseExpected } from '../../src/models/expected.js';
-import { loadExpected } from '../../src/node/files/model-files.js';
+import { loadExpected } from '../../src/node/files/expected-file.js';
 
 const A = 'a1'.repeat(32);
 const B = 'b2'.repeat(32);

@@ -8,33 +8,32 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { fileSource } from '../../src/node/files/file-source.js';
 import { failure } from './manager-fixture.js';
 
-const swap = vi.hoisted(() => ({ afterStat: async (): Promise<void> => undefined }));
+const swap = vi.hoisted(() => ({ beforeOpen: async (): Promise<void> => undefined }));
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
   return {
     ...real,
-    stat: async (...given: Parameters<typeof real.stat>) => {
-      const stats = await real.stat(...given);
-      await swap.afterStat();
-      return stats;
+    open: async (...given: Parameters<typeof real.open>) => {
+      await swap.beforeOpen();
+      return await real.open(...given);
     },
   };
 });
 
 let folder = '';
 afterEach(async () => {
-  swap.afterStat = async () => undefined;
+  swap.beforeOpen = async () => undefined;
   await rm(folder, { recursive: true, force: true });
 });
 
-it('[IV-006] a named pipe that takes the place of a file between look and open is refused, and not waited for', async () => {
+it("[IV-006] a named pipe that takes a file's place before it is opened is refused, and not waited for", async () => {
   folder = await mkdtemp(join(tmpdir(), 'swap-'));
   const [file, pipe, link] = [join(folder, 'file'), join(folder, 'pipe'), join(folder, 'model.bin')];
   await writeFile(file, new Uint8Array(100));
   execFileSync('mkfifo', [pipe]);
   await symlink(file, link);
-  swap.afterStat = async () => {
+  swap.beforeOpen = async () => {
     await unlink(link);
     await symlink(pipe, link);
   };
@@ -45,6 +44,6 @@ it('[IV-006] a named pipe that takes the place of a file between look and open i
   rmSync(pipe);
   expect(outcome).toMatchObject({
     code: 'INVALID_INPUT',
-    message: expect.stringContaining('no regular file'),
+    message: expect.stringContaining('not a regular file'),
   });
 });

@@ -6,7 +6,8 @@ import { parseSafetensorsMetadata } from '@huggingface/hub';
 import onnxProto from 'onnx-proto';
 import { describe, expect, it } from 'vitest';
 import type { TensorEntry } from '../../src/models/tensors.js';
-import { type Model, type ModelShard, openModel } from '../../src/node/files/model-files.js';
+import { openModel } from '../../src/node/files/model-files.js';
+import type { Model, ModelShard } from '../../src/node/files/model-types.js';
 import { FIXTURE_FILES, FIXTURE_MODELS, fixtures } from '../support/fixtures.js';
 
 const folder = fixtures();

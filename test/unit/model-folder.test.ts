@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findTensor, tensorRange } from '../../src/models/tensors.js';
-import { openModel, openShard, openUnchanged, sourceFacts } from '../../src/node/files/model-files.js';
+import { openModel, openShard } from '../../src/node/files/model-files.js';
+import { openUnchanged, sourceFacts } from '../../src/node/files/source-facts.js';
 import { ggufFile, ggufTensor, onnxExternal, onnxFile, onnxTensor, safetensorsFile } from '../fuzz/build.mjs';
 
 let root: string;
@@ -102,7 +103,7 @@ describe('openModel: what a path may be', () => {
     if (process.platform === 'win32') return;
     for (const name of ['pipe.gguf', 'pipe']) {
       execFileSync('mkfifo', [join(root, name)]);
-      await expect(openModel(join(root, name))).rejects.toThrow('no regular file');
+      await expect(openModel(join(root, name))).rejects.toThrow('not a regular file');
     }
   });
 });
@@ -172,7 +173,7 @@ describe('openModel: ONNX with external data', () => {
     ]);
     expect(findTensor(model, 'w').tensor.byteOffset).toBe(4);
     const linked = await openModel(put('linked.onnx', external('link.bin')));
-    expect(linked.shards[1]?.path).toBe(join(root, 'data/w.bin'));
+    expect(linked.shards[1]?.path).toBe(join(root, 'link.bin'));
   });
 
   it('refuses what is missing, too short, a folder, or behind a link out', async () => {
@@ -232,8 +233,8 @@ describe('where a shard came from', () => {
     const model = await openModel(path);
     const [shard] = model.shards;
     if (shard === undefined) throw new Error('no shard');
-    const { mtimeNs, ino } = statSync(path, { bigint: true });
-    expect(shard.facts).toEqual({ path, byteLength: statSync(path).size, mtimeNs, inode: ino });
+    const { size, mtimeNs, ctimeNs, ino: inode, dev: device } = statSync(path, { bigint: true });
+    expect(shard.facts).toEqual({ path, byteLength: Number(size), mtimeNs, ctimeNs, inode, device });
     expect(await sourceFacts(path)).toEqual(shard.facts);
 
     const source = await openShard(shard);
@@ -247,6 +248,13 @@ describe('where a shard came from', () => {
       message: 'the file "m.safetensors" has another time of change than when it was registered',
     });
     const now = await sourceFacts(path);
+    writeFileSync(path, one('b'));
+    utimesSync(path, 1, 1);
+    await expect(openUnchanged(now)).rejects.toThrow(
+      'has another time of change than when it was registered',
+    );
+    writeFileSync(path, one('a'));
+    utimesSync(path, 1, 1);
     put('copy', one('a'));
     utimesSync(join(root, 'copy'), 1, 1);
     renameSync(join(root, 'copy'), path);

@@ -280,7 +280,7 @@ describe('fileSource', () => {
       [folder, /is a directory/],
       [join(folder, 'none'), /no such file/],
       [join(await file(), 'below'), /no directory/],
-      [pipe, /no regular file/],
+      [pipe, /not a regular file/],
       [loop, /symbolic links/],
       [join(folder, 'x'.repeat(300)), /too long/],
       ['', /non-empty/],
@@ -316,6 +316,13 @@ describe('fileSource', () => {
       },
     ],
     [
+      'is rewritten, with the time of its last write put back,',
+      async (path) => {
+        await writeFile(path, pattern(bytes.length, 9));
+        await utimes(path, 1000, 1000);
+      },
+    ],
+    [
       'is replaced',
       async (path) => {
         await writeFile(`${path}.new`, bytes);
@@ -325,6 +332,7 @@ describe('fileSource', () => {
     ['is removed', (path) => rm(path)],
   ])('[IV-006] finds a file that %s while it is read', async (_name, change) => {
     const path = await file();
+    await utimes(path, 1000, 1000);
     const source = await fileSource(path);
     let chunks = 0;
     const reading = (async () => {

@@ -1,68 +1,126 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { checkInteger, invalidInput, MAX_INTEGER, throwIfAborted, VramError } from '../../base/index.js';
+import {
+  checkInteger,
+  invalidInput,
+  isVramError,
+  MAX_INTEGER,
+  throwIfAborted,
+  VramError,
+} from '../../base/index.js';
 import type { RangedSource } from '../../source/index.js';
+import { hasCode } from './file-system.js';
 
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;
-/** O_NONBLOCK is undefined on Windows, where no path of the file system names a pipe that waits. */
-const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+/**
+ * Without O_NONBLOCK, opening a named pipe would wait for a writer; regular files know no difference. Opening a
+ * terminal must not make it the process's own. Both are undefined on Windows, where no path names such things.
+ */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
 /** A file, and what told it apart when it was opened. */
 export interface FileSource extends RangedSource {
   readonly path: string;
   readonly size: number;
-  /** Nanoseconds since 1970. */
+  /** Time of the last write, in nanoseconds since 1970. Whoever may write the file may also set it. */
   readonly mtimeNs: bigint;
+  /** Time of the last change of content or attributes, in nanoseconds since 1970. Nobody sets it but the system. */
+  readonly ctimeNs: bigint;
   readonly inode: bigint;
+  /** The file system that the inode counts in. */
+  readonly device: bigint;
 }
 
 /**
- * Weights in a regular file, opened once. Whoever shortens, extends, rewrites or replaces it meanwhile is found out (IV-006).
- * Errors: INVALID_INPUT if it is missing, unreadable or no regular file; SOURCE_MISMATCH while reading and from `unchanged`.
+ * Weights in a regular file, opened once and read from that descriptor alone. Whoever shortens, extends, rewrites or
+ * replaces it meanwhile is found out (IV-006).
+ *
+ * Errors: INVALID_INPUT if it is missing, unreadable or not a regular file; SOURCE_MISMATCH while reading and from
+ * `unchanged`.
  */
 export async function fileSource(path: string): Promise<FileSource> {
+  const absolute = checkPath(path);
+  return await OpenFile.open(absolute, absolute, path);
+}
+
+/**
+ * An argument that names a file or folder, made absolute. Links in it are left to the system, which alone reads them
+ * right.
+ */
+export function checkPath(path: string): string {
   if (typeof path !== 'string' || path.length === 0) throw invalidInput('path', 'must be a non-empty string');
   if (path.includes('\0')) throw invalidInput('path', 'must not contain null bytes');
-  const absolute = resolve(path);
-  // Looked at before it is opened: opening a named pipe would wait for a writer.
-  const before = await refuseUnreadable(path, stat(absolute, { bigint: true }));
-  refuseIrregular(path, before);
-  // What the path names may have been exchanged since: without O_NONBLOCK a named pipe would hang here. Regular files know no difference.
-  const handle = await refuseUnreadable(path, open(absolute, READ_FLAGS));
+  return resolve(path);
+}
+
+/** Opens whatever has that name; what it is, its descriptor tells. Errors: INVALID_INPUT, with the path as `shown`. */
+export async function openToRead(at: string, shown: string): Promise<FileHandle> {
   try {
-    const opened = await handle.stat({ bigint: true });
-    refuseIrregular(path, opened);
-    if (opened.size > BigInt(MAX_INTEGER))
-      throw invalidInput('path', 'names a file of more than 2^53 - 1 bytes');
-    return new OpenFile(absolute, handle, opened);
+    return await open(at, READ_FLAGS);
   } catch (error) {
-    await handle.close();
-    throw error;
+    throw invalidInput('path', `cannot be opened: ${JSON.stringify(shown)}: ${reasonOf(error)}`, error);
   }
 }
 
-class OpenFile implements FileSource {
+/** Did opening fail because nothing has that name? */
+export function isMissing(error: unknown): boolean {
+  return isVramError(error, 'INVALID_INPUT') && hasCode(error.cause, 'ENOENT', 'ENOTDIR');
+}
+
+/** The open file behind a FileSource. */
+export class OpenFile implements FileSource {
   readonly byteLength: number;
   readonly label: string;
   readonly path: string;
   readonly size: number;
   readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
   readonly inode: bigint;
+  readonly device: bigint;
   readonly #handle: FileHandle;
-  readonly #device: bigint;
   #closed: Promise<void> | undefined;
 
-  constructor(path: string, handle: FileHandle, opened: BigIntStats) {
+  private constructor(path: string, handle: FileHandle, opened: BigIntStats) {
     this.path = path;
     this.label = basename(path);
     this.size = Number(opened.size);
     this.byteLength = this.size;
     this.mtimeNs = opened.mtimeNs;
+    this.ctimeNs = opened.ctimeNs;
     this.inode = opened.ino;
-    this.#device = opened.dev;
+    this.device = opened.dev;
     this.#handle = handle;
+  }
+
+  /** Opens the file that stands `at` a path. `path` is its lasting name, where `unchanged` looks; messages show `shown`. */
+  static async open(at: string, path: string, shown: string): Promise<OpenFile> {
+    return await OpenFile.of(await openToRead(at, shown), path, shown);
+  }
+
+  /** Takes over a handle; one that is not a regular file's is closed. Errors: INVALID_INPUT. */
+  static async of(handle: FileHandle, path: string, shown: string): Promise<OpenFile> {
+    try {
+      const opened = await handle.stat({ bigint: true });
+      refuseIrregular(shown, opened);
+      if (opened.size > BigInt(MAX_INTEGER))
+        throw invalidInput('path', 'names a file of more than 2^53 - 1 bytes');
+      return new OpenFile(path, handle, opened);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** The descriptor, by which the system tells where the file lies. */
+  get descriptor(): number {
+    return this.#handle.fd;
+  }
+
+  /** Is what was looked up elsewhere this file? */
+  is(other: { readonly dev: bigint; readonly ino: bigint }): boolean {
+    return other.dev === this.device && other.ino === this.inode;
   }
 
   async *stream({
@@ -134,7 +192,9 @@ class OpenFile implements FileSource {
     if (open.size < BigInt(this.size)) throw changed('shrank');
     if (open.size > BigInt(this.size)) throw changed('grew');
     if (open.mtimeNs !== this.mtimeNs) throw changed('was written');
-    if (named.ino !== this.inode || named.dev !== this.#device) throw changed('was replaced by another');
+    // A writer may put the time of the last write back, but not this one.
+    if (open.ctimeNs !== this.ctimeNs) throw changed('was written, or its attributes were changed,');
+    if (!this.is(named)) throw changed('was replaced by another');
   }
 
   close(): Promise<void> {
@@ -165,17 +225,9 @@ class OpenFile implements FileSource {
 
 type ReadOutcome = { readonly bytes: Uint8Array } | { readonly error: VramError };
 
-async function refuseUnreadable<T>(path: string, attempt: Promise<T>): Promise<T> {
-  try {
-    return await attempt;
-  } catch (error) {
-    throw invalidInput('path', `cannot be opened: ${JSON.stringify(path)}: ${reasonOf(error)}`, error);
-  }
-}
-
 function refuseIrregular(path: string, stats: BigIntStats): void {
   if (stats.isDirectory()) throw invalidInput('path', `is a directory: ${JSON.stringify(path)}`);
-  if (!stats.isFile()) throw invalidInput('path', `is no regular file: ${JSON.stringify(path)}`);
+  if (!stats.isFile()) throw invalidInput('path', `is not a regular file: ${JSON.stringify(path)}`);
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -188,6 +240,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'the name is too long',
   EMFILE: 'too many open files',
   EIO: 'input/output error',
+  ENXIO: 'it is not a regular file',
 };
 
 function reasonOf(error: unknown): string {

@@ -1,3 +1,4 @@
+export { loadExpected } from './expected-file.js';
 export { type FileSource, fileSource } from './file-source.js';
 export {
   type AuditFile,
@@ -9,12 +10,6 @@ export {
   replaceFile,
   writeFully,
 } from './file-system.js';
-export {
-  loadExpected,
-  type Model,
-  type ModelShard,
-  type OpenModelOptions,
-  openModel,
-  openShard,
-} from './model-files.js';
+export { type OpenModelOptions, openModel, openShard } from './model-files.js';
+export type { Model, ModelFormat, ModelShard } from './model-types.js';
 export { isOpenToOthers } from './private-file.js';

@@ -1,0 +1,49 @@
+import { VramError } from '../../base/index.js';
+import { type FileSource, fileSource } from './file-source.js';
+
+/** What tells a file apart from another, or from itself after a change. */
+export interface SourceFacts {
+  /** Absolute, as it was named. */
+  readonly path: string;
+  readonly byteLength: number;
+  /** Nanoseconds since 1970: of the last write, and of the last change of content or attributes. */
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly inode: bigint;
+  /** The file system that the inode counts in. */
+  readonly device: bigint;
+}
+
+export function factsOf({ path, byteLength, mtimeNs, ctimeNs, inode, device }: FileSource): SourceFacts {
+  return { path, byteLength, mtimeNs, ctimeNs, inode, device };
+}
+
+/** The facts of a file as it is now. Errors: INVALID_INPUT if it is missing, unreadable or not a regular file. */
+export async function sourceFacts(path: string): Promise<SourceFacts> {
+  const source = await fileSource(path);
+  try {
+    return factsOf(source);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * Opens the file that facts were taken from, for instance to heal from it. Errors: SOURCE_MISMATCH if it is not the
+ * same any more; INVALID_INPUT if it cannot be opened.
+ */
+export async function openUnchanged(facts: SourceFacts): Promise<FileSource> {
+  const source = await fileSource(facts.path);
+  const now = factsOf(source);
+  const changed =
+    (now.byteLength !== facts.byteLength && 'size') ||
+    (now.device !== facts.device && 'file system') ||
+    (now.inode !== facts.inode && 'inode') ||
+    ((now.mtimeNs !== facts.mtimeNs || now.ctimeNs !== facts.ctimeNs) && 'time of change');
+  if (changed === false) return source;
+  await source.close();
+  throw new VramError(
+    'SOURCE_MISMATCH',
+    `the file "${source.label}" has another ${changed} than when it was registered`,
+  );
+}
