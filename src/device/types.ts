@@ -92,14 +92,35 @@ export interface Backend {
   open(index: number, options?: OpenOptions): Promise<Device>;
 }
 
+export interface AllocateOptions {
+  /**
+   * Offsets at which buffers begin: ascending multiples of 4096, the first 0, all below the region's length. Where `cutLimits`
+   * is null a region is one mapping whatever its cuts, and they are only checked.
+   */
+  readonly cuts?: readonly number[];
+}
+
+/** What `cuts` may ask of a device. */
+export interface CutLimits {
+  /** Largest run of bytes from one cut to the next. */
+  readonly maxRunBytes: number;
+  /** Most buffers of one region. */
+  readonly maxBuffers: number;
+}
+
 export interface Device {
   readonly info: DeviceInfo;
+  /** null where cuts make no buffers of their own. */
+  readonly cutLimits: CutLimits | null;
   capacity(): Promise<DeviceCapacity>;
   stats(): DeviceStats;
   /** Device bytes that a region of `byteLength` would take: segments rounded up to whole blocks and the platform's granularity. */
   allocationBytes(byteLength: number): number;
-  /** Zero-filled past the last byte to the end of its block. Errors: INVALID_INPUT, ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST. */
-  allocate(byteLength: number): Promise<Region>;
+  /**
+   * Zero-filled past the last byte to the end of its block. Cuts change neither the bytes it takes nor their tree.
+   * Errors: INVALID_INPUT (also for cuts beyond `cutLimits`), ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST.
+   */
+  allocate(byteLength: number, options?: AllocateOptions): Promise<Region>;
   readonly lost: Promise<DeviceLost>;
   /** Releases live regions (wiped) first. Safe to call twice. An adopted GPUDevice is not destroyed. */
   close(): Promise<void>;
@@ -178,6 +199,12 @@ export interface WebGpuBinding extends Binding {
     readonly byteOffset: number;
     readonly byteLength: number;
   }[];
+  /**
+   * The buffer that begins at cut `index` of the region, for engines that bind buffers themselves. Its usage is STORAGE
+   * alone, but its holder can bind it writable: only a later verification notices. Errors: INVALID_INPUT for a region
+   * without cuts and for a buffer that the lease does not hold in full.
+   */
+  bufferAt(index: number): GPUBuffer;
 }
 
 /** Device memory of the lease's own, freed with it. Opaque: no address. */

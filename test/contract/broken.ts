@@ -31,8 +31,8 @@ export function broken(target: ContractTarget, breakage: Breakage): ContractTarg
         region === undefined
           ? {}
           : {
-              allocate: async (byteLength) => {
-                const whole = await sound.allocate(byteLength);
+              allocate: async (byteLength, cuts) => {
+                const whole = await sound.allocate(byteLength, cuts);
                 return overlay(whole, region(whole, options));
               },
             };

@@ -541,6 +541,90 @@ const mutations: readonly Mutation[] = [
     red: 'windowBytes: everything but',
   },
   {
+    broken: 'a write ends at the cut behind its beginning',
+    target: device({
+      device: (whole) => ({
+        allocate: async (byteLength, options) => {
+          const region = await whole.allocate(byteLength, options);
+          return overlay(region, {
+            write: async (offset, bytes) => {
+              const next = options?.cuts?.find((cut) => cut > offset) ?? byteLength;
+              await region.write(offset, bytes.subarray(0, next - offset));
+            },
+          });
+        },
+      }),
+    }),
+    red: 'cuts change neither the bytes nor the tree',
+  },
+  {
+    broken: 'the blocks of the last buffer are not hashed',
+    target: device({
+      device: (whole) => ({
+        allocate: async (byteLength, options) => {
+          const region = await whole.allocate(byteLength, options);
+          const last = (options?.cuts?.at(-1) ?? 0) / 4096;
+          return overlay(region, {
+            nodes: async (level, first, count, run) => {
+              const nodes = await region.nodes(level, first, count, run);
+              return level === 0 && last > 0 ? nodes.fill(0, (last - first) * 32) : nodes;
+            },
+          });
+        },
+      }),
+    }),
+    red: 'cuts change neither the bytes nor the tree',
+  },
+  {
+    broken: 'cuts are not looked at',
+    target: device({ device: (whole) => ({ allocate: (byteLength) => whole.allocate(byteLength) }) }),
+    red: 'cuts that are not ascending multiples',
+  },
+  {
+    broken: 'a region takes as many cuts as it has groups',
+    target: device({
+      device: (whole) => ({
+        allocate: async (byteLength, options) => {
+          if ((options?.cuts?.length ?? 0) > byteLength / 524_288) {
+            throw new VramError('INVALID_INPUT', 'cuts has too many entries');
+          }
+          return await whole.allocate(byteLength, options);
+        },
+      }),
+    }),
+    red: 'where cuts make none, any number is taken',
+  },
+  {
+    broken: 'a patch of the block behind a cut lands before it',
+    target: device({
+      device: (whole) => ({
+        allocate: async (byteLength, options) => {
+          const region = await whole.allocate(byteLength, options);
+          return overlay(region, {
+            patch: (block, bytes) =>
+              region.patch(
+                options?.cuts?.includes(block * 4096) === true && block > 0 ? block - 1 : block,
+                bytes,
+              ),
+          });
+        },
+      }),
+    }),
+    red: 'on both sides of a cut',
+  },
+  {
+    broken: 'cuts are read after the call',
+    target: device({
+      device: (whole) => ({
+        allocate: async (byteLength, options) => {
+          await Promise.resolve();
+          return await whole.allocate(byteLength, options);
+        },
+      }),
+    }),
+    red: 'cuts are read once',
+  },
+  {
     broken: 'the device cannot be seen to be lost',
     target: () => ({
       ...sound,

@@ -100,6 +100,29 @@ describe.skipIf(adapter === 'host')('sealed WebGPU buffers (skipped without a We
     expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
   });
 
+  it('[MS-008] are overwritten with zeros, each of a hundred that cuts made', async () => {
+    sealed.length = 0;
+    const bytes = xorshiftBytes(10, 101 * 4096 - 7);
+    const cuts = Array.from({ length: 100 }, (_, index) => index * 4096);
+    const region = await device.allocate(bytes.length, { cuts });
+    await region.write(0, bytes);
+    expect(await region.freeze()).toBe('api-only');
+    expect(sealed.map(({ size, usage }) => [size, usage])).toEqual(
+      cuts.map((_, index) => [index === 99 ? 8192 : 4096, STORAGE]),
+    );
+    const destroy = sealed.map((buffer) => buffer.destroy.bind(buffer));
+    for (const buffer of sealed) buffer.destroy = () => undefined;
+    const [first] = sealed;
+    if (first === undefined) throw new Error('no sealed buffer was made');
+    expect(Buffer.compare(await lookInside(gpu, first, 4096), bytes.subarray(0, 4096))).toBe(0);
+    await region.release();
+    for (const buffer of sealed) {
+      expect((await lookInside(gpu, buffer, buffer.size)).every((byte) => byte === 0)).toBe(true);
+    }
+    for (const each of destroy) each();
+    expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
+  });
+
   describe('leases', () => {
     const bytes = xorshiftBytes(9, 2 * MiB + 1000);
 

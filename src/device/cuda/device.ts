@@ -1,6 +1,8 @@
 import { checkInteger, type ErrorCode, Serial, VramError } from '../../base/index.js';
+import { checkCuts } from '../cuts.js';
 import type { FillProbe } from '../known-answers.js';
 import {
+  type AllocateOptions,
   type Device,
   type DeviceCapacity,
   type DeviceInfo,
@@ -40,6 +42,7 @@ interface Resources {
 /** One NVIDIA GPU, through the driver alone. */
 export class CudaDevice implements Device {
   readonly info: DeviceInfo;
+  readonly cutLimits = null;
   readonly lost: Promise<DeviceLost>;
   readonly #settings: CudaDeviceSettings;
   readonly #machine: TreeMachine;
@@ -126,8 +129,9 @@ export class CudaDevice implements Device {
     return Math.ceil(byteLength / unit) * unit;
   }
 
-  async allocate(byteLength: number): Promise<Region> {
+  async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
+    checkCuts(options.cuts, byteLength);
     this.#checkPresent();
     const memory = await this.#take(neededBytes, this.#virtual);
     try {

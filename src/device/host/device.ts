@@ -1,5 +1,14 @@
 import { checkInteger, Serial, VramError } from '../../base/index.js';
-import type { Device, DeviceCapacity, DeviceInfo, DeviceLost, DeviceStats, Region } from '../types.js';
+import { checkCuts } from '../cuts.js';
+import type {
+  AllocateOptions,
+  Device,
+  DeviceCapacity,
+  DeviceInfo,
+  DeviceLost,
+  DeviceStats,
+  Region,
+} from '../types.js';
 import { type BlockHasher, engineKernels } from './kernels.js';
 import { HostMemory, paddedLength } from './memory.js';
 import type { HostOptions } from './options.js';
@@ -21,6 +30,7 @@ export interface HostDeviceSettings {
 /** System memory behind the device interface: the software reference for the others, and what is left where there is no GPU. */
 export class HostDevice implements Device {
   readonly info: DeviceInfo;
+  readonly cutLimits = null;
   readonly lost: Promise<DeviceLost>;
   readonly #settings: HostDeviceSettings;
   readonly #scratch: HostScratch;
@@ -70,8 +80,9 @@ export class HostDevice implements Device {
     return paddedLength(byteLength);
   }
 
-  async allocate(byteLength: number): Promise<Region> {
+  async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
+    checkCuts(options.cuts, byteLength);
     this.#checkPresent();
     const availableBytes = this.#settings.host.freeMemory?.() ?? null;
     if (availableBytes !== null && neededBytes > availableBytes) {

@@ -1,8 +1,11 @@
 import { checkInteger, MAX_INTEGER, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/index.js';
+import { checkCuts } from '../cuts.js';
 import type { FillProbe } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
 import type {
+  AllocateOptions,
+  CutLimits,
   Device,
   DeviceCapacity,
   DeviceInfo,
@@ -12,10 +15,10 @@ import type {
   Region,
 } from '../types.js';
 import { Submitter } from './batch.js';
-import { BufferUsage } from './constants.js';
+import { createBuffers, cutLengths, evenLengths } from './buffers.js';
 import { GpuContext } from './context.js';
 import { createKernels } from './kernels.js';
-import { fillZeros, type RegionOwner, WebGpuRegion } from './region.js';
+import { type RegionOwner, WebGpuRegion } from './region.js';
 import { Staging } from './staging.js';
 import { TreeEngine } from './tree.js';
 
@@ -25,6 +28,8 @@ const HARDWARE_WINDOW_BYTES = 1024 * 1024 * 1024;
 const SOFTWARE_WINDOW_BYTES = 64 * 1024 * 1024;
 /** WebGPU tells nobody how much memory there is: beyond 1 TiB the device is not even asked. */
 const MAX_REGION_BYTES = 2 ** 40;
+/** Each costs the driver an allocation or a part of one, and every verification a binding. */
+const MAX_BUFFERS = 16_384;
 
 export interface WebGpuDeviceSettings extends OpenOptions {
   readonly info: DeviceInfo;
@@ -35,6 +40,7 @@ export interface WebGpuDeviceSettings extends OpenOptions {
 /** One GPUDevice: its shaders, staging, scratch and regions. */
 export class WebGpuDevice implements Device {
   readonly info: DeviceInfo;
+  readonly cutLimits: CutLimits;
   readonly #owned: boolean;
   readonly #owner: RegionOwner;
   readonly #segmentBytes: number;
@@ -47,7 +53,12 @@ export class WebGpuDevice implements Device {
     owner: Omit<RegionOwner, 'forget'>,
     segmentBytes: number,
   ) {
+    const { maxBufferSize, maxStorageBufferBindingSize } = owner.context.device.limits;
     this.info = settings.info;
+    this.cutLimits = {
+      maxRunBytes: wholeUnits(Math.min(maxBufferSize, maxStorageBufferBindingSize), BLOCK_BYTES),
+      maxBuffers: MAX_BUFFERS,
+    };
     this.#owned = settings.owned;
     this.#segmentBytes = segmentBytes;
     this.#scratchBytes = owner.tree.byteLength + Staging.byteLength + owner.submitter.params.size;
@@ -115,8 +126,9 @@ export class WebGpuDevice implements Device {
     return Math.ceil(byteLength / BLOCK_BYTES) * BLOCK_BYTES;
   }
 
-  async allocate(byteLength: number): Promise<Region> {
+  async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
+    const cuts = checkCuts(options.cuts, byteLength);
     this.#checkOpen();
     if (neededBytes > MAX_REGION_BYTES) {
       throw new VramError(
@@ -125,13 +137,14 @@ export class WebGpuDevice implements Device {
         { neededBytes, availableBytes: null },
       );
     }
-    const lengths: number[] = [];
-    for (let left = neededBytes; left > 0; left -= this.#segmentBytes) {
-      lengths.push(Math.min(left, this.#segmentBytes));
-    }
+    const lengths =
+      cuts === null
+        ? evenLengths(neededBytes, this.#segmentBytes)
+        : cutLengths(neededBytes, cuts, this.cutLimits);
     const table = await SegmentTable.create(lengths);
-    const buffers = await this.#createBuffers(lengths, neededBytes);
-    const region = new WebGpuRegion(this.#owner, { buffers, table }, byteLength);
+    const purpose = { what: `an allocation of ${neededBytes} bytes`, neededBytes };
+    const buffers = await createBuffers(this.#owner, lengths, purpose);
+    const region = new WebGpuRegion(this.#owner, { buffers, table, cuts }, byteLength);
     this.#regions.add(region);
     // A close() that began meanwhile has not seen the region.
     if (this.#closing !== null) {
@@ -139,31 +152,6 @@ export class WebGpuDevice implements Device {
       this.#checkOpen();
     }
     return region;
-  }
-
-  /** One after another, so that the first that is refused ends it; on failure all are given back. */
-  async #createBuffers(lengths: readonly number[], neededBytes: number): Promise<GPUBuffer[]> {
-    const { context } = this.#owner;
-    const purpose = { what: `an allocation of ${neededBytes} bytes`, neededBytes };
-    const buffers: GPUBuffer[] = [];
-    try {
-      for (const size of lengths) {
-        const { value, accepted } = context.guard(purpose, () =>
-          context.device.createBuffer({ label: 'sealed weights', size, usage: BufferUsage.STORAGE }),
-        );
-        buffers.push(value);
-        await accepted;
-        // Touches the memory, so that a driver that hands it out late fails here, and zeros the padding of the last block.
-        await fillZeros(this.#owner, purpose, [
-          { buffer: value, offset: size - BLOCK_BYTES, length: BLOCK_BYTES },
-        ]);
-      }
-      await context.idle(purpose);
-      return buffers;
-    } catch (error) {
-      for (const buffer of buffers) buffer.destroy();
-      throw error;
-    }
   }
 
   close(): Promise<void> {

@@ -3,6 +3,13 @@ import type { ByteRange, WebGpuBinding } from '../types.js';
 import type { GpuContext } from './context.js';
 import type { SealedRange } from './staging.js';
 
+/** A whole buffer of a region with cuts, and which bytes of the region it holds. */
+export interface LeasedBuffer {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** The region, as a lease sees it. */
 export interface LeasedRegion {
   readonly context: GpuContext;
@@ -10,6 +17,8 @@ export interface LeasedRegion {
   /** Throws NOT_FOUND once the region is released, DEVICE_LOST once the device is. */
   check(): void;
   ranges(offset: number, length: number): readonly SealedRange[];
+  /** By the index of their cut; null where the region was allocated without cuts. */
+  readonly buffers: readonly LeasedBuffer[] | null;
 }
 
 /**
@@ -58,6 +67,18 @@ export class WebGpuLease implements WebGpuBinding {
       });
       return { group, byteOffset, byteLength: part.length };
     });
+  }
+
+  bufferAt(index: number): GPUBuffer {
+    this.#check();
+    const { buffers } = this.#region;
+    if (buffers === null) throw invalidInput('index', 'needs a region that was allocated with cuts');
+    const found = buffers[checkInteger('index', index, 0, buffers.length - 1)];
+    const end = this.#offset + this.byteLength;
+    if (found === undefined || found.offset < this.#offset || found.offset + found.length > end) {
+      throw invalidInput('index', `names a buffer that this lease does not hold in full: ${index}`);
+    }
+    return found.buffer;
   }
 
   async end(): Promise<void> {

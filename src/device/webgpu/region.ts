@@ -4,10 +4,11 @@ import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '.
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
 import { MAX_DISPATCHES, type Submitter } from './batch.js';
+import { wipeBuffers } from './buffers.js';
 import { VECTOR_BYTES } from './constants.js';
 import { type GpuContext, type Purpose, settleAll } from './context.js';
 import type { Kernels } from './kernels.js';
-import { WebGpuLease } from './lease.js';
+import { type LeasedBuffer, WebGpuLease } from './lease.js';
 import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 import type { TreeEngine } from './tree.js';
 
@@ -31,11 +32,25 @@ export interface RegionMemory {
   readonly buffers: readonly GPUBuffer[];
   /** The buffers' lengths. */
   readonly table: SegmentTable;
+  /** Where the caller wanted buffers to begin; null where it did not say. */
+  readonly cuts: readonly number[] | null;
 }
 
 type State = 'filling' | 'freezing' | 'frozen' | 'released';
 
-/** A shard's sealed buffers. `usage-locked`: every copy and map call on them is a validation error, whoever makes it. */
+/** Consecutive bytes of a region that go through one staging slot in one submission. */
+interface Chunk {
+  /** One a buffer. */
+  readonly ranges: readonly SealedRange[];
+  /** Counted from the start of the byte range. */
+  readonly at: number;
+  readonly length: number;
+}
+
+/**
+ * A shard's sealed buffers. `usage-locked`: every copy and map call on them is a validation error, whoever makes it. With
+ * cuts it is `api-only`: a lease then hands out the buffers, and their holder could bind them writable.
+ */
 export class WebGpuRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
@@ -116,6 +131,7 @@ export class WebGpuRegion implements Region {
       layout: this.#owner.kernels.sealedLayout,
       check: () => this.#checkLive(),
       ranges: (from: number, bytes: number) => this.#ranges(from, bytes),
+      buffers: this.#memory.cuts === null ? null : this.#cutBuffers(this.#memory.cuts),
     };
     return new WebGpuLease(region, offset, length);
   }
@@ -127,9 +143,9 @@ export class WebGpuRegion implements Region {
   }
 
   async #upload(purpose: Purpose, offset: number, bytes: Uint8Array): Promise<void> {
-    for (const { range, at } of this.#chunks(offset, bytes.length)) {
-      const part = bytes.subarray(at, at + range.length);
-      const { accepted } = await this.#owner.staging.upload(purpose, range, part);
+    for (const { ranges, at, length } of this.#chunks(offset, bytes.length)) {
+      const part = bytes.subarray(at, at + length);
+      const { accepted } = await this.#owner.staging.upload(purpose, ranges, part);
       this.#accepted = Promise.all([this.#accepted, accepted]).then(() => undefined);
       // freeze() awaits it and throws; until then a rejection is not unhandled.
       this.#accepted.catch(() => undefined);
@@ -145,14 +161,18 @@ export class WebGpuRegion implements Region {
     });
     // A release meanwhile has the last word.
     if (this.#state === 'freezing') this.#state = 'frozen';
-    return 'usage-locked';
+    return this.#memory.cuts === null ? 'usage-locked' : 'api-only';
   }
 
   async #change(purpose: Purpose, offset: number, bytes: Uint8Array, flip: boolean): Promise<void> {
-    for (const range of this.#ranges(offset, bytes.length)) {
-      const { accepted } = await this.#owner.staging.upload(purpose, range, bytes, flip);
-      await accepted;
-    }
+    // One block or one byte: never more than one buffer.
+    const { accepted } = await this.#owner.staging.upload(
+      purpose,
+      this.#ranges(offset, bytes.length),
+      bytes,
+      flip,
+    );
+    await accepted;
     await this.#owner.context.idle(purpose);
   }
 
@@ -168,8 +188,8 @@ export class WebGpuRegion implements Region {
     // Shared: each reader takes the next chunk, and none is left when one has failed.
     const chunks = this.#chunks(offset, into.length);
     const readChunks = async (): Promise<void> => {
-      for (const { range, at } of chunks) {
-        into.set(await this.#owner.staging.readSealed({ what: 'a readback' }, range), at);
+      for (const { ranges, at } of chunks) {
+        into.set(await this.#owner.staging.readSealed({ what: 'a readback' }, ranges), at);
       }
     };
     await settleAll(Array.from({ length: READS }, readChunks));
@@ -179,7 +199,7 @@ export class WebGpuRegion implements Region {
     // What was under way when release was called reads what was sealed, not zeros.
     await Promise.allSettled([...this.#running]);
     try {
-      await this.#wipe();
+      await wipeBuffers(this.#owner, this.#memory.buffers);
     } catch (cause) {
       throw new VramError('RELEASE_FAILED', 'the memory was given back but could not be overwritten first', {
         cause,
@@ -190,34 +210,37 @@ export class WebGpuRegion implements Region {
     }
   }
 
-  async #wipe(): Promise<void> {
-    const { context } = this.#owner;
-    const purpose = { what: 'overwriting with zeros' };
-    const { buffers } = this.#memory;
-    for (let first = 0; first < buffers.length; first += MAX_DISPATCHES) {
-      const some = buffers.slice(first, first + MAX_DISPATCHES);
-      await fillZeros(
-        this.#owner,
-        purpose,
-        some.map((buffer) => ({ buffer, offset: 0, length: buffer.size })),
-      );
-    }
-    await context.idle(purpose);
-  }
-
-  /** Parts of a byte range: one a buffer, none longer than a staging slot carries; `at` counts from the range's start. */
-  *#chunks(offset: number, length: number): Generator<{ readonly range: SealedRange; readonly at: number }> {
+  /** Parts of a byte range, in order: as much as a staging slot carries, from as many buffers as a submission holds. */
+  *#chunks(offset: number, length: number): Generator<Chunk> {
     let at = 0;
+    let ranges: SealedRange[] = [];
+    let taken = 0;
+    let room = 0;
     for (const { buffer, offset: start, length: bytes } of this.#ranges(offset, length)) {
       for (let done = 0; done < bytes; ) {
-        // Whole vectors from the first chunk on: only the ends of the range are then masked.
-        const room = SLOT_BYTES - ((start + done) % VECTOR_BYTES);
-        const taken = Math.min(room, bytes - done);
-        yield { range: { buffer, offset: start + done, length: taken }, at };
-        done += taken;
-        at += taken;
+        if (room === 0 || ranges.length === MAX_DISPATCHES) {
+          if (taken > 0) yield { ranges, at, length: taken };
+          at += taken;
+          ranges = [];
+          taken = 0;
+          // Whole vectors from the first chunk on: only the ends of the range are then masked.
+          room = SLOT_BYTES - ((start + done) % VECTOR_BYTES);
+        }
+        const part = Math.min(room, bytes - done);
+        ranges.push({ buffer, offset: start + done, length: part });
+        done += part;
+        taken += part;
+        room -= part;
       }
     }
+    if (taken > 0) yield { ranges, at, length: taken };
+  }
+
+  #cutBuffers(cuts: readonly number[]): readonly LeasedBuffer[] {
+    return this.#memory.buffers.map((buffer, index) => {
+      const offset = cuts[index] ?? 0;
+      return { buffer, offset, length: (cuts[index + 1] ?? this.byteLength) - offset };
+    });
   }
 
   #ranges(offset: number, length: number): readonly SealedRange[] {
@@ -256,33 +279,6 @@ export class WebGpuRegion implements Region {
     checkInteger('offset', offset, 0, this.byteLength);
     checkInteger('length', length, 0, this.byteLength - offset);
   }
-}
-
-/** Submits zeros over ranges of whole vectors, at most MAX_DISPATCHES of them. */
-export async function fillZeros(
-  owner: Pick<RegionOwner, 'context' | 'kernels' | 'submitter'>,
-  purpose: Purpose,
-  ranges: readonly SealedRange[],
-): Promise<void> {
-  await owner.submitter.submit(purpose, (batch) => {
-    for (const { buffer, offset, length } of ranges) {
-      const group = owner.context.device.createBindGroup({
-        label: 'fill',
-        layout: owner.kernels.fillLayout,
-        entries: [
-          { binding: 0, resource: { buffer } },
-          { binding: 1, resource: owner.submitter.paramsBinding },
-        ],
-      });
-      const [first, count] = [offset / VECTOR_BYTES, length / VECTOR_BYTES];
-      batch.dispatch({
-        pipeline: owner.kernels.fill,
-        group,
-        invocations: count,
-        params: (row) => [0, 0, 0, 0, first, count, row],
-      });
-    }
-  }).accepted;
 }
 
 function resultArray(length: number): Uint8Array {

@@ -77,20 +77,19 @@ export class Staging {
   }
 
   /**
-   * Writes `bytes`, at most SLOT_BYTES, into a sealed buffer at any byte offset; with `flip`, their set bits are flipped there. When it resolves, the bytes may be
-   * reused and the work is submitted; `accepted` tells whether the device took it.
+   * Writes `bytes`, at most SLOT_BYTES, over consecutive ranges of sealed buffers, at most MAX_DISPATCHES, the first at any
+   * byte offset and each other one at its buffer's start; with `flip`, their set bits are flipped there. When it resolves, the
+   * bytes may be reused and the work is submitted; `accepted` tells whether the device took it.
    */
   async upload(
     purpose: Purpose,
-    target: SealedRange,
+    targets: readonly SealedRange[],
     bytes: Uint8Array,
     flip = false,
   ): Promise<{ readonly accepted: Promise<void> }> {
     const pipeline = flip ? this.#kernels.flip : this.#kernels.copy;
     if (pipeline === null) throw new TypeError('a device opened without drills flips no bits');
-    const lead = target.offset % VECTOR_BYTES;
-    const vectors = Math.ceil((lead + target.length) / VECTOR_BYTES);
-    const byteLength = vectors * VECTOR_BYTES;
+    const { pieces, lead, byteLength } = slotPieces(targets);
     const slot = await this.#uploads.acquire();
     try {
       const memory = await this.#context.wait(purpose, slot.mapped);
@@ -98,15 +97,17 @@ export class Staging {
         memory.set(bytes, lead);
         slot.host.unmap();
         batch.copy({ from: slot.host, fromOffset: 0, to: slot.device, toOffset: 0, byteLength });
-        batch.dispatch({
-          pipeline,
-          group: this.#copyGroup(slot.device, target.buffer),
-          invocations: vectors,
-          params: (row) => [0, (target.offset - lead) / VECTOR_BYTES, row, lead, lead + target.length],
-        });
+        for (const { buffer, slotVector, bufferVector, begin, end, vectors } of pieces) {
+          batch.dispatch({
+            pipeline,
+            group: this.#copyGroup(slot.device, buffer),
+            invocations: vectors,
+            params: (row) => [slotVector, bufferVector, row, begin, end],
+          });
+        }
         batch.wipe({ buffer: slot.device, byteLength });
       });
-      this.#context.uploadedBytes += target.length;
+      this.#context.uploadedBytes += bytes.length;
       slot.mapped = mapWiped(slot.host, byteLength);
       // Whoever takes the slot next awaits it; with nobody next it must not end the process.
       slot.mapped.catch(() => undefined);
@@ -116,20 +117,20 @@ export class Staging {
     }
   }
 
-  /** Reads at most SLOT_BYTES of a sealed buffer through the copy shader. */
-  async readSealed(purpose: Purpose, from: SealedRange): Promise<Uint8Array> {
-    const lead = from.offset % VECTOR_BYTES;
-    const vectors = Math.ceil((lead + from.length) / VECTOR_BYTES);
-    const byteLength = vectors * VECTOR_BYTES;
+  /** Reads at most SLOT_BYTES of consecutive ranges of sealed buffers, as upload() writes them, through the copy shader. */
+  async readSealed(purpose: Purpose, sources: readonly SealedRange[]): Promise<Uint8Array> {
+    const { pieces, lead, byteLength, length } = slotPieces(sources);
     const slot = await this.#downloads.acquire();
     try {
-      const bytes = await this.#fetch(slot, purpose, lead + from.length, (batch) => {
-        batch.dispatch({
-          pipeline: this.#kernels.copy,
-          group: this.#copyGroup(from.buffer, slot.device),
-          invocations: vectors,
-          params: (row) => [(from.offset - lead) / VECTOR_BYTES, 0, row, 0, byteLength],
-        });
+      const bytes = await this.#fetch(slot, purpose, lead + length, (batch) => {
+        for (const { buffer, slotVector, bufferVector, vectors } of pieces) {
+          batch.dispatch({
+            pipeline: this.#kernels.copy,
+            group: this.#copyGroup(buffer, slot.device),
+            invocations: vectors,
+            params: (row) => [bufferVector, slotVector, row, 0, vectors * VECTOR_BYTES],
+          });
+        }
         batch.copy({ from: slot.device, fromOffset: 0, to: slot.host, toOffset: 0, byteLength });
         batch.wipe({ buffer: slot.device, byteLength });
       });
@@ -192,6 +193,47 @@ export class Staging {
   destroy(): void {
     for (const buffer of this.#buffers) buffer.destroy();
   }
+}
+
+/** One dispatch of the copy shader: a range of a sealed buffer and its place in a slot, in vectors; `begin` and `end` in bytes. */
+interface SlotPiece {
+  readonly buffer: GPUBuffer;
+  readonly bufferVector: number;
+  readonly slotVector: number;
+  readonly vectors: number;
+  /** The range's own bytes, counted from the first vector. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Lays consecutive ranges end to end in a slot. Bytes keep their place within a vector: `lead` bytes come before the first
+ * range's, and since buffers are whole blocks every later range begins with a vector.
+ */
+function slotPieces(ranges: readonly SealedRange[]): {
+  readonly pieces: readonly SlotPiece[];
+  readonly lead: number;
+  /** Of the slot that is used: whole vectors. */
+  readonly byteLength: number;
+  /** Of the ranges. */
+  readonly length: number;
+} {
+  const lead = (ranges[0]?.offset ?? 0) % VECTOR_BYTES;
+  let at = lead;
+  const pieces = ranges.map(({ buffer, offset, length }): SlotPiece => {
+    const begin = offset % VECTOR_BYTES;
+    const piece = {
+      buffer,
+      bufferVector: (offset - begin) / VECTOR_BYTES,
+      slotVector: (at - begin) / VECTOR_BYTES,
+      vectors: Math.ceil((begin + length) / VECTOR_BYTES),
+      begin,
+      end: begin + length,
+    };
+    at += length;
+    return piece;
+  });
+  return { pieces, lead, byteLength: Math.ceil(at / VECTOR_BYTES) * VECTOR_BYTES, length: at - lead };
 }
 
 /** Maps an upload buffer for the next write, and zeros what the last one left in it. */

@@ -1,5 +1,6 @@
 import type { ContractCase } from '../context.js';
 import { bindingCases } from './binding.js';
+import { cutCases } from './cuts.js';
 import { faultCases } from './faults.js';
 import { isolationCases } from './isolation.js';
 import { memoryCases } from './memory.js';
@@ -25,5 +26,6 @@ export const contractCases: readonly ContractCase[] = [
   ...memoryCases,
   ...isolationCases,
   ...bindingCases,
+  ...cutCases,
   ...randomCases,
 ];
