@@ -131,12 +131,13 @@ describe('[AU-001] what is recorded', () => {
   it('is of the types of the catalogue, each once, in the order of the documentation', () => {
     expect(AUDIT_TYPES).toEqual([
       ...TYPES,
+      'handles.refused',
       'audit.opened',
       'audit.recovered',
       'audit.pruned',
       'audit.closed',
     ]);
-    expect(new Set(AUDIT_TYPES).size).toBe(19);
+    expect(new Set(AUDIT_TYPES).size).toBe(20);
     expect(Object.fromEntries(AUDIT_TYPES.map((type) => [type, AUDIT_CATALOGUE[type].severity]))).toEqual({
       'vram.sealed': 'CRITICAL',
       'seal.verified': 'HIGH',
@@ -153,6 +154,7 @@ describe('[AU-001] what is recorded', () => {
       'shard.attested': 'HIGH',
       'manager.stopped': 'CRITICAL',
       'drill.injected': 'CRITICAL',
+      'handles.refused': 'CRITICAL',
       'audit.opened': 'HIGH',
       'audit.recovered': 'CRITICAL',
       'audit.pruned': 'CRITICAL',

@@ -44,11 +44,19 @@ export type AuditedEventType = Extract<
 >;
 
 /** What the log says of itself. */
-export type LogEventType = 'audit.opened' | 'audit.recovered' | 'audit.pruned' | 'audit.closed';
+export type LogEventType =
+  | 'handles.refused'
+  | 'audit.opened'
+  | 'audit.recovered'
+  | 'audit.pruned'
+  | 'audit.closed';
 
 export type AuditType = AuditedEventType | LogEventType;
 
-/** Ranges named in one record; the count of all stands beside them. Keeps a line under the 65,535 bytes of a tlog-tiles entry. */
+/**
+ * Ranges named in one record; the count of all stands beside them. Keeps a line under the 65,535 bytes of a tlog-tiles
+ * entry.
+ */
 const MAX_RANGES = 64;
 const MAX_TEXT = 1024;
 
@@ -300,6 +308,19 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
 };
 
 const LOG_EVENTS: { readonly [T in LogEventType]: CatalogueEntry } = {
+  'handles.refused': {
+    severity: 'CRITICAL',
+    summary:
+      'Handles were refused within a second of one that has its own `seal.verification_failed`: they share this record.',
+    fields: {
+      refused: 'number of handles',
+      forged: 'of these, not signed by this worker, or changed',
+      malformed: 'of these, without a signature',
+      stale: 'of these, genuine, and of a shard that is not live',
+      since: 'time of the first',
+      until: 'time of the last',
+    },
+  },
   'audit.opened': {
     severity: 'HIGH',
     summary: 'The log was opened for writing. Record 0 of every log is one.',
@@ -369,6 +390,7 @@ export const AUDIT_TYPES: readonly AuditType[] = [
   'shard.attested',
   'manager.stopped',
   'drill.injected',
+  'handles.refused',
   'audit.opened',
   'audit.recovered',
   'audit.pruned',
@@ -411,8 +433,8 @@ function commonData(
 }
 
 /**
- * Text of others, made safe for a record: bounded, well-formed, and without anything that looks like an address (AU-006, MS-001).
- * Events promise that already; a record cannot be taken back, so it is seen to here too.
+ * Text of others, made safe for a record: bounded, well-formed, and without anything that looks like an address
+ * (AU-006, MS-001). Events promise that already; a record cannot be taken back, so it is seen to here too.
  */
 export function text(given: string, clean: Clean): string {
   const value = clean(given);

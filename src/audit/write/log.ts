@@ -15,6 +15,7 @@ import {
   text,
 } from '../format/index.js';
 import type { Chain, ChainedLine, RecordDraft } from './chain.js';
+import { REFUSAL_MS, RefusedHandles } from './refused-handles.js';
 import type { RecordedSecret } from './secret.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 
@@ -99,8 +100,8 @@ interface Waiter {
 }
 
 /**
- * The log's writer, an Observer. Telling it of an event is an enqueue; records are built, chained and written in groups behind it, in
- * the order in which the events came. See docs/audit.md for what waits for what.
+ * The log's writer, an Observer. Telling it of an event is an enqueue; records are built, chained and written in groups
+ * behind it, in the order in which the events came. See docs/audit.md for what waits for what.
  */
 export class AuditLog implements Observer {
   readonly name = 'audit';
@@ -118,10 +119,15 @@ export class AuditLog implements Observer {
   readonly #queue: Entry[] = [];
   #waiters: Waiter[] = [];
   #enqueued = 0;
-  /** Events whose promise may reject though they are kept and will be written: told again, they are the same and not written twice. */
+  /**
+   * Events whose promise may reject though they are kept and will be written: told again, they are the same and not
+   * written twice.
+   */
   readonly #awaited = new WeakSet<OperationEvent>();
   /** Counted as unrecorded; told again, they are not counted twice. */
   readonly #refused = new WeakSet<OperationEvent>();
+  readonly #refusals = new RefusedHandles();
+  #refusalTimer: ReturnType<typeof setTimeout> | null = null;
   readonly #reached: Record<Stage, number> = { taken: 0, durable: 0, covered: -1 };
   /** A checkpoint is wanted that covers this ticket. */
   #wantedTicket = -1;
@@ -159,14 +165,17 @@ export class AuditLog implements Observer {
   }
 
   /**
-   * Takes an event. Returns nothing for events that are no audit matter and for those written in groups; a promise for CRITICAL ones
-   * (on stable storage), when the queue is full (there is room again), and while writing fails: then also for the start of an operation that must not go
-   * unrecorded, whatever it will have to record.
-   * Errors of the promise: AUDIT_FAILED. An event that was rejected may be told again, as the same object: it is written once.
+   * Takes an event. Returns nothing for events that are no audit matter and for those written in groups; a promise for
+   * CRITICAL ones (on stable storage), when the queue is full (there is room again), and while writing fails: then also
+   * for the start of an operation that must not go unrecorded, whatever it will have to record. Errors of the promise:
+   * AUDIT_FAILED. An event that was rejected may be told again, as the same object: it is written once.
    */
   on(event: OperationEvent): void | Promise<void> {
     if (!isAudited(event)) return this.#onUnaudited(event);
     if (this.#closing !== null) return Promise.reject(closedError());
+    if (!this.#awaited.has(event) && this.#sharesRecord(event)) {
+      return this.#failure === null ? undefined : this.#retry(this.#failure.error);
+    }
     if (this.#failure !== null) return this.#onWhileFailing(event, this.#failure.error);
     if (this.#awaited.has(event)) return this.#wait('durable');
     const full = this.#queue.length >= this.#maxQueue;
@@ -190,6 +199,7 @@ export class AuditLog implements Observer {
   /** Resolves when everything told so far is on stable storage. Errors: AUDIT_FAILED. */
   flush(): Promise<void> {
     if (this.#closing !== null) return this.#closing;
+    this.#recordRefusals();
     return this.#reached.durable === this.#enqueued && this.#failure === null
       ? Promise.resolve()
       : this.#wait('durable');
@@ -198,6 +208,7 @@ export class AuditLog implements Observer {
   /** Flushes, publishes a checkpoint of everything, and gives it. Errors: AUDIT_FAILED. */
   async head(): Promise<LogHead> {
     if (this.#closing !== null) throw closedError();
+    this.#recordRefusals();
     await this.#waitForCheckpoint();
     // Records that came meanwhile may be in the chain already; the newest checkpoint is a head of what was flushed too.
     const { origin, logId } = this.#chain;
@@ -219,7 +230,10 @@ export class AuditLog implements Observer {
     };
   }
 
-  /** Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same promise. */
+  /**
+   * Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same
+   * promise.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -227,6 +241,7 @@ export class AuditLog implements Observer {
 
   async #close(): Promise<void> {
     const failures: unknown[] = [];
+    this.#recordRefusals();
     this.#enqueue(this.#logEntry('audit.closed', () => ({ records: this.#chain.size + 1 })));
     try {
       await this.#waitForCheckpoint();
@@ -247,7 +262,10 @@ export class AuditLog implements Observer {
     if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
   }
 
-  /** AU-005: an execution within maxAgeMs has nothing to record before it runs, so its start is where a log that fails has to say so. */
+  /**
+   * AU-005: an execution within maxAgeMs has nothing to record before it runs, so its start is where a log that fails
+   * has to say so.
+   */
   #onUnaudited(event: OperationEvent): void | Promise<void> {
     if (event.type !== 'operation.started' || !FAIL_CLOSED.has(event.operation)) return undefined;
     if (this.#closing !== null) return Promise.reject(closedError());
@@ -266,6 +284,34 @@ export class AuditLog implements Observer {
       }
     }
     return this.#retry(error);
+  }
+
+  /** True for a refused handle that waits for the record which it shares; see RefusedHandles. */
+  #sharesRecord(event: AuditedEvent): boolean {
+    const shares = this.#refusals.takes(event);
+    this.#scheduleRefusals();
+    return shares;
+  }
+
+  #scheduleRefusals(): void {
+    if (this.#closing !== null || !this.#refusals.sharing) return;
+    this.#refusalTimer ??= setTimeout(() => {
+      this.#refusalTimer = null;
+      this.#recordRefusals();
+      this.#refusals.endSecond();
+      this.#scheduleRefusals();
+      this.#wake();
+    }, REFUSAL_MS);
+  }
+
+  /**
+   * Enqueues the record of the refused handles that have none yet. While writing fails and the queue is full they stay
+   * counted.
+   */
+  #recordRefusals(): void {
+    if (this.#failure !== null && this.#queue.length >= this.#maxQueue) return;
+    const data = this.#refusals.take();
+    if (data !== null) this.#enqueue(this.#logEntry('handles.refused', () => data));
   }
 
   /** Rejects, unless it is time for another attempt at writing, whose outcome it then tells. */
@@ -308,8 +354,10 @@ export class AuditLog implements Observer {
   #stopTimers(): void {
     if (this.#groupTimer !== null) clearTimeout(this.#groupTimer);
     if (this.#checkpointTimer !== null) clearTimeout(this.#checkpointTimer);
+    if (this.#refusalTimer !== null) clearTimeout(this.#refusalTimer);
     this.#groupTimer = null;
     this.#checkpointTimer = null;
+    this.#refusalTimer = null;
   }
 
   /** Writes until nothing is queued and nobody waits. Never rejects: waiters are told. */
@@ -359,7 +407,10 @@ export class AuditLog implements Observer {
     this.#settle();
   }
 
-  /** Entries that cannot be chained go back to the head of the queue; what was chained before them has its place and must be written. */
+  /**
+   * Entries that cannot be chained go back to the head of the queue; what was chained before them has its place and
+   * must be written.
+   */
   async #chainAll(
     entries: readonly Entry[],
   ): Promise<{ readonly lines: ChainedLine[]; readonly failure: { readonly cause: unknown } | null }> {

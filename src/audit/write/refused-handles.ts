@@ -1,0 +1,78 @@
+import { type AuditData, type AuditedEvent, isTimestamp } from '../format/index.js';
+
+/** How long refused handles share a record, ms. */
+export const REFUSAL_MS = 1_000;
+
+const KINDS = {
+  SEAL_VERIFICATION_FAILED: 'forged',
+  NOT_SEALED: 'malformed',
+  NOT_FOUND: 'stale',
+} as const;
+type Kind = (typeof KINDS)[keyof typeof KINDS];
+
+/**
+ * Refused handles, which whoever reaches the worker can send as fast as it answers: without a bound they would fill the
+ * disk. The first one has a record of its own, at once; those of the second that follows share one with their count,
+ * and so on second by second.
+ */
+export class RefusedHandles {
+  /** An event that is emitted again, because the log failed, is the same. */
+  readonly #known = new WeakSet<AuditedEvent>();
+  #sharing = false;
+  /** Whether the second that runs has refused one. */
+  #busy = false;
+  #counts: Record<Kind, number> = { forged: 0, malformed: 0, stale: 0 };
+  #since: string | null = null;
+  #until: string | null = null;
+
+  /** True where the event shares a record, and is counted for it; false where it is to have one of its own. */
+  takes(event: AuditedEvent): boolean {
+    const kind = kindOf(event);
+    if (kind === null) return false;
+    if (this.#known.has(event)) return true;
+    if (!this.#sharing) {
+      this.#sharing = true;
+      return false;
+    }
+    this.#known.add(event);
+    this.#busy = true;
+    const at = isTimestamp(event.at) ? event.at : null;
+    if (this.#refused === 0) this.#since = at;
+    this.#until = at;
+    this.#counts[kind] += 1;
+    return true;
+  }
+
+  /** From the first refused handle on, until a second has passed without one. */
+  get sharing(): boolean {
+    return this.#sharing;
+  }
+
+  /** The data of the record that those without one share, and counts anew; null where there are none. */
+  take(): AuditData | null {
+    const refused = this.#refused;
+    if (refused === 0) return null;
+    const data = { refused, ...this.#counts, since: this.#since, until: this.#until };
+    this.#counts = { forged: 0, malformed: 0, stale: 0 };
+    return data;
+  }
+
+  /** Ends a second. After one without a refused handle the next has a record of its own again. */
+  endSecond(): void {
+    this.#sharing = this.#busy || this.#refused > 0;
+    this.#busy = false;
+  }
+
+  get #refused(): number {
+    const { forged, malformed, stale } = this.#counts;
+    return forged + malformed + stale;
+  }
+}
+
+function kindOf(event: AuditedEvent): Kind | null {
+  if (event.type !== 'seal.verification_failed') return null;
+  const { code } = event.error;
+  return code === 'SEAL_VERIFICATION_FAILED' || code === 'NOT_SEALED' || code === 'NOT_FOUND'
+    ? KINDS[code]
+    : null;
+}
