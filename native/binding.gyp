@@ -5,6 +5,12 @@
       'sources': [
         'src/addon.cc',
         'src/border.cc',
+        'src/digest/block_hasher.cc',
+        'src/digest/digest_calls.cc',
+        'src/digest/sha256_armv8.cc',
+        'src/digest/sha256_avx2.cc',
+        'src/digest/sha256_avx512.cc',
+        'src/digest/sha256_shani.cc',
         'src/driver.cc',
         'src/fatbin.cc',
         'src/memory.cc',

@@ -54,19 +54,15 @@ if (!existsSync(`${root}node_modules/node-api-headers/include/node_api.h`)) {
 }
 
 /** What an object file depends on; all headers, since there are few. */
+const found = readdirSync(sources, { recursive: true, encoding: 'utf8' }).sort();
 const headers = [
-  ...readdirSync(sources)
-    .filter((name) => name.endsWith('.h'))
-    .map((name) => `${sources}${name}`),
+  ...found.filter((name) => name.endsWith('.h')).map((name) => `${sources}${name}`),
   `${root}native/driver_api.h`,
 ];
 const newestHeader = Math.max(...headers.map((path) => statSync(path).mtimeMs));
 const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
-const units = readdirSync(sources)
-  .filter((name) => name.endsWith('.cc'))
-  .sort()
-  .map((name) => `${sources}${name}`);
+const units = found.filter((name) => name.endsWith('.cc')).map((name) => `${sources}${name}`);
 if (!sanitize) units.push(COMPAT_SOURCE);
 
 mkdirSync(out, { recursive: true });

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "border.h"
+#include "digest/digest_calls.h"
 #include "fatbin.h"
 #include "wipe.h"
 
@@ -396,6 +397,9 @@ constexpr Export kExports[] = {
     {"loadModule", guarded<loadModule>},
     {"unloadModule", guarded<unloadModule>},
     {"launch", guarded<launch>},
+    {"blockHasherNames", guarded<blockHasherNames>},
+    {"hashBlocks", guarded<hashBlocks>},
+    {"hashBlocksAsync", guarded<hashBlocksAsync>},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

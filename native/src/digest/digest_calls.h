@@ -1,0 +1,20 @@
+// The digest functions that JavaScript sees.
+#ifndef VRAM_RESIDENCY_DIGEST_CALLS_H
+#define VRAM_RESIDENCY_DIGEST_CALLS_H
+
+#include "../border.h"
+
+namespace vram {
+
+// () -> string[]: the names of the block hashers that this processor can run, the fastest first.
+napi_value blockHasherNames(napi_env env, const Arguments& arguments);
+
+// (name, blocks, hashes): hashes whole blocks of 4096 bytes, 32 bytes each, before it returns.
+napi_value hashBlocks(napi_env env, const Arguments& arguments);
+
+// The same in a thread; returns a promise. Until it settles the caller must neither write, detach nor resize the two.
+napi_value hashBlocksAsync(napi_env env, const Arguments& arguments);
+
+}  // namespace vram
+
+#endif
