@@ -56,6 +56,11 @@ export interface DigestEngine {
   /** Nodes over packed hashes of the level below, 32 bytes each; a last partial block is zero-padded. */
   nodes(hashes: Uint8Array): Promise<Uint8Array>;
   sha256(bytes: Uint8Array): Promise<Uint8Array>;
+  /**
+   * Leaf hashes of whole blocks into `out`, 32 bytes each, in threads and without a copy: until it settles nobody may change, detach or
+   * resize either. For memory that no caller holds. Absent where the engine cannot do so.
+   */
+  hashResident?(blocks: Uint8Array, out: Uint8Array): Promise<void>;
   /** Stops worker threads, if any were started. */
   close(): Promise<void>;
 }

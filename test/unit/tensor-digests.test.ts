@@ -7,7 +7,7 @@ import { shardManifest, tensorShards } from '../../src/cli/tensor-manifest.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import type { DigestEngine } from '../../src/digest/types.js';
 import type { TensorEntry } from '../../src/models/tensors.js';
-import { NativeEngine } from '../../src/node/digest/native-engine.js';
+import { createNodeEngine } from '../../src/node/digest/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 import { fsverityOf } from '../support/fsverity.js';
@@ -15,7 +15,7 @@ import { xorshiftBytes } from '../support/xorshift.js';
 
 const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), 'vram-shards-'));
-const engines: readonly DigestEngine[] = [new NativeEngine(), createPortableEngine('wasm')];
+const engines: readonly DigestEngine[] = [createNodeEngine('native'), createPortableEngine('wasm')];
 const { signal } = new AbortController();
 
 afterAll(async () => {

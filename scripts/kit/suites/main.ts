@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { argv, stderr, stdout } from 'node:process';
 import { parseArgs } from 'node:util';
-import { addonPaths } from '../../../src/node/devices/cuda/loader.js';
+import { addonPaths } from '../../../src/node/addon/index.js';
 import { isGreen } from './result.js';
 import type { SuiteDocument, SuiteName, SuiteOptions } from './run.js';
 import { runContract, runGroups, runWebGpu, SUITES } from './run.js';

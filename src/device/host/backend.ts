@@ -7,10 +7,10 @@ import type { BlockHasher } from './kernels.js';
 import type { HostOpenOptions, HostOptions } from './options.js';
 
 /**
- * Measured with node:crypto: 1 MiB windows hash as fast as any, stay in the cache, and are below the size at which an engine would copy
- * them to worker threads.
+ * Enough pieces for a few threads, in a window that the cache holds; below the size at which an engine without the addon would copy it
+ * to worker threads.
  */
-const DEFAULT_WINDOW_BYTES = 1024 * 1024;
+const DEFAULT_WINDOW_BYTES = 2 * 1024 * 1024;
 /** Above this a larger window hashes no faster and only takes scratch. */
 const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 256 * 1024 * 1024;

@@ -1,7 +1,7 @@
-import { type DigestEngine, HASH_BYTES } from '../../digest/index.js';
+import { BLOCK_BYTES, type DigestEngine, HASH_BYTES } from '../../digest/index.js';
 
 /** What a host device needs of a digest engine. */
-export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;
+export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256' | 'hashResident'>;
 
 /**
  * What the shaders are on a GPU: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to the number of hashes
@@ -17,7 +17,11 @@ export interface HostKernels {
 /** Kernels that compute with a digest engine. */
 export function engineKernels(engine: BlockHasher): HostKernels {
   return {
-    leaves: async (input, output) => place(await engine.leaves(input), output),
+    leaves: async (input, output) => {
+      if (engine.hashResident === undefined) return place(await engine.leaves(input), output);
+      await engine.hashResident(input, output);
+      return input.length / BLOCK_BYTES;
+    },
     nodes: async (input, output) => place(await engine.nodes(input), output),
   };
 }

@@ -1,41 +1,58 @@
+import { availableParallelism } from 'node:os';
 import { checkBytes } from '../../base/index.js';
 import {
+  BLOCK_BYTES,
+  type BlockHasher,
   checkHashes,
   checkRequest,
   type DigestEngine,
   type DigestRequest,
   type DigestStream,
+  HASH_BYTES,
   hashPadded,
   type SerialHashes,
   SerialStream,
 } from '../../digest/index.js';
 import { HashThreads } from './hash-threads.js';
-import { flatHash, hashBlocks, sha256 } from './node-hashes.js';
+import type { NativeHasher } from './native-hasher.js';
+import { blockHasher, flatHash, sha256 } from './node-hashes.js';
 import { IdleSlabs } from './slabs.js';
 import { ThreadedStream } from './threaded-stream.js';
 
 /** Inputs below this are hashed sooner than a thread starts. */
 export const THREADED_BYTES = 4 * 1024 * 1024;
 
-async function openSerial(flat: boolean): Promise<SerialHashes> {
-  return { flat: flat ? flatHash() : null, hashBlocks, sha256: async (bytes) => sha256(bytes) };
-}
+/** What one thread takes at a time: long enough to outweigh the call, short enough that all of them end together. */
+const PIECE_BYTES = 512 * 1024;
+const THREADS = Math.min(availableParallelism(), 4);
 
-/** Hashes with node:crypto; inputs of 4 MiB and more in up to four worker threads, which start on first use. */
+/**
+ * Hashes with the addon's hasher where there is one, else with node:crypto; big inputs in threads: the addon's, or up to four workers, which
+ * start on first use. The flat SHA-256 is always node:crypto's.
+ */
 export class NativeEngine implements DigestEngine {
   readonly name = 'native';
+  readonly hashResident?: (blocks: Uint8Array, out: Uint8Array) => Promise<void>;
+  readonly #native: NativeHasher | null;
+  readonly #hashBlocks: BlockHasher;
   readonly #threads = new HashThreads();
   readonly #idle = new IdleSlabs();
 
+  constructor(native: NativeHasher | null) {
+    this.#native = native;
+    this.#hashBlocks = blockHasher(native);
+    if (native !== null) this.hashResident = (blocks, out) => hashInThreads(native, blocks, out);
+  }
+
   start(request: DigestRequest): DigestStream {
     const { byteLength } = checkRequest(request);
-    if (byteLength < THREADED_BYTES) return new SerialStream(request, openSerial);
-    return new ThreadedStream(request, this.#threads, this.#idle);
+    if (byteLength < THREADED_BYTES) return new SerialStream(request, (flat) => this.#openSerial(flat));
+    return new ThreadedStream(request, this.#threads, this.#idle, this.#native);
   }
 
   async leaves(bytes: Uint8Array): Promise<Uint8Array> {
     checkBytes('bytes', bytes);
-    if (bytes.length < THREADED_BYTES) return hashPadded(bytes, hashBlocks);
+    if (bytes.length < THREADED_BYTES) return hashPadded(bytes, this.#hashBlocks);
     const stream = this.start({ byteLength: bytes.length, sha256: false, keep: 'leaves' });
     await stream.update(bytes);
     const { leaves } = await stream.finish();
@@ -55,4 +72,27 @@ export class NativeEngine implements DigestEngine {
     this.#idle.clear();
     await this.#threads.close();
   }
+
+  async #openSerial(flat: boolean): Promise<SerialHashes> {
+    return {
+      flat: flat ? flatHash() : null,
+      hashBlocks: this.#hashBlocks,
+      sha256: async (bytes) => sha256(bytes),
+    };
+  }
+}
+
+async function hashInThreads(native: NativeHasher, blocks: Uint8Array, out: Uint8Array): Promise<void> {
+  let next = 0;
+  const takePieces = async (): Promise<void> => {
+    while (next < blocks.length) {
+      const from = next;
+      next = Math.min(from + PIECE_BYTES, blocks.length);
+      const hashes = out.subarray((from / BLOCK_BYTES) * HASH_BYTES, (next / BLOCK_BYTES) * HASH_BYTES);
+      await native.hashAsync(blocks.subarray(from, next), hashes);
+    }
+  };
+  // All are waited for, also where one fails: until then the memory is in use.
+  const ended = await Promise.allSettled(Array.from({ length: THREADS }, takePieces));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
 }

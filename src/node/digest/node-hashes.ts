@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { BLOCK_BYTES, type BlockHasher, type FlatHash, HASH_BYTES } from '../../digest/index.js';
+import type { NativeHasher } from './native-hasher.js';
 
 /** A plain view: the portable core never sees a Buffer. */
 function plain(buffer: Buffer): Uint8Array {
@@ -10,8 +11,20 @@ export function sha256(bytes: Uint8Array): Uint8Array {
   return plain(hash('sha256', bytes, 'buffer'));
 }
 
+/** Fewer blocks than this are hashed sooner one by one: the addon's hashers work on at least four. */
+const MIN_NATIVE_BYTES = 4 * BLOCK_BYTES;
+
+/** Hashes blocks in the calling thread, with the addon where it pays. */
+export function blockHasher(native: NativeHasher | null): BlockHasher {
+  if (native === null) return hashBlocks;
+  return (blocks, out) => {
+    if (blocks.length < MIN_NATIVE_BYTES) hashBlocks(blocks, out);
+    else native.hash(blocks, out);
+  };
+}
+
 /** crypto.hash is one call into native code a block, half the price of createHash. */
-export const hashBlocks: BlockHasher = (blocks, out) => {
+const hashBlocks: BlockHasher = (blocks, out) => {
   for (let offset = 0, end = 0; offset < blocks.length; offset += BLOCK_BYTES, end += HASH_BYTES) {
     out.set(hash('sha256', blocks.subarray(offset, offset + BLOCK_BYTES), 'buffer'), end);
   }

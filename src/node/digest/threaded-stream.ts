@@ -9,20 +9,22 @@ import {
   TreeAccumulator,
 } from '../../digest/index.js';
 import type { HashThread, HashThreads } from './hash-threads.js';
-import { hashBlocks, sha256 } from './node-hashes.js';
+import type { NativeHasher } from './native-hasher.js';
+import { blockHasher, sha256 } from './node-hashes.js';
 import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs.js';
 
 let nextStream = 0;
 
 /**
- * Hashes in worker threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat SHA-256 stays
- * with one thread, leaf hashes go to whichever is free, and come back in order. Needs at least one byte.
+ * Hashes in threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat SHA-256 stays with
+ * one worker, leaf hashes go to the addon's threads or to whichever worker is free, and come back in order. Needs at least one byte.
  */
 export class ThreadedStream implements DigestStream {
   readonly #request: DigestRequest;
   readonly #announced: AnnouncedLength;
   readonly #threads: HashThreads;
   readonly #idle: IdleSlabs;
+  readonly #native: NativeHasher | null;
   readonly #tree: TreeAccumulator;
   readonly #id = nextStream++;
   #flatThread: HashThread | null = null;
@@ -34,12 +36,13 @@ export class ThreadedStream implements DigestStream {
   #calls: Promise<void> = Promise.resolve();
 
   /** `request` has been checked. */
-  constructor(request: DigestRequest, threads: HashThreads, idle: IdleSlabs) {
+  constructor(request: DigestRequest, threads: HashThreads, idle: IdleSlabs, native: NativeHasher | null) {
     this.#request = request;
     this.#announced = new AnnouncedLength(request.byteLength);
     this.#threads = threads;
     this.#idle = idle;
-    this.#tree = new TreeAccumulator(request.byteLength, request.keep, hashBlocks);
+    this.#native = native;
+    this.#tree = new TreeAccumulator(request.byteLength, request.keep, blockHasher(native));
   }
 
   async update(chunk: Uint8Array): Promise<void> {
@@ -136,8 +139,11 @@ export class ThreadedStream implements DigestStream {
     slab.data.fill(0, slab.filled, blocks * BLOCK_BYTES);
     const out = slab.hashes.subarray(0, blocks * HASH_BYTES);
     const data = slab.data.subarray(0, blocks * BLOCK_BYTES);
-    const thread = this.#threads.leastBusy();
-    await thread.run({ kind: 'leaves', data, out, blockBytes: BLOCK_BYTES, hashBytes: HASH_BYTES });
+    if (this.#native !== null) await this.#native.hashAsync(data, out);
+    else {
+      const thread = this.#threads.leastBusy();
+      await thread.run({ kind: 'leaves', data, out, blockBytes: BLOCK_BYTES, hashBytes: HASH_BYTES });
+    }
     return out;
   }
 }

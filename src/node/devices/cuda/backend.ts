@@ -1,8 +1,9 @@
 import { env } from 'node:process';
 import { type Backend, cudaBackend, type Kernels } from '../../../device/index.js';
 import { ptx } from '../../../generated/ptx.js';
+import { addonPaths } from '../../addon/index.js';
 import { kernelsFromFile } from './kernels.js';
-import { addonPaths, loadAddon } from './loader.js';
+import { loadAddon } from './loader.js';
 import { isPageable, type SystemSigns, systemSigns } from './pageable.js';
 
 const KERNELS_VARIABLE = 'VRAM_RESIDENCY_CUDA_KERNELS';

@@ -1,17 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { VramError } from '../../../base/index.js';
 import type { Addon } from '../../../device/index.js';
+import { addonPaths, prebuiltPlatforms, unfitHeader } from '../../addon/index.js';
 import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
-import { unfitHeader } from './addon-file.js';
 import { type Machine, thisMachine } from './machine.js';
 
-/** The same from src/node/devices/cuda/ and from dist/node/devices/cuda/. */
-const PACKAGE_ROOT = new URL('../../../../', import.meta.url);
-const PREBUILT = 'native/prebuilt';
-const ADDON_FILE = 'vram_residency.node';
 const FUNCTIONS = [
   'load',
   'driverInfo',
@@ -36,13 +31,6 @@ const FUNCTIONS = [
   'launch',
 ] as const satisfies readonly (keyof Addon)[];
 
-/** Where the addon may lie: built here by our script, built here by node-gyp, or in the package. */
-export function addonPaths(): readonly string[] {
-  // The package carries the last alone; in a working tree what was built here is newer.
-  const folders = ['native/build', 'native/build/Release', `${PREBUILT}/${platform}-${arch}`];
-  return folders.map((folder) => fileURLToPath(new URL(`${folder}/${ADDON_FILE}`, PACKAGE_ROOT)));
-}
-
 /**
  * Loads the first addon that exists. `machine` is asked on failure alone.
  * Errors: DEVICE_UNAVAILABLE; the message says whether the machine, the file or its version is at fault, and what to do.
@@ -65,12 +53,6 @@ export async function loadAddon(
   }
   if (!isAddon(loaded)) throw unavailable(otherAddon());
   return loaded;
-}
-
-/** The platforms that the package carries an addon for: linux-x64. */
-function prebuiltPlatforms(): readonly string[] {
-  const folder = fileURLToPath(new URL(PREBUILT, PACKAGE_ROOT));
-  return existsSync(folder) ? readdirSync(folder).sort() : [];
 }
 
 function unavailable(message: string, cause?: unknown): VramError {

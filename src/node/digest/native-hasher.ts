@@ -1,0 +1,108 @@
+import { hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, env, platform } from 'node:process';
+import { invalidInput, VramError } from '../../base/index.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { addonPaths, unfitHeader } from '../addon/index.js';
+
+const VARIABLE = 'VRAM_RESIDENCY_HASHER';
+/** Names node:crypto, which hashes one block after another. */
+const NODE = 'node';
+/** More than any hasher takes at once, and no multiple of what one takes. */
+const PROOF_BLOCKS = 37;
+
+/** The addon's hashing of many blocks at once, with one of the processor's ways to do so. */
+export interface NativeHasher {
+  /** `avx512`, `sha-ni`, `avx2` or `armv8`. */
+  readonly name: string;
+  /** Hashes whole blocks into `hashes`, 32 bytes each, before it returns. */
+  hash(blocks: Uint8Array, hashes: Uint8Array): void;
+  /** The same in a thread. Until it settles nobody may change, detach or resize either array. */
+  hashAsync(blocks: Uint8Array, hashes: Uint8Array): Promise<void>;
+}
+
+interface DigestAddon {
+  blockHasherNames(): string[];
+  hashBlocks(hasher: string, blocks: Uint8Array, hashes: Uint8Array): void;
+  hashBlocksAsync(hasher: string, blocks: Uint8Array, hashes: Uint8Array): Promise<void>;
+}
+
+let loaded: DigestAddon | null | undefined;
+const proven = new Set<string>();
+
+/**
+ * The hasher that VRAM_RESIDENCY_HASHER names, else the fastest that this processor can run; null for `node`, and where there is no addon
+ * or the processor has none. It has hashed known blocks as node:crypto does.
+ * Errors: INVALID_INPUT naming the variable; DEVICE_UNAVAILABLE for a processor that hashes wrongly.
+ */
+export function findNativeHasher(): NativeHasher | null {
+  const named = env[VARIABLE];
+  if (named === NODE) return null;
+  loaded ??= loadDigestAddon();
+  const names = loaded?.blockHasherNames() ?? [];
+  const name = named ?? names[0];
+  if (named !== undefined && !names.includes(named)) {
+    const known = [...names, NODE].join(', ');
+    throw invalidInput(
+      VARIABLE,
+      `must be one of those that run here (${known}), got ${JSON.stringify(named)}`,
+    );
+  }
+  if (loaded === null || name === undefined) return null;
+  const hasher = withAddon(loaded, name);
+  if (!proven.has(name)) prove(hasher);
+  proven.add(name);
+  return hasher;
+}
+
+function withAddon(addon: DigestAddon, name: string): NativeHasher {
+  return {
+    name,
+    hash: (blocks, hashes) => addon.hashBlocks(name, blocks, hashes),
+    hashAsync: (blocks, hashes) => addon.hashBlocksAsync(name, blocks, hashes),
+  };
+}
+
+/** Null where there is no addon that fits: node:crypto does its work, more slowly. What is wrong with a file, `devices` tells. */
+function loadDigestAddon(): DigestAddon | null {
+  const path = platform === 'linux' ? addonPaths().find((candidate) => existsSync(candidate)) : undefined;
+  if (path === undefined) return null;
+  try {
+    if (unfitHeader(path, arch) !== null) return null;
+    const addon: unknown = createRequire(import.meta.url)(path);
+    return isDigestAddon(addon) ? addon : null;
+  } catch {
+    return null;
+  }
+}
+
+function isDigestAddon(value: unknown): value is DigestAddon {
+  if (typeof value !== 'object' || value === null) return false;
+  const functions = [
+    'blockHasherNames',
+    'hashBlocks',
+    'hashBlocksAsync',
+  ] as const satisfies (keyof DigestAddon)[];
+  return functions.every((name) => typeof Reflect.get(value, name) === 'function');
+}
+
+/** A wrong answer here would not go unnoticed later, but be blamed on the file or the device. */
+function prove(hasher: NativeHasher): void {
+  const blocks = new Uint8Array(PROOF_BLOCKS * BLOCK_BYTES);
+  for (let at = 0; at < blocks.length; at++) blocks[at] = Math.imul(at, 0x9e37_79b1) >>> 24;
+  const hashes = new Uint8Array(PROOF_BLOCKS * HASH_BYTES);
+  hasher.hash(blocks, hashes);
+  for (let block = 0; block < PROOF_BLOCKS; block++) {
+    const expected = hash(
+      'sha256',
+      blocks.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES),
+      'buffer',
+    );
+    if (expected.equals(hashes.subarray(block * HASH_BYTES, (block + 1) * HASH_BYTES))) continue;
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      `the processor's ${hasher.name} instructions give wrong SHA-256 hashes; ${VARIABLE}=${NODE} does without them`,
+    );
+  }
+}
