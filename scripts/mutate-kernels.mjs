@@ -39,11 +39,12 @@ const replaced = {
     }));
   },
 };
+const SHADERS = ['copy', 'fill', 'leaves', 'nodes', 'scattered', 'work'];
 const STANDINS = {
   ptx: "export const ptx = { get vram() { return globalThis.mutatedKernels['vram.ptx']; } };",
-  shaders: `export const shaders = { ${['copy', 'fill', 'leaves', 'nodes', 'work']
-    .map((name) => `get ${name}() { return globalThis.mutatedKernels['${name}.wgsl']; }`)
-    .join(', ')} };`,
+  shaders: `export const shaders = { ${SHADERS.map(
+    (name) => `get ${name}() { return globalThis.mutatedKernels['${name}.wgsl']; }`,
+  ).join(', ')} };`,
   sha256: "export const sha256Wgsl = () => globalThis.mutatedKernels['sha256'];",
 };
 
@@ -61,7 +62,7 @@ async function bundled(entry, outfile, plugins) {
 }
 
 const texts = {};
-for (const name of ['copy', 'fill', 'leaves', 'nodes', 'work']) {
+for (const name of SHADERS) {
   texts[`${name}.wgsl`] = readFileSync(`${root}shaders/${name}.wgsl`, 'utf8');
 }
 texts['vram.ptx'] = readFileSync(`${root}cuda/vram.ptx`, 'utf8');

@@ -12,6 +12,8 @@ struct Params {
   // Nodes only: where their inputs begin, and how many there are.
   in_slot: u32,
   in_count: u32,
+  // Scattered leaves only: the first block of each buffer, counted from the first block of the dispatch.
+  begins: array<vec4<u32>, 2>,
 }
 
 struct State {

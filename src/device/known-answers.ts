@@ -1,5 +1,5 @@
 import { toHex, VramError } from '../base/index.js';
-import { type Device, deviceId, type Region } from './types.js';
+import { type AllocateOptions, type Device, deviceId, type Region } from './types.js';
 
 interface KnownAnswer {
   readonly byteLength: number;
@@ -39,6 +39,9 @@ const KNOWN_ANSWERS: readonly KnownAnswer[] = [
     root: 'bcce446086b4808241abab42c8398c9f7e320af8423bff32fd21e0961a95a4f8',
   },
 ];
+
+/** Where the buffers of the longest known answer begin: several of one block, some of several, and one of nearly a group. */
+const CUTS: readonly number[] = [0, 1, 2, 3, 6, 7, 9, 128].map((block) => block * 4096);
 
 /** The input of which one bit is changed: its root must then be another. */
 const CHANGED: { readonly answer: KnownAnswer; readonly byte: number; readonly mask: number } = {
@@ -120,11 +123,35 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   }
 }
 
-async function rootOf(device: Device, id: string, bytes: Uint8Array): Promise<string> {
+/** What allocates for a proof: the device, or what it does before it trusts itself. */
+type Allocator = Pick<Device, 'info' | 'allocate'>;
+
+/**
+ * Proves the kernels that hash several buffers at once, before a device gives away a region with cuts (CI-011).
+ * Errors: DEVICE_UNAVAILABLE.
+ */
+export async function proveCutRegion(device: Allocator): Promise<void> {
+  const id = deviceId(device.info);
+  const answer = KNOWN_ANSWERS[KNOWN_ANSWERS.length - 1];
+  if (answer === undefined) throw new TypeError('unreachable: there are known answers');
+  const got = await rootOf(device, id, xorshiftBytes(answer.seed, answer.byteLength), { cuts: CUTS });
+  if (got === answer.root) return;
+  throw new VramError(
+    'DEVICE_UNAVAILABLE',
+    `${id} failed its known-answer test: the root of ${answer.byteLength} bytes in ${CUTS.length} buffers is wrong; tensors must not be laid out on it`,
+  );
+}
+
+async function rootOf(
+  device: Allocator,
+  id: string,
+  bytes: Uint8Array,
+  options: AllocateOptions = {},
+): Promise<string> {
   let region: Region | null = null;
   let root: string;
   try {
-    region = await device.allocate(bytes.length);
+    region = await device.allocate(bytes.length, options);
     await region.write(0, bytes);
     await region.freeze();
     const tree = await region.root();

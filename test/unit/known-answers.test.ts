@@ -6,6 +6,7 @@ import { hostBackend } from '../../src/device/host/index.js';
 import {
   type FillProbe,
   type KnownFill,
+  proveCutRegion,
   proveKnownAnswers,
   xorshiftBytes,
 } from '../../src/device/known-answers.js';
@@ -21,8 +22,8 @@ interface Vectors {
 
 function withRegions(device: Device, replace: (region: Region) => Partial<Region>): Device {
   return overlay(device, {
-    allocate: async (byteLength) => {
-      const region = await device.allocate(byteLength);
+    allocate: async (byteLength, options) => {
+      const region = await device.allocate(byteLength, options);
       return overlay(region, replace(region));
     },
   });
@@ -65,6 +66,28 @@ describe('[CI-011] known answers', () => {
       expect(createHash('sha256').update(descriptor).digest('hex')).toBe(vector?.fsverity);
       expect(await fsverityDigest(bytes.length, root, nodeOracle.sha256)).toContain(vector?.fsverity);
     }
+  });
+
+  it('are asked of a region with cuts too, and a wrong one refuses cuts', async () => {
+    const device = await hostBackend().open(0);
+    const cuts: unknown[] = [];
+    const watched = overlay(device, {
+      allocate: async (byteLength, options) => {
+        cuts.push(options?.cuts?.length);
+        return await device.allocate(byteLength, options);
+      },
+    });
+    await proveCutRegion(watched);
+    expect(cuts).toEqual([8]);
+    const wrong = withRegions(device, () => ({
+      root: async () => ({ root: new Uint8Array(32), blocks: 129 }),
+    }));
+    await expect(proveCutRegion(wrong)).rejects.toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+      message: expect.stringContaining('524289 bytes in 8 buffers is wrong'),
+    });
+    expect(device.stats().liveRegions).toBe(0);
+    await device.close();
   });
 
   it('refuses a device whose roots are wrong, and names the size', async () => {

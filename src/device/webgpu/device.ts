@@ -1,7 +1,7 @@
 import { checkInteger, MAX_INTEGER, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/index.js';
 import { checkCuts } from '../cuts.js';
-import type { FillProbe } from '../known-answers.js';
+import { type FillProbe, proveCutRegion } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
 import type {
   AllocateOptions,
@@ -17,8 +17,9 @@ import type {
 import { Submitter } from './batch.js';
 import { createBuffers, cutLengths, evenLengths } from './buffers.js';
 import { GpuContext } from './context.js';
-import { createKernels } from './kernels.js';
+import { createKernels, createScatteredLeaves } from './kernels.js';
 import { type RegionOwner, WebGpuRegion } from './region.js';
+import type { Sha256Variant } from './sha256-wgsl.js';
 import { Staging } from './staging.js';
 import { TreeEngine } from './tree.js';
 
@@ -46,6 +47,7 @@ export class WebGpuDevice implements Device {
   readonly #segmentBytes: number;
   readonly #scratchBytes: number;
   readonly #regions = new Set<WebGpuRegion>();
+  #cutsPrepared: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -78,8 +80,7 @@ export class WebGpuDevice implements Device {
     const segmentBytes = wholeUnits(Math.min(maxBufferSize, maxStorageBufferBindingSize), GROUP_BYTES);
     const windowBytes = wholeUnits(Math.min(wanted, segmentBytes), BLOCK_BYTES);
     const context = new GpuContext(gpu);
-    const variant = isSwiftShader(settings.info) ? 'looped' : 'unrolled';
-    const kernels = await createKernels(context, variant, drills);
+    const kernels = await createKernels(context, sha256Variant(settings.info), drills);
     const purpose = { what: 'the scratch pool', neededBytes: Staging.byteLength };
     const { value: parts, accepted } = context.guard(purpose, () => {
       const submitter = new Submitter(context);
@@ -127,16 +128,17 @@ export class WebGpuDevice implements Device {
   }
 
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
-    const neededBytes = this.allocationBytes(byteLength);
-    const cuts = checkCuts(options.cuts, byteLength);
+    const cuts = checkCuts(options.cuts, this.#checkLength(byteLength));
     this.#checkOpen();
-    if (neededBytes > MAX_REGION_BYTES) {
-      throw new VramError(
-        'ALLOCATION_FAILED',
-        `a region of ${neededBytes} bytes is more than any device has; use smaller shards`,
-        { neededBytes, availableBytes: null },
-      );
-    }
+    if (cuts === null) return await this.#allocate(byteLength, null);
+    // Refused before its shader is compiled.
+    cutLengths(this.allocationBytes(byteLength), cuts, this.cutLimits);
+    await this.#prepareCuts();
+    return await this.#allocate(byteLength, cuts);
+  }
+
+  async #allocate(byteLength: number, cuts: readonly number[] | null): Promise<Region> {
+    const neededBytes = this.allocationBytes(byteLength);
     const lengths =
       cuts === null
         ? evenLengths(neededBytes, this.#segmentBytes)
@@ -152,6 +154,37 @@ export class WebGpuDevice implements Device {
       this.#checkOpen();
     }
     return region;
+  }
+
+  #checkLength(byteLength: number): number {
+    const neededBytes = this.allocationBytes(byteLength);
+    if (neededBytes <= MAX_REGION_BYTES) return byteLength;
+    throw new VramError(
+      'ALLOCATION_FAILED',
+      `a region of ${neededBytes} bytes is more than any device has; use smaller shards`,
+      { neededBytes, availableBytes: null },
+    );
+  }
+
+  /**
+   * The shader that hashes several buffers at once is compiled and proved at the first allocation with cuts: most devices
+   * never see one. An attempt that failed is made again.
+   */
+  #prepareCuts(): Promise<void> {
+    this.#cutsPrepared ??= this.#proveCuts().catch((error: unknown) => {
+      this.#cutsPrepared = null;
+      throw error;
+    });
+    return this.#cutsPrepared;
+  }
+
+  async #proveCuts(): Promise<void> {
+    const { context, kernels, tree } = this.#owner;
+    tree.useScattered(await createScatteredLeaves(context, kernels, sha256Variant(this.info)));
+    await proveCutRegion({
+      info: this.info,
+      allocate: (byteLength, { cuts = null } = {}) => this.#allocate(byteLength, cuts),
+    });
   }
 
   close(): Promise<void> {
@@ -194,6 +227,6 @@ function wholeUnits(bytes: number, unit: number): number {
   return Math.floor(bytes / unit) * unit;
 }
 
-function isSwiftShader(info: DeviceInfo): boolean {
-  return /swiftshader/i.test(`${info.name} ${info.driver ?? ''}`);
+function sha256Variant({ name, driver }: DeviceInfo): Sha256Variant {
+  return /swiftshader/i.test(`${name} ${driver ?? ''}`) ? 'looped' : 'unrolled';
 }

@@ -1,16 +1,24 @@
 import { checkBytes, checkInteger, invalidInput, Serial, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
-import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
+import {
+  checkFlip,
+  checkNodes,
+  paddedBlock,
+  releasedError,
+  stateError,
+  type TreePart,
+} from '../region-border.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
 import { MAX_DISPATCHES, type Submitter } from './batch.js';
 import { wipeBuffers } from './buffers.js';
 import { VECTOR_BYTES } from './constants.js';
 import { type GpuContext, type Purpose, settleAll } from './context.js';
-import type { Kernels } from './kernels.js';
+import { type Kernels, SCATTERED_BUFFERS } from './kernels.js';
 import { type LeasedBuffer, WebGpuLease } from './lease.js';
 import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 import type { TreeEngine } from './tree.js';
+import type { TreeResult } from './tree-run.js';
 
 /** Chunks of a readback that are under way at a time: as many as there are slots. */
 const READS = 2;
@@ -91,21 +99,20 @@ export class WebGpuRegion implements Region {
   async root(options: RunOptions = {}): Promise<TreeRoot> {
     this.#checkState('frozen');
     const part = { level: this.#layout.levels.length - 1, firstBlock: 0, blocks: this.#layout.blocks };
-    const ranges = this.#blockRanges;
-    const { root } = await this.#track(
-      this.#owner.tree.run({ part, root: true, ranges, signal: options.signal }),
-    );
+    const { root } = await this.#track(this.#tree(part, true, options));
     return { root, blocks: part.blocks };
   }
 
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
     const part = checkNodes(this.#layout, level, first, count);
-    const ranges = this.#blockRanges;
-    const { nodes } = await this.#track(
-      this.#owner.tree.run({ part, root: false, ranges, signal: options.signal }),
-    );
+    const { nodes } = await this.#track(this.#tree(part, false, options));
     return nodes;
+  }
+
+  #tree(part: TreePart, root: boolean, { signal }: RunOptions): Promise<TreeResult> {
+    const rangesPerDispatch = this.#memory.cuts === null ? 1 : SCATTERED_BUFFERS;
+    return this.#owner.tree.run({ part, root, ranges: this.#blockRanges, rangesPerDispatch, signal });
   }
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {

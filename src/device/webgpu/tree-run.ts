@@ -25,6 +25,8 @@ export interface TreeRequest {
   readonly root: boolean;
   /** Sealed memory of consecutive whole blocks, one range a buffer. */
   ranges(firstBlock: number, blocks: number): readonly SealedRange[];
+  /** Ranges that one dispatch may hash: 1 for regions without cuts. */
+  readonly rangesPerDispatch: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -39,7 +41,7 @@ type TreeWork = Exclude<TreeStep, { kind: 'result' }>;
 
 /** One dispatch. `count` hashes go to consecutive slots from `outSlot` on; `isRoot`: the only one is the tree's root. */
 export type TreeJob = { readonly count: number; readonly outSlot: number; readonly isRoot: boolean } & (
-  | { readonly kind: 'leaves'; readonly range: SealedRange }
+  | { readonly kind: 'leaves'; readonly ranges: readonly SealedRange[] }
   | { readonly kind: 'nodes'; readonly inSlot: number; readonly inCount: number }
 );
 
@@ -126,17 +128,20 @@ export class TreeRun {
     await flush();
   }
 
-  /** The dispatches of a step: leaves take one for each buffer that their window lies in. */
+  /** The dispatches of a step: leaves take one for each buffer that their window lies in, or for several buffers with cuts. */
   *#jobs(step: TreeWork): Generator<TreeJob> {
     const isRoot = this.#request.root && step.isLast;
     if (step.kind === 'nodes') {
       yield { ...step, isRoot };
       return;
     }
+    const { rangesPerDispatch } = this.#request;
+    const all = this.#request.ranges(step.firstBlock, step.count);
     let { outSlot } = step;
-    for (const range of this.#request.ranges(step.firstBlock, step.count)) {
-      const count = range.length / BLOCK_BYTES;
-      yield { kind: 'leaves', range, count, outSlot, isRoot };
+    for (let first = 0; first < all.length; first += rangesPerDispatch) {
+      const ranges = all.slice(first, first + rangesPerDispatch);
+      const count = ranges.reduce((sum, { length }) => sum + length, 0) / BLOCK_BYTES;
+      yield { kind: 'leaves', ranges, count, outSlot, isRoot };
       outSlot += count;
     }
   }

@@ -1,13 +1,13 @@
 import { Serial, throwIfAborted } from '../../base/index.js';
-import { HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { FillProbe } from '../known-answers.js';
 import type { TreePart } from '../region-border.js';
 import type { Batch, Submitter } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
-import type { Kernels } from './kernels.js';
+import { type Kernels, SCATTERED_BUFFERS, type ScatteredLeaves } from './kernels.js';
 import { type ScratchShape, scratchShape } from './plan.js';
-import type { Staging } from './staging.js';
+import type { SealedRange, Staging } from './staging.js';
 import {
   PROOF_BYTES,
   STATE_BYTES,
@@ -35,6 +35,7 @@ export class TreeEngine implements TreeMachine {
   readonly #work: GPUBindGroup;
   readonly #fill: GPUBindGroup;
   readonly #lock = new Serial();
+  #scattered: ScatteredLeaves | null = null;
 
   /** Called inside error scopes. */
   constructor(
@@ -90,6 +91,11 @@ export class TreeEngine implements TreeMachine {
     });
   }
 
+  /** From now on runs may hash several ranges in one dispatch. */
+  useScattered(leaves: ScatteredLeaves): void {
+    this.#scattered = leaves;
+  }
+
   get shape(): ScratchShape {
     return this.#shape;
   }
@@ -141,18 +147,40 @@ export class TreeEngine implements TreeMachine {
       });
       return;
     }
-    const { buffer, offset, length } = job.range;
+    const [range] = job.ranges;
+    if (range !== undefined && job.ranges.length === 1) {
+      batch.dispatch({
+        pipeline: this.#kernels.leaves,
+        group: this.#work,
+        second: this.#windows(this.#kernels.sealedLayout, job.ranges),
+        invocations: count + 1,
+        params: (row) => [count, outSlot, isRoot, row],
+      });
+      return;
+    }
+    const scattered = this.#scattered;
+    if (scattered === null) throw new TypeError('unreachable: regions with cuts wait for their shader');
+    const begins = beginningBlocks(job.ranges);
     batch.dispatch({
-      pipeline: this.#kernels.leaves,
+      pipeline: scattered.pipeline,
       group: this.#work,
-      second: this.#context.device.createBindGroup({
-        label: 'window',
-        layout: this.#kernels.sealedLayout,
-        entries: [{ binding: 0, resource: { buffer, offset, size: length } }],
-      }),
+      second: this.#windows(scattered.layout, job.ranges),
       invocations: count + 1,
-      params: (row) => [count, outSlot, isRoot, row],
+      params: (row) => [count, outSlot, isRoot, row, 0, 0, 0, 0, ...begins],
     });
+  }
+
+  /** Read-only bindings of sealed memory; a layout with more bindings than ranges has the last one again, which is then not read. */
+  #windows(layout: GPUBindGroupLayout, ranges: readonly SealedRange[]): GPUBindGroup {
+    const bindings = layout === this.#scattered?.layout ? SCATTERED_BUFFERS : 1;
+    const entries: GPUBindGroupEntry[] = [];
+    for (let binding = 0; binding < bindings; binding++) {
+      const range = ranges[Math.min(binding, ranges.length - 1)];
+      if (range === undefined) throw new TypeError('unreachable: a dispatch of leaves has a range');
+      const { buffer, offset, length: size } = range;
+      entries.push({ binding, resource: { buffer, offset, size } });
+    }
+    return this.#context.device.createBindGroup({ label: 'window', layout, entries });
   }
 
   submit(build: (batch: Batch) => void): Promise<void> {
@@ -181,4 +209,15 @@ export class TreeEngine implements TreeMachine {
     this.#scratch.destroy();
     this.#state.destroy();
   }
+}
+
+/** The first block of each range, counted from the first range's; ranges that are not there begin behind all others. */
+function beginningBlocks(ranges: readonly SealedRange[]): readonly number[] {
+  const begins: number[] = [];
+  let blocks = 0;
+  for (let i = 0; i < SCATTERED_BUFFERS; i++) {
+    begins.push(blocks);
+    blocks += (ranges[i]?.length ?? 0) / BLOCK_BYTES;
+  }
+  return begins;
 }
