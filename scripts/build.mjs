@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { removeStaleOutputs } from './stale-outputs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = (file, ...args) =>
@@ -10,5 +11,8 @@ const run = (file, ...args) =>
 run('scripts/build-wasm.mjs');
 run('scripts/embed.mjs');
 run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json');
+// Files whose source was moved or deleted would be packed, and imported, as if they still had one.
+const stale = removeStaleOutputs(`${root}src`, `${root}dist`);
+if (stale.length > 0) console.log(`removed from dist/: ${stale.join(', ')}`);
 const bin = `${root}dist/cli/main.js`;
 if (existsSync(bin)) chmodSync(bin, 0o755);

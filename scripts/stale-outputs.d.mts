@@ -1,0 +1,1 @@
+export function removeStaleOutputs(sources: string, outputs: string): string[];
