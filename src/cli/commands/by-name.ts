@@ -12,8 +12,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommand>>> = {
   bench: async () => (await import('./bench.js')).addBench,
 };
 
-/** The command that the arguments name; all of them for help, or to find what a mistyped name meant. */
+/** The command that the arguments name; all of them for help, or to find what a mistyped name meant; none for the version. */
 export async function commandsFor(args: readonly string[]): Promise<readonly AddCommand[]> {
+  if (args[0] === '--version' || args[0] === '-V') return [];
   const wanted = Object.entries(COMMANDS).find(([name]) => name === args[0]);
   if (wanted !== undefined) return [await wanted[1]()];
   return await Promise.all(Object.values(COMMANDS).map((load) => load()));

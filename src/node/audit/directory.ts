@@ -119,12 +119,7 @@ export const systemPlatform: AuditPlatform = {
   crypto: nodeCrypto,
 };
 
-/**
- * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records
- * that it was opened.
- * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk),
- * AUDIT_CORRUPT (damage that no crash leaves, or another log than the expected one; nothing is changed).
- */
+/** Documented at the door, index.ts. */
 export async function openAuditDirectory(
   options: AuditDirectoryOptions,
   platform: AuditPlatform = systemPlatform,

@@ -50,7 +50,7 @@ export function leavesPath(dir: string, stem: string): string {
   return join(dir, stem + LEAVES_SUFFIX);
 }
 
-/** The checkpoint file's text, or null where there is none. What is no text is given as it decodes: it will not parse. */
+/** Documented at the door, index.ts. */
 export async function readCheckpointFile(fs: AuditFileSystem, dir: string): Promise<string | null> {
   let bytes: Uint8Array | null;
   try {

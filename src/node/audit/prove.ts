@@ -29,11 +29,7 @@ export type ProveAuditOptions =
       readonly since: string;
     };
 
-/**
- * A proof against the log's newest checkpoint, to be checked with the public key alone (`verifyProof`).
- * Errors: INVALID_INPUT (no such record under the checkpoint, a pruned one, a checkpoint of another log), AUDIT_CORRUPT (the records
- * are not those of the checkpoint).
- */
+/** Documented at the door, index.ts. */
 export async function proveAudit(
   dir: string,
   options: ProveAuditOptions,
@@ -47,7 +43,7 @@ export async function proveAudit(
   });
 }
 
-/** Checks a proof's text with a verifier key line; reads nothing else. Errors: INVALID_INPUT. */
+/** Documented at the door, index.ts. */
 export function verifyProof(text: string, verifierKey: string): Promise<ProofReport> {
   return verifyProofDocument(nodeCrypto, text, verifierKey);
 }

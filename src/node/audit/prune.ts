@@ -17,11 +17,10 @@ import {
 import { readChunks, replaceFile } from '../files/index.js';
 import { type AuditPlatform, openAuditDirectory, systemPlatform } from './directory.js';
 import { leavesPath, listLog, segmentPath } from './layout.js';
+import { DEFAULT_RETENTION_DAYS } from './retention.js';
 import { parseTime } from './show.js';
 import { reading, verifyAudit } from './verify.js';
 
-/** Seven years of 365.25 days. */
-export const DEFAULT_RETENTION_DAYS = 2_557;
 const DAY_MS = 86_400_000;
 
 export interface PruneAuditOptions {
@@ -65,11 +64,7 @@ interface OldSegment {
   readonly records: number;
 }
 
-/**
- * Removes whole segments from the front of a log. The log is verified first; then the leaf hashes of what goes are kept, a record that says
- * so is written and signed, and only then are files removed. A crash on the way is made good by pruning again.
- * Errors: INVALID_INPUT, AUDIT_CORRUPT (the log does not verify), AUDIT_FAILED (a writer has it open; the disk fails).
- */
+/** Documented at the door, index.ts. */
 export async function pruneAudit(
   dir: string,
   options: PruneAuditOptions,

@@ -26,10 +26,7 @@ export interface ShowAuditOptions {
   readonly onBadLine?: (place: { readonly segment: string; readonly offset: number }) => void;
 }
 
-/**
- * The records of a log in order, read as they stand: nothing is verified (`verifyAudit` does that).
- * Errors: INVALID_INPUT.
- */
+/** Documented at the door, index.ts. */
 export async function* showAudit(
   dir: string,
   options: ShowAuditOptions = {},

@@ -23,11 +23,7 @@ export interface ExportReport {
   readonly minimumIndex: number;
 }
 
-/**
- * Writes the log as C2SP tlog-tiles (`checkpoint`, `tile/<L>/<N>`, `tile/entries/<N>`) into `target`, for stock transparency tools. The
- * checkpoint comes last, when everything that it covers is there.
- * Errors: INVALID_INPUT, AUDIT_FAILED (cannot be read or written), AUDIT_CORRUPT (the records are not those of the checkpoint).
- */
+/** Documented at the door, index.ts. */
 export async function exportTiles(
   dir: string,
   target: string,

@@ -44,12 +44,7 @@ const MIN_PARALLEL_BYTES = 33_554_432;
 /** Beside this module once compiled; absent where the sources run uncompiled. */
 const WORKER_SCRIPT = new URL('./verify-worker.js', import.meta.url);
 
-/**
- * Verifies a log directory: the chain with the token, the tree always, signatures with the worker's public key (or,
- * given the token alone, with the one that the log's own authenticated records name). Streams; memory does not grow
- * with the log.
- * Errors: INVALID_INPUT (options), AUDIT_FAILED (the files cannot be read). A bad log is a report with `ok: false`.
- */
+/** Documented at the door, index.ts. */
 export async function verifyAudit(
   dir: string,
   options: VerifyAuditOptions = {},
@@ -80,10 +75,7 @@ export async function verifyAudit(
   }
 }
 
-/**
- * The verifier key line of a log, from the worker's key file. Errors: INVALID_INPUT where there is no key or no
- * checkpoint.
- */
+/** Documented at the door, index.ts. */
 export async function auditVerifierKey(
   dir: string,
   options: { readonly keyFile?: string } = {},

@@ -1,9 +1,53 @@
-import type { Backend } from '../../device/index.js';
-import { nodeCudaBackend } from './cuda/index.js';
-import { nodeHostBackend } from './host.js';
-import { nodeWebGpuBackend } from './webgpu.js';
+import type {
+  Backend,
+  BackendKind,
+  BackendProblem,
+  Device,
+  DeviceInfo,
+  OpenOptions,
+} from '../../device/index.js';
+import { createNodeEngine } from '../digest/index.js';
 
-/** Every backend of a Node process, in the order in which `auto` tries them. Nothing is loaded before it is asked for. */
+/**
+ * Every backend of a Node process, in the order in which `auto` tries them. Nothing is loaded before it is asked for.
+ *
+ * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
+ */
 export function nodeBackends(): readonly Backend[] {
-  return [nodeCudaBackend(), nodeWebGpuBackend(), nodeHostBackend()];
+  // Here, not where the host backend is loaded: a wrong name must not look like a device that is missing.
+  const engine = createNodeEngine();
+  return [
+    new BackendOnFirstCall('cuda', async () => (await import('./cuda/index.js')).nodeCudaBackend()),
+    new BackendOnFirstCall('webgpu', async () => (await import('./webgpu.js')).nodeWebGpuBackend()),
+    new BackendOnFirstCall('host', async () => (await import('./host.js')).nodeHostBackend({ engine })),
+  ];
+}
+
+/** A backend whose code is loaded when it is first asked for something. */
+class BackendOnFirstCall implements Backend {
+  readonly kind: BackendKind;
+  readonly #load: () => Promise<Backend>;
+  #loaded: Promise<Backend> | null = null;
+
+  constructor(kind: BackendKind, load: () => Promise<Backend>) {
+    this.kind = kind;
+    this.#load = load;
+  }
+
+  async list(): Promise<readonly DeviceInfo[]> {
+    return await (await this.#backend()).list();
+  }
+
+  async problem(): Promise<BackendProblem | null> {
+    return await (await this.#backend()).problem();
+  }
+
+  async open(index: number, options?: OpenOptions): Promise<Device> {
+    return await (await this.#backend()).open(index, options);
+  }
+
+  #backend(): Promise<Backend> {
+    this.#loaded ??= this.#load();
+    return this.#loaded;
+  }
 }

@@ -1,3 +1,12 @@
+import { onFirstCall } from '../on-first-call.js';
+
 export { nodeBackends } from './backends.js';
-export { probeReadOnlyStore } from './cuda/index.js';
 export { hostIsForced } from './force-host.js';
+
+/**
+ * The read-only store probe of `selftest`, in a child process, since a refused store voids the context.
+ * Errors: INVALID_INPUT; DEVICE_UNAVAILABLE with the child's last words if it did not get as far as an answer.
+ */
+export const probeReadOnlyStore = onFirstCall(
+  async () => (await import('./cuda/index.js')).probeReadOnlyStore,
+);

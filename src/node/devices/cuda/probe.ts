@@ -84,10 +84,7 @@ async function storeOn(device: Device): Promise<StoreProbe> {
   }
 }
 
-/**
- * The read-only store probe of `selftest`, in a child process, since a refused store voids the context. Errors: INVALID_INPUT; DEVICE_UNAVAILABLE with the child's
- * last words if it did not get as far as an answer.
- */
+/** Documented at the door, devices/index.ts. */
 export async function probeReadOnlyStore(index: number): Promise<StoreProbe> {
   checkInteger('index', index, 0);
   const child = fileURLToPath(new URL('./probe-child.js', import.meta.url));
