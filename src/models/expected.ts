@@ -16,17 +16,22 @@ export interface ExpectedDigests {
   /** File names of a list, in its order; empty for a digest. */
   readonly names: readonly string[];
   /**
-   * For one file: its path, of which a list may name the last parts only. Errors: INVALID_INPUT if the list does not name the file.
+   * For one file: its path, of which a list may name the last parts only. Errors: INVALID_INPUT if the list does not
+   * name the file.
    */
   for(fileName: string): ExpectedDigest;
   /**
-   * For all files of one job, in their order. Errors: INVALID_INPUT if a list does not name one of them, or two of them by one name, or
-   * if one digest is given for several files.
+   * For all files of one job, in their order. Errors: INVALID_INPUT if a list does not name one of them, or two of them
+   * by one name, or if one digest is given for several files.
    */
   forAll(fileNames: readonly string[]): ExpectedDigest[];
 }
 
 const MAX_TEXT = 16 * 1024 * 1024;
+/** Characters of a file's path: PATH_MAX of Linux. It bounds how many ends of it are looked up. */
+const MAX_NAME = 4096;
+/** Every character of a name escaped, and a digest. */
+const MAX_LINE = 2 * MAX_NAME + 128;
 const WHAT = 'expected';
 const DIGEST = /^(sha256|fsverity-sha256-12):([0-9A-Fa-f]{64})$/;
 const INTEGRITY = /^(sha\d+)-([A-Za-z0-9+/]+={0,2})$/;
@@ -40,8 +45,9 @@ const BSD_LINE = /^(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})$/s;
  * - `sha256:HEX` and `fsverity-sha256-12:HEX`;
  * - `sha256-BASE64`, the integrity string of npm and of Subresource Integrity (W3C), one hash;
  * - the text of a Git LFS pointer, which hubs show for their large files;
- * - the text of a `SHA256SUMS` file as sha256sum writes it: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX`, with its escapes for names with
- *   a backslash or line break; lines that `vram-residency digest` prints (`fsverity-sha256-12:HEX  name`) are taken too.
+ * - the text of a `SHA256SUMS` file as sha256sum writes it: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX`, with its
+ *   escapes for names with a backslash or line break; lines that `vram-residency digest` prints
+ *   (`fsverity-sha256-12:HEX  name`) are taken too.
  *
  * Errors: INVALID_INPUT.
  */
@@ -120,11 +126,12 @@ function parsePointer(text: string): ExpectedDigest {
 
 function parseList(text: string): ExpectedDigests {
   const entries = new Map<string, ExpectedDigest>();
-  for (const [index, line] of text.split('\n').entries()) {
-    const content = line.endsWith('\r') ? line.slice(0, -1) : line;
-    if (content === '' || content.startsWith('#')) continue;
-    const { name, expected } = parseListLine(content, index + 1);
-    if (entries.has(name)) throw refuse(`names a file twice (line ${index + 1})`);
+  let number = 0;
+  for (const line of linesOf(text)) {
+    number += 1;
+    if (line === '' || line.startsWith('#')) continue;
+    const { name, expected } = parseListLine(line, number);
+    if (entries.has(name)) throw refuse(`names a file twice (line ${number})`);
     entries.set(name, expected);
   }
   if (entries.size === 0) throw refuse('lists no file');
@@ -145,7 +152,18 @@ function parseList(text: string): ExpectedDigests {
   };
 }
 
+/** One by one: as an array, sixteen million empty lines would take ten times the memory of the text. */
+function* linesOf(text: string): Generator<string> {
+  for (let start = 0; start < text.length; ) {
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    yield text.slice(start, text[end - 1] === '\r' ? Math.max(start, end - 1) : end);
+    start = end + 1;
+  }
+}
+
 function parseListLine(line: string, number: number): { name: string; expected: ExpectedDigest } {
+  if (line.length > MAX_LINE) throw refuse(`has a line of more than ${MAX_LINE} characters (line ${number})`);
   const gnu = GNU_LINE.exec(line);
   const bsd = gnu === null ? BSD_LINE.exec(line) : null;
   const [marker, algorithm, hex, name] =
@@ -163,6 +181,8 @@ function parseListLine(line: string, number: number): { name: string; expected: 
   }
   const plain = normalise(marker === '\\' ? unescapeName(name, number) : name);
   if (plain === '') throw refuse(`has a digest without a file name (line ${number})`);
+  if (plain.length > MAX_NAME)
+    throw refuse(`has a file name of more than ${MAX_NAME} characters (line ${number})`);
   return { name: plain, expected: expectedOf(algorithm, hex) };
 }
 
@@ -183,6 +203,7 @@ function lookUp(
 ): { name: string; expected: ExpectedDigest } {
   if (typeof fileName !== 'string' || fileName === '')
     throw invalidInput('fileName', 'must be a non-empty string');
+  if (fileName.length > MAX_NAME) throw invalidInput('fileName', `must be at most ${MAX_NAME} characters`);
   let name = normalise(fileName);
   for (;;) {
     const expected = entries.get(name);

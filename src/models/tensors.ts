@@ -12,8 +12,8 @@ export interface TensorEntry {
   readonly byteOffset: number;
   readonly byteLength: number;
   /**
-   * `raw`: the range holds the elements alone, one after the other, little-endian. `protobuf`: the range is an ONNX TensorProto that holds
-   * them as varints or strings.
+   * `raw`: the range holds the elements alone, one after the other, little-endian. `protobuf`: the range is an ONNX
+   * TensorProto that holds them as varints or strings.
    */
   readonly encoding: 'raw' | 'protobuf';
 }
@@ -98,23 +98,35 @@ export interface FoundTensor<Shard> {
   readonly tensor: TensorEntry;
 }
 
-/**
- * The tensor of that name. Errors: INVALID_INPUT if there is none.
- */
+/** Made at the first search of an index, so that looking up all of its tensors takes linear time. */
+const byName = new WeakMap<TensorIndex, ReadonlyMap<string, TensorEntry>>();
+
+function namesOf(tensors: TensorIndex): ReadonlyMap<string, TensorEntry> {
+  const known = byName.get(tensors);
+  if (known !== undefined) return known;
+  const names = new Map<string, TensorEntry>();
+  // Of two of one name the first counts.
+  for (const tensor of tensors) if (!names.has(tensor.name)) names.set(tensor.name, tensor);
+  byName.set(tensors, names);
+  return names;
+}
+
+/** The tensor of that name. Errors: INVALID_INPUT if there is none. */
 export function findTensor<Shard extends { readonly tensors: TensorIndex }>(
   model: { readonly shards: readonly Shard[] },
   name: string,
 ): FoundTensor<Shard> {
   for (const shard of model.shards) {
-    const tensor = shard.tensors.find((entry) => entry.name === name);
+    const tensor = namesOf(shard.tensors).get(name);
     if (tensor !== undefined) return { shard, tensor };
   }
   throw invalidInput('tensor', 'names no tensor of this model');
 }
 
 /**
- * The bytes of a tensor, or of a part of it, in its shard: what `execute` takes as `tensor`. `offset` counts from the tensor's first byte. Errors:
- * INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored as raw bytes.
+ * The bytes of a tensor, or of a part of it, in its shard: what `execute` takes as `tensor`. `offset` counts from the
+ * tensor's first byte. Errors: INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored
+ * as raw bytes.
  */
 export function tensorRange(
   tensor: TensorEntry,

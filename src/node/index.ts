@@ -32,6 +32,7 @@ export {
   type OpenModelOptions,
   openModel,
   openShard,
+  readLimited,
 } from './files/index.js';
 export {
   type AttestationKeyOptions,

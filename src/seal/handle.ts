@@ -2,6 +2,11 @@ import { invalidInput, type JsonValue, parseStrictJson, VramError } from '../bas
 import { DEVICE_KEYS, PAYLOAD_KEYS } from './payload.js';
 import { SealedShard } from './sealed-shard.js';
 
+/** Of a handle's JSON text, and of each text in a handle: the longest that seal() makes, however escaped, has a tenth. */
+const MAX_HANDLE_CHARACTERS = 65_536;
+/** Of a handle and of its device: more than a later version is likely to have. */
+const MAX_HANDLE_KEYS = 64;
+
 /** A handle as its holder gives it back: everything in it may have been changed. */
 export interface ForeignHandle {
   /** The keys of a payload with values nobody has vouched for. Own copies: what is checked is what is used. */
@@ -10,8 +15,8 @@ export interface ForeignHandle {
 }
 
 /**
- * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys, each once, version 1.
- * Errors: INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the rest.
+ * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys, each once, version 1. Errors:
+ * INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the rest.
  */
 export function readHandle(handle: unknown): ForeignHandle {
   const fields = typeof handle === 'string' ? parseText(handle) : snapshot(handle, 'shard');
@@ -40,6 +45,7 @@ export function notGenuine(problem: string, cause?: unknown): VramError {
 }
 
 function parseText(text: string): Record<string, JsonValue> {
+  checkLength(text);
   let parsed: unknown;
   try {
     parsed = parseStrictJson(text);
@@ -60,6 +66,17 @@ function snapshot(value: unknown, argument: string): Record<string, JsonValue> {
   return copyRecord(value);
 }
 
+function checkLength(text: string): void {
+  if (text.length > MAX_HANDLE_CHARACTERS)
+    throw notGenuine(`it holds a text of more than ${MAX_HANDLE_CHARACTERS} characters`);
+}
+
+function keysOf(value: object): (string | symbol)[] {
+  const keys = Reflect.ownKeys(value);
+  if (keys.length > MAX_HANDLE_KEYS) throw notGenuine(`it has more than ${MAX_HANDLE_KEYS} keys`);
+  return keys;
+}
+
 function copyRecord(value: object): Record<string, JsonValue> {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype && prototype !== SealedShard.prototype) {
@@ -67,7 +84,7 @@ function copyRecord(value: object): Record<string, JsonValue> {
   }
   // No prototype: "__proto__" is a key like any other, and an unknown one.
   const copy: Record<string, JsonValue> = Object.create(null);
-  for (const key of Reflect.ownKeys(value)) {
+  for (const key of keysOf(value)) {
     if (typeof key !== 'string') throw notGenuine('it has a symbol key');
     const property = Object.getOwnPropertyDescriptor(value, key);
     if (property === undefined || !('value' in property) || property.enumerable !== true) {
@@ -79,6 +96,7 @@ function copyRecord(value: object): Record<string, JsonValue> {
 }
 
 function copyValue(value: unknown): JsonValue {
+  if (typeof value === 'string') checkLength(value);
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || Object.is(value, -0))
@@ -95,7 +113,7 @@ function copyDevice(value: object): Record<string, JsonValue> {
   if (prototype !== null && prototype !== Object.prototype)
     throw notGenuine('it holds an object of a foreign class');
   const copy: Record<string, JsonValue> = Object.create(null);
-  for (const key of Reflect.ownKeys(value)) {
+  for (const key of keysOf(value)) {
     const property = Object.getOwnPropertyDescriptor(value, key);
     const inner: unknown = property?.value;
     if (typeof key !== 'string' || property?.enumerable !== true)
@@ -103,6 +121,7 @@ function copyDevice(value: object): Record<string, JsonValue> {
     if (inner !== null && typeof inner !== 'string' && !isPlainInteger(inner)) {
       throw notGenuine('"device" holds a value of a wrong type');
     }
+    if (typeof inner === 'string') checkLength(inner);
     copy[key] = inner;
   }
   return copy;

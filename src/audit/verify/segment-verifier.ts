@@ -155,7 +155,7 @@ export async function verifySegment(
   const scratch = new Scratch();
   const snapshots = new Map<number, CompactRange>();
   const prunes: PruneNotice[] = [];
-  const verifierKeys: string[] = [];
+  const verifierKeys = new Set<string>();
   let firstPrev: string | null = null;
   let lastMac: string | null = null;
   let goodBytes = 0;
@@ -196,16 +196,16 @@ export async function verifySegment(
     firstPrev,
     lastMac,
     prunes,
-    verifierKeys,
+    verifierKeys: [...verifierKeys],
     goodBytes,
     bad,
   };
 }
 
-function noteLogRecord(record: AuditRecord, prunes: PruneNotice[], verifierKeys: string[]): void {
+function noteLogRecord(record: AuditRecord, prunes: PruneNotice[], verifierKeys: Set<string>): void {
   if (record.type === 'audit.opened') {
     const key = dataText(record, 'verifierKey');
-    if (key !== null && !verifierKeys.includes(key)) verifierKeys.push(key);
+    if (key !== null) verifierKeys.add(key);
   } else if (record.type === 'audit.pruned') {
     const { firstKeptSeq, firstKeptEpoch, prev } = record.data;
     if (typeof firstKeptSeq === 'number' && typeof firstKeptEpoch === 'number' && typeof prev === 'string') {

@@ -141,7 +141,7 @@ class LogVerification {
   readonly #roots = new Map<number, Uint8Array>();
   readonly #sizes: readonly number[];
   readonly #prunes: PruneNotice[] = [];
-  readonly #verifierKeys: string[] = [];
+  readonly #verifierKeys = new Set<string>();
   /** Keys are derived one after the other: the ratchet only moves forward. */
   #keys: Promise<unknown> = Promise.resolve();
   #prunedRecords = 0;
@@ -321,8 +321,9 @@ class LogVerification {
       this.#roots.set(size, await tree.root());
     }
     await this.#tree.join(range);
-    this.#prunes.push(...result.prunes);
-    this.#verifierKeys.push(...result.verifierKeys);
+    // One by one: a segment may hold more of them than a call takes arguments.
+    for (const prune of result.prunes) this.#prunes.push(prune);
+    for (const key of result.verifierKeys) this.#verifierKeys.add(key);
     if (result.bad === null) return true;
     if (last && this.#options.live === true && result.bad.reason === 'torn') {
       this.#unfinished = true;
@@ -402,7 +403,7 @@ class LogVerification {
   async #isSigned(note: UnverifiedNote): Promise<boolean> {
     if (this.#key !== null) return verifyNote(this.#crypto, note, this.#key);
     // Named by records whose MACs hold, so as good as the token.
-    for (const line of new Set(this.#verifierKeys)) {
+    for (const line of this.#verifierKeys) {
       if (await verifyNote(this.#crypto, note, await parseVerifierKey(this.#crypto, line))) return true;
     }
     return false;

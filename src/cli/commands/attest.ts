@@ -1,4 +1,4 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../attest/index.js';
@@ -15,8 +15,9 @@ import { checkItems, expectedDigests, isTarget } from '../check-files.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
-import { type DeviceOptions, deviceOptions, jsonOption, parseCount, unreadable } from '../options.js';
+import { type DeviceOptions, deviceOptions, jsonOption, parseCount } from '../options.js';
 import { jsonDocument } from '../output.js';
+import { readText } from '../read-text.js';
 import { residencyInWords } from '../residency.js';
 import { escapeForTerminal, formatMs } from '../text.js';
 
@@ -206,17 +207,7 @@ function nonceOption(description: string): Option {
 }
 
 async function readAttestation(path: string): Promise<string> {
-  const size = await readable(async () => (await stat(path)).size);
-  if (size > MAX_ENVELOPE_CHARACTERS) throw invalidInput('file', 'is too large to be an attestation');
-  return await readable(() => readFile(path, 'utf8'));
-}
-
-async function readable<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    throw unreadable('file', error);
-  }
+  return await readText('file', path, MAX_ENVELOPE_CHARACTERS);
 }
 
 /** Nothing is overwritten. */

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import {
   AUDIT_TYPES,
@@ -30,12 +29,16 @@ import {
 import type { AddCommand } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
-import { jsonOption, parseCount, readToken, unreadable } from '../options.js';
+import { jsonOption, parseCount, readToken } from '../options.js';
 import { jsonDocument } from '../output.js';
+import { readText } from '../read-text.js';
 import { escapeForTerminal } from '../text.js';
 
 type Done = (code: ExitCode) => void;
 
+/** The library's own limits on such texts, of which every character is one byte. */
+const MAX_NOTE_BYTES = 65_536;
+const MAX_PROOF_BYTES = 262_144;
 const SEVERITIES: readonly AuditSeverity[] = ['CRITICAL', 'HIGH', 'MEDIUM'];
 /** Records between two turns of the event loop, so that output can leave while more is read. */
 const RECORDS_A_TURN = 1_000;
@@ -92,7 +95,7 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
           ...(token === undefined ? {} : { token }),
           ...(options.checkpoint === undefined
             ? {}
-            : { checkpoint: await readText('checkpoint', options.checkpoint) }),
+            : { checkpoint: await readText('checkpoint', options.checkpoint, MAX_NOTE_BYTES) }),
           ...(options.logId === undefined ? {} : { logId: options.logId }),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           onProgress: () => throwIfAborted(io.signal),
@@ -211,7 +214,7 @@ function addProve(audit: Command, io: CliIo, done: Done): void {
       }
       const proof = await proveAudit(
         dir,
-        seq === undefined ? { since: await readText('since', since ?? '') } : { seq },
+        seq === undefined ? { since: await readText('since', since ?? '', MAX_NOTE_BYTES) } : { seq },
       );
       io.stdout(jsonDocument(proof));
       done(EXIT.ok);
@@ -226,7 +229,7 @@ function addVerifyProof(audit: Command, io: CliIo, done: Done): void {
     .description('check a proof; nothing but the proof and the public key is read')
     .argument('<file>', 'what "audit prove" printed')
     .action(async (file: string, options: Options) => {
-      const text = await readText('file', file);
+      const text = await readText('file', file, MAX_PROOF_BYTES);
       const { origin } = parseProof(text);
       const report = await verifyProof(text, await verifierLine(options, origin));
       if (options.json) io.stdout(jsonDocument(report));
@@ -348,21 +351,13 @@ async function verifierLine(options: KeyOptions, origin: string): Promise<string
 async function lineOrFile(value: string): Promise<string> {
   if (/\+[0-9a-f]{8}\+/.test(value)) return value;
   try {
-    return await readFile(value, 'utf8');
+    return await readText('verifier-key', value, MAX_NOTE_BYTES);
   } catch (error) {
     throw invalidInput(
       'verifier-key',
       'is neither a line that "audit key" prints nor a file that can be read',
       error,
     );
-  }
-}
-
-async function readText(argument: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw unreadable(argument, error);
   }
 }
 

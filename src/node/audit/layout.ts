@@ -33,8 +33,9 @@ export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFile
       .filter((stem) => parseStem(stem) !== null)
       .sort();
   const stems = stemsWith(SEGMENT_SUFFIX);
+  const whole = new Set(stems);
   // A crash while pruning leaves both: the records count.
-  const prunedStems = stemsWith(LEAVES_SUFFIX).filter((stem) => !stems.includes(stem));
+  const prunedStems = stemsWith(LEAVES_SUFFIX).filter((stem) => !whole.has(stem));
   return { stems, prunedStems, names };
 }
 

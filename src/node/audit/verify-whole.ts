@@ -13,12 +13,13 @@ export async function verifyWhole(context: SurveyContext, survey: Survey, origin
   const source = await directorySource(fs, crypto, dir);
   // Before its first checkpoint a log has a few records, and the survey has read them all.
   if (source.checkpoint === null) return;
+  const empty = new Set(survey.emptyStems);
   const key = await verifierKey(crypto, origin, signer.publicKey);
   const report = await verifyLog(
     crypto,
     {
       ...source,
-      stems: source.stems.filter((stem) => !survey.emptyStems.includes(stem)),
+      stems: source.stems.filter((stem) => !empty.has(stem)),
       run: (job) => runSegmentJob(crypto, mendedChunks(fs, dir, job.stem, survey), job),
     },
     { token, verifierKey: formatVerifierKey(key) },

@@ -13,3 +13,4 @@ export {
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFormat, ModelShard } from './model-types.js';
 export { isOpenToOthers } from './private-file.js';
+export { readLimited } from './read-limited.js';

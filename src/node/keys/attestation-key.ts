@@ -1,8 +1,8 @@
 import { createPublicKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { checkId, checkOptions, invalidInput, type OptionKeys } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
+import { readLimited } from '../files/index.js';
 import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
 
 export interface AttestationKeyOptions {
@@ -22,7 +22,7 @@ const OPTION_KEYS = {
   checkpointKeyFile: true,
 } satisfies OptionKeys<AttestationKeyOptions>;
 const KEY_BYTES = 32;
-const MAX_PEM_CHARACTERS = 4_096;
+const MAX_PEM_BYTES = 4_096;
 
 /**
  * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's:
@@ -61,11 +61,14 @@ export function publicKeyPem(publicKey: Uint8Array): string {
 export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = Buffer.from(await readLimited(path, MAX_PEM_BYTES)).toString('utf8');
   } catch (error) {
-    throw invalidInput(argument, 'cannot be read', error);
+    throw invalidInput(
+      argument,
+      error instanceof RangeError ? 'is too large to be a key' : 'cannot be read',
+      error,
+    );
   }
-  if (text.length > MAX_PEM_CHARACTERS) throw invalidInput(argument, 'is too large to be a key');
   if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(text)) {
     throw invalidInput(argument, 'must hold a public key in PEM, as "attest key" prints it');
   }
