@@ -2,7 +2,7 @@ import type { Clock } from '../../src/base/clock.js';
 import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { HostInjection, HostOptions } from '../../src/device/host/options.js';
-import type { Backend, Device, Region } from '../../src/device/index.js';
+import type { Backend, Device, Region, ResidencyFacts } from '../../src/device/index.js';
 import type { RunOptions } from '../../src/device/types.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
@@ -10,6 +10,19 @@ import type { DamagePlan } from '../../src/manager/drills/damage.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { createNodeEngine } from '../../src/node/digest/create-engine.js';
+
+/** What a driver says of a GPU with memory of its own. */
+export const DISCRETE: ResidencyFacts = {
+  backend: 'cuda',
+  execution: 'hardware',
+  integrated: false,
+  memoryType: 'device',
+  fallbackAdapter: null,
+  pageable: false,
+  computeCapability: { major: 9, minor: 0 },
+  totalBytes: 80e9,
+  driverOverride: false,
+};
 
 export const token = (): Uint8Array => new Uint8Array(32).fill(0x5a);
 

@@ -1,19 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ResidencyFacts } from '../../src/device/index.js';
 import { bytesSource } from '../../src/source/index.js';
-import { failure, openHost, overlay, pattern, Recorder, regionsOf } from './manager-fixture.js';
-
-const DISCRETE: ResidencyFacts = {
-  backend: 'cuda',
-  execution: 'hardware',
-  integrated: false,
-  memoryType: 'device',
-  fallbackAdapter: null,
-  pageable: false,
-  computeCapability: { major: 9, minor: 0 },
-  totalBytes: 80e9,
-  driverOverride: false,
-};
+import { DISCRETE, failure, openHost, overlay, pattern, Recorder, regionsOf } from './manager-fixture.js';
 
 describe('residency', () => {
   it('[VP-001] from seal to release the weights are wholly in the region, and nothing depends on the caller’s copy', async () => {
