@@ -18,7 +18,7 @@ export interface AttestationEnvelope {
 }
 
 /** Media type of an in-toto statement: part of what is signed. */
-export const STATEMENT_TYPE = 'application/vnd.in-toto+json';
+const STATEMENT_TYPE = 'application/vnd.in-toto+json';
 /** An attestation is some 2 KiB; anything longer is not one. */
 export const MAX_ENVELOPE_CHARACTERS = 65_536;
 

@@ -81,7 +81,7 @@ export interface ResidencyStatement {
 }
 
 /** Name of the fs-verity digest in a subject's digest set; its value is the 64 hex digits. */
-export const FSVERITY_ALGORITHM = 'fsverity-sha256-12';
+const FSVERITY_ALGORITHM = 'fsverity-sha256-12';
 
 export interface StatementFacts {
   readonly sealed: SealPayload;

@@ -26,12 +26,7 @@ export function checkDigest(argument: string, value: unknown): ParsedDigest {
   return { algorithm: match[1] === 'sha256' ? 'sha256' : 'fsverity', hex: hex.toLowerCase() };
 }
 
-/** checkDigest() for an argument called "digest". */
-export function parseDigest(value: string): ParsedDigest {
-  return checkDigest('digest', value);
-}
-
-/** The written form that parseDigest() reads. */
+/** The written form that checkDigest() reads. */
 export function formatDigest(digest: ParsedDigest): string {
   return (digest.algorithm === 'sha256' ? SHA256_PREFIX : FSVERITY_PREFIX) + digest.hex;
 }

@@ -279,7 +279,7 @@ export class OnnxTensorReader {
 }
 
 /** A relative path that stays inside the model's folder, with its `.` parts taken out. */
-export function checkExternalPath(path: string, name: string, refuse: Refuse): string {
+function checkExternalPath(path: string, name: string, refuse: Refuse): string {
   const outside = (why: string): Error => refuse(`has ${tensorCalled(name)} in a file ${why}`);
   if (/[\p{Cc}\u2028\u2029]/u.test(path)) throw outside('with control characters in its name');
   if (path.startsWith('/') || path.startsWith('\\') || /^[A-Za-z]:/.test(path))

@@ -4,7 +4,7 @@ import { quoted, type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import { checkTensorName, TENSOR_LIMITS, type TensorIndex } from './tensors.js';
 import { checkUtf8 } from './utf8.js';
 
-export const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 const MAX_KEYS = 64;
 const MAX_FILES = 4096;
 const MAX_TENSORS = 262_144;

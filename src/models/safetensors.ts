@@ -14,7 +14,7 @@ import { checkUtf8 } from './utf8.js';
 
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
-export const MAX_SAFETENSORS_HEADER_BYTES = 100_000_000;
+const MAX_SAFETENSORS_HEADER_BYTES = 100_000_000;
 const MAX_METADATA_ENTRIES = 4096;
 
 /** Bits of one element, by the names that the safetensors format knows. */

@@ -1,5 +1,5 @@
 /** The longest sentence, in UTF-16 units. */
-export const MAX_SENTENCE = 160;
+const MAX_SENTENCE = 160;
 const LONGEST_NAME = 40;
 const DIGEST_DIGITS = 8;
 

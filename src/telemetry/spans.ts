@@ -14,7 +14,7 @@ import type { EventOf, OperationEvent } from '../events/index.js';
 import { activeTraceparent } from './active.js';
 
 /** The context that a W3C traceparent names, or null if it names none. */
-export function contextOf(traceparent: string | null): Context | null {
+function contextOf(traceparent: string | null): Context | null {
   const parsed = parseTraceparent(traceparent);
   if (parsed === null) return null;
   const { traceId, spanId, flags } = parsed;

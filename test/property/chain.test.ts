@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { verifyLog } from '../../src/audit/index.js';
-import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import { MemorySink } from '../../src/audit/write/memory-sink.js';
 import { auditObserver } from '../../src/audit/write/observer.js';
 import type { EventPayloads, OperationEvent } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { sampleEvent } from '../support/events.js';
+import { memoryLogSource } from '../support/memory-log-source.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { testSigner } from '../unit/audit-signer.js';
 

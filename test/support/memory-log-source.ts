@@ -1,8 +1,7 @@
-import type { CryptoProvider } from '../../crypto/index.js';
-import { runSegmentJob } from './segment-verifier.js';
-import type { LogSource } from './verifier.js';
+import { type LogSource, runSegmentJob } from '../../src/audit/index.js';
+import type { CryptoProvider } from '../../src/crypto/index.js';
 
-/** A log whose segments are in memory, for `verifyLog`: those of a MemorySink, or files that a page was given. */
+/** A log whose segments are in memory, for `verifyLog`. */
 export function memoryLogSource(
   crypto: CryptoProvider,
   segments: readonly { readonly stem: string; readonly bytes: Uint8Array }[],

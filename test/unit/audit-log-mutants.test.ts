@@ -9,7 +9,6 @@ import {
   formatVerifierKey,
   verifierKey,
 } from '../../src/audit/index.js';
-import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import {
   AuditLog,
@@ -25,6 +24,7 @@ import { VramError } from '../../src/base/errors.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import type { OperationEvent, OperationName } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { memoryLogSource } from '../support/memory-log-source.js';
 import { refusal } from '../support/refusal.js';
 import { event, otherEvent, TOKEN, WORKER } from './audit-events.js';
 import { naiveCheckpoint, naiveRoot } from './audit-oracle.js';

@@ -10,13 +10,13 @@ import {
   verifierKey,
   verifyLog,
 } from '../../src/audit/index.js';
-import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import { MemorySink } from '../../src/audit/write/memory-sink.js';
 import { type AuditObserverOptions, auditObserver } from '../../src/audit/write/observer.js';
 import { canonicalJson } from '../../src/base/canonical-json.js';
 import type { OperationEvent, OperationName } from '../../src/events/events.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
+import { memoryLogSource } from '../support/memory-log-source.js';
 import { naiveChain, naiveCheckpoint, naiveRoot } from './audit-oracle.js';
 import { testSigner } from './audit-signer.js';
 import { anyEvent, emit, event, otherEvent, PAYLOADS, TOKEN, WORKER } from './audit-support.js';

@@ -1,13 +1,13 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { KeyRatchet } from '../../src/audit/format/keys.js';
 import { type AuditReport, formatVerifierKey, verifierKey, verifyLog } from '../../src/audit/index.js';
-import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import type { AuditFault } from '../../src/audit/verify/segment-verifier.js';
 import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import { AuditLog } from '../../src/audit/write/log.js';
 import { MemorySink } from '../../src/audit/write/memory-sink.js';
 import { auditObserver, openedData } from '../../src/audit/write/observer.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { memoryLogSource } from '../support/memory-log-source.js';
 import { stride } from '../support/stride.js';
 import { testSigner } from './audit-signer.js';
 import { anyEvent, type PAYLOADS, TOKEN, WORKER } from './audit-support.js';

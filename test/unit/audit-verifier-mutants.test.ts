@@ -6,7 +6,6 @@ import { leafHash } from '../../src/audit/format/merkle.js';
 import { MAX_LINE_BYTES } from '../../src/audit/format/record.js';
 import { segmentStem } from '../../src/audit/format/segment.js';
 import { type AuditReport, formatVerifierKey, verifierKey } from '../../src/audit/index.js';
-import { memoryLogSource } from '../../src/audit/verify/memory-source.js';
 import {
   type AuditFault,
   type BadRecord,
@@ -21,6 +20,7 @@ import { type LogSource, type VerifyLogOptions, verifyLog } from '../../src/audi
 import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import type { CryptoProvider } from '../../src/crypto/provider.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
+import { memoryLogSource } from '../support/memory-log-source.js';
 import { refusal } from '../support/refusal.js';
 import { TOKEN, WORKER } from './audit-events.js';
 import { naiveRoot } from './audit-oracle.js';

@@ -9,7 +9,6 @@ import {
   GROUP_BYTES,
   treeLayout,
 } from '../../src/digest/index.js';
-import { parseDigest } from '../../src/digest/strings.js';
 import { sha256 } from './digest-engines.js';
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -79,11 +78,11 @@ describe('fsverityDescriptor', () => {
 
 describe('[IV-004] digest strings', () => {
   it('are read and written', () => {
-    expect(parseDigest(`sha256:${HEX}`)).toEqual({ algorithm: 'sha256', hex: HEX });
-    expect(parseDigest(`fsverity-sha256-12:${HEX}`)).toEqual({ algorithm: 'fsverity', hex: HEX });
-    expect(parseDigest(`sha256:${HEX.toUpperCase()}`).hex).toBe(HEX);
+    expect(checkDigest('digest', `sha256:${HEX}`)).toEqual({ algorithm: 'sha256', hex: HEX });
+    expect(checkDigest('digest', `fsverity-sha256-12:${HEX}`)).toEqual({ algorithm: 'fsverity', hex: HEX });
+    expect(checkDigest('digest', `sha256:${HEX.toUpperCase()}`).hex).toBe(HEX);
     for (const text of [`sha256:${HEX}`, `fsverity-sha256-12:${HEX}`]) {
-      expect(formatDigest(parseDigest(text))).toBe(text);
+      expect(formatDigest(checkDigest('digest', text))).toBe(text);
     }
   });
 

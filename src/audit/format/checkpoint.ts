@@ -44,7 +44,7 @@ export function checkLogId(logId: string): string {
 }
 
 /** The three lines that are signed. */
-export function checkpointText({ origin, size, root }: Checkpoint): string {
+function checkpointText({ origin, size, root }: Checkpoint): string {
   return `${origin}\n${size}\n${toBase64(root)}\n`;
 }
 

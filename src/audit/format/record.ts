@@ -180,13 +180,6 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** A count among a record's data; AUDIT_CORRUPT where there is none. */
-export function dataCount(record: AuditRecord, field: string): number {
-  const value = record.data[field];
-  if (!isCount(value)) throw new VramError('AUDIT_CORRUPT', `record ${record.seq} has no count "${field}"`);
-  return value;
-}
-
 /** Text among a record's data; null where there is none. */
 export function dataText(record: AuditRecord, field: string): string | null {
   const value = record.data[field];

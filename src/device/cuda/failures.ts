@@ -55,7 +55,7 @@ export function isInvalidProgram(error: unknown): boolean {
   return INVALID_PROGRAM.has(nativeFailure(error)?.result ?? 0);
 }
 
-export function isOutOfMemory(error: unknown): boolean {
+function isOutOfMemory(error: unknown): boolean {
   return nativeFailure(error)?.result === OUT_OF_MEMORY;
 }
 

@@ -5,9 +5,9 @@ import { type AuditFileSystem, hasCode, readSmall } from '../files/index.js';
 
 export const CHECKPOINT_FILE = 'checkpoint';
 export const FRONTIER_FILE = 'frontier.json';
-export const SEGMENT_SUFFIX = '.ndjson';
+const SEGMENT_SUFFIX = '.ndjson';
 /** Leaf hashes of a pruned segment, 32 bytes each. */
-export const LEAVES_SUFFIX = '.leaves';
+const LEAVES_SUFFIX = '.leaves';
 const MAX_CHECKPOINT_BYTES = 65_536;
 
 export interface LogFiles {

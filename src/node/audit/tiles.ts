@@ -133,7 +133,7 @@ function entry(line: Uint8Array): Uint8Array {
 }
 
 /** 1234067 is x001/x234/067. */
-export function tilePath(index: number): string {
+function tilePath(index: number): string {
   const groups: string[] = [];
   for (let rest = index; ; rest = Math.floor(rest / 1000)) {
     groups.unshift(String(rest % 1000).padStart(3, '0'));

@@ -20,7 +20,7 @@ import { IdleSlabs } from './slabs.js';
 import { ThreadedStream } from './threaded-stream.js';
 
 /** Inputs below this are hashed sooner than a thread starts. */
-export const THREADED_BYTES = 4 * 1024 * 1024;
+const THREADED_BYTES = 4 * 1024 * 1024;
 
 /** What one thread takes at a time: long enough to outweigh the call, short enough that all of them end together. */
 const PIECE_BYTES = 512 * 1024;

@@ -40,7 +40,7 @@ export async function openAttestationKey(options: AttestationKeyOptions): Promis
   return signer;
 }
 
-export function defaultAttestationKeyFile(
+function defaultAttestationKeyFile(
   workerId: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): string {

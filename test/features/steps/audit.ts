@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { verifyLog } from '../../../src/audit/index.js';
-import { memoryLogSource } from '../../../src/audit/verify/memory-source.js';
 import { nodeCrypto } from '../../../src/node/crypto.js';
+import { memoryLogSource } from '../../support/memory-log-source.js';
 import { token } from '../../unit/manager-fixture.js';
 import type { StepBook } from '../gherkin.js';
 import type { World } from '../world.js';
