@@ -20,6 +20,7 @@ export {
 } from './errors.js';
 export { fromHex, toHex } from './hex.js';
 export type { JsonObject, JsonValue } from './json.js';
+export { visibleJson } from './json-text.js';
 export { KnownSecret, writtenForms } from './known-secret.js';
 export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { Serial } from './serial.js';

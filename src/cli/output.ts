@@ -1,4 +1,4 @@
-import { isVramError, type VramError } from '../base/index.js';
+import { isVramError, type VramError, visibleJson } from '../base/index.js';
 import { escapeForTerminal } from './text.js';
 
 /** `{code, message}` as JSON documents carry it. */
@@ -28,5 +28,10 @@ export function errorJson(error: unknown, wording: Wording = asItIs): ErrorJson 
 
 /** The one document of `--json`. */
 export function jsonDocument(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${visibleJson(JSON.stringify(value, null, 2))}\n`;
+}
+
+/** A value as a part of a document, or as a line of NDJSON without its end. */
+export function jsonLine(value: unknown): string {
+  return visibleJson(JSON.stringify(value));
 }

@@ -25,6 +25,10 @@ export interface ExpectedDigests {
    * by one name, or if one digest is given for several files.
    */
   forAll(fileNames: readonly string[]): ExpectedDigest[];
+  /** Does a list name this file? No for a digest, which names none. */
+  lists(fileName: string): boolean;
+  /** Names of a list that stand for none of these files, in its order; empty for a digest. */
+  unused(fileNames: readonly string[]): string[];
 }
 
 const MAX_TEXT = 16 * 1024 * 1024;
@@ -72,6 +76,8 @@ function single(expected: ExpectedDigest | null): ExpectedDigests | null {
       if (fileNames.length > 1) throw refuse('is one digest for several files: give a list that names them');
       return fileNames.map(() => expected);
     },
+    lists: () => false,
+    unused: () => [],
   };
 }
 
@@ -138,16 +144,21 @@ function parseList(text: string): ExpectedDigests {
   return {
     kind: 'list',
     names: [...entries.keys()],
-    for: (fileName) => lookUp(entries, fileName).expected,
+    for: (fileName) => listed(entries, fileName).expected,
     forAll: (fileNames) => {
       const used = new Set<string>();
       return fileNames.map((fileName) => {
-        const { name, expected } = lookUp(entries, fileName);
+        const { name, expected } = listed(entries, fileName);
         if (used.has(name))
           throw refuse('does not tell two of the files apart: list them with their folders');
         used.add(name);
         return expected;
       });
+    },
+    lists: (fileName) => lookUp(entries, fileName) !== null,
+    unused: (fileNames) => {
+      const used = new Set(fileNames.map((fileName) => lookUp(entries, fileName)?.name));
+      return [...entries.keys()].filter((name) => !used.has(name));
     },
   };
 }
@@ -196,11 +207,19 @@ function unescapeName(name: string, line: number): string {
   });
 }
 
-/** The entry that is the file's name or the longest end of its path. */
-function lookUp(
-  entries: ReadonlyMap<string, ExpectedDigest>,
-  fileName: string,
-): { name: string; expected: ExpectedDigest } {
+interface Entry {
+  readonly name: string;
+  readonly expected: ExpectedDigest;
+}
+
+function listed(entries: ReadonlyMap<string, ExpectedDigest>, fileName: string): Entry {
+  const entry = lookUp(entries, fileName);
+  if (entry === null) throw refuse(`does not name the file ${JSON.stringify(fileName)}`);
+  return entry;
+}
+
+/** The entry that is the file's name or the longest end of its path; null if there is none. */
+function lookUp(entries: ReadonlyMap<string, ExpectedDigest>, fileName: string): Entry | null {
   if (typeof fileName !== 'string' || fileName === '')
     throw invalidInput('fileName', 'must be a non-empty string');
   if (fileName.length > MAX_NAME) throw invalidInput('fileName', `must be at most ${MAX_NAME} characters`);
@@ -209,7 +228,7 @@ function lookUp(
     const expected = entries.get(name);
     if (expected !== undefined) return { name, expected };
     const slash = name.indexOf('/');
-    if (slash < 0) throw refuse(`does not name the file ${JSON.stringify(fileName)}`);
+    if (slash < 0) return null;
     name = name.slice(slash + 1);
   }
 }

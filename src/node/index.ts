@@ -27,6 +27,7 @@ export {
   isOpenToOthers,
   loadExpected,
   type Model,
+  type ModelFile,
   type ModelShard,
   nodeFileSystem,
   type OpenModelOptions,

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { pino } from 'pino';
+import { visibleJson } from '../base/index.js';
 import type { NarrationSink } from '../narration/index.js';
 
 /** Anything with a `write`, such as process.stderr. */
@@ -11,7 +12,7 @@ export interface TextTarget {
 export function pinoSink(target: TextTarget): NarrationSink {
   const logger = loadPino()(
     { base: null, timestamp: false, formatters: { level: (label) => ({ level: label }) } },
-    { write: (line: string) => void target.write(line) },
+    { write: (line: string) => void target.write(visibleJson(line)) },
   );
   return {
     tell({ level, human, emittedAt, ...fields }) {

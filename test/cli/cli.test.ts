@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend, Device, DeviceInfo } from '../../src/device/types.js';
+import { safetensorsFile } from '../fuzz/build.mjs';
 import { cli, ended, program, startProgram } from '../support/cli.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 import { xorshiftBytes } from '../support/xorshift.js';
@@ -218,6 +219,41 @@ describe('check', () => {
       );
       expect(document.shards[0].sha256).toBe(hashes[shards.indexOf(basename(document.shards[0].file))]);
     }
+  });
+
+  it('[CI-009] fails for a listed file that is not among what is checked, and compares a listed index', async () => {
+    const dir = join(folder, 'listed');
+    await mkdir(dir);
+    const file = (name: string): Uint8Array =>
+      safetensorsFile({ [name]: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }, new Uint8Array(4));
+    const index = '{"weight_map":{"a":"1.safetensors"}}';
+    const files: [string, Uint8Array][] = [
+      ['1.safetensors', file('a')],
+      ['2.safetensors', file('b')],
+      ['model.safetensors.index.json', new TextEncoder().encode(index)],
+    ];
+    const lines: string[] = [];
+    for (const [name, bytes] of files) {
+      await writeFile(join(dir, name), bytes);
+      lines.push(`${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
+    }
+    const list = join(folder, 'listed.sha256');
+    // The index names one of the two files that were published.
+    await writeFile(list, lines.join(''));
+    const short = await cli(['check', dir, '--expect', list]);
+    expect(short.code).toBe(2);
+    expect(short.stderr).toContain('names "2.safetensors", not among the files that are checked');
+    await writeFile(list, `${lines[0]}${lines[2]}`);
+    expect((await cli(['check', dir, '--expect', list])).code).toBe(0);
+    await writeFile(join(dir, 'model.safetensors.index.json'), `${index} `);
+    const changed = await cli(['check', dir, '--expect', list, '--json']);
+    expect(changed.code).toBe(1);
+    expect(changed.stderr).toContain(
+      'the index "model.safetensors.index.json" is not what was expected of it',
+    );
+    expect(JSON.parse(changed.stdout)).toMatchObject({ ok: false });
+    // Who names one file asks for no other.
+    expect((await cli(['check', join(dir, '1.safetensors'), '--expect', list])).code).toBe(0);
   });
 
   it('names the external data of an ONNX model beside it', async () => {

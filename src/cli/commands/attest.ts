@@ -12,6 +12,7 @@ import {
 } from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { checkItems, expectedDigests, isTarget } from '../check-files.js';
+import { checkIndexes } from '../check-indexes.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
@@ -54,11 +55,15 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
     .option('--expect <digest>', 'as in check')
     .action(async (file: string, options: MakeOptions) => {
       const { io } = context;
-      const [item, ...others] = await checkItems([file], options.expect);
+      const { items, indexes } = await checkItems([file], options.expect);
+      const [item, ...others] = items;
       if (item === undefined || others.length > 0) {
         throw invalidInput('file', 'is a model of several shards: name one of their files');
       }
       if (!isTarget(item)) throw item.error;
+      await checkIndexes(indexes, context, (_, error) => {
+        throw error;
+      });
       const attestationKey = await openAttestationKey({
         workerId: options.workerId,
         ...(options.attestationKey === undefined ? {} : { keyFile: options.attestationKey }),

@@ -30,7 +30,7 @@ import type { AddCommand } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
 import { jsonOption, parseCount, readToken } from '../options.js';
-import { jsonDocument } from '../output.js';
+import { jsonDocument, jsonLine } from '../output.js';
 import { readText } from '../read-text.js';
 import { escapeForTerminal } from '../text.js';
 
@@ -172,8 +172,8 @@ function addShow(audit: Command, io: CliIo, done: Done): void {
       if (options.json) io.stdout('{"v":1,"records":[');
       for await (const record of records) {
         throwIfAborted(io.signal);
-        if (options.json) io.stdout(`${shown === 0 ? '' : ','}\n${JSON.stringify(record)}`);
-        else io.stdout(options.format === 'ndjson' ? `${JSON.stringify(record)}\n` : row(record));
+        if (options.json) io.stdout(`${shown === 0 ? '' : ','}\n${jsonLine(record)}`);
+        else io.stdout(options.format === 'ndjson' ? `${jsonLine(record)}\n` : row(record));
         shown += 1;
         if (shown === options.limit) break;
         if (shown % RECORDS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -3,6 +3,7 @@ import type { TensorIndex } from '../../models/index.js';
 import { openShard } from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
+import { checkIndexes } from '../check-indexes.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
@@ -56,7 +57,8 @@ class CheckRun {
     const { io } = this.#context;
     let failure: unknown;
     try {
-      const items = await checkItems(files, this.#options.expect);
+      const { items, indexes } = await checkItems(files, this.#options.expect);
+      await checkIndexes(indexes, this.#context, (file, error) => this.#refuse(file, error));
       if (items.some(isTarget)) {
         await withManager(this.#context, this.#options, {}, (session) => this.#checkItems(session, items));
       } else {

@@ -5,6 +5,7 @@ import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } fro
 import { type FileSource, openShard } from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
+import { checkIndexes } from '../check-indexes.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
@@ -104,11 +105,15 @@ class DrillRun {
   }
 
   async #target(file: string): Promise<CheckTarget> {
-    const [item, ...others] = await checkItems([file], this.#options.expect);
+    const { items, indexes } = await checkItems([file], this.#options.expect);
+    const [item, ...others] = items;
     if (item === undefined || others.length > 0) {
       throw invalidInput('file', 'is a model of several shards: name one of their files');
     }
     if (!isTarget(item)) throw item.error;
+    await checkIndexes(indexes, this.#context, (_, error) => {
+      throw error;
+    });
     checkPlan(this.#options, item.shard.byteLength);
     return item;
   }

@@ -11,6 +11,6 @@ export {
   writeFully,
 } from './file-system.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
-export type { Model, ModelFormat, ModelShard } from './model-types.js';
+export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
 export { isOpenToOthers } from './private-file.js';
 export { readLimited } from './read-limited.js';

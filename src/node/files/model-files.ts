@@ -3,8 +3,8 @@ import { type RandomAccess, readSafetensors, type TensorIndex } from '../../mode
 import type { FileSource } from './file-source.js';
 import { formatByName, isSafetensorsIndex, modelAmong } from './folder-model.js';
 import { ModelEntry } from './model-entry.js';
-import { accessTo, ggufFiles, onnxFiles, shardedSafetensors, singleFile } from './model-parts.js';
-import type { Model, ModelFormat, ModelShard } from './model-types.js';
+import { accessTo, fileOf, ggufFiles, onnxFiles, shardedSafetensors, singleFile } from './model-parts.js';
+import type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
 import { openUnchanged } from './source-facts.js';
 
 export interface OpenModelOptions {
@@ -31,17 +31,17 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
   const entry = await ModelEntry.open(path, (names) => modelAmong(names, format));
   try {
     const known = format === 'auto' ? await formatOf(entry) : format;
-    return modelOf(known, await shardsOf(entry, known));
+    return modelOf(entry, known, await shardsOf(entry, known));
   } finally {
     await entry.close();
   }
 }
 
 /**
- * Opens a shard for sealing, healing or reading a tensor. Errors: SOURCE_MISMATCH if the file is no longer what
- * openModel() saw; INVALID_INPUT if it cannot be opened.
+ * Opens a shard for sealing, healing or reading a tensor, or an index to read it again. Errors: SOURCE_MISMATCH if the
+ * file is no longer what openModel() saw; INVALID_INPUT if it cannot be opened.
  */
-export async function openShard(shard: ModelShard): Promise<FileSource> {
+export async function openShard(shard: ModelFile): Promise<FileSource> {
   return await openUnchanged(shard.facts);
 }
 
@@ -60,14 +60,17 @@ async function shardsOf(entry: ModelEntry, format: ModelFormat): Promise<ModelSh
   }
 }
 
-function modelOf(format: ModelFormat, shards: readonly ModelShard[]): Model {
+function modelOf(entry: ModelEntry, format: ModelFormat, shards: readonly ModelShard[]): Model {
+  const { path } = entry.file;
+  const index =
+    format === 'safetensors' && isSafetensorsIndex(entry.name) ? fileOf(entry.file, entry.name) : null;
   let tensorCount = 0;
   let byteLength = 0;
   for (const shard of shards) {
     tensorCount += shard.tensors.length;
     byteLength += shard.byteLength;
   }
-  return { format, shards, tensorCount, byteLength };
+  return { format, path, index, shards, tensorCount, byteLength };
 }
 
 async function formatOf({ file, name }: ModelEntry): Promise<ModelFormat> {

@@ -15,7 +15,7 @@ import type { OpenFile } from './file-source.js';
 import { ggufPart, ggufPartName } from './folder-model.js';
 import type { ModelEntry } from './model-entry.js';
 import { openInside } from './model-folder.js';
-import type { ModelShard } from './model-types.js';
+import type { ModelFile, ModelShard } from './model-types.js';
 import type { OpenFolder } from './open-folder.js';
 import { factsOf } from './source-facts.js';
 
@@ -111,5 +111,9 @@ async function unchangedAfter<T>(file: OpenFile, read: () => Promise<T>): Promis
 }
 
 function shardWith(file: OpenFile, label: string, tensors: TensorIndex): ModelShard {
-  return { label, path: file.path, byteLength: file.byteLength, tensors, facts: factsOf(file) };
+  return { ...fileOf(file, label), tensors };
+}
+
+export function fileOf(file: OpenFile, label: string): ModelFile {
+  return { label, path: file.path, byteLength: file.byteLength, facts: factsOf(file) };
 }

@@ -3,21 +3,29 @@ import type { SourceFacts } from './source-facts.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';
 
-/** One file of a model: what is sealed as one shard. */
-export interface ModelShard {
+/** A file of a model. */
+export interface ModelFile {
   /** Its path inside the model's folder, `/` between the parts. */
   readonly label: string;
   /** Absolute, as it was named: links in it are not resolved. */
   readonly path: string;
   readonly byteLength: number;
+  /** As they were when the model was read. */
+  readonly facts: SourceFacts;
+}
+
+/** What is sealed as one shard. */
+export interface ModelShard extends ModelFile {
   /** In the order of their bytes; empty for raw files. */
   readonly tensors: TensorIndex;
-  /** As they were when the index was read. */
-  readonly facts: SourceFacts;
 }
 
 export interface Model {
   readonly format: ModelFormat;
+  /** The file that it starts from, absolute: the one that was named, or that stands for the folder. */
+  readonly path: string;
+  /** The index that names its files, which is no shard; null for models without one. */
+  readonly index: ModelFile | null;
   readonly shards: readonly ModelShard[];
   readonly tensorCount: number;
   /** Of all shards. */
