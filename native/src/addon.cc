@@ -53,6 +53,20 @@ napi_value driverInfo(napi_env env, const Arguments& arguments) {
   return info;
 }
 
+napi_value driverFiles(napi_env env, const Arguments& arguments) {
+  const auto driver = unwrap<DriverHandle>(env, arguments[0]).driver;
+  const auto environment = Environment::of(env);
+  return environment->start(env, environment->control, [driver](Outcome& outcome) {
+    auto files = std::make_shared<std::vector<std::string>>(driver->files());
+    outcome.value = [files](napi_env to) {
+      napi_value array = nullptr;
+      must(napi_create_array_with_length(to, files->size(), &array));
+      for (uint32_t i = 0; i < files->size(); i++) must(napi_set_element(to, array, i, makeString(to, (*files)[i])));
+      return array;
+    };
+  });
+}
+
 napi_value makeRecord(napi_env env, const DeviceRecord& record) {
   napi_value object = makeObject(env);
   set(env, object, "index", makeNumber(env, record.index));
@@ -85,6 +99,28 @@ napi_value devices(napi_env env, const Arguments& arguments) {
   });
 }
 
+// Gives back what an opening took, and ends the thread on which it is, unless the session is kept.
+class Opening {
+ public:
+  explicit Opening(const std::shared_ptr<Session>& session) : session_(session) {}
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+  ~Opening() {
+    if (kept_) return;
+    session_->worker.finish();
+    try {
+      static_cast<void>(session_->close());
+    } catch (const std::exception&) {
+      // The first failure is the one that is told.
+    }
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  const std::shared_ptr<Session>& session_;
+  bool kept_ = false;
+};
+
 napi_value open(napi_env env, const Arguments& arguments) {
   const auto driver = unwrap<DriverHandle>(env, arguments[0]).driver;
   const int index = static_cast<int>(toInteger(env, arguments[1], "index", INT_MAX));
@@ -93,22 +129,28 @@ napi_value open(napi_env env, const Arguments& arguments) {
   const auto environment = Environment::of(env);
   const auto session = std::make_shared<Session>(driver, index);
   environment->sessions.insert(session);
-  const auto failed = std::make_shared<bool>(false);
-  return environment->start(
+  // Made before the session is open, since without a handle nobody could close it.
+  const auto handle =
+      std::make_shared<std::unique_ptr<SessionHandle>>(std::make_unique<SessionHandle>(SessionHandle{environment, session}));
+  const auto opened = std::make_shared<bool>(false);
+  const napi_value promise = environment->start(
       env, session->worker,
-      [environment, session, stagingBytes, failed](Outcome& outcome) {
+      [session, stagingBytes, handle, opened](Outcome& outcome) {
+        Opening opening(session);
         outcome.status = session->open(stagingBytes);
-        if (!outcome.status.ok()) {
-          *failed = true;
-          session->worker.finish();
-        }
-        outcome.value = [environment, session](napi_env to) { return wrap(to, SessionHandle{environment, session}); };
+        if (!outcome.status.ok()) return;
+        outcome.value = [handle](napi_env to) { return wrap(to, std::move(*handle)); };
+        *opened = true;
+        opening.keep();
       },
-      [environment, session, failed] {
-        if (!*failed) return;
+      [environment, session, opened] {
+        if (*opened) return;
         session->worker.join();
         environment->sessions.erase(session);
       });
+  // Without a thread there is no work, and nothing that it left behind.
+  if (!session->worker.running()) environment->sessions.erase(session);
+  return promise;
 }
 
 napi_value deviceInfo(napi_env env, const Arguments& arguments) {
@@ -146,8 +188,9 @@ napi_value close(napi_env env, const Arguments& arguments) {
   return handle.environment->start(
       env, handle.session->worker,
       [session = handle.session](Outcome& outcome) {
-        outcome.status = session->close();
+        // First: the thread ends whatever becomes of the rest, and what comes afterwards waits for it.
         session->worker.finish();
+        outcome.status = session->close();
       },
       [environment = handle.environment, session = handle.session] {
         session->worker.join();
@@ -378,6 +421,7 @@ struct Export {
 constexpr Export kExports[] = {
     {"load", guarded<load>},
     {"driverInfo", guarded<driverInfo>},
+    {"driverFiles", guarded<driverFiles>},
     {"devices", guarded<devices>},
     {"open", guarded<open>},
     {"deviceInfo", guarded<deviceInfo>},
@@ -410,7 +454,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       must(napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function));
       set(env, exports, entry.name, function);
     }
-    set(env, exports, "interfaceVersion", makeNumber(env, 2));
+    set(env, exports, "interfaceVersion", makeNumber(env, 3));
   } catch (const NapiError&) {
     throwArgument(env, "the addon could not be initialised");
   } catch (const std::exception&) {

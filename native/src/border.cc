@@ -8,6 +8,7 @@ namespace vram {
 
 namespace {
 
+constexpr char kOutOfHostMemory[] = "the host is out of memory";
 constexpr double kMaxSafeInteger = 9007199254740991.0;
 
 const char* codeOf(Failure failure) {
@@ -20,6 +21,8 @@ const char* codeOf(Failure failure) {
       return "CLOSED";
     case Failure::kHostMemory:
       return "HOST_MEMORY";
+    case Failure::kHostThread:
+      return "HOST_THREAD";
     case Failure::kState:
     case Failure::kNone:
       break;
@@ -27,15 +30,44 @@ const char* codeOf(Failure failure) {
   return "STATE";
 }
 
-Status carryOut(const Operation& operation, Outcome& outcome) {
+// Runs on a worker thread, where an exception would end the process.
+Status carryOut(const Operation& operation, Outcome& outcome) noexcept {
   try {
     operation(outcome);
     return std::move(outcome.status);
   } catch (const std::bad_alloc&) {
-    return Status::fail(Failure::kHostMemory, "the host is out of memory");
+    return Status::outOfHostMemory();
   } catch (const std::exception& error) {
-    return Status::fail(Failure::kState, error.what());
+    const char* what = error.what();
+    try {
+      return Status::fail(Failure::kState, what);
+    } catch (const std::exception&) {
+      return Status::outOfHostMemory();
+    }
   }
+}
+
+// The exception that the environment holds; null if it holds none.
+napi_value pendingException(napi_env env) noexcept {
+  napi_value error = nullptr;
+  bool pending = false;
+  if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return nullptr;
+  return napi_get_and_clear_last_exception(env, &error) == napi_ok ? error : nullptr;
+}
+
+// Rejects with this error; without the memory for it, with that; with what the environment threw, or undefined, where it makes no errors.
+void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept {
+  napi_value error = nullptr;
+  try {
+    error = makeError(env, status);
+  } catch (const NapiError&) {
+    error = pendingException(env);
+  } catch (const std::exception&) {
+    if (status.failure != Failure::kHostMemory) return reject(env, deferred, Status::outOfHostMemory());
+  }
+  if (error == nullptr && napi_get_undefined(env, &error) != napi_ok) return;
+  // Fails only where the environment is ending, when nobody waits any more.
+  static_cast<void>(napi_reject_deferred(env, deferred, error));
 }
 
 }  // namespace
@@ -74,34 +106,58 @@ void Environment::end() {
   cleanedUp_ = true;
   control.stop();
   for (const std::shared_ptr<Session>& session : sessions) {
-    // Nobody is left to tell what fails here.
-    session->worker.stop([raw = session.get()] { static_cast<void>(raw->close()); });
+    session->worker.stop([raw = session.get()] {
+      try {
+        static_cast<void>(raw->close());
+      } catch (const std::exception&) {
+        // Nobody is left to tell what fails here; what was not given back goes with the process.
+      }
+    });
   }
   sessions.clear();
 }
 
-bool Environment::post(Worker& worker, const std::shared_ptr<Completion>& completion, Operation operation) {
-  return worker.post([completion, operation = std::move(operation), settle = settle_] {
-    completion->outcome.status = carryOut(operation, completion->outcome);
-    auto message = std::make_unique<std::shared_ptr<Completion>>(completion);
+// All that this needs is allocated here: the worker thread only hands it on.
+Worker::Work Environment::workFor(const std::shared_ptr<Completion>& completion, Operation operation) const {
+  using Message = std::unique_ptr<std::shared_ptr<Completion>>;
+  auto message = std::make_shared<Message>(std::make_unique<std::shared_ptr<Completion>>(completion));
+  return [message = std::move(message), operation = std::move(operation), settle = settle_] {
+    Outcome& outcome = (**message)->outcome;
+    outcome.status = carryOut(operation, outcome);
     // Refused only while the environment ends, when there is nobody left to tell.
-    if (napi_call_threadsafe_function(settle, message.get(), napi_tsfn_nonblocking) == napi_ok) {
-      static_cast<void>(message.release());
+    if (napi_call_threadsafe_function(settle, message->get(), napi_tsfn_nonblocking) == napi_ok) {
+      static_cast<void>(message->release());
     }
-  });
+  };
+}
+
+Status Environment::post(Worker& worker, Worker::Work work) const noexcept {
+  try {
+    const Posted posted = cleanedUp_ ? Posted::kStopped : worker.post(std::move(work));
+    if (posted == Posted::kStopped) return Status::fail(Failure::kClosed, "the device is closed");
+    if (posted == Posted::kNoThread) return Status::fail(Failure::kHostThread, "the host starts no more threads");
+    return {};
+  } catch (const std::exception&) {
+    return Status::outOfHostMemory();
+  }
 }
 
 napi_value Environment::start(napi_env env, Worker& worker, Operation operation, std::function<void()> afterwards) {
+  // What can fail for want of memory comes before the promise, or rejects it.
   auto completion = std::make_shared<Completion>();
-  napi_value promise = nullptr;
-  must(napi_create_promise(env, &completion->deferred, &promise));
   completion->environment = of(env);
   completion->afterwards = std::move(afterwards);
-  if (cleanedUp_ || !post(worker, completion, std::move(operation))) {
-    must(napi_reject_deferred(env, completion->deferred, makeError(env, Status::fail(Failure::kClosed, "the device is closed"))));
+  Worker::Work work = workFor(completion, std::move(operation));
+  napi_value promise = nullptr;
+  must(napi_create_promise(env, &completion->deferred, &promise));
+  const napi_deferred deferred = completion->deferred;
+  const Status posted = post(worker, std::move(work));
+  if (!posted.ok()) {
+    reject(env, deferred, posted);
     return promise;
   }
-  if (underWay_++ == 0) must(napi_ref_threadsafe_function(env, settle_));
+  // Where that fails the process may end before the work.
+  if (underWay_++ == 0) static_cast<void>(napi_ref_threadsafe_function(env, settle_));
   return promise;
 }
 
@@ -109,15 +165,16 @@ void Environment::startSilently(Worker& worker, Operation operation, std::functi
   if (cleanedUp_) return;
   auto completion = std::make_shared<Completion>();
   completion->afterwards = std::move(afterwards);
-  static_cast<void>(post(worker, completion, std::move(operation)));
+  static_cast<void>(post(worker, workFor(completion, std::move(operation))));
 }
 
 void Environment::closeSilently(const std::shared_ptr<Session>& session) {
   startSilently(
       session->worker,
       [session](Outcome& outcome) {
-        outcome.status = session->close();
+        // First: the thread ends whatever becomes of the rest, and `afterwards` waits for it.
         session->worker.finish();
+        outcome.status = session->close();
       },
       [this, session] {
         session->worker.join();
@@ -130,33 +187,29 @@ void Environment::settle(napi_env env, napi_value, void*, void* data) {
   Completion& completion = **message;
   // Without an environment the message is only thrown away.
   if (env == nullptr) return;
+  if (completion.afterwards) completion.afterwards();
+  if (completion.deferred == nullptr) return;
+  Environment& environment = *completion.environment;
+  // Where that fails the process lives longer than it has to.
+  if (--environment.underWay_ == 0) static_cast<void>(napi_unref_threadsafe_function(env, environment.settle_));
+  if (!completion.outcome.status.ok()) return reject(env, completion.deferred, completion.outcome.status);
+  napi_value value = nullptr;
   try {
-    if (completion.afterwards) completion.afterwards();
-    if (completion.deferred == nullptr) return;
-    Environment& environment = *completion.environment;
-    if (--environment.underWay_ == 0) must(napi_unref_threadsafe_function(env, environment.settle_));
-    if (!completion.outcome.status.ok()) {
-      must(napi_reject_deferred(env, completion.deferred, makeError(env, completion.outcome.status)));
-      return;
-    }
-    napi_value value = nullptr;
     if (completion.outcome.value) {
       value = completion.outcome.value(env);
     } else {
       must(napi_get_undefined(env, &value));
     }
-    must(napi_resolve_deferred(env, completion.deferred, value));
   } catch (const NapiError&) {
-    // A value could not be built: the environment holds the exception, or is ending. The promise must not stay open.
-    napi_value error = nullptr;
-    bool pending = false;
-    if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
-        napi_get_and_clear_last_exception(env, &error) == napi_ok) {
-      static_cast<void>(napi_reject_deferred(env, completion.deferred, error));
-    }
+    // The value could not be built: the environment holds an exception, or is ending.
+    const napi_value error = pendingException(env);
+    if (error == nullptr) return reject(env, completion.deferred, Status::outOfHostMemory());
+    static_cast<void>(napi_reject_deferred(env, completion.deferred, error));
+    return;
   } catch (const std::exception&) {
-    throwHostMemory(env);
+    return reject(env, completion.deferred, Status::outOfHostMemory());
   }
+  static_cast<void>(napi_resolve_deferred(env, completion.deferred, value));
 }
 
 void SessionHandle::dropped() { environment->closeSilently(session); }
@@ -247,7 +300,7 @@ napi_value element(napi_env env, napi_value array, uint32_t index) {
   return value;
 }
 
-napi_value makeString(napi_env env, const std::string& text) {
+napi_value makeString(napi_env env, std::string_view text) {
   napi_value value = nullptr;
   must(napi_create_string_utf8(env, text.data(), text.size(), &value));
   return value;
@@ -281,8 +334,10 @@ napi_value makeError(napi_env env, const Status& status) {
     text = std::string(status.call) + " returned " + (status.name.empty() ? std::to_string(status.result) : status.name);
   }
   if (!status.detail.empty()) text += (text.empty() ? "" : ": ") + status.detail;
+  // Told without memory of our own.
+  const std::string_view message = status.failure == Failure::kHostMemory ? kOutOfHostMemory : std::string_view(text);
   napi_value error = nullptr;
-  must(napi_create_error(env, makeString(env, codeOf(status.failure)), makeString(env, text), &error));
+  must(napi_create_error(env, makeString(env, codeOf(status.failure)), makeString(env, message), &error));
   if (status.failure == Failure::kDriver) {
     set(env, error, "result", makeNumber(env, status.result));
     set(env, error, "resultName", makeString(env, status.name));
@@ -297,7 +352,7 @@ void throwArgument(napi_env env, const std::string& message) {
 }
 
 void throwHostMemory(napi_env env) {
-  static_cast<void>(napi_throw_error(env, "HOST_MEMORY", "the host is out of memory"));
+  static_cast<void>(napi_throw_error(env, "HOST_MEMORY", kOutOfHostMemory));
 }
 
 }  // namespace vram

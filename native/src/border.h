@@ -10,6 +10,7 @@
 #include <new>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "session.h"
 
@@ -31,9 +32,12 @@ class Environment {
   static void create(napi_env env);
   static const std::shared_ptr<Environment>& of(napi_env env);
 
-  // Runs `operation` on the worker and returns the promise for its outcome. Work keeps the process alive until it is settled.
+  // Runs `operation` on the worker and returns the promise for its outcome, which is settled on every path: where the work cannot even be
+  // begun, it is rejected. `afterwards` runs on the environment's thread once the work is over, and throws nothing. Work keeps the
+  // process alive until its promise is settled.
   napi_value start(napi_env env, Worker& worker, Operation operation, std::function<void()> afterwards = {});
   // The same without a promise, for handles that the garbage collector found still open. Nothing happens once the environment has ended.
+  // Throws std::bad_alloc.
   void startSilently(Worker& worker, Operation operation, std::function<void()> afterwards = {});
   void closeSilently(const std::shared_ptr<Session>& session);
 
@@ -45,7 +49,8 @@ class Environment {
   struct Completion;
   static void settle(napi_env env, napi_value, void* context, void* data);
   static void cleanUp(void* data);
-  bool post(Worker& worker, const std::shared_ptr<Completion>& completion, Operation operation);
+  Worker::Work workFor(const std::shared_ptr<Completion>& completion, Operation operation) const;
+  Status post(Worker& worker, Worker::Work work) const noexcept;
   void end();
 
   napi_threadsafe_function settle_ = nullptr;
@@ -125,7 +130,7 @@ bool isNullish(napi_env env, napi_value value);
 uint32_t arrayLength(napi_env env, napi_value value, const char* name);
 napi_value element(napi_env env, napi_value array, uint32_t index);
 
-napi_value makeString(napi_env env, const std::string& text);
+napi_value makeString(napi_env env, std::string_view text);
 napi_value makeNumber(napi_env env, double number);
 napi_value makeBoolean(napi_env env, bool value);
 napi_value makeObject(napi_env env);
@@ -145,19 +150,27 @@ T& unwrap(napi_env env, napi_value value) {
 }
 
 template <typename T>
-napi_value wrap(napi_env env, T content) {
+napi_value wrap(napi_env env, std::unique_ptr<T> owned) {
   napi_value object = makeObject(env);
   must(napi_type_tag_object(env, object, &T::kTag));
-  auto owned = std::make_unique<T>(std::move(content));
   must(napi_wrap(
       env, object, owned.get(),
       [](napi_env, void* data, void*) {
         const std::unique_ptr<T> handle(static_cast<T*>(data));
-        handle->dropped();
+        try {
+          handle->dropped();
+        } catch (const std::exception&) {
+          // No memory even to ask for it: what the handle stood for is given back with its session, or with the environment.
+        }
       },
       nullptr, nullptr));
   static_cast<void>(owned.release());
   return object;
+}
+
+template <typename T>
+napi_value wrap(napi_env env, T content) {
+  return wrap(env, std::make_unique<T>(std::move(content)));
 }
 
 // Carries out a call from JavaScript; whatever is thrown inside becomes a JavaScript exception.

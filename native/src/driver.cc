@@ -2,23 +2,15 @@
 
 #include <dlfcn.h>
 
-#include <climits>
 #include <cstdio>
-#include <cstdlib>
+
+#include "loaded_files.h"
 
 namespace vram {
 
 namespace {
 
 constexpr char kSystemDriver[] = "libcuda.so.1";
-
-std::string realPathOf(void* symbol, const std::string& asked) {
-  Dl_info info{};
-  if (dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) return asked;
-  char resolved[PATH_MAX];
-  if (realpath(info.dli_fname, resolved) == nullptr) return info.dli_fname;
-  return resolved;
-}
 
 // The notation of the vendor's own tools: GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx.
 std::string uuidText(const CUuuid& uuid) {
@@ -50,12 +42,22 @@ Status Driver::load(const std::string& path, std::shared_ptr<Driver>& out) {
   }
   VRAM_USED_FUNCTIONS(VRAM_LOOK_UP)
 #undef VRAM_LOOK_UP
-  driver->path_ = realPathOf(reinterpret_cast<void*>(driver->functions_.cuInit), asked);
+  const std::vector<std::string> files = loadedFrom({reinterpret_cast<const void*>(driver->functions_.cuInit)});
+  driver->path_ = files.empty() ? asked : files.front();
   driver->emulated_ = dlsym(library, "vrEmulator") != nullptr;
   VRAM_TRY(VRAM_CALL(*driver, cuInit, 0));
   VRAM_TRY(VRAM_CALL(*driver, cuDriverGetVersion, &driver->version_));
   out = std::move(driver);
   return {};
+}
+
+std::vector<std::string> Driver::files() const {
+  std::vector<const void*> places;
+#define VRAM_PLACE(name) places.push_back(reinterpret_cast<const void*>(functions_.name));
+  VRAM_USED_FUNCTIONS(VRAM_PLACE)
+#undef VRAM_PLACE
+  for (const void* place : librariesNamed({"libcuda", "libnvidia"})) places.push_back(place);
+  return loadedFrom(places);
 }
 
 Status Driver::check(CUresult result, const char* call) const {

@@ -53,6 +53,7 @@ Status Session::close() {
   memories_.clear();
   // Modules, streams and pinned buffers are gone even when an error is returned, and what is not goes with the context.
   for (const std::shared_ptr<Module>& module : modules_) {
+    if (module->module == nullptr) continue;
     first.keep(VRAM_CALL(*driver_, cuModuleUnload, std::exchange(module->module, nullptr)));
   }
   modules_.clear();
@@ -81,14 +82,15 @@ Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Mem
     return Status::fail(Failure::kState, "the size leaves the address range");
   }
   auto memory = std::make_shared<Memory>(*driver_, device_, kind, size);
+  // Before anything is taken: from here on closing the device gives it back, whatever fails.
+  memories_.insert(memory);
   Status status = memory->allocate();
   if (!status.ok()) {
     // What cannot be given back now is tried again when the device is closed.
     static_cast<void>(memory->giveBack());
-    if (!memory->empty()) memories_.insert(memory);
+    if (memory->empty()) memories_.erase(memory);
     return status;
   }
-  memories_.insert(memory);
   out = std::move(memory);
   return {};
 }
@@ -169,13 +171,15 @@ Status Session::loadModule(const std::string& image, std::shared_ptr<Module>& ou
   int options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void* values[] = {log.data(), reinterpret_cast<void*>(static_cast<uintptr_t>(log.size() - 1))};
   auto module = std::make_shared<Module>();
+  // Before it is loaded: see allocate().
+  modules_.insert(module);
   Status status = VRAM_CALL(*driver_, cuModuleLoadDataEx, &module->module, image.c_str(), 2, options, values);
   if (!status.ok()) {
+    modules_.erase(module);
     log.back() = '\0';
     status.detail = log.data();
     return status;
   }
-  modules_.insert(module);
   out = std::move(module);
   return {};
 }

@@ -15,6 +15,7 @@ enum class Failure {
   kNoDriver,    // the library could not be opened or lacks a function
   kClosed,      // the device, memory or module was closed before
   kHostMemory,  // the host ran out of memory
+  kHostThread,  // the host starts no more threads
   kState,       // the call does not fit the state of the memory: a write to a read-only mapping
 };
 
@@ -29,6 +30,13 @@ struct [[nodiscard]] Status {
   std::string detail;
 
   bool ok() const { return failure == Failure::kNone; }
+
+  // Needs no memory of its own.
+  static Status outOfHostMemory() noexcept {
+    Status status;
+    status.failure = Failure::kHostMemory;
+    return status;
+  }
 
   static Status fail(Failure failure, std::string detail) {
     Status status;

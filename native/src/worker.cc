@@ -1,29 +1,37 @@
 #include "worker.h"
 
+#include <system_error>
 #include <utility>
 
 namespace vram {
 
 Worker::~Worker() { stop(); }
 
-bool Worker::post(Work work) {
+Posted Worker::post(Work work) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (stopped_) return false;
+  if (stopped_) return Posted::kStopped;
+  if (!thread_.joinable()) {
+    // Before anything is queued: a later call could start the thread, which would then do work that was told to have failed.
+    try {
+      thread_ = std::thread([this] { loop(); });
+    } catch (const std::system_error&) {
+      return Posted::kNoThread;
+    }
+  }
   queue_.push_back(std::move(work));
-  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
   wake_.notify_one();
-  return true;
+  return Posted::kQueued;
 }
 
 void Worker::stop(Work last) {
-  std::deque<Work> dropped;
+  std::list<Work> dropped;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!stopped_) {
       stopped_ = true;
       dropped.swap(queue_);
       // Without a thread nothing was ever done, so there is nothing for `last` to undo.
-      if (last && thread_.joinable()) queue_.push_back(std::move(last));
+      if (thread_.joinable()) last_ = std::move(last);
       wake_.notify_one();
     }
   }
@@ -45,12 +53,13 @@ void Worker::loop() {
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
-      if (queue_.empty()) return;
+      if (queue_.empty()) break;
       work = std::move(queue_.front());
       queue_.pop_front();
     }
     work();
   }
+  if (last_) last_();
 }
 
 }  // namespace vram

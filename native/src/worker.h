@@ -3,15 +3,22 @@
 #define VRAM_RESIDENCY_WORKER_H
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <thread>
 
 namespace vram {
 
+enum class Posted {
+  kQueued,
+  kStopped,   // the worker takes no more work
+  kNoThread,  // the system starts no more threads
+};
+
 class Worker {
  public:
+  // Throws nothing: nobody is left to catch it.
   using Work = std::function<void()>;
 
   Worker() = default;
@@ -19,8 +26,11 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Starts the thread with the first work. False: the worker has been stopped.
-  bool post(Work work);
+  // Starts the thread with the first work. Unless it is queued, the work is never carried out. Throws std::bad_alloc.
+  Posted post(Work work);
+
+  // A thread has been started and not been waited for.
+  bool running() const { return thread_.joinable(); }
 
   // Drops what has not begun, carries out `last`, and ends. From the owner's thread; safe to call twice.
   void stop(Work last = {});
@@ -36,7 +46,9 @@ class Worker {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Work> queue_;
+  // A list: an empty one, unlike an empty deque, needs no memory.
+  std::list<Work> queue_;
+  Work last_;
   bool stopped_ = false;
   std::thread thread_;
 };

@@ -12,6 +12,8 @@ export function deviceIdentity(info: DeviceInfo) {
     name: info.name,
     uuid: info.uuid,
     driver: info.driver,
+    driverFile: info.facts.driverFile,
+    kernelsReplaced: info.facts.kernelsReplaced,
     execution: info.execution,
     ecc: info.ecc,
   };

@@ -4,6 +4,7 @@ export { type SkippedDevice, selectDevice } from './select.js';
 export {
   type Backend,
   type BackendKind,
+  type BackendOptions,
   type BackendProblem,
   type ByteRange,
   type CudaArgument,

@@ -24,6 +24,15 @@ export interface ResidencyFacts {
   readonly totalBytes: number | null;
   /** The driver library was not the system's: VRAM_RESIDENCY_LIBCUDA was set, or mock mode was forced. */
   readonly driverOverride: boolean;
+  /** CUDA: the file that the driver library was loaded from, links resolved; null where the system does not tell, and on other backends. */
+  readonly driverFile: string | null;
+  /**
+   * CUDA: why that file, or another that the driver loaded, need not be the system's own; completes "the driver ...". Null if all lie where the
+   * system keeps its driver, or where root alone can write, or were named by `driverPaths`; and on other backends.
+   */
+  readonly driverDoubt: string | null;
+  /** Other kernels than those of this package are loaded. Then the device's name ends in ` [replaced kernels]`, in seals and statements too. */
+  readonly kernelsReplaced: boolean;
 }
 
 export interface DeviceInfo {
@@ -73,6 +82,12 @@ export interface OpenOptions {
   readonly windowBytes?: number;
   /** Gives regions a fault port. */
   readonly drills?: boolean;
+}
+
+/** What a platform's backends are made with. */
+export interface BackendOptions {
+  /** Absolute paths of driver files, or of folders, that are trusted besides the system's own: CUDA in Node. */
+  readonly driverPaths?: readonly string[];
 }
 
 /** Why a backend or one of its devices cannot be used, for `vram-residency devices`. */

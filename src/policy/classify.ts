@@ -48,6 +48,8 @@ function unprovenMemory(facts: ResidencyFacts): Classification | null {
   if (facts.backend === 'webgpu') return unproven('WebGPU does not tell where memory lives');
   if (facts.driverOverride)
     return unproven("the driver library is not the system's, so what it reports proves nothing");
+  if (facts.driverFile === null) return unproven('it is not known which file the driver was loaded from');
+  if (facts.driverDoubt !== null) return unproven(`the driver ${facts.driverDoubt}`);
   if (facts.pageable !== false) {
     return unproven(
       facts.pageable === true

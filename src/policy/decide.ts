@@ -31,21 +31,36 @@ export interface Decision {
   readonly why: string;
 }
 
+/** What else a policy may be told. */
+export interface DecideOptions {
+  /** Under `vram-only` too, other kernels than those that ship may verify. */
+  readonly allowReplacedKernels: boolean;
+}
+
+const NOTHING_ALLOWED: DecideOptions = { allowReplacedKernels: false };
+
 /**
  * Whether weights may live on a device of this class. Under `vram-only` a forced mock mode or a driver path override is refused whatever
- * class it claims: neither is a way to run in production.
+ * class it claims, neither being a way to run in production; and so are replaced kernels, whose answers prove nothing, unless they are allowed in code.
  */
-export function decide(policy: Policy, residency: Residency, facts: ResidencyFacts): Decision {
+export function decide(
+  policy: Policy,
+  residency: Residency,
+  facts: ResidencyFacts,
+  { allowReplacedKernels }: DecideOptions = NOTHING_ALLOWED,
+): Decision {
+  const refusal = policy === 'vram-only' ? overrideRefused(facts, allowReplacedKernels) : null;
+  if (refusal !== null) return { accepted: false, policy, residency, why: refusal };
   const { why } = classify(facts);
-  if (policy === 'vram-only' && facts.driverOverride) {
-    return {
-      accepted: false,
-      policy,
-      residency,
-      why: 'mock mode is forced or the driver path is overridden, which vram-only never allows',
-    };
-  }
   return { accepted: ACCEPTED[policy].includes(residency), policy, residency, why };
+}
+
+function overrideRefused(facts: ResidencyFacts, allowReplacedKernels: boolean): string | null {
+  if (facts.driverOverride)
+    return 'mock mode is forced or the driver path is overridden, which vram-only never allows';
+  if (facts.kernelsReplaced && !allowReplacedKernels)
+    return 'other kernels than those of this package are loaded, which vram-only allows with allowReplacedKernels alone';
+  return null;
 }
 
 /** POLICY_VIOLATION for a decision that refuses. */

@@ -1,2 +1,9 @@
 export { classify, type Residency } from './classify.js';
-export { acceptedClasses, checkPolicy, decide, type Policy, policyViolation } from './decide.js';
+export {
+  acceptedClasses,
+  checkPolicy,
+  type DecideOptions,
+  decide,
+  type Policy,
+  policyViolation,
+} from './decide.js';

@@ -95,6 +95,7 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
       addon: async () => ({ ...bed.addon, interfaceVersion: 1 }),
       libraryPath: bed.libraryPath,
       pageable: () => false,
+      driverDoubt: async () => null,
       kernels: () => Promise.reject(new Error('not to be asked for')),
     });
     expect(await backend.list()).toEqual([]);

@@ -6,6 +6,8 @@ import { describeCuda, withDevice } from './testbed.js';
 
 const GIB = 2 ** 30;
 const MIB = 1024 * 1024;
+/** What a test driver lacks of a real one: to be one, and to lie where systems keep theirs. */
+const REAL = { execution: 'hardware', driverOverride: false, driverDoubt: null } as const;
 
 describeCuda('cuda: memory information', (bed) => {
   const { emulator } = bed;
@@ -94,7 +96,7 @@ describeCuda('cuda: policy facts', (bed) => {
     await opened.close();
     expect(listed?.facts).toEqual(opened.info.facts);
     const { facts } = opened.info;
-    return classify({ ...facts, execution: 'hardware', driverOverride: false }).residency;
+    return classify({ ...facts, ...REAL }).residency;
   }
 
   it('[VP-001] a discrete GPU with memory of its own is device-local', async () => {
@@ -146,8 +148,6 @@ describeCuda('cuda: policy facts', (bed) => {
     const info = (await backend.list()).find(({ index }) => index === bed.index);
     expect(info?.facts.pageable).toBe(true);
     if (info === undefined) throw new Error('no device');
-    expect(classify({ ...info.facts, execution: 'hardware', driverOverride: false }).residency).toBe(
-      'unproven',
-    );
+    expect(classify({ ...info.facts, ...REAL }).residency).toBe('unproven');
   });
 });

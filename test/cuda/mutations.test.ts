@@ -66,7 +66,8 @@ describeCuda('cuda: mutations, each of them caught', (bed) => {
       addon: async () => ({ ...bed.addon, ...change(bed.addon) }),
       libraryPath: bed.libraryPath,
       pageable: () => false,
-      kernels: async () => ({ image: shipped, origin: null }),
+      driverDoubt: async () => null,
+      kernels: async () => ({ image: shipped, origin: null, replaced: false }),
     });
   }
 

@@ -27,7 +27,8 @@ describeCuda('cuda: read-only store probe', (bed) => {
       addon: async () => ({ ...bed.addon, protect: async () => ACCESS_READ }),
       libraryPath: bed.libraryPath,
       pageable: () => false,
-      kernels: async () => ({ image: ptx['vram'] ?? '', origin: null }),
+      driverDoubt: async () => null,
+      kernels: async () => ({ image: ptx['vram'] ?? '', origin: null, replaced: false }),
     });
     expect(await tryStore(backend, 0)).toMatchObject({ outcome: 'stored' });
     expect(emulator.liveAllocations().total).toBe(0);

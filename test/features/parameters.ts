@@ -38,6 +38,9 @@ const DISCRETE: ResidencyFacts = {
   computeCapability: { major: 9, minor: 0 },
   totalBytes: 80e9,
   driverOverride: false,
+  driverFile: '/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14',
+  driverDoubt: null,
+  kernelsReplaced: false,
 };
 
 /** What a platform might say of its memory. */

@@ -471,6 +471,9 @@ describe('allocations', () => {
         pageable: false,
         computeCapability: { major: 9, minor: 0 },
         totalBytes: 2 ** 34,
+        driverFile: '/usr/lib64/libcuda.so.550.54.14',
+        driverDoubt: null,
+        kernelsReplaced: false,
       } as const;
       const backend = await hostBackend().open(0);
       const device: Device = new Proxy(backend, {

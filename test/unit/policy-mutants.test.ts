@@ -12,6 +12,9 @@ const FACTS: ResidencyFacts = {
   computeCapability: { major: 9, minor: 0 },
   totalBytes: 80 * 2 ** 30,
   driverOverride: false,
+  driverFile: '/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14',
+  driverDoubt: null,
+  kernelsReplaced: false,
 };
 
 describe('[VP-002] the reason for a class says what was known', () => {

@@ -19,6 +19,9 @@ const H100: ResidencyFacts = {
   computeCapability: { major: 9, minor: 0 },
   totalBytes: 80 * 2 ** 30,
   driverOverride: false,
+  driverFile: '/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14',
+  driverDoubt: null,
+  kernelsReplaced: false,
 };
 
 const WEBGPU: ResidencyFacts = {
@@ -31,6 +34,9 @@ const WEBGPU: ResidencyFacts = {
   computeCapability: null,
   totalBytes: null,
   driverOverride: false,
+  driverFile: null,
+  driverDoubt: null,
+  kernelsReplaced: false,
 };
 
 describe('[VP-002] classification', () => {
@@ -78,6 +84,14 @@ describe('[VP-002] classification', () => {
       { driverOverride: true },
       H100,
     ],
+    ['a driver from an unknown file', 'unproven', /not known which file/, { driverFile: null }, H100],
+    [
+      'a driver from a file that is not the system’s',
+      'unproven',
+      /^the driver was loaded from \/home\/x$/,
+      { driverDoubt: 'was loaded from /home/x' },
+      H100,
+    ],
     ['a hardware WebGPU adapter', 'unproven', /WebGPU/, {}, WEBGPU],
     ['a WebGPU adapter known to be integrated', 'unified', /integrated/, { integrated: true }, WEBGPU],
     ['a CPU adapter', 'host', /CPU/, { execution: 'software', fallbackAdapter: true }, WEBGPU],
@@ -108,6 +122,8 @@ describe('[VP-002] classification', () => {
       { totalBytes: null },
       { totalBytes: 0 },
       { driverOverride: true },
+      { driverFile: null },
+      { driverDoubt: 'lies elsewhere' },
     ];
     for (const facts of spoilt) expect(classify({ ...H100, ...facts }).residency).not.toBe('device-local');
   });
@@ -138,6 +154,22 @@ describe('[VP-001] decision', () => {
     }
     expect(decide('gpu', 'unproven', facts).accepted).toBe(true);
     expect(decide('any', 'host', facts).accepted).toBe(true);
+  });
+
+  it('[VP-005] vram-only refuses replaced kernels, whatever class it claims, unless they are allowed; other policies do not', () => {
+    const facts = { ...H100, kernelsReplaced: true };
+    for (const residency of classes) {
+      expect(decide('vram-only', residency, facts)).toMatchObject({
+        accepted: false,
+        why: expect.stringContaining('other kernels'),
+      });
+      const allowed = decide('vram-only', residency, facts, { allowReplacedKernels: true });
+      expect(allowed.accepted).toBe(residency === 'device-local');
+      expect(decide('any', residency, facts).accepted).toBe(true);
+    }
+    expect(
+      decide('vram-only', 'device-local', { ...facts, driverOverride: true }, { allowReplacedKernels: true }).accepted,
+    ).toBe(false);
   });
 
   it('a violation says what would help', () => {

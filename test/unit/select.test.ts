@@ -43,6 +43,9 @@ function backend(
         computeCapability: null,
         totalBytes: null,
         driverOverride: false,
+        driverFile: null,
+        driverDoubt: null,
+        kernelsReplaced: false,
       },
     }),
   );

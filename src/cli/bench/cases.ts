@@ -205,7 +205,7 @@ export async function benchStated(setting: BenchSetting): Promise<Stated[]> {
 }
 
 async function copyRate(setting: BenchSetting): Promise<string> {
-  const backend = setting.platform.backends().find(({ kind }) => kind === 'host');
+  const backend = setting.platform.backends({}).find(({ kind }) => kind === 'host');
   if (backend === undefined) return 'no host backend';
   const device = await backend.open(0);
   try {

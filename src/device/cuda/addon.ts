@@ -16,7 +16,7 @@ export interface ModuleHandle {
 }
 
 export interface DriverInfo {
-  /** Where the library really lies, links resolved. */
+  /** The file that the library was loaded from, links resolved, as the kernel tells it; what was asked for where it does not. */
   readonly path: string;
   /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
   readonly version: number;
@@ -61,6 +61,11 @@ export interface Addon {
   /** Opens the driver library; null means the system's. */
   load(path: string | null): Promise<DriverHandle>;
   driverInfo(driver: DriverHandle): DriverInfo;
+  /**
+   * Every file that the driver's code is in at this moment, as the kernel tells them: of each function that the addon calls, and of the libraries
+   * that the driver loaded for itself. An empty string stands for code without a file; no path at all where the kernel does not tell.
+   */
+  driverFiles(driver: DriverHandle): Promise<readonly string[]>;
   devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;
   /** Retains the primary context and takes two pinned buffers of `stagingBytes`. */
   open(driver: DriverHandle, index: number, stagingBytes: number): Promise<DeviceHandle>;

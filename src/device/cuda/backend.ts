@@ -17,7 +17,7 @@ const DEFAULT_WINDOW_BYTES = 2 ** 32;
 const MAX_WINDOW_BYTES = 2 ** 34;
 /** CUDA 12.0: the PTX is version 8.0 (driver 525). */
 const OLDEST_CUDA = 12_000;
-const ADDON_INTERFACE = 2;
+const ADDON_INTERFACE = 3;
 /** Enough to ask the driver what kind of memory it gives. */
 const PROBE_BYTES = BLOCK_BYTES;
 
@@ -29,6 +29,8 @@ export interface CudaEnvironment {
   readonly libraryPath: string | null;
   /** Whether the system may page device memory out, given the driver library's real path; null if that is not known. */
   pageable(libraryPath: string): boolean | null;
+  /** Why these files of the driver need not be the system's own; completes "the driver ..."; null if they are, or are trusted. */
+  driverDoubt(files: readonly string[]): Promise<string | null>;
   /** Errors: DEVICE_UNAVAILABLE, saying which file cannot be used and what named it. */
   kernels(): Promise<Kernels>;
 }
@@ -61,11 +63,10 @@ class CudaBackend implements Backend {
     const found = await this.#found();
     if (found === null) return [];
     const [opened, records] = found;
-    return await Promise.all(
-      records.map(async (record) =>
-        deviceInfo(opened.info, record, await this.#probe(opened, record.index), this.#origin(opened)),
-      ),
-    );
+    const pointers = await Promise.all(records.map((record) => this.#probe(opened, record.index)));
+    // After the probes: the driver loads libraries of its own when it is used.
+    const origin = await this.#origin(opened);
+    return records.map((record, at) => deviceInfo(opened.info, record, pointers[at] ?? null, origin));
   }
 
   async problem(): Promise<BackendProblem | null> {
@@ -115,7 +116,7 @@ class CudaBackend implements Backend {
         device,
         kernels,
         ...options,
-        info: (pointer) => deviceInfo(info, record, pointer, this.#origin(opened)),
+        info: async (pointer) => deviceInfo(info, record, pointer, await this.#origin(opened)),
       });
     } catch (error) {
       // The first failure is the one to tell.
@@ -138,11 +139,15 @@ class CudaBackend implements Backend {
     }
   }
 
-  #origin(opened: Opened): DriverOrigin {
+  async #origin({ addon, driver, info, kernels, kernelsInWords }: Opened): Promise<DriverOrigin> {
+    const files = await addon.driverFiles(driver);
     return {
       driverOverride: this.#environment.libraryPath !== null,
-      pageable: this.#environment.pageable(opened.info.path),
-      kernels: opened.kernelsInWords,
+      pageable: this.#environment.pageable(info.path),
+      file: files[0] ?? null,
+      doubt: await this.#environment.driverDoubt(files),
+      kernels: kernelsInWords,
+      kernelsReplaced: kernels.replaced,
     };
   }
 

@@ -29,8 +29,8 @@ export interface CudaDeviceSettings {
   readonly kernels: Kernels;
   readonly windowBytes: number;
   readonly drills: boolean;
-  /** Built from what the driver says of the scratch pool's own memory. */
-  info(pointer: PointerInfo): DeviceInfo;
+  /** Built from what the driver says of the scratch pool's own memory, once the kernels are loaded. */
+  info(pointer: PointerInfo): Promise<DeviceInfo>;
 }
 
 /** What is taken at open, once for all regions. */
@@ -88,7 +88,7 @@ export class CudaDevice implements Device {
     try {
       const kernels = await loadKernels(settings);
       const scratch = await addon.allocate(device, scratchLayout(windowBytes).byteLength, false);
-      const info = settings.info(await addon.pointerInfo(scratch));
+      const info = await settings.info(await addon.pointerInfo(scratch));
       return new CudaDevice(settings, info, { kernels, scratch });
     } catch (error) {
       throw typed(error, 'DEVICE_UNAVAILABLE', 'the device could not be prepared');

@@ -1,5 +1,6 @@
 import type { DeviceInfo, ResidencyFacts } from '../types.js';
 import type { DeviceRecord, DriverInfo } from './addon.js';
+import { REPLACED_KERNELS_MARK } from './kernels.js';
 
 /** What the environment adds to the driver's answers. */
 export interface DriverOrigin {
@@ -7,8 +8,13 @@ export interface DriverOrigin {
   readonly driverOverride: boolean;
   /** The system may page device memory out (WSL2, WDDM). */
   readonly pageable: boolean | null;
+  /** The file that cuInit is in; null if the kernel does not tell. */
+  readonly file: string | null;
+  /** Why the files of the driver prove nothing: completes "the driver ..."; null if they are the system's, or trusted in code. */
+  readonly doubt: string | null;
   /** What the driver is given to run: form and SHA-256. */
   readonly kernels: string;
+  readonly kernelsReplaced: boolean;
 }
 
 /** The driver's attributes of the pointer to a probe allocation. */
@@ -41,11 +47,14 @@ export function deviceInfo(
     computeCapability: { major: record.major, minor: record.minor },
     totalBytes: record.totalBytes,
     driverOverride: origin.driverOverride,
+    driverFile: origin.file,
+    driverDoubt: origin.doubt,
+    kernelsReplaced: origin.kernelsReplaced,
   };
   return {
     backend: 'cuda',
     index: record.index,
-    name: record.name,
+    name: origin.kernelsReplaced ? record.name + REPLACED_KERNELS_MARK : record.name,
     uuid: record.uuid,
     driver: `CUDA ${cudaVersion(driver.version)} (${driver.path}), PCI ${record.pciBusId}, kernels ${origin.kernels}`,
     execution,

@@ -8,7 +8,12 @@ export interface Kernels {
   readonly image: KernelImage;
   /** The option or variable that named them; null for those that ship. */
   readonly origin: string | null;
+  /** Other kernels than those that ship. */
+  readonly replaced: boolean;
 }
+
+/** Behind the name of a device that runs other kernels than those that ship: it goes into handles and statements. */
+export const REPLACED_KERNELS_MARK = ' [replaced kernels]';
 
 /** Form and SHA-256 of the bytes, in one line for reports: `PTX sha256:<64 hex>`. */
 export async function kernelsInWords({ image }: Kernels): Promise<string> {

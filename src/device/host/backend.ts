@@ -90,6 +90,9 @@ class HostBackend implements Backend {
         computeCapability: null,
         totalBytes: this.#options.totalMemory?.() ?? null,
         driverOverride,
+        driverFile: null,
+        driverDoubt: null,
+        kernelsReplaced: false,
       },
     };
   }

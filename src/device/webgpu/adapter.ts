@@ -64,6 +64,9 @@ export function describeAdapter(facts: AdapterFacts, index: number): DeviceInfo 
       computeCapability: null,
       totalBytes: null,
       driverOverride: false,
+      driverFile: null,
+      driverDoubt: null,
+      kernelsReplaced: false,
     },
   };
 }

@@ -92,7 +92,7 @@ export async function giveBack(
 
 /** VP-007: asked again at every allocation. */
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
-  const decision = decide(core.policy, core.residency, core.device.info.facts);
+  const decision = decide(core.policy, core.residency, core.device.info.facts, core);
   if (decision.accepted) return;
   const unheard = await operation.tell(
     'policy.violation',

@@ -1,7 +1,7 @@
 import type { AuditHeadProvider } from '../../attest/index.js';
 import type { Clock, OptionKeys } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
-import type { Backend, Device } from '../../device/index.js';
+import type { Backend, BackendOptions, Device } from '../../device/index.js';
 import type { DigestEngine } from '../../digest/index.js';
 import { type Observer, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import type { Policy } from '../../policy/index.js';
@@ -10,7 +10,7 @@ import type { FailureReaction, KeptLevel } from '../state/index.js';
 /** What the portable core needs of the platform it runs on. The entries fill it in. */
 export interface Platform {
   /** In the order in which `auto` tries them. */
-  readonly backends: () => readonly Backend[];
+  readonly backends: (options: BackendOptions) => readonly Backend[];
   readonly crypto: CryptoProvider;
   readonly engine: () => DigestEngine | Promise<DigestEngine>;
   /** Mock mode: only the host device may be opened, marked as an override. */
@@ -31,6 +31,13 @@ export interface ManagerOptions extends TraceOptions {
   readonly token?: Uint8Array;
   /** Residency classes accepted; default `vram-only`. */
   readonly policy?: Policy;
+  /**
+   * Absolute paths of NVIDIA driver files, or of folders, that are trusted besides those where systems keep their driver and those that
+   * root alone can write; at most 64. Without an entry here a driver from elsewhere is of class `unproven`.
+   */
+  readonly driverPaths?: readonly string[];
+  /** Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their answers prove what they please. Default false. */
+  readonly allowReplacedKernels?: boolean;
   /** Device bytes that shards and verification scratch may take together. Default: what the device has free. */
   readonly budgetBytes?: number;
   /** Largest shard; default 100 GiB. */
@@ -61,6 +68,8 @@ export const MANAGER_KEYS = {
   workerId: true,
   token: true,
   policy: true,
+  driverPaths: true,
+  allowReplacedKernels: true,
   budgetBytes: true,
   maxShardBytes: true,
   observers: true,

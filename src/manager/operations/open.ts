@@ -48,6 +48,8 @@ import { MANAGER_KEYS, type ManagerOptions, type Platform } from './open-options
 
 const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;
 const ID_BYTES = 16;
+const MAX_DRIVER_PATHS = 64;
+const MAX_PATH_CHARACTERS = 4096;
 
 /** Opens a device under a policy and derives the worker's keys. See VramManager.open. */
 export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
@@ -56,13 +58,13 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
     const { token, ...checked } = checkManagerOptions(options);
     const taken: (() => Promise<void>)[] = [];
     try {
-      const { device, owned, skipped } = await openDevice(options, platform, operation);
+      const { device, owned, skipped } = await openDevice(options, checked, platform, operation);
       const deviceMs = operation.elapsedMs;
       if (owned) taken.push(() => device.close());
       // A GPU that went bad must not go unnoticed because another took its place.
       for (const one of skipped) await operation.record('device.open_failed', openFailed(one), deviceMs);
       events.device = describeDevice(device);
-      const residency = await admitDevice(device, checked.policy, operation);
+      const residency = await admitDevice(device, checked, operation);
       const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
       const engine = options.engine ?? (await platform.engine());
       if (options.engine === undefined) taken.push(() => engine.close());
@@ -144,6 +146,8 @@ interface CheckedOptions {
   readonly workerId: string;
   readonly token: Token | null;
   readonly policy: Policy;
+  readonly driverPaths: readonly string[];
+  readonly allowReplacedKernels: boolean;
   readonly budgetBytes: number | null;
   readonly maxShardBytes: number;
   readonly onVerificationFailure: FailureReaction;
@@ -157,14 +161,18 @@ interface CheckedOptions {
 /** WK-005: everything is checked before a device is touched. */
 function checkManagerOptions(options: ManagerOptions): CheckedOptions {
   checkOptions('options', options, MANAGER_KEYS);
-  const { token, budgetBytes, drills = false, observers = [] } = options;
+  const { token, budgetBytes, drills = false, allowReplacedKernels = false, observers = [] } = options;
   if (typeof drills !== 'boolean') throw invalidInput('drills', 'must be true or false');
+  if (typeof allowReplacedKernels !== 'boolean')
+    throw invalidInput('allowReplacedKernels', 'must be true or false');
   if (!isObservers(observers)) throw invalidInput('observers', 'must be an array of observers');
   checkParts(options);
   return {
     workerId: checkId('workerId', options.workerId),
     token: token === undefined ? null : copyToken(checkToken('token', token)),
     policy: checkPolicy('policy', options.policy ?? 'vram-only'),
+    driverPaths: checkDriverPaths(options.driverPaths ?? []),
+    allowReplacedKernels,
     budgetBytes: budgetBytes === undefined ? null : checkInteger('budgetBytes', budgetBytes, 1),
     maxShardBytes: checkInteger('maxShardBytes', options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, 1),
     onVerificationFailure: checkOneOf(
@@ -177,6 +185,16 @@ function checkManagerOptions(options: ManagerOptions): CheckedOptions {
     ...checkAttestation(options),
     clock: options.clock ?? systemClock,
   };
+}
+
+function checkDriverPaths(paths: readonly string[]): readonly string[] {
+  if (!Array.isArray(paths) || paths.length > MAX_DRIVER_PATHS)
+    throw invalidInput('driverPaths', `must be an array of at most ${MAX_DRIVER_PATHS} absolute paths`);
+  return paths.map((path: unknown, i) => {
+    if (typeof path !== 'string' || path.length > MAX_PATH_CHARACTERS || !/^\/[^\0]+$/.test(path))
+      throw invalidInput(`driverPaths[${i}]`, 'must be an absolute path, and not the root folder');
+    return path;
+  });
 }
 
 function copyToken(given: Uint8Array): Token {
@@ -211,13 +229,14 @@ function checkAttestation({
 
 async function openDevice(
   { device = 'auto', drills, windowBytes }: ManagerOptions,
+  { driverPaths }: Pick<CheckedOptions, 'driverPaths'>,
   platform: Platform,
   operation: Operation,
 ): Promise<{ device: Device; owned: boolean; skipped: readonly SkippedDevice[] }> {
   const skipped: SkippedDevice[] = [];
   if (typeof device === 'object' && device !== null) return { device, owned: false, skipped };
   try {
-    const opened = await selectDevice(platform.backends(), device, {
+    const opened = await selectDevice(platform.backends({ driverPaths }), device, {
       forceHost: platform.forceHost,
       // A backend without devices is the ordinary case on most machines, and no failure.
       onSkipped: (one) => void (one.listed && skipped.push(one)),
@@ -240,10 +259,14 @@ function openFailed({ device, code, message }: SkippedDevice): EventPayloads['de
 }
 
 /** VP-007: a worker whose device the policy does not accept does not start. */
-async function admitDevice(device: Device, policy: Policy, operation: Operation): Promise<Core['residency']> {
+async function admitDevice(
+  device: Device,
+  { policy, allowReplacedKernels }: Pick<CheckedOptions, 'policy' | 'allowReplacedKernels'>,
+  operation: Operation,
+): Promise<Core['residency']> {
   const { facts } = device.info;
   const { residency } = classify(facts);
-  const decision = decide(policy, residency, facts);
+  const decision = decide(policy, residency, facts, { allowReplacedKernels });
   if (decision.accepted) return residency;
   const unheard = await operation.tell(
     'policy.violation',

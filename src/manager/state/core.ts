@@ -17,6 +17,7 @@ export type KeptLevel = 'groups' | 'leaves';
 export interface Core {
   readonly workerId: string;
   readonly policy: Policy;
+  readonly allowReplacedKernels: boolean;
   readonly residency: Residency;
   readonly device: Device;
   readonly deviceOwned: boolean;

@@ -1,6 +1,7 @@
 import type {
   Backend,
   BackendKind,
+  BackendOptions,
   BackendProblem,
   Device,
   DeviceInfo,
@@ -13,11 +14,11 @@ import { createNodeEngine } from '../digest/index.js';
  *
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */
-export function nodeBackends(): readonly Backend[] {
+export function nodeBackends(options: BackendOptions = {}): readonly Backend[] {
   // Here, not where the host backend is loaded: a wrong name must not look like a device that is missing.
   const engine = createNodeEngine();
   return [
-    new BackendOnFirstCall('cuda', async () => (await import('./cuda/index.js')).nodeCudaBackend()),
+    new BackendOnFirstCall('cuda', async () => (await import('./cuda/index.js')).nodeCudaBackend(options)),
     new BackendOnFirstCall('webgpu', async () => (await import('./webgpu.js')).nodeWebGpuBackend()),
     new BackendOnFirstCall('host', async () => (await import('./host.js')).nodeHostBackend({ engine })),
   ];

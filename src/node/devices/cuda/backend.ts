@@ -2,6 +2,7 @@ import { env } from 'node:process';
 import { type Backend, cudaBackend, type Kernels } from '../../../device/index.js';
 import { ptx } from '../../../generated/ptx.js';
 import { addonPaths } from '../../addon/index.js';
+import { driverDoubt } from './driver-files.js';
 import { kernelsFromFile } from './kernels.js';
 import { loadAddon } from './loader.js';
 import { isPageable, type SystemSigns, systemSigns } from './pageable.js';
@@ -11,6 +12,8 @@ const KERNELS_VARIABLE = 'VRAM_RESIDENCY_CUDA_KERNELS';
 export interface NodeCudaOptions {
   /** Driver library instead of the system's. Default: `VRAM_RESIDENCY_LIBCUDA`; such a device is marked as an override. */
   readonly libraryPath?: string | null;
+  /** Absolute paths of driver files, or of folders, that are trusted besides the system's own. */
+  readonly driverPaths?: readonly string[];
   /** Where to look for the addon, in order. */
   readonly addonPaths?: readonly string[];
   /** Default: those of this machine. */
@@ -24,10 +27,12 @@ export interface NodeCudaOptions {
 /** CUDA in Node. Without a driver, or without the addon, list() is empty and problem() says what would help. */
 export function nodeCudaBackend(options: NodeCudaOptions = {}): Backend {
   const signs = options.signs ?? systemSigns();
+  const trusted = options.driverPaths ?? [];
   return cudaBackend({
     addon: () => loadAddon(options.addonPaths ?? addonPaths()),
     libraryPath: options.libraryPath ?? named('VRAM_RESIDENCY_LIBCUDA'),
     pageable: (libraryPath) => isPageable(libraryPath, signs),
+    driverDoubt: (files) => driverDoubt(files, trusted),
     kernels: kernelsOf(options),
   });
 }
@@ -37,8 +42,9 @@ function kernelsOf(options: NodeCudaOptions): () => Promise<Kernels> {
   if (typeof kernelsPath === 'string') return () => kernelsFromFile(kernelsPath, 'kernelsPath');
   const file = options.ptx === undefined && kernelsPath === undefined ? named(KERNELS_VARIABLE) : null;
   if (file !== null) return () => kernelsFromFile(file, KERNELS_VARIABLE);
-  const image = options.ptx ?? ptx['vram'] ?? '';
-  return async () => ({ image, origin: null });
+  const shipped = ptx['vram'] ?? '';
+  const image = options.ptx ?? shipped;
+  return async () => ({ image, origin: null, replaced: image !== shipped });
 }
 
 /** An environment variable; set to nothing counts as not set. */

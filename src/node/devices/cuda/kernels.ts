@@ -34,7 +34,7 @@ export async function kernelsFromFile(path: string, origin: string): Promise<Ker
       'is not a CUDA fat binary; npm run build:cuda -- --machine-code makes one, and without it the PTX that ships is used',
     );
   }
-  return { image, origin };
+  return { image, origin, replaced: true };
 }
 
 async function readWhole(file: FileHandle, origin: string): Promise<Uint8Array> {

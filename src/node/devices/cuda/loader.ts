@@ -10,6 +10,7 @@ import { type Machine, thisMachine } from './machine.js';
 const FUNCTIONS = [
   'load',
   'driverInfo',
+  'driverFiles',
   'devices',
   'open',
   'deviceInfo',
