@@ -55,21 +55,6 @@ napi_value pendingException(napi_env env) noexcept {
   return napi_get_and_clear_last_exception(env, &error) == napi_ok ? error : nullptr;
 }
 
-// Rejects with this error; without the memory for it, with that; with what the environment threw, or undefined, where it makes no errors.
-void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept {
-  napi_value error = nullptr;
-  try {
-    error = makeError(env, status);
-  } catch (const NapiError&) {
-    error = pendingException(env);
-  } catch (const std::exception&) {
-    if (status.failure != Failure::kHostMemory) return reject(env, deferred, Status::outOfHostMemory());
-  }
-  if (error == nullptr && napi_get_undefined(env, &error) != napi_ok) return;
-  // Fails only where the environment is ending, when nobody waits any more.
-  static_cast<void>(napi_reject_deferred(env, deferred, error));
-}
-
 }  // namespace
 
 struct Environment::Completion {
@@ -345,6 +330,20 @@ napi_value makeError(napi_env env, const Status& status) {
     set(env, error, "detail", makeString(env, status.detail));
   }
   return error;
+}
+
+void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept {
+  napi_value error = nullptr;
+  try {
+    error = makeError(env, status);
+  } catch (const NapiError&) {
+    error = pendingException(env);
+  } catch (const std::exception&) {
+    if (status.failure != Failure::kHostMemory) return reject(env, deferred, Status::outOfHostMemory());
+  }
+  if (error == nullptr && napi_get_undefined(env, &error) != napi_ok) return;
+  // Fails only where the environment is ending, when nobody waits any more.
+  static_cast<void>(napi_reject_deferred(env, deferred, error));
 }
 
 void throwArgument(napi_env env, const std::string& message) {

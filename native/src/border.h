@@ -136,6 +136,9 @@ napi_value makeBoolean(napi_env env, bool value);
 napi_value makeObject(napi_env env);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value makeError(napi_env env, const Status& status);
+// Settles the promise on every path: with this error; without the memory for it, with that; with what the environment threw, or undefined,
+// where it makes no errors.
+void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept;
 
 template <typename T>
 T& unwrap(napi_env env, napi_value value) {

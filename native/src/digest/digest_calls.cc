@@ -56,7 +56,9 @@ void settle(napi_env env, napi_status status, void* data) {
   if (status == napi_ok) {
     static_cast<void>(napi_resolve_deferred(env, job->deferred, value));
   } else {
-    static_cast<void>(napi_reject_deferred(env, job->deferred, makeError(env, Status::fail(Failure::kClosed, "hashing was cancelled"))));
+    Status cancelled;
+    cancelled.failure = Failure::kClosed;
+    reject(env, job->deferred, cancelled);
   }
 }
 
