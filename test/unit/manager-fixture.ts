@@ -22,6 +22,9 @@ export const DISCRETE: ResidencyFacts = {
   computeCapability: { major: 9, minor: 0 },
   totalBytes: 80e9,
   driverOverride: false,
+  driverFile: '/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14',
+  driverDoubt: null,
+  kernelsReplaced: false,
 };
 
 export const token = (): Uint8Array => new Uint8Array(32).fill(0x5a);

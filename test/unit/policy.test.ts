@@ -168,7 +168,8 @@ describe('[VP-001] decision', () => {
       expect(decide('any', residency, facts).accepted).toBe(true);
     }
     expect(
-      decide('vram-only', 'device-local', { ...facts, driverOverride: true }, { allowReplacedKernels: true }).accepted,
+      decide('vram-only', 'device-local', { ...facts, driverOverride: true }, { allowReplacedKernels: true })
+        .accepted,
     ).toBe(false);
   });
 
