@@ -24,7 +24,7 @@ export async function withManager<T>(
 ): Promise<T> {
   const { io } = context;
   const forceHost = hostIsForced(io.env);
-  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
   const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
   const engine = context.engine();
   try {
@@ -120,6 +120,7 @@ async function openObservers(
       dir: options.audit,
       token: Uint8Array.from(token),
       workerId: options.workerId,
+      ...(options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner }),
     });
     const log = await opening.catch((error: unknown) => {
       throw checkpointKeyRefused(error) ?? error;

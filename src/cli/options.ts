@@ -1,7 +1,6 @@
-import { open } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { checkId, checkLabel, invalidInput, isVramError, VramError } from '../base/index.js';
-import { isOpenToOthers } from '../node/index.js';
+import { checkId, checkLabel, VramError } from '../base/index.js';
+import { readInput } from '../node/index.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
 export type PolicyName = (typeof POLICIES)[number];
@@ -12,6 +11,7 @@ export interface DeviceOptions {
   readonly policy: PolicyName;
   readonly budget?: number;
   readonly audit?: string;
+  readonly trustOwner?: number;
   readonly tokenFile?: string;
   readonly workerId: string;
   readonly correlationId?: string;
@@ -83,6 +83,7 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
     )
     .addOption(new Option('--budget <bytes>', 'most device memory to use').argParser(parseBytes))
     .option('--audit <dir>', 'write the audit log to this directory (needs --token-file)')
+    .addOption(trustOwnerOption())
     .option('--token-file <file>', 'the worker token; without it keys live as long as this process')
     .addOption(
       new Option('--worker-id <id>', 'who seals').default('cli').argParser(checkedBy(checkId, 'worker-id')),
@@ -96,36 +97,27 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
     .addOption(new Option('--log <form>', 'log every step on stderr').choices(['json', 'pretty']));
 }
 
+/** What (uid_t)-1 leaves. */
+const MAX_UID = 2 ** 32 - 2;
+
+/** For the commands that write an audit log. */
+export function trustOwnerOption(): Option {
+  const meaning =
+    'a user id that is trusted with the directories of log and checkpoint key, beside yours and root';
+  return new Option('--trust-owner <uid>', meaning).argParser(parseCount(0, MAX_UID));
+}
+
+const MAX_TOKEN_BYTES = 65_536;
+
 /**
- * The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. A file that others can read or write is refused, as key files
- * are. Errors: INVALID_INPUT.
+ * The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. A file that others can read or
+ * write is refused, as key files are; a link or a pipe (`<(...)`, /dev/stdin) is read. Errors: INVALID_INPUT, ABORTED.
  */
-export async function readToken(path: string): Promise<Uint8Array> {
-  let bytes: Uint8Array;
-  try {
-    const handle = await open(path, 'r');
-    try {
-      const stats = await handle.stat();
-      // A pipe (`<(...)`, /dev/stdin) is nobody else's to open.
-      if (stats.isFile() && isOpenToOthers(stats)) {
-        throw invalidInput('token-file', 'can be read or written by others; make it private (chmod 600)');
-      }
-      bytes = await handle.readFile();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw isVramError(error) ? error : unreadable('token-file', error);
-  }
+export async function readToken(path: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const bytes = await readInput('token-file', path, { maxBytes: MAX_TOKEN_BYTES, secret: true, signal });
   const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
   // A copy: Buffer's own slice() would share the memory that is zeroed next.
   const token = Uint8Array.from(bytes.subarray(0, end));
   bytes.fill(0);
   return token;
-}
-
-/** For a file that an option names. */
-export function unreadable(argument: string, error: unknown): VramError {
-  const code = error instanceof Error && 'code' in error ? `: ${String(error.code)}` : '';
-  return invalidInput(argument, `cannot be read${code}`, error);
 }

@@ -1,13 +1,11 @@
-import { invalidInput } from '../base/index.js';
-import { readLimited } from '../node/index.js';
-import { unreadable } from './options.js';
+import { readInput } from '../node/index.js';
 
-/** The text of a file or pipe that `argument` names, at most `maxBytes` of it. Errors: INVALID_INPUT. */
-export async function readText(argument: string, path: string, maxBytes: number): Promise<string> {
-  try {
-    return Buffer.from(await readLimited(path, maxBytes)).toString('utf8');
-  } catch (error) {
-    if (error instanceof RangeError) throw invalidInput(argument, `is larger than ${maxBytes} bytes`, error);
-    throw unreadable(argument, error);
-  }
+/** The text of a file or pipe that `argument` names, at most `maxBytes` of it. Errors: INVALID_INPUT, ABORTED. */
+export async function readText(
+  argument: string,
+  path: string,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<string> {
+  return (await readInput(argument, path, { maxBytes, signal })).toString('utf8');
 }

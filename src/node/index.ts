@@ -24,7 +24,6 @@ export { createNodeEngine } from './digest/index.js';
 export {
   type FileSource,
   fileSource,
-  isOpenToOthers,
   loadExpected,
   type Model,
   type ModelFile,
@@ -33,7 +32,7 @@ export {
   type OpenModelOptions,
   openModel,
   openShard,
-  readLimited,
+  readInput,
 } from './files/index.js';
 export {
   type AttestationKeyOptions,

@@ -93,7 +93,7 @@ describe('messages', () => {
     [['audit', 'prove', '@log', '--seq', '999'], 2, '--seq must be below'],
     [['audit', 'verify-proof', '@proof.json'], 2, '"@proof.json" needs a value'],
     [['audit', 'show', '@log', '--since', 'soon'], 2, '--since must be a date'],
-    [['attest', 'key', '--attestation-key', '@'], 2, '--attestation-key "@" cannot be read'],
+    [['attest', 'key', '--attestation-key', '@'], 2, '--attestation-key "@" must name a regular file'],
     [
       ['attest', 'verify', '@none', '--public-key', '@none', '--no-nonce'],
       2,

@@ -62,7 +62,10 @@ describe('[AU-003] the order of calls', () => {
     );
     expect(renames.length).toBeGreaterThan(1);
     for (const index of renames) {
-      expect(calls[index - 1]).toEqual({ operation: 'sync', name: 'checkpoint.tmp' });
+      expect(calls[index - 1]).toEqual({
+        operation: 'sync',
+        name: expect.stringMatching(/^checkpoint\.[0-9a-f-]{36}\.tmp$/),
+      });
       expect(calls[index + 1]).toMatchObject({ operation: 'syncDirectory' });
       const written = calls
         .slice(0, index)

@@ -1,5 +1,10 @@
 import { basename } from 'node:path';
-import { type AuditFile, type AuditFileSystem, nodeFileSystem } from '../../src/node/files/file-system.js';
+import {
+  type AuditFile,
+  type AuditFileSystem,
+  nodeFileSystem,
+  type OpenMode,
+} from '../../src/node/files/file-system.js';
 
 export type Operation =
   | 'open'
@@ -28,7 +33,7 @@ export class FaultyFileSystem implements AuditFileSystem {
   /** Asked before every call; its number counts from 0. */
   fault: (call: Call, number: number) => Fault | null = () => null;
 
-  async open(path: string, mode: 'create' | 'replace' | 'update' | 'read'): Promise<AuditFile> {
+  async open(path: string, mode: OpenMode): Promise<AuditFile> {
     if (mode !== 'read') this.check('open', path);
     return this.#wrap(await nodeFileSystem.open(path, mode), path);
   }

@@ -1,14 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bytesAccess, findTensor, parseExpected, readShardedIndex } from '../../src/models/index.js';
 import type { TensorEntry } from '../../src/models/tensors.js';
 import { listLog } from '../../src/node/audit/layout.js';
-import { nodeFileSystem, readLimited } from '../../src/node/files/index.js';
+import { nodeFileSystem } from '../../src/node/files/index.js';
 import { readHandle } from '../../src/seal/handle.js';
 import { growth, LINEAR } from '../support/growth.js';
-import { failure } from './manager-fixture.js';
 
 const HEX = 'ab'.repeat(32);
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -121,22 +117,5 @@ describe("a log's directory", () => {
       1_000,
     );
     expect(ratio).toBeLessThan(LINEAR);
-  });
-});
-
-describe('readLimited', () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'limited-'));
-  });
-  afterAll(() => rmSync(folder, { recursive: true }));
-
-  it('reads a small file, and no more than the limit of one that is larger or has no end', async () => {
-    const path = join(folder, 'file');
-    writeFileSync(path, 'twelve bytes');
-    expect(await readLimited(path, 12)).toEqual(utf8('twelve bytes'));
-    expect(await failure(readLimited(path, 11))).toBeInstanceOf(RangeError);
-    // Its size is 0 to whoever asks the name.
-    expect(await failure(readLimited('/dev/zero', 1_000))).toBeInstanceOf(RangeError);
   });
 });

@@ -127,7 +127,7 @@ function addVerify(attest: Command, { io, complaints }: CommandContext, done: ()
       const publicKey = await readPublicKeyPem('public-key', options.publicKey);
       const expected =
         options.expect === undefined ? null : (await expectedDigests(options.expect)).for(file);
-      const text = await readAttestation(file);
+      const text = await readText('file', file, MAX_ENVELOPE_CHARACTERS, io.signal);
       try {
         const report = await verifyAttestation(nodeCrypto, text, {
           publicKey,
@@ -209,10 +209,6 @@ function nonceOption(description: string): Option {
       throw new InvalidArgumentError('It must be 32 to 128 hexadecimal digits, two a byte.');
     return bytes;
   });
-}
-
-async function readAttestation(path: string): Promise<string> {
-  return await readText('file', path, MAX_ENVELOPE_CHARACTERS);
 }
 
 /** Nothing is overwritten. */

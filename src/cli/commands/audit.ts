@@ -29,7 +29,7 @@ import {
 import type { AddCommand } from '../context.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
-import { jsonOption, parseCount, readToken } from '../options.js';
+import { jsonOption, parseCount, readToken, trustOwnerOption } from '../options.js';
 import { jsonDocument, jsonLine } from '../output.js';
 import { readText } from '../read-text.js';
 import { escapeForTerminal } from '../text.js';
@@ -88,14 +88,15 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
     .option('--log-id <hex>', 'the log that is expected: finds another log of the same worker in its place')
     .addOption(new Option('--workers <n>', 'threads').argParser(parseCount(1, 256)))
     .action(async (dir: string, options: Options) => {
-      const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+      const token =
+        options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
       try {
         const report = await verifyAudit(dir, {
           ...(await keyChoice(options)),
           ...(token === undefined ? {} : { token }),
           ...(options.checkpoint === undefined
             ? {}
-            : { checkpoint: await readText('checkpoint', options.checkpoint, MAX_NOTE_BYTES) }),
+            : { checkpoint: await readText('checkpoint', options.checkpoint, MAX_NOTE_BYTES, io.signal) }),
           ...(options.logId === undefined ? {} : { logId: options.logId }),
           ...(options.workers === undefined ? {} : { workers: options.workers }),
           onProgress: () => throwIfAborted(io.signal),
@@ -214,7 +215,9 @@ function addProve(audit: Command, io: CliIo, done: Done): void {
       }
       const proof = await proveAudit(
         dir,
-        seq === undefined ? { since: await readText('since', since ?? '', MAX_NOTE_BYTES) } : { seq },
+        seq === undefined
+          ? { since: await readText('since', since ?? '', MAX_NOTE_BYTES, io.signal) }
+          : { seq },
       );
       io.stdout(jsonDocument(proof));
       done(EXIT.ok);
@@ -229,7 +232,7 @@ function addVerifyProof(audit: Command, io: CliIo, done: Done): void {
     .description('check a proof; nothing but the proof and the public key is read')
     .argument('<file>', 'what "audit prove" printed')
     .action(async (file: string, options: Options) => {
-      const text = await readText('file', file, MAX_PROOF_BYTES);
+      const text = await readText('file', file, MAX_PROOF_BYTES, io.signal);
       const { origin } = parseProof(text);
       const report = await verifyProof(text, await verifierLine(options, origin));
       if (options.json) io.stdout(jsonDocument(report));
@@ -254,6 +257,7 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
     readonly before?: string;
     readonly retentionDays: number;
     readonly keyFile?: string;
+    readonly trustOwner?: number;
     readonly dryRun?: boolean;
     readonly json?: boolean;
   }
@@ -268,9 +272,10 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
         .argParser(parseCount(0, 36_525)),
     )
     .option('--key-file <file>', 'the key file of the writer')
+    .addOption(trustOwnerOption())
     .option('--dry-run', 'only say what would go')
     .action(async (dir: string, options: Options) => {
-      const token = await readToken(options.tokenFile);
+      const token = await readToken(options.tokenFile, io.signal);
       try {
         const report = await pruneAudit(dir, {
           token,
@@ -278,6 +283,7 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
           retentionDays: options.retentionDays,
           ...(options.before === undefined ? {} : { before: options.before }),
           ...(options.keyFile === undefined ? {} : { keyFile: options.keyFile }),
+          ...(options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner }),
           ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
         });
         if (options.json) io.stdout(jsonDocument(report));

@@ -19,8 +19,9 @@ interface OpenSegment {
 }
 
 /**
- * A log's segments in a directory. Everything since the last successful fsync is kept: after a failure (of a write, or of an fsync,
- * which may have dropped pages it could not write) the file is cut back to what is surely there and the rest is written again.
+ * A log's segments in a directory. Everything since the last successful fsync is kept: after a failure (of a write, or
+ * of an fsync, which may have dropped pages it could not write) the file is cut back to what is surely there and the
+ * rest is written again.
  */
 export class DirectorySink implements AuditSink {
   readonly name = 'directory';
@@ -125,7 +126,14 @@ export class DirectorySink implements AuditSink {
       return await this.#fs.open(path, 'create');
     } catch (error) {
       if (!hasCode(error, 'EEXIST') || !this.#damaged) throw error;
-      return this.#fs.open(path, 'replace');
+    }
+    const file = await this.#fs.open(path, 'update');
+    try {
+      await file.truncate(0);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
     }
   }
 

@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   AuditLog,
@@ -26,7 +27,7 @@ import {
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import type { Observer } from '../../events/index.js';
 import { nodeCrypto } from '../crypto.js';
-import { type AuditFileSystem, nodeFileSystem } from '../files/index.js';
+import { type AuditFileSystem, directoryFault, nodeFileSystem } from '../files/index.js';
 import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
 import { checkExpectedKey, expectedLog } from './expected-log.js';
@@ -48,6 +49,11 @@ export interface AuditDirectoryOptions extends AuditLogOptions {
    * `dir`.
    */
   readonly keyFile?: string;
+  /**
+   * A user id that is trusted beside this process's own and root's, with the directories of log and key: for volumes on
+   * which everything belongs to one user. Default: none.
+   */
+  readonly trustOwner?: number;
   /** Further sinks that are given the same lines. */
   readonly sinks?: readonly AuditSink[];
   /**
@@ -101,6 +107,7 @@ const DIRECTORY_KEYS = {
   token: true,
   workerId: true,
   keyFile: true,
+  trustOwner: true,
   sinks: true,
   verifyAll: true,
   logId: true,
@@ -112,6 +119,8 @@ const DIRECTORY_KEYS = {
   monotonicMs: true,
 } satisfies OptionKeys<AuditDirectoryOptions>;
 const MIN_SEGMENT_BYTES = 1_024;
+/** What (uid_t)-1 leaves. */
+const MAX_UID = 2 ** 32 - 2;
 
 export const systemPlatform: AuditPlatform = {
   fs: nodeFileSystem,
@@ -136,16 +145,21 @@ export async function openAuditDirectory(
     MAX_SEGMENT_BYTES,
   );
   if (typeof options.dir !== 'string' || options.dir === '') throw invalidInput('dir', 'must be a path');
-  const dir = resolve(options.dir);
+  const given = resolve(options.dir);
+  const trustOwner = checkTrustOwner(options.trustOwner);
   const { logId, verifierKey: line } = options;
   const expected = await expectedLog(crypto, {
     workerId,
     ...(logId === undefined ? {} : { logId }),
     ...(line === undefined ? {} : { verifierKey: line }),
   });
-  await writing(() => fs.makeDirectory(dir));
+  const dir = await writing(() => ownDirectory(fs, given, trustOwner));
   const keyFile = options.keyFile ?? defaultKeyFile(workerId);
-  const signer = await openKeyFile(keyFile, { logDirectory: dir, mustExist: expected.logId !== null });
+  const signer = await openKeyFile(keyFile, {
+    logDirectory: dir,
+    mustExist: expected.logId !== null,
+    trustOwner,
+  });
   checkExpectedKey(expected, signer);
   const lock = await writing(() => acquireLock(fs, dir, processes));
   try {
@@ -168,6 +182,33 @@ export async function openAuditDirectory(
     await lock.release();
     throw error;
   }
+}
+
+function checkTrustOwner(uid: number | undefined): number | undefined {
+  return uid === undefined ? undefined : checkInteger('trustOwner', uid, 0, MAX_UID);
+}
+
+/**
+ * Makes the directory, if it is not there, and gives its path without links. Errors: INVALID_INPUT where others can
+ * write there.
+ */
+async function ownDirectory(
+  fs: AuditFileSystem,
+  path: string,
+  trustOwner: number | undefined,
+): Promise<string> {
+  // Looked at before anything is made there, and again as what it is then.
+  await refuseUnsafe(path, trustOwner);
+  await fs.makeDirectory(path);
+  const real = await realpath(path);
+  await refuseUnsafe(path, trustOwner);
+  if (real !== path) await refuseUnsafe(real, trustOwner);
+  return real;
+}
+
+async function refuseUnsafe(path: string, trustOwner: number | undefined): Promise<void> {
+  const fault = await directoryFault(path, trustOwner ?? null);
+  if (fault !== null) throw invalidInput('dir', `is not safe to keep a log in: it ${fault}`);
 }
 
 interface Prepared {

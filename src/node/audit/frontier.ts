@@ -7,8 +7,9 @@ import { FRONTIER_FILE } from './layout.js';
 const MAX_FRONTIER_BYTES = 65_536;
 
 /**
- * Keeps where the newest segment begins, with the tree of everything before it, so that opening a log reads that segment alone. It needs
- * no signature: a root that is computed from it must be that of the signed checkpoint. The caller syncs the directory.
+ * Keeps where the newest segment begins, with the tree of everything before it, so that opening a log reads that
+ * segment alone. It needs no signature: a root that is computed from it must be that of the signed checkpoint. The
+ * caller syncs the directory.
  */
 export function writeFrontier(fs: AuditFileSystem, dir: string, segment: Segment): Promise<void> {
   const document = {
@@ -35,7 +36,8 @@ export async function readFrontier(fs: AuditFileSystem, dir: string): Promise<Se
     const frontier = hashes.map((hash) => checkBase64('hashes', hash));
     return { ...name, epoch, prev: fromHex(prev), frontier };
   } catch (error) {
-    if (isVramError(error, 'INVALID_INPUT') || error instanceof RangeError) return null;
+    // Too large, not JSON, not a regular file: damage in it is no verdict on the log.
+    if (isVramError(error) || error instanceof RangeError) return null;
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import {
   readChunks,
   readSmall,
   replaceFile,
+  targetOfTemporary,
   writeFully,
 } from '../files/index.js';
 import { segmentPath } from './layout.js';
@@ -16,8 +17,8 @@ const NEWLINE = Uint8Array.of(0x0a);
 
 /**
  * Makes a log's end whole, as the survey found it: saves and cuts an unfinished tail, adds a missing newline, removes
- * segments that never had a record. What is saved is on stable storage before anything is cut. Gives the name of the
- * saved file, or null.
+ * segments that never had a record, and files that never became whole. What is saved is on stable storage before
+ * anything is cut. Gives the name of the saved file, or null.
  */
 export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
   const { torn, segment, emptyStems } = survey;
@@ -29,7 +30,8 @@ export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey):
     });
   }
   for (const stem of emptyStems) await fs.remove(segmentPath(dir, stem));
-  if (emptyStems.length > 0) await fs.syncDirectory(dir);
+  const left = await removeTemporaries(fs, dir);
+  if (emptyStems.length + left > 0) await fs.syncDirectory(dir);
   if (segment !== null) {
     await withFile(fs, segmentPath(dir, segment.stem), async (file) => {
       if (survey.newlineMissing) await writeFully(file, NEWLINE, segment.bytes - 1);
@@ -38,6 +40,16 @@ export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey):
     });
   }
   return tornFile;
+}
+
+/** Removes what a crash left of files that were being replaced. Those of locks are their makers'. Gives their number. */
+async function removeTemporaries(fs: AuditFileSystem, dir: string): Promise<number> {
+  const left = (await fs.list(dir)).filter((name) => {
+    const target = targetOfTemporary(name);
+    return target !== null && !target.startsWith('lock.');
+  });
+  for (const name of left) await fs.remove(join(dir, name));
+  return left.length;
 }
 
 /** A segment's bytes as they will be once its log is mended. A chunk is valid until the next one is asked for. */

@@ -27,6 +27,8 @@ export interface PruneAuditOptions {
   readonly token: Uint8Array;
   readonly workerId: string;
   readonly keyFile?: string;
+  /** As in openAuditDirectory. */
+  readonly trustOwner?: number;
   /** Segments go whose records are all older than this; default, and at the latest, the end of the retention. */
   readonly before?: string;
   /** How long records must be kept, days; default 2557 (seven years). */
@@ -41,6 +43,7 @@ const PRUNE_KEYS = {
   token: true,
   workerId: true,
   keyFile: true,
+  trustOwner: true,
   before: true,
   retentionDays: true,
   dryRun: true,
@@ -107,8 +110,9 @@ export async function pruneAudit(
   const kept = await reading(() => firstKept(platform, dir, old));
   if (report.dryRun) return { ...report, firstKeptSeq: kept.seq };
 
+  const trusted = options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner };
   const log = await openAuditDirectory(
-    { dir, token: options.token, workerId: options.workerId, now, ...keyFile },
+    { dir, token: options.token, workerId: options.workerId, now, ...keyFile, ...trusted },
     platform,
   );
   try {

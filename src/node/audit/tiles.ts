@@ -1,8 +1,8 @@
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { CompactRange } from '../../audit/index.js';
 import { concatBytes, equalBytes, invalidInput, utf8, VramError } from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
-import { type AuditFileSystem, replaceFile } from '../files/index.js';
+import { type AuditFileSystem, directoryFault, replaceFile } from '../files/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { listLog } from './layout.js';
 import { newestCheckpoint } from './prove.js';
@@ -32,6 +32,8 @@ export async function exportTiles(
   if (target === '') throw invalidInput('target', 'must be a path');
   return reading(async () => {
     const { fs, crypto } = platform;
+    const fault = await directoryFault(resolve(target), null);
+    if (fault !== null) throw invalidInput('target', `is not safe to write to: it ${fault}`);
     const checkpoint = await newestCheckpoint(platform, dir);
     const files = await listLog(fs, dir);
     const writer = new TileWriter(fs, crypto, target);

@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { VramError } from '../../base/index.js';
 
 /** An open file. Offsets and lengths in bytes. */
 export interface AuditFile {
@@ -16,11 +19,15 @@ export interface AuditFile {
   close(): Promise<void>;
 }
 
-/** `create`: must not exist. `replace`: emptied. `update`: must exist. */
-export type OpenMode = 'create' | 'replace' | 'update' | 'read';
+/** `create`: must not exist. `update`: must exist. */
+export type OpenMode = 'create' | 'update' | 'read';
 
 /** What the log needs of a file system: the seam where tests inject failures and watch the order of calls. */
 export interface AuditFileSystem {
+  /**
+   * Follows no link, waits for no pipe, and gives regular files alone. Errors: AUDIT_FAILED for anything else of that
+   * name.
+   */
   open(path: string, mode: OpenMode): Promise<AuditFile>;
   /** Names in a directory. */
   list(directory: string): Promise<string[]>;
@@ -33,22 +40,25 @@ export interface AuditFileSystem {
   makeDirectory(path: string): Promise<void>;
   /** fsync of a directory: makes its new, renamed and removed names durable. */
   syncDirectory(path: string): Promise<void>;
-  /** null where there is nothing. */
+  /** Of what has the name itself, if it is a link; null where there is nothing. */
   identity(path: string): Promise<string | null>;
 }
 
+/** Windows has none of these, and is given 0. */
+const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_NOCTTY = 0, O_DIRECTORY = 0 } = constants;
+/** What has a name may have been put there by another: a link to a file of ours, a pipe that hangs who opens it. */
+const GUARDED = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 const FLAGS: Readonly<Record<OpenMode, number>> = {
-  create: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
-  replace: constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
-  update: constants.O_RDWR,
-  read: constants.O_RDONLY,
+  create: GUARDED | constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+  update: GUARDED | constants.O_RDWR,
+  read: GUARDED | constants.O_RDONLY,
 };
 /** Records name shards and models: nobody else's business. */
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
 export const nodeFileSystem: AuditFileSystem = {
-  open: async (path, mode) => new NodeFile(await open(path, FLAGS[mode], FILE_MODE)),
+  open: async (path, mode) => new NodeFile(await openRegular(path, FLAGS[mode])),
   list: (directory) => readdir(directory),
   rename,
   link,
@@ -59,7 +69,7 @@ export const nodeFileSystem: AuditFileSystem = {
   async syncDirectory(path) {
     // Windows opens no directories; NTFS journals names by itself.
     if (process.platform === 'win32') return;
-    const handle = await open(path, constants.O_RDONLY);
+    const handle = await open(path, constants.O_RDONLY | O_DIRECTORY);
     try {
       await handle.sync();
     } finally {
@@ -68,13 +78,41 @@ export const nodeFileSystem: AuditFileSystem = {
   },
   async identity(path) {
     try {
-      return identityOf(await stat(path, { bigint: true }));
+      return identityOf(await lstat(path, { bigint: true }));
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR')) return null;
       throw error;
     }
   },
 };
+
+async function openRegular(path: string, flags: number): Promise<FileHandle> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, flags, FILE_MODE);
+  } catch (error) {
+    // A link (EMLINK on FreeBSD); a socket.
+    throw hasCode(error, 'ELOOP', 'EMLINK', 'ENXIO') ? irregular(path, error) : error;
+  }
+  try {
+    if (!(await handle.stat()).isFile()) throw irregular(path);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function irregular(path: string, cause?: unknown): VramError {
+  const name = JSON.stringify(basename(path));
+  return new VramError(
+    'AUDIT_FAILED',
+    `${name} is not a regular file: look who put it there, and remove it`,
+    {
+      cause,
+    },
+  );
+}
 
 class NodeFile implements AuditFile {
   readonly #handle: FileHandle;
@@ -182,15 +220,30 @@ export async function readSmall(
   }
 }
 
+/** What `replaceFile` calls a file until it is whole. A crash may leave one behind. */
+const TEMPORARY = /^(.+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+
+/** The name of the file that a temporary one was to become, or null for other names. */
+export function targetOfTemporary(name: string): string | null {
+  return TEMPORARY.exec(name)?.[1] ?? null;
+}
+
 /** Puts a file in place whole or not at all: temporary file, fsync, rename. The caller syncs the directory. */
 export async function replaceFile(fs: AuditFileSystem, path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.tmp`;
-  const file = await fs.open(temporary, 'replace');
+  // A name that nobody can have prepared.
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  const file = await fs.open(temporary, 'create');
   try {
-    await writeFully(file, bytes, 0);
-    await file.sync();
-  } finally {
-    await file.close();
+    try {
+      await writeFully(file, bytes, 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await fs.rename(temporary, path);
+  } catch (error) {
+    // What went wrong first is told; a file that stays behind is removed when the log is opened.
+    await fs.remove(temporary).catch(() => undefined);
+    throw error;
   }
-  await fs.rename(temporary, path);
 }

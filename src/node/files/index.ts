@@ -8,9 +8,10 @@ export {
   readChunks,
   readSmall,
   replaceFile,
+  targetOfTemporary,
   writeFully,
 } from './file-system.js';
+export { type InputOptions, readInput } from './input-file.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
-export { isOpenToOthers } from './private-file.js';
-export { readLimited } from './read-limited.js';
+export { directoryFault, ownerFault, secrecyFault } from './rights.js';

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { resolve } from 'node:path';
 import { checkId, checkOptions, invalidInput, type OptionKeys } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
-import { readLimited } from '../files/index.js';
+import { readInput } from '../files/index.js';
 import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
 
 export interface AttestationKeyOptions {
@@ -59,16 +59,7 @@ export function publicKeyPem(publicKey: Uint8Array): string {
  * INVALID_INPUT.
  */
 export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {
-  let text: string;
-  try {
-    text = Buffer.from(await readLimited(path, MAX_PEM_BYTES)).toString('utf8');
-  } catch (error) {
-    throw invalidInput(
-      argument,
-      error instanceof RangeError ? 'is too large to be a key' : 'cannot be read',
-      error,
-    );
-  }
+  const text = (await readInput(argument, path, { maxBytes: MAX_PEM_BYTES })).toString('utf8');
   if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(text)) {
     throw invalidInput(argument, 'must hold a public key in PEM, as "attest key" prints it');
   }

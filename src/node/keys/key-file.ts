@@ -10,13 +10,16 @@ import { constants } from 'node:fs';
 import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { invalidInput } from '../../base/index.js';
+import { invalidInput, isVramError } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
-import { hasCode, isOpenToOthers, nodeFileSystem } from '../files/index.js';
+import { directoryFault, hasCode, nodeFileSystem, secrecyFault } from '../files/index.js';
 
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
 const MAX_KEY_FILE_BYTES = 4_096;
+/** A key is not read through a link, and a pipe in its place must not hang who opens it. Windows has neither flag. */
+const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+const IRREGULAR = 'must name a regular file, not a link, pipe or device';
 
 /**
  * Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a
@@ -43,6 +46,8 @@ export interface KeyFileOptions {
   readonly logDirectory: string | null;
   /** A key that is not there is refused, not made. Default false. */
   readonly mustExist?: boolean;
+  /** A user who is trusted beside this one and root: with the key, and with the directories that it lies in. */
+  readonly trustOwner?: number | undefined;
 }
 
 /**
@@ -51,16 +56,17 @@ export interface KeyFileOptions {
  */
 export async function openKeyFile(path: string, options: KeyFileOptions): Promise<Signer> {
   if (options.logDirectory !== null) await checkOutside(path, options.logDirectory);
-  const existing = await readKey(path);
+  const trustOwner = options.trustOwner ?? null;
+  const existing = await readKey(path, trustOwner);
   if (existing === null && options.mustExist === true) {
     throw invalidInput('keyFile', 'is not there: the log that is expected was signed with its key');
   }
-  return signerOf(existing ?? (await createKey(path)));
+  return signerOf(existing ?? (await createKey(path, trustOwner)));
 }
 
 /** The public half, 32 bytes, or null where there is no key file. Errors: INVALID_INPUT. */
 export async function readPublicKey(path: string): Promise<Uint8Array | null> {
-  const key = await readKey(path);
+  const key = await readKey(path, null);
   return key === null ? null : publicKeyOf(key);
 }
 
@@ -83,27 +89,9 @@ async function realest(path: string): Promise<string> {
   }
 }
 
-async function readKey(path: string): Promise<KeyObject | null> {
-  let pem: Buffer;
-  try {
-    const handle = await open(path, constants.O_RDONLY);
-    try {
-      const stats = await handle.stat();
-      if (isOpenToOthers(stats)) {
-        throw invalidInput('keyFile', 'can be read or written by others; make it private (chmod 600)');
-      }
-      if (stats.size > MAX_KEY_FILE_BYTES) throw invalidInput('keyFile', 'is too large to be a key');
-      pem = await handle.readFile();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null;
-    if (hasCode(error, 'EACCES', 'EPERM', 'EISDIR', 'ELOOP', 'ENOTDIR')) {
-      throw invalidInput('keyFile', 'cannot be read', error);
-    }
-    throw error;
-  }
+async function readKey(path: string, trustOwner: number | null): Promise<KeyObject | null> {
+  const pem = await readPem(path, trustOwner);
+  if (pem === null) return null;
   try {
     const key = createPrivateKey({ key: pem, format: 'pem' });
     if (key.asymmetricKeyType !== 'ed25519') throw invalidInput('keyFile', 'must hold an Ed25519 key');
@@ -116,13 +104,50 @@ async function readKey(path: string): Promise<KeyObject | null> {
   }
 }
 
+/** The bytes of a key file that nobody else can have read, written or put there; null where there is none. */
+async function readPem(path: string, trustOwner: number | null): Promise<Buffer | null> {
+  try {
+    const handle = await open(path, READ_FLAGS);
+    try {
+      const stats = await handle.stat();
+      if (!stats.isFile()) throw invalidInput('keyFile', IRREGULAR);
+      const fault = secrecyFault(stats, trustOwner);
+      if (fault !== null) throw invalidInput('keyFile', fault);
+      await checkFolder(path, trustOwner);
+      const room = Buffer.alloc(MAX_KEY_FILE_BYTES + 1);
+      const { bytesRead } = await handle.read(room, 0, room.length, 0);
+      if (bytesRead > MAX_KEY_FILE_BYTES) throw invalidInput('keyFile', 'is too large to be a key');
+      return room.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    if (hasCode(error, 'ELOOP', 'EMLINK', 'ENXIO')) throw invalidInput('keyFile', IRREGULAR, error);
+    if (hasCode(error, 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR')) {
+      throw invalidInput('keyFile', 'cannot be read', error);
+    }
+    throw error;
+  }
+}
+
+/** Whoever can write its folder can take the key away, or put a key of theirs in its place. */
+async function checkFolder(path: string, trustOwner: number | null): Promise<void> {
+  const folder = dirname(resolve(path));
+  for (const each of new Set([folder, await realest(folder)])) {
+    const fault = await directoryFault(each, trustOwner);
+    if (fault !== null) throw invalidInput('keyFile', `lies in a directory that is not safe: it ${fault}`);
+  }
+}
+
 /** Whole or not at all, and the first one wins where two processes start together. */
-async function createKey(path: string): Promise<KeyObject> {
+async function createKey(path: string, trustOwner: number | null): Promise<KeyObject> {
   const { privateKey } = generateKeyPairSync('ed25519');
   // Not named by the process id: in a container that is the same at every start, and a crash may have left the file.
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: STATE_MODE });
+    await checkFolder(path, trustOwner);
     const handle = await open(temporary, 'wx', KEY_MODE);
     try {
       try {
@@ -140,10 +165,10 @@ async function createKey(path: string): Promise<KeyObject> {
     return privateKey;
   } catch (error) {
     if (hasCode(error, 'EEXIST')) {
-      const first = await readKey(path);
+      const first = await readKey(path, trustOwner);
       if (first !== null) return first;
     }
-    throw invalidInput('keyFile', 'cannot be made', error);
+    throw isVramError(error) ? error : invalidInput('keyFile', 'cannot be made', error);
   }
 }
 

@@ -1,0 +1,96 @@
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { hasCode } from './file-system.js';
+
+/** Whose a file is and what others may do with it, as its descriptor tells. */
+export interface Rights {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+const OTHERS = 0o077;
+const GROUP_READS = 0o040;
+const GROUP_WRITES = 0o020;
+const EVERYBODY_WRITES = 0o002;
+const STICKY = 0o1000;
+const ROOT = 0;
+
+/**
+ * Why a file that holds a secret is not taken, in words that say what to do; null where it may be. It must be the
+ * user's own, root's or `trustOwner`'s, and private. Windows keeps such rights elsewhere: there the answer is always
+ * null.
+ */
+export function secrecyFault(rights: Rights, trustOwner: number | null): string | null {
+  const owner = ownerFault(rights, trustOwner);
+  if (owner !== null) return owner;
+  const user = process.geteuid?.();
+  const open = rights.mode & OTHERS;
+  if (user === undefined || open === 0) return null;
+  // Root's file reaches a process that is not root by its group alone: so are the secrets of Kubernetes mounted under
+  // fsGroup.
+  if (open === GROUP_READS && rights.uid === ROOT && user !== ROOT && isOurGroup(rights.gid)) return null;
+  return 'can be read or written by others; make it private (chmod 600)';
+}
+
+/**
+ * Why a file or directory is not trusted for who owns it, or null. `trustOwner`: a user who is trusted beside this one
+ * and root.
+ */
+export function ownerFault({ uid }: Rights, trustOwner: number | null): string | null {
+  const user = process.geteuid?.();
+  if (user === undefined || uid === user || uid === ROOT || uid === trustOwner) return null;
+  return `belongs to another user (uid ${uid}); give it to yours (chown), or run as that user`;
+}
+
+/**
+ * Why names in a directory cannot be trusted, in words that say what to do; null where they can. Who may write a
+ * directory may put a link, a pipe or another file in the place of any name in it, and so may who may write one above
+ * it. A directory is trusted that is this user's, root's or `trustOwner`'s, and that neither everybody nor a group that
+ * this process is not in may write. Above it sticky ones are trusted too, such as /tmp, in which nobody else can rename
+ * what is ours, and root's with whatever group. Directories that are not there are passed over. Errors: what the system
+ * says.
+ */
+export async function directoryFault(path: string, trustOwner: number | null): Promise<string | null> {
+  if (process.geteuid === undefined) return null;
+  for (let at = path, above = false; ; at = dirname(at), above = true) {
+    const rights = await rightsOf(at);
+    const fault =
+      rights === null ? null : above ? faultAbove(rights, trustOwner) : faultOf(rights, trustOwner);
+    if (fault !== null)
+      return above ? `lies below a directory that ${fault} ("namei -l" shows which)` : fault;
+    if (dirname(at) === at) return null;
+  }
+}
+
+function faultOf(rights: Rights, trustOwner: number | null): string | null {
+  const owner = ownerFault(rights, trustOwner);
+  if (owner !== null) return owner;
+  if ((rights.mode & EVERYBODY_WRITES) !== 0)
+    return 'can be written by everybody; choose another, or take that away (chmod o-w)';
+  if ((rights.mode & GROUP_WRITES) !== 0 && !isOurGroup(rights.gid)) {
+    const group = `a group that this process is not in (gid ${rights.gid})`;
+    return `can be written by ${group}; choose another, or take that away (chmod g-w)`;
+  }
+  return null;
+}
+
+function faultAbove(rights: Rights, trustOwner: number | null): string | null {
+  const fault = faultOf(rights, trustOwner);
+  if (fault === null || ownerFault(rights, trustOwner) !== null) return fault;
+  if ((rights.mode & STICKY) !== 0) return null;
+  return rights.uid === ROOT && (rights.mode & EVERYBODY_WRITES) === 0 ? null : fault;
+}
+
+function isOurGroup(gid: number): boolean {
+  return gid === process.getegid?.() || (process.getgroups?.().includes(gid) ?? false);
+}
+
+async function rightsOf(path: string): Promise<Rights | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    throw error;
+  }
+}
