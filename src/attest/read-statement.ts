@@ -1,16 +1,20 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../base/index.js';
+import type { SealedFile } from '../seal/index.js';
 import { notGenuine, parseObject } from './envelope.js';
 import {
   type AttestedDevice,
   digestSet,
-  PREDICATE_TYPE,
+  PREDICATE_TYPES,
   type ResidencyPredicate,
+  type ResidencyPredicateV2,
   type ResidencyStatement,
   SIGNED_BY,
   STATEMENT_VERSION,
 } from './statement.js';
 
 const MAX_SHARDS = 1024;
+/** What a model's readers allow. */
+const MAX_FILES = 4096;
 const ID = /^[A-Za-z0-9_-]{1,256}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const NONCE = /^(?:[0-9a-f]{2}){16,64}$/;
@@ -25,8 +29,8 @@ const FSVERITY = /^fsverity-sha256-12:[0-9a-f]{64}$/;
 export function readStatement(bytes: Uint8Array): ResidencyStatement {
   const root = new Fields(parseObject(utf8(bytes), 'its statement'), 'the statement');
   root.constant('_type', STATEMENT_VERSION);
-  root.constant('predicateType', PREDICATE_TYPE);
-  const predicate = readPredicate(root.object('predicate'));
+  const predicateType = root.word('predicateType', [PREDICATE_TYPES[1], PREDICATE_TYPES[2]]);
+  const predicate = readPredicate(root.object('predicate'), predicateType === PREDICATE_TYPES[1] ? 1 : 2);
   const subjects = root.list('subject');
   root.end();
   const [subject] = subjects;
@@ -41,21 +45,20 @@ export function readStatement(bytes: Uint8Array): ResidencyStatement {
   return {
     _type: STATEMENT_VERSION,
     subject: [{ name: predicate.shardId, digest }],
-    predicateType: PREDICATE_TYPE,
+    predicateType,
     predicate,
   };
 }
 
-function readPredicate(fields: Fields): ResidencyPredicate {
-  fields.constant('v', 1);
+function readPredicate(fields: Fields, version: ResidencyPredicate['v']): ResidencyPredicate {
+  fields.constant('v', version);
   fields.constant('verification', 'resident');
   fields.constant('signedBy', SIGNED_BY);
-  const predicate: ResidencyPredicate = {
-    v: 1,
+  const facts = {
     nonce: fields.text('nonce', NONCE),
     verifiedAt: fields.time('verifiedAt'),
     attestedAt: fields.time('attestedAt'),
-    verification: 'resident',
+    verification: 'resident' as const,
     sealId: fields.text('sealId', SEAL_ID),
     shardId: fields.text('shardId', ID),
     workerId: fields.text('workerId', ID),
@@ -73,7 +76,9 @@ function readPredicate(fields: Fields): ResidencyPredicate {
     totalShards: fields.nullable('totalShards', () => fields.integer('totalShards', 1, MAX_SHARDS)),
     auditLog: fields.nullable('auditLog', () => readAuditLog(fields.object('auditLog'))),
     signedBy: SIGNED_BY,
-  };
+  } as const;
+  const predicate: ResidencyPredicate =
+    version === 1 ? { v: 1, ...facts } : { v: 2, ...facts, ...readLayout(fields) };
   fields.end();
   const { shardIndex, totalShards, emulated, device } = predicate;
   if ((shardIndex === null) !== (totalShards === null) || (shardIndex ?? 0) >= (totalShards ?? MAX_SHARDS)) {
@@ -83,6 +88,34 @@ function readPredicate(fields: Fields): ResidencyPredicate {
     throw notGenuine('"emulated" and the device do not fit together');
   }
   return predicate;
+}
+
+type Layout = Pick<ResidencyPredicateV2, 'layout' | 'tensors' | 'source' | 'shared'>;
+
+/** What a seal of version 2 says besides. */
+function readLayout(fields: Fields): Layout {
+  const layout: Layout = {
+    layout: fields.word('layout', ['bytes', 'tensors']),
+    tensors: fields.nullable('tensors', () => fields.text('tensors', SHA256)),
+    source: fields.nullable('source', () => fields.objects('source', MAX_FILES).map(readFile)),
+    shared: fields.flag('shared'),
+  };
+  const described = layout.tensors !== null && layout.source !== null;
+  const bare = layout.tensors === null && layout.source === null;
+  if (layout.layout === 'tensors' ? !described : !bare) {
+    throw notGenuine('"layout", "tensors" and "source" do not fit together');
+  }
+  return layout;
+}
+
+function readFile(fields: Fields): SealedFile {
+  const file = {
+    sha256: fields.nullable('sha256', () => fields.text('sha256', SHA256)),
+    fsverity: fields.nullable('fsverity', () => fields.text('fsverity', FSVERITY)),
+    byteLength: fields.integer('byteLength', 0),
+  };
+  fields.end();
+  return file;
 }
 
 function readDevice(fields: Fields): AttestedDevice {
@@ -170,6 +203,16 @@ class Fields {
     const value = this.#take(key);
     if (!Array.isArray(value)) throw this.#wrong(key);
     return value;
+  }
+
+  /** An array of objects, at most so many. */
+  objects(key: string, limit: number): Fields[] {
+    const values = this.list(key);
+    if (values.length > limit) throw this.#wrong(key);
+    return values.map((value) => {
+      if (!isJsonObject(value)) throw this.#wrong(key);
+      return new Fields(value, `a member of "${key}"`);
+    });
   }
 
   nullable<T>(key: string, read: () => T): T | null {

@@ -1,12 +1,15 @@
 import { canonicalBytes, toHex } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
 import type { Policy } from '../policy/index.js';
-import type { SealPayload } from '../seal/index.js';
+import type { SealedFile, SealLayout, SealPayload } from '../seal/index.js';
 
 /** in-toto Statement v1. */
 export const STATEMENT_VERSION = 'https://in-toto.io/Statement/v1';
-/** What the predicate says and how; docs/attestation.md. */
-export const PREDICATE_TYPE = 'urn:vram-residency:residency:v1';
+/** What the predicate says and how, by the version of the seal that it speaks of; docs/attestation.md. */
+export const PREDICATE_TYPES = {
+  1: 'urn:vram-residency:residency:v1',
+  2: 'urn:vram-residency:residency:v2',
+} as const;
 /** Said in every statement, because it is what a reader would most like to forget. */
 export const SIGNED_BY =
   'the software of the host that this statement describes: it proves what that software found, not that the host is honest';
@@ -36,8 +39,8 @@ export interface AttestedDevice {
   readonly ecc: DeviceInfo['ecc'];
 }
 
-export interface ResidencyPredicate {
-  readonly v: 1;
+/** What both versions say. */
+interface ResidencyFacts {
   /** Chosen by who asked: 16 to 64 bytes, hex. */
   readonly nonce: string;
   /** RFC 3339, UTC, milliseconds: when the verification began. */
@@ -73,10 +76,28 @@ export interface ResidencyPredicate {
   readonly signedBy: typeof SIGNED_BY;
 }
 
+/** About a seal of version 1. */
+export interface ResidencyPredicateV1 extends ResidencyFacts {
+  readonly v: 1;
+}
+
+/** About a seal of version 2: with what that says of its layout. */
+export interface ResidencyPredicateV2 extends ResidencyFacts {
+  readonly v: 2;
+  readonly layout: SealLayout;
+  /** SHA-256 of the tensors' manifest, 64 hex digits, or null. */
+  readonly tensors: string | null;
+  /** The published files that the resident tensors were packed from, or null. */
+  readonly source: readonly SealedFile[] | null;
+  readonly shared: boolean;
+}
+
+export type ResidencyPredicate = ResidencyPredicateV1 | ResidencyPredicateV2;
+
 export interface ResidencyStatement {
   readonly _type: typeof STATEMENT_VERSION;
   readonly subject: readonly [{ readonly name: string; readonly digest: Readonly<Record<string, string>> }];
-  readonly predicateType: typeof PREDICATE_TYPE;
+  readonly predicateType: (typeof PREDICATE_TYPES)[ResidencyPredicate['v']];
   readonly predicate: ResidencyPredicate;
 }
 
@@ -95,51 +116,62 @@ export interface StatementFacts {
 
 /** The statement about one shard. */
 export function residencyStatement(facts: StatementFacts): ResidencyStatement {
-  const { sealed, info, auditHead } = facts;
+  const { sealed } = facts;
   return {
     _type: STATEMENT_VERSION,
     subject: [{ name: sealed.shardId, digest: digestSet(sealed) }],
-    predicateType: PREDICATE_TYPE,
-    predicate: {
-      v: 1,
-      nonce: toHex(facts.nonce),
-      verifiedAt: facts.verifiedAt,
-      attestedAt: facts.attestedAt,
-      verification: 'resident',
-      sealId: sealed.sealId,
-      shardId: sealed.shardId,
-      workerId: sealed.workerId,
-      sealedAt: sealed.sealedAt,
-      byteLength: sealed.byteLength,
-      sha256: sealed.sha256,
-      fsverity: sealed.fsverity,
-      residency: sealed.residency,
-      immutability: sealed.immutability,
-      emulated: sealed.emulated,
-      policy: facts.policy,
-      device: {
-        backend: info.backend,
-        index: info.index,
-        name: info.name,
-        uuid: info.uuid,
-        driver: info.driver,
-        execution: info.execution,
-        ecc: info.ecc,
-      },
-      modelRef: sealed.modelRef,
-      shardIndex: sealed.shardIndex,
-      totalShards: sealed.totalShards,
-      auditLog:
-        auditHead === null
-          ? null
-          : {
-              origin: auditHead.origin,
-              size: auditHead.size,
-              root: toHex(auditHead.root),
-              checkpoint: auditHead.checkpoint,
-            },
-      signedBy: SIGNED_BY,
+    predicateType: PREDICATE_TYPES[sealed.v],
+    predicate: predicateOf(facts),
+  };
+}
+
+function predicateOf(facts: StatementFacts): ResidencyPredicate {
+  const { sealed } = facts;
+  if (sealed.v === 1) return { v: 1, ...residencyFacts(facts) };
+  const { layout, tensors, source, shared } = sealed;
+  return { v: 2, ...residencyFacts(facts), layout, tensors, source, shared };
+}
+
+function residencyFacts(facts: StatementFacts): ResidencyFacts {
+  const { sealed, info, auditHead } = facts;
+  return {
+    nonce: toHex(facts.nonce),
+    verifiedAt: facts.verifiedAt,
+    attestedAt: facts.attestedAt,
+    verification: 'resident',
+    sealId: sealed.sealId,
+    shardId: sealed.shardId,
+    workerId: sealed.workerId,
+    sealedAt: sealed.sealedAt,
+    byteLength: sealed.byteLength,
+    sha256: sealed.sha256,
+    fsverity: sealed.fsverity,
+    residency: sealed.residency,
+    immutability: sealed.immutability,
+    emulated: sealed.emulated,
+    policy: facts.policy,
+    device: {
+      backend: info.backend,
+      index: info.index,
+      name: info.name,
+      uuid: info.uuid,
+      driver: info.driver,
+      execution: info.execution,
+      ecc: info.ecc,
     },
+    modelRef: sealed.modelRef,
+    shardIndex: sealed.shardIndex,
+    totalShards: sealed.totalShards,
+    auditLog:
+      auditHead === null
+        ? null
+        : {
+            origin: auditHead.origin,
+            size: auditHead.size,
+            root: toHex(auditHead.root),
+            checkpoint: auditHead.checkpoint,
+          },
+    signedBy: SIGNED_BY,
   };
 }
 

@@ -1,11 +1,15 @@
 export type VerifyMode = 'resident' | 'readback' | 'sampled';
 
-/** Consecutive damaged blocks of 4096 bytes. */
+/** Consecutive damaged blocks of 4096 bytes; where the layout is `tensors`, of one tensor. */
 export interface DamagedRange {
   readonly firstBlock: number;
   readonly blocks: number;
   readonly byteOffset: number;
   readonly byteLength: number;
+  /** Where the layout is `tensors`: whose blocks these are. Of tensors with one place the first. */
+  readonly tensor?: string;
+  /** Bytes from the first byte of that tensor. */
+  readonly byteInTensor?: number;
 }
 
 /** What a sampled verification looked at, and what it may have missed. */
@@ -34,7 +38,7 @@ export interface VerificationReport {
   readonly sample: SampleReport | null;
   /** A mismatch that a second run did not repeat: neither clean nor proof of damage. */
   readonly transient: boolean;
-  /** Ascending, not touching each other. Whole groups of 128 blocks where `exact` is false. */
+  /** Ascending, not overlapping, and of one tensor not touching each other. Whole groups of 128 blocks where `exact` is false. */
   readonly damaged: readonly DamagedRange[];
   /** Started 512 KiB groups with damage in them. */
   readonly damagedGroups: number;

@@ -11,6 +11,7 @@ export {
   type CudaBinding,
   type CudaLaunch,
   type CudaScratch,
+  type CutLimits,
   type Device,
   type DeviceBinding,
   type DeviceInfo,

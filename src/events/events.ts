@@ -76,6 +76,18 @@ export interface EventContext {
   readonly durationMs: number | null;
 }
 
+/** How tensors were laid out. */
+export interface SealedPacking {
+  /** SHA-256 of the manifest, 64 hex digits: what the seal signs. */
+  readonly manifestSha256: string;
+  readonly tensors: number;
+  readonly files: number;
+  /** Where the device has buffers, that many; elsewhere they are one mapping. */
+  readonly buffers: number;
+  /** Zeros between and behind the tensors. */
+  readonly paddingBytes: number;
+}
+
 /** What happened, by type. Sizes in bytes; digests in their written forms. */
 export interface EventPayloads {
   'operation.started': Record<never, never>;
@@ -136,6 +148,8 @@ export interface EventPayloads {
     readonly sealedAt: string;
     readonly shardIndex: number | null;
     readonly totalShards: number | null;
+    /** Of tensors; null for a plain sequence of bytes. */
+    readonly packed: SealedPacking | null;
   };
   'seal.verified': {
     readonly sealId: string;
@@ -181,7 +195,14 @@ export interface EventPayloads {
     readonly error: EventError | null;
   };
   'scrub.finished': { readonly sealId: string; readonly byteLength: number; readonly ok: boolean };
-  'drill.injected': { readonly sealId: string; readonly byte: number; readonly bit: number };
+  'drill.injected': {
+    readonly sealId: string;
+    readonly byte: number;
+    readonly bit: number;
+    /** Where the layout is `tensors`: the tensor, and the byte counted from its first. */
+    readonly tensor?: string;
+    readonly byteInTensor?: number;
+  };
   'shard.attested': { readonly sealId: string; readonly nonce: string };
   'manager.stopped': { readonly reason: string };
   'manager.closed': { readonly shardsReleased: number };

@@ -8,6 +8,7 @@ export {
   type Observer,
   type OperationEvent,
   type OperationName,
+  type SealedPacking,
   type StageName,
 } from './events.js';
 export { Observers } from './observers.js';

@@ -4,9 +4,22 @@ export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './expe
 export { readGguf } from './gguf.js';
 export { placeExternalTensors, readOnnx } from './onnx.js';
 export { ONNX_TYPES } from './onnx-types.js';
+export type { LeftOutTensor, TensorFile, TensorModel, TensorSourceOptions } from './packing.js';
 export { LENGTH_DELIMITED, ProtobufReader } from './protobuf.js';
 export { bytesAccess, type RandomAccess } from './random-access.js';
 export { quoted, type Refuse, refusalOf } from './refusal.js';
 export { readSafetensors } from './safetensors.js';
 export { checkShardsAgainstIndex, readShardedIndex } from './safetensors-index.js';
+export {
+  checkTensorManifest,
+  manifestBytes,
+  type PackedFile,
+  type PackedTensor,
+  packedLength,
+  paddedLength,
+  paddingBytes,
+  type TensorManifest,
+  tensorIndexAt,
+} from './tensor-manifest.js';
+export { type TensorSource, type TensorStreamOptions, tensorSource } from './tensor-source.js';
 export { type FoundTensor, findTensor, type TensorEntry, type TensorIndex, tensorRange } from './tensors.js';

@@ -1,3 +1,4 @@
+import type { DamagedRange } from '../base/index.js';
 import type { EventOf, EventType, OperationEvent, OperationName } from '../events/index.js';
 import { because, counted, named } from './sentence.js';
 import type { NarrationLevel } from './types.js';
@@ -99,6 +100,23 @@ const free = (bytes: number | null): string =>
 const attempt = (event: OperationEvent): string =>
   ON_A_SHARD.has(event.operation) ? `${ATTEMPT[event.operation]} ${shard(event)}` : ATTEMPT[event.operation];
 
+/** `: 40 tensors of 2 files in 12 buffers, 1.2 kB of padding`; empty for a plain sequence of bytes. */
+function packedInWords({ packed }: EventOf<'vram.sealed'>): string {
+  if (packed === null) return '';
+  const laidOut = `${counted(packed.tensors, 'tensor')} of ${counted(packed.files, 'file')} in ${counted(packed.buffers, 'buffer')}`;
+  return `: ${laidOut}, ${bytesInWords(packed.paddingBytes)} of padding`;
+}
+
+/** `, in 3 tensors, the first "a"`; empty where none is known. */
+function tensorsInWords(ranges: readonly DamagedRange[]): string {
+  const names = new Set(ranges.flatMap(({ tensor }) => (tensor === undefined ? [] : [tensor])));
+  const [first] = names;
+  if (first === undefined) return '';
+  return names.size === 1
+    ? `, in the tensor ${named(first)}`
+    : `, in ${names.size} tensors, the first ${named(first)}`;
+}
+
 /**
  * What a failed verification may be: bytes that never arrived, a look that contradicts itself, a sample that settles nothing, damage, a
  * handle that is not genuine.
@@ -129,7 +147,7 @@ function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<To
         ? 'the place could not be found'
         : `${counted(event.damagedGroups, 'group')} of 512 KiB ${event.damagedGroups === 1 ? 'does' : 'do'} not match`;
     return {
-      human: `${shard(event)} is damaged on ${device(event)}: ${where}${took(event)}.`,
+      human: `${shard(event)} is damaged on ${device(event)}: ${where}${tensorsInWords(event.damaged)}${took(event)}.`,
       storybook: `Something gnawed at the treasure in the dark.`,
     };
   }
@@ -243,7 +261,7 @@ const TELLERS: Tellers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ${event.immutability})${took(event)}.`,
+    human: `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ${event.immutability})${packedInWords(event)}${took(event)}.`,
     storybook: `The treasure sleeps in ${device(event)} behind an unbroken seal.`,
   }),
   'seal.verified': (event) => ({
@@ -307,7 +325,7 @@ const TELLERS: Tellers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${counted(event.healedBlocks, 'block')} of ${shard(event)} repaired from ${named(event.source)}, and the whole verified again${took(event)}.`,
+    human: `${counted(event.healedBlocks, 'block')} of ${shard(event)}${tensorsInWords(event.healed)} repaired from ${named(event.source)}, and the whole verified again${took(event)}.`,
     storybook: `The mason cut new stones to the old drawing, and the wall stands as it stood.`,
   }),
   'heal.failed': (event) => ({
@@ -351,7 +369,7 @@ const TELLERS: Tellers = {
     level: 'warn',
     actor: 'manager',
     target: shardTarget(event),
-    human: `Drill: bit ${event.bit} of byte ${event.byte} of ${shard(event)} is about to be flipped on purpose.`,
+    human: `Drill: bit ${event.bit} of ${event.tensor === undefined ? `byte ${event.byte}` : `byte ${event.byteInTensor} of the tensor ${named(event.tensor)}`} of ${shard(event)} is about to be flipped on purpose.`,
     storybook: `A mouse was let into the vault, to see whether the cat is awake.`,
   }),
   'manager.stopped': (event) => ({

@@ -1,21 +1,26 @@
 import { invalidInput, type JsonValue, parseStrictJson, VramError } from '../base/index.js';
-import { DEVICE_KEYS, PAYLOAD_KEYS } from './payload.js';
+import { DEVICE_KEYS, FILE_KEYS, PAYLOAD_KEYS, type SealPayload } from './payload.js';
 import { SealedShard } from './sealed-shard.js';
 
-/** Of a handle's JSON text, and of each text in a handle: the longest that seal() makes, however escaped, has a tenth. */
-const MAX_HANDLE_CHARACTERS = 65_536;
-/** Of a handle and of its device: more than a later version is likely to have. */
+/** Of a handle's JSON text: room for the published files of any model, some 200 characters each. */
+const MAX_HANDLE_CHARACTERS = 2 ** 20;
+/** Of each text in a handle: the longest that seal() makes, however escaped, has a tenth. */
+const MAX_TEXT_CHARACTERS = 65_536;
+/** Of a handle, its device and each of its files: more than a later version is likely to have. */
 const MAX_HANDLE_KEYS = 64;
+/** What a model's readers allow. */
+const MAX_FILES = 4096;
 
 /** A handle as its holder gives it back: everything in it may have been changed. */
 export interface ForeignHandle {
+  readonly version: SealPayload['v'];
   /** The keys of a payload with values nobody has vouched for. Own copies: what is checked is what is used. */
   readonly payload: { readonly [key: string]: JsonValue };
   readonly signature: string;
 }
 
 /**
- * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys, each once, version 1. Errors:
+ * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys of version 1 or 2, each once. Errors:
  * INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the rest.
  */
 export function readHandle(handle: unknown): ForeignHandle {
@@ -29,12 +34,24 @@ export function readHandle(handle: unknown): ForeignHandle {
   }
   if (typeof signature !== 'string') throw notGenuine('its signature is no text');
   const { signature: _, ...payload } = fields;
-  if (payload['v'] !== 1) throw notGenuine('its version is not 1, the only one known here');
-  requireKeys(payload, PAYLOAD_KEYS, 'the handle');
+  const version = payload['v'];
+  if (version !== 1 && version !== 2) throw notGenuine('its version is neither 1 nor 2, the ones known here');
+  requireKeys(payload, PAYLOAD_KEYS[version], 'the handle');
   const device = payload['device'];
   if (!isRecord(device)) throw notGenuine('"device" is no object');
   requireKeys(device, DEVICE_KEYS, '"device"');
-  return { payload, signature };
+  if (version === 2) requireFiles(payload['source']);
+  return { version, payload, signature };
+}
+
+/** The published files of a version 2 handle. */
+function requireFiles(source: JsonValue | undefined): void {
+  if (source === null) return;
+  if (!Array.isArray(source)) throw notGenuine('"source" is neither an array nor null');
+  for (const file of source) {
+    if (!isRecord(file)) throw notGenuine('"source" holds a value that is not an object');
+    requireKeys(file, FILE_KEYS, 'a file of "source"');
+  }
 }
 
 /** SEAL_VERIFICATION_FAILED: a handle that this worker never signed. */
@@ -45,7 +62,7 @@ export function notGenuine(problem: string, cause?: unknown): VramError {
 }
 
 function parseText(text: string): Record<string, JsonValue> {
-  checkLength(text);
+  checkLength(text, MAX_HANDLE_CHARACTERS);
   let parsed: unknown;
   try {
     parsed = parseStrictJson(text);
@@ -66,9 +83,8 @@ function snapshot(value: unknown, argument: string): Record<string, JsonValue> {
   return copyRecord(value);
 }
 
-function checkLength(text: string): void {
-  if (text.length > MAX_HANDLE_CHARACTERS)
-    throw notGenuine(`it holds a text of more than ${MAX_HANDLE_CHARACTERS} characters`);
+function checkLength(text: string, limit = MAX_TEXT_CHARACTERS): void {
+  if (text.length > limit) throw notGenuine(`it holds a text of more than ${limit} characters`);
 }
 
 function keysOf(value: object): (string | symbol)[] {
@@ -90,9 +106,16 @@ function copyRecord(value: object): Record<string, JsonValue> {
     if (property === undefined || !('value' in property) || property.enumerable !== true) {
       throw notGenuine('it has a property that is no plain value');
     }
-    copy[key] = copyValue(property.value);
+    copy[key] = key === 'source' ? copyFiles(property.value) : copyValue(property.value);
   }
   return copy;
+}
+
+/** The one array of a handle: flat objects, as many as a model may have files. */
+function copyFiles(value: unknown): JsonValue {
+  if (!Array.isArray(value)) return copyValue(value);
+  if (value.length > MAX_FILES) throw notGenuine(`"source" has more than ${MAX_FILES} files`);
+  return Array.from({ length: value.length }, (_, index) => copyValue(value[index]));
 }
 
 function copyValue(value: unknown): JsonValue {
@@ -103,12 +126,12 @@ function copyValue(value: unknown): JsonValue {
       throw notGenuine('it holds a number that is no safe integer');
     return value;
   }
-  // The only object inside a handle is the device, which holds none: this recursion ends there.
-  if (typeof value === 'object' && !Array.isArray(value)) return copyDevice(value);
+  // The objects inside a handle, the device and the files, hold none themselves: this recursion ends there.
+  if (typeof value === 'object' && !Array.isArray(value)) return copyFlat(value);
   throw notGenuine('it holds a value that is not JSON');
 }
 
-function copyDevice(value: object): Record<string, JsonValue> {
+function copyFlat(value: object): Record<string, JsonValue> {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype)
     throw notGenuine('it holds an object of a foreign class');
@@ -119,7 +142,7 @@ function copyDevice(value: object): Record<string, JsonValue> {
     if (typeof key !== 'string' || property?.enumerable !== true)
       throw notGenuine('it has a hidden property');
     if (inner !== null && typeof inner !== 'string' && !isPlainInteger(inner)) {
-      throw notGenuine('"device" holds a value of a wrong type');
+      throw notGenuine('it holds an object with a value of a wrong type');
     }
     if (typeof inner === 'string') checkLength(inner);
     copy[key] = inner;

@@ -1,8 +1,11 @@
 import type { BackendKind, Immutability } from '../device/index.js';
 import type { Residency } from '../policy/index.js';
 
-/** Media type of the signed payload; part of what is authenticated. */
-export const SEAL_PAYLOAD_TYPE = 'application/vnd.vram-residency.seal.v1+json';
+/** Media types of the signed payloads, by version; part of what is authenticated, so that no version passes for the other. */
+export const SEAL_PAYLOAD_TYPES = {
+  1: 'application/vnd.vram-residency.seal.v1+json',
+  2: 'application/vnd.vram-residency.seal.v2+json',
+} as const;
 
 export interface SealDevice {
   readonly backend: BackendKind;
@@ -11,9 +14,8 @@ export interface SealDevice {
   readonly uuid: string | null;
 }
 
-/** What a seal says. Every key is always there; what does not apply is null. */
-export interface SealPayload {
-  readonly v: 1;
+/** What every seal says. Every key is always there; what does not apply is null. */
+interface SealFacts {
   /** 16 random bytes, hex. */
   readonly sealId: string;
   readonly sealed: true;
@@ -37,9 +39,39 @@ export interface SealPayload {
   readonly totalShards: number | null;
 }
 
+/** A seal of a plain sequence of bytes, in memory that no other process maps. */
+export interface SealPayloadV1 extends SealFacts {
+  readonly v: 1;
+}
+
+/** `bytes`: as they came. `tensors`: each tensor on blocks of its own; its manifest says where. */
+export type SealLayout = 'bytes' | 'tensors';
+
+/** One published file behind a seal of tensors. Digests are null where the host did not hash it. */
+export interface SealedFile {
+  /** 64 hex digits. */
+  readonly sha256: string | null;
+  readonly fsverity: string | null;
+  readonly byteLength: number;
+}
+
+/** A seal of tensors, or of memory that other processes can map. `byteLength`, `sha256` and `fsverity` are of the packed sequence. */
+export interface SealPayloadV2 extends SealFacts {
+  readonly v: 2;
+  readonly layout: SealLayout;
+  /** SHA-256 of the manifest's canonical JSON, 64 hex digits; null where the layout is `bytes`. */
+  readonly tensors: string | null;
+  /** The published files, in the order of the manifest; null where the layout is `bytes`. */
+  readonly source: readonly SealedFile[] | null;
+  /** The memory can be mapped by other processes, which choose their own rights. */
+  readonly shared: boolean;
+}
+
+export type SealPayload = SealPayloadV1 | SealPayloadV2;
+
 const DEVICE_KEYS = ['backend', 'index', 'name', 'uuid'] as const satisfies (keyof SealDevice)[];
 
-const PAYLOAD_KEYS = [
+const PAYLOAD_KEYS_V1 = [
   'v',
   'sealId',
   'sealed',
@@ -56,6 +88,13 @@ const PAYLOAD_KEYS = [
   'modelRef',
   'shardIndex',
   'totalShards',
-] as const satisfies (keyof SealPayload)[];
+] as const satisfies (keyof SealPayloadV1)[];
 
-export { DEVICE_KEYS, PAYLOAD_KEYS };
+const PAYLOAD_KEYS = {
+  1: PAYLOAD_KEYS_V1,
+  2: [...PAYLOAD_KEYS_V1, 'layout', 'tensors', 'source', 'shared'] satisfies (keyof SealPayloadV2)[],
+} as const;
+
+const FILE_KEYS = ['sha256', 'fsverity', 'byteLength'] as const satisfies (keyof SealedFile)[];
+
+export { DEVICE_KEYS, FILE_KEYS, PAYLOAD_KEYS };

@@ -1,15 +1,20 @@
 import { canonicalBytes, fromBase64Url, toBase64Url, VramError } from '../base/index.js';
 import { type Mac, preAuthEncoding } from '../crypto/index.js';
+import type { TensorManifest } from '../models/index.js';
 import { type ForeignHandle, notGenuine, readHandle } from './handle.js';
-import { SEAL_PAYLOAD_TYPE, type SealPayload } from './payload.js';
+import { SEAL_PAYLOAD_TYPES, type SealPayload } from './payload.js';
 import { SealedShard } from './sealed-shard.js';
 
 const SIGNATURE_BYTES = 32;
 
-/** Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. */
-export async function signSeal(key: Mac, payload: SealPayload): Promise<SealedShard> {
-  const signature = await key.sign(preAuthEncoding(SEAL_PAYLOAD_TYPE, canonicalBytes(payload, 'payload')));
-  return new SealedShard(payload, toBase64Url(signature));
+/** Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. `manifest` is what the payload's `tensors` is the digest of. */
+export async function signSeal(
+  key: Mac,
+  payload: SealPayload,
+  manifest: TensorManifest | null = null,
+): Promise<SealedShard> {
+  const encoded = preAuthEncoding(SEAL_PAYLOAD_TYPES[payload.v], canonicalBytes(payload, 'payload'));
+  return new SealedShard(payload, toBase64Url(await key.sign(encoded)), manifest);
 }
 
 /**
@@ -22,7 +27,8 @@ export async function verifySignature(key: Mac, handle: unknown): Promise<string
   const signature = fromBase64Url(foreign.signature);
   if (signature === null || signature.length !== SIGNATURE_BYTES)
     throw notGenuine('its signature is malformed');
-  const genuine = await key.verify(preAuthEncoding(SEAL_PAYLOAD_TYPE, payloadBytes(foreign)), signature);
+  const encoded = preAuthEncoding(SEAL_PAYLOAD_TYPES[foreign.version], payloadBytes(foreign));
+  const genuine = await key.verify(encoded, signature);
   if (!genuine) throw notGenuine('its signature does not fit its content under the key of this worker');
   const sealId = foreign.payload['sealId'];
   if (typeof sealId !== 'string') throw notGenuine('"sealId" is no text');

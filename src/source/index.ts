@@ -2,5 +2,5 @@ export { bytesSource } from './bytes.js';
 export { checkSource, hasRanges, type RangedSource, requireRanges } from './check.js';
 export { sourceFailure } from './failure.js';
 export { streamSource } from './stream.js';
-export type { Source } from './types.js';
+export type { Source, StreamOptions } from './types.js';
 export { type UrlSourceOptions, urlSource } from './url.js';

@@ -98,6 +98,7 @@ export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = 
     sealedAt: '2026-01-02T03:04:05.678Z',
     shardIndex: null,
     totalShards: null,
+    packed: null,
   },
   'seal.verified': {
     sealId: 'a'.repeat(32),

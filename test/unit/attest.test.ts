@@ -14,11 +14,13 @@ import {
 import { fromHex, toHex } from '../../src/base/hex.js';
 import type { CryptoProvider, Signer } from '../../src/crypto/provider.js';
 import { VramManager } from '../../src/manager/index.js';
+import { tensorSource } from '../../src/models/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { publicKeyPem } from '../../src/node/keys/attestation-key.js';
 import { bytesSource } from '../../src/source/index.js';
 import { webCrypto } from '../../src/web/web-crypto.js';
 import { presentBackends } from '../support/backends.js';
+import { rising, tensorModel } from '../support/tensor-model.js';
 import { testSigner } from './audit-signer.js';
 import { openLog, scratch, TOKEN, WORKER } from './audit-support.js';
 import { failure, openHost, pattern, platform, Recorder } from './manager-fixture.js';
@@ -467,7 +469,7 @@ describe('verifyAttestation', () => {
     ['a payload of two alphabets', JSON.stringify({ ...envelope, payload: '+_==' }), /"payload"/],
     ['a payload with stray bits', JSON.stringify({ ...envelope, payload: 'AB==' }), /"payload"/],
     ['a payload twice', JSON.stringify(envelope).replace('{', '{"payload":"AAAA",'), /strict JSON/],
-    ['a megabyte', `{"payload":"${'A'.repeat(2 ** 20)}"}`, /too long/],
+    ['two megabytes', `{"payload":"${'A'.repeat(2 ** 21)}"}`, /too long/],
     ['deep nesting', '['.repeat(10_000), /strict JSON/],
   ])('refuses %s', (_what, text, message) => refusedText(text, message));
 
@@ -585,4 +587,60 @@ describe.each(await presentBackends())('attestation on $name', ({ target, missin
       await device.close();
     },
   );
+});
+
+describe('a statement about tensors', () => {
+  const model = tensorModel([
+    { name: 'x', bytes: rising(9000, 7, 1), tensors: [{ name: 'a', at: 8, length: 5000 }] },
+  ]);
+
+  async function attested() {
+    const { manager } = await openHost({ options: { attestationKey: signer } });
+    const shard = await manager.seal(tensorSource(model));
+    const envelope = await manager.attest(shard, { nonce: NONCE });
+    await manager.close();
+    return { shard, text: JSON.stringify(envelope) };
+  }
+
+  /** The statement with some of its predicate changed, signed by the same key. */
+  async function resigned(text: string, change: object): Promise<string> {
+    const statement = JSON.parse(independently(text));
+    Object.assign(statement.predicate, change);
+    return JSON.stringify(await signEnvelope(nodeCrypto, signer, statementBytes(statement)));
+  }
+
+  it('is of version 2 and says which files they are of', async () => {
+    const { shard, text } = await attested();
+    const { statement } = await check(text, { expected: shard.fsverity });
+    expect(statement.predicateType).toBe('urn:vram-residency:residency:v2');
+    expect(statement.predicate).toMatchObject({
+      v: 2,
+      layout: 'tensors',
+      tensors: shard.tensors,
+      source: shard.source,
+      shared: false,
+      fsverity: shard.fsverity,
+    });
+    expect(JSON.parse(independently(text))).toEqual(statement);
+  });
+
+  it.each([
+    ['v', { v: 1 }],
+    ['layout', { layout: 'bytes' }],
+    ['layout', { layout: 'rows' }],
+    ['tensors', { tensors: null }],
+    ['tensors', { tensors: 'ab' }],
+    ['source', { source: null }],
+    ['source', { source: [1] }],
+    ['source', { source: [{ sha256: null, fsverity: null }] }],
+    ['source', { source: [{ sha256: null, fsverity: null, byteLength: 1, name: 'x' }] }],
+    ['source', { source: Array(4097).fill({ sha256: null, fsverity: null, byteLength: 1 }) }],
+    ['shared', { shared: 'no' }],
+    ['unknown key', { minBytes: 1 }],
+  ])('is refused where its layout does not add up: %s %#', async (named, change) => {
+    const { text } = await attested();
+    const error = await failure(check(await resigned(text, change)));
+    expect(error).toMatchObject({ code: 'SEAL_VERIFICATION_FAILED' });
+    expect(error.message).toContain(named);
+  });
 });

@@ -118,6 +118,27 @@ describe('[AU-001] what is recorded', () => {
       totalShards: 3,
       fsverity: DIGEST.slice(1, -1),
     });
+    const packed = { manifestSha256: 'ef', tensors: 9, files: 2, buffers: 8, paddingBytes: 77 };
+    expect(auditData(event('vram.sealed', { packed }), marked)).toMatchObject({
+      manifestSha256: '<ef>',
+      tensorCount: 9,
+      fileCount: 2,
+      buffers: 8,
+      paddingBytes: 77,
+    });
+    const drilled = event('drill.injected', { tensor: 'a', byteInTensor: 7 });
+    expect(auditData(drilled, marked)).toMatchObject({ tensor: '<a>', byteInTensor: 7 });
+    const damaged = Array.from({ length: 40 }, (_, index) => ({
+      firstBlock: index,
+      blocks: 1,
+      byteOffset: index * 4096,
+      byteLength: 4096,
+      tensor: `t${index >> 1}`,
+      byteInTensor: 0,
+    }));
+    const named = { tensors: Array.from({ length: 16 }, (_, index) => `<t${index}>`), tensorCount: 20 };
+    expect(auditData(event('seal.verification_failed', { damaged }), marked)).toMatchObject(named);
+    expect(auditData(event('shard.healed', { healed: damaged }), marked)).toMatchObject(named);
     const failed = event('seal.verification_failed', { sealId: null, actualDigest: 'cd', transient: true });
     expect(auditData(failed)).toMatchObject({ sealId: null, actualDigest: 'cd', transient: true });
     const error = { code: 'RELEASE_FAILED', kind: 'fatal', scope: 'device', message: 'busy' } as const;

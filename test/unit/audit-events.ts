@@ -49,6 +49,7 @@ export const PAYLOADS = {
     sealedAt: '2026-01-31T12:00:00.000Z',
     shardIndex: null,
     totalShards: null,
+    packed: null,
   },
   'seal.verified': { sealId: '11'.repeat(16), mode: 'resident', byteLength: 4096, fsverity: DIGEST },
   'seal.verification_failed': {

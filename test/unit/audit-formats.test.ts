@@ -73,9 +73,11 @@ function catalogueTable(): string {
   const list = (fields: readonly (readonly [string, string])[]): string =>
     fields.map(([field, what]) => `\`${field}\`: ${what}`).join('; ');
   const rows = AUDIT_TYPES.map((type) => {
-    const { severity, summary, fields } = AUDIT_CATALOGUE[type];
+    const { severity, summary, fields, tensorFields = {} } = AUDIT_CATALOGUE[type];
     const own = Object.entries(fields).filter(([field]) => !Object.hasOwn(AUDIT_COMMON_FIELDS, field));
-    return `| \`${type}\` | ${severity} | ${summary} | ${list(own)} |`;
+    const more = Object.entries(tensorFields);
+    const ofTensors = more.length === 0 ? '' : `. Of tensors also ${list(more)}`;
+    return `| \`${type}\` | ${severity} | ${summary} | ${list(own)}${ofTensors} |`;
   });
   const common = `In every record of an operation: ${list(Object.entries(AUDIT_COMMON_FIELDS))}.`;
   return [common, '', '| type | severity | when | data |', '|---|---|---|---|', ...rows].join('\n');

@@ -40,7 +40,11 @@ describe('what a lease is asked for', () => {
       const lent = overlay(resident, {
         view: () => overlay(binding, { kind: 'webgpu', device: {}, layout: {} }),
       });
-      const { lease } = openLease(shard, lent, undefined, new AbortController().signal);
+      const { lease } = openLease(
+        { sealed: shard, region: lent, cuts: null },
+        undefined,
+        new AbortController().signal,
+      );
       if (lease.kind !== 'webgpu') throw new Error('no WebGPU lease');
       expect(() => lease.bindings(given(json))).toThrow(
         expect.objectContaining({ code: 'INVALID_INPUT', argument: 'range' }),

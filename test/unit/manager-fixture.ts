@@ -181,7 +181,9 @@ export function lieAboutRoot(device: Device, times: number): Device {
 }
 
 export function wrapRegions(device: Device, wrap: (region: Region) => Region): Device {
-  return overlay(device, { allocate: async (byteLength: number) => wrap(await device.allocate(byteLength)) });
+  return overlay(device, {
+    allocate: async (...request: Parameters<Device['allocate']>) => wrap(await device.allocate(...request)),
+  });
 }
 
 /** The same object with some methods replaced; #private state stays the original's. */

@@ -25,7 +25,11 @@ function leaseOver(
   signal = new AbortController().signal,
 ) {
   const region = { view: () => binding } as unknown as Region;
-  return openLease({ byteLength: 100 } as SealedShard, region, { byteOffset: 40, byteLength: 50 }, signal);
+  return openLease(
+    { sealed: { byteLength: 100, manifest: null } as SealedShard, region, cuts: null },
+    { byteOffset: 40, byteLength: 50 },
+    signal,
+  );
 }
 
 describe('a lease', () => {
@@ -44,7 +48,7 @@ describe('a lease', () => {
     const { manager } = await openHost();
     const shard = await manager.seal(bytesSource(bytes));
     await manager.execute(shard, async (lease) => {
-      expect(Object.keys(lease).sort()).toEqual(['byteLength', 'kind', 'read', 'shard', 'signal']);
+      expect(Object.keys(lease).sort()).toEqual(['buffer', 'byteLength', 'kind', 'read', 'shard', 'signal']);
       expect([lease.kind, lease.byteLength, lease.shard]).toEqual(['host', 10_000, shard]);
       expect(lease.signal.aborted).toBe(false);
       expect(await host(lease).read(9999, 1)).toEqual(bytes.slice(9999));
@@ -58,6 +62,7 @@ describe('a lease', () => {
     const { lease } = leaseOver({ kind: 'webgpu', device, layout } as Partial<WebGpuBinding>);
     expect(Object.keys(lease).sort()).toEqual([
       'bindings',
+      'buffer',
       'byteLength',
       'device',
       'kind',
@@ -68,7 +73,7 @@ describe('a lease', () => {
     if (lease.kind !== 'webgpu') throw new Error('no WebGPU lease');
     expect(lease.device).toBe(device);
     expect(lease.layout).toBe(layout);
-    expect([lease.byteLength, lease.shard]).toEqual([50, { byteLength: 100 }]);
+    expect([lease.byteLength, lease.shard]).toEqual([50, { byteLength: 100, manifest: null }]);
   });
 
   it('of WebGPU gives tensors where they lie in it, and refuses others with the borders', () => {

@@ -42,7 +42,7 @@ async function shardOver(bytes: Uint8Array, leavesKept: boolean, resident = byte
   } as unknown as Region;
   const groups = (digest.groups ?? digest.root).slice();
   const kept: KeptHashes = { groups, leaves: leavesKept ? (digest.leaves?.slice() ?? null) : null };
-  const sealed = { byteLength: bytes.length, fsverity: digest.fsverity, shardId: 'a' };
+  const sealed = { byteLength: bytes.length, fsverity: digest.fsverity, shardId: 'a', manifest: null };
   return { live: { sealed, region, kept } as unknown as LiveShard, asked, engine };
 }
 
@@ -198,7 +198,7 @@ describe('localising damage', () => {
           : damaged(groups, 32 * 4095, 32 * 4096).slice(first * 32, (first + count) * 32);
       },
     };
-    const live = { sealed: { byteLength, fsverity }, region, kept: { groups, leaves: null } };
+    const live = { sealed: { byteLength, fsverity, manifest: null }, region, kept: { groups, leaves: null } };
     const found = await localise(part(), live as unknown as LiveShard, {});
     expect(found).toEqual({
       groups: [4095, 4096],

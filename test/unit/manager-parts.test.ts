@@ -205,8 +205,7 @@ describe('leases over other backends', () => {
     const launch = { module: '', entry: 'k', grid: [1, 1, 1], block: [1, 1, 1], args: [] } as const;
     const revoking = new AbortController();
     const { lease, end } = openLease(
-      shard,
-      region(cuda, views),
+      { sealed: shard, region: region(cuda, views), cuts: null },
       { byteOffset: 10, byteLength: 20 },
       revoking.signal,
     );
@@ -219,7 +218,15 @@ describe('leases over other backends', () => {
     await end();
     expect(calls).toEqual(['k', 'end']);
     expect(await failure(lease.scratch(5))).toMatchObject({ code: 'NOT_FOUND' });
-    expect(Object.keys(lease).sort()).toEqual(['byteLength', 'kind', 'launch', 'scratch', 'shard', 'signal']);
+    expect(Object.keys(lease).sort()).toEqual([
+      'buffer',
+      'byteLength',
+      'kind',
+      'launch',
+      'scratch',
+      'shard',
+      'signal',
+    ]);
   });
 
   it('WebGPU: ranges are of the lease, tensors of the shard', async () => {
@@ -235,8 +242,7 @@ describe('leases over other backends', () => {
       end: async () => undefined,
     } as unknown as WebGpuBinding;
     const { lease, end } = openLease(
-      shard,
-      region(webgpu, []),
+      { sealed: shard, region: region(webgpu, []), cuts: null },
       { byteOffset: 1000, byteLength: 500 },
       new AbortController().signal,
     );

@@ -11,7 +11,7 @@ import {
   tokenFingerprint,
   verifySignature,
 } from '../../src/seal/index.js';
-import { SEAL_PAYLOAD_TYPE } from '../../src/seal/payload.js';
+import { SEAL_PAYLOAD_TYPES } from '../../src/seal/payload.js';
 
 const PAYLOAD: SealPayload = {
   v: 1,
@@ -106,16 +106,28 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       `${NOT_GENUINE}its signature is malformed`,
     ],
     [
-      'version 2',
+      'version 3',
+      { ...GOOD, v: 3 },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}its version is neither 1 nor 2, the ones known here`,
+    ],
+    [
+      'version 2 with the keys of version 1',
       { ...GOOD, v: 2 },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}its version is not 1, the only one known here`,
+      `${NOT_GENUINE}the handle has no "layout"`,
+    ],
+    [
+      'version 1 with a key of version 2',
+      { ...GOOD, shared: false },
+      'SEAL_VERIFICATION_FAILED',
+      `${NOT_GENUINE}the handle has an unknown key`,
     ],
     [
       'no version',
       without('v'),
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}its version is not 1, the only one known here`,
+      `${NOT_GENUINE}its version is neither 1 nor 2, the ones known here`,
     ],
     [
       'a further key',
@@ -238,7 +250,7 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       `the device index ${Object.is(index, -0) ? '-0' : String(index)}`,
       { ...GOOD, device: { ...GOOD.device, index } },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}"device" holds a value of a wrong type`,
+      `${NOT_GENUINE}it holds an object with a value of a wrong type`,
     ]),
     [
       'a lone surrogate',
@@ -313,7 +325,9 @@ describe('[CI-001] signatures', () => {
     const body = JSON.stringify(
       Object.fromEntries(Object.entries(PAYLOAD).sort(([a], [b]) => (a < b ? -1 : 1))),
     );
-    expect(seen).toEqual([`DSSEv1 ${SEAL_PAYLOAD_TYPE.length} ${SEAL_PAYLOAD_TYPE} ${body.length} ${body}`]);
+    expect(seen).toEqual([
+      `DSSEv1 ${SEAL_PAYLOAD_TYPES[1].length} ${SEAL_PAYLOAD_TYPES[1]} ${body.length} ${body}`,
+    ]);
   });
 });
 

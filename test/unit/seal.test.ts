@@ -5,7 +5,7 @@ import { checkToken } from '../../src/base/token.js';
 import { preAuthEncoding } from '../../src/crypto/dsse.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { deriveSealKey, verifySignature } from '../../src/seal/index.js';
-import { SEAL_PAYLOAD_TYPE } from '../../src/seal/payload.js';
+import { SEAL_PAYLOAD_TYPES } from '../../src/seal/payload.js';
 
 describe('DSSE pre-authentication encoding', () => {
   it('answers the example of the protocol document', () => {
@@ -74,7 +74,7 @@ describe('a handle with a genuine signature', () => {
   ])('%s', async (_name, signed, accepted) => {
     const key = await deriveSealKey(nodeCrypto, new Uint8Array(16).fill(1), 'w');
     const body = canonicalBytes(signed);
-    const signature = toBase64Url(await key.sign(preAuthEncoding(SEAL_PAYLOAD_TYPE, body)));
+    const signature = toBase64Url(await key.sign(preAuthEncoding(SEAL_PAYLOAD_TYPES[1], body)));
     const reading = verifySignature(key, { ...signed, signature });
     if (accepted) expect(await reading).toBe(payload.sealId);
     else await expect(reading).rejects.toMatchObject({ code: 'SEAL_VERIFICATION_FAILED' });

@@ -23,14 +23,21 @@ function refused(call: () => unknown): { code: string; message: string } {
 describe('a handle', () => {
   // Parsing would find what is wrong with each of these, after it had read all of it.
   it.each([
-    ['its text is long', 'x'.repeat(65_537)],
-    ['one of its texts is long', { v: 1, signature: 'x'.repeat(65_537) }],
-    ['a text of its device is long', { v: 1, signature: 'x', device: { name: 'x'.repeat(65_537) } }],
-  ])('is refused before it is parsed if %s', (_, handle) => {
+    ['its text is long', 1_048_576, 'x'.repeat(1_048_577)],
+    ['one of its texts is long', 65_536, { v: 1, signature: 'x'.repeat(65_537) }],
+    ['a text of its device is long', 65_536, { v: 1, signature: 'x', device: { name: 'x'.repeat(65_537) } }],
+    ['a text of a file is long', 65_536, { v: 2, signature: 'x', source: [{ sha256: 'x'.repeat(65_537) }] }],
+  ])('is refused before it is parsed if %s', (_, limit, handle) => {
     expect(refused(() => readHandle(handle))).toEqual({
       code: 'SEAL_VERIFICATION_FAILED',
-      message: 'the handle is not genuine: it holds a text of more than 65536 characters',
+      message: `the handle is not genuine: it holds a text of more than ${limit} characters`,
     });
+  });
+
+  it('is refused if it has many files, of which none is looked at', () => {
+    expect(refused(() => readHandle({ source: Array(4097).fill(undefined) })).message).toContain(
+      '"source" has more than 4096 files',
+    );
   });
 
   it('is refused if it has many keys, and so is one whose device has', () => {
@@ -41,7 +48,7 @@ describe('a handle', () => {
   });
 
   it('is parsed up to that length', () => {
-    expect(refused(() => readHandle('{}'.padEnd(65_536))).code).toBe('NOT_SEALED');
+    expect(refused(() => readHandle('{}'.padEnd(1_048_576))).code).toBe('NOT_SEALED');
   });
 });
 

@@ -12,6 +12,8 @@ export interface CatalogueEntry {
   readonly severity: AuditSeverity;
   readonly summary: string;
   readonly fields: Readonly<Record<string, string>>;
+  /** Further fields, of records about tensors alone: records about plain bytes stay as they were before there were any. */
+  readonly tensorFields?: Readonly<Record<string, string>>;
 }
 
 /** Takes out of text what must not be recorded: the worker's own token (AU-006). */
@@ -58,7 +60,15 @@ export type AuditType = AuditedEventType | LogEventType;
  * entry.
  */
 const MAX_RANGES = 64;
+/** Names of tensors in one record, for the same reason. */
+const MAX_TENSORS = 16;
 const MAX_TEXT = 1024;
+
+/** Which tensors ranges of blocks are in. */
+const DAMAGED_TENSORS = {
+  tensors: `names of the tensors that these blocks are in, at most ${MAX_TENSORS}`,
+  tensorCount: 'number of all of them',
+} as const;
 
 /** In every record of an operation. */
 export const AUDIT_COMMON_FIELDS = {
@@ -69,17 +79,36 @@ export const AUDIT_COMMON_FIELDS = {
   device: '{id, name, uuid, residency, emulated}, or null before a device is open',
 } as const;
 
+/** Fields that only some records of a type have: `data` gives null for the others. */
+interface TensorPart<T extends EventType> {
+  readonly tensorFields: Readonly<Record<string, string>>;
+  readonly tensorData: (event: EventOf<T>, clean: Clean) => AuditData | null;
+}
+
+function ofTensors<T extends EventType, F extends string>(
+  tensorFields: Readonly<Record<F, string>>,
+  tensorData: (event: EventOf<T>, clean: Clean) => Readonly<Record<F, JsonValue>> | null,
+): TensorPart<T> {
+  return { tensorFields, tensorData };
+}
+
 function entry<T extends EventType, F extends string>(
   severity: AuditSeverity,
   summary: string,
   fields: Readonly<Record<F, string>>,
   data: (event: EventOf<T>, clean: Clean) => Readonly<Record<F, JsonValue>>,
+  tensors?: TensorPart<T>,
 ): OperationEntry<T> {
   return {
     severity,
     summary,
     fields: { ...AUDIT_COMMON_FIELDS, ...fields },
-    data: (event, clean) => ({ ...commonData(event, clean), ...data(event, clean) }),
+    ...(tensors === undefined ? {} : { tensorFields: tensors.tensorFields }),
+    data: (event, clean) => ({
+      ...commonData(event, clean),
+      ...data(event, clean),
+      ...tensors?.tensorData(event, clean),
+    }),
   };
 }
 
@@ -109,6 +138,25 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       shardIndex: integer(event.shardIndex),
       totalShards: integer(event.totalShards),
     }),
+    ofTensors(
+      {
+        manifestSha256: 'SHA-256 of the manifest that says where the tensors lie',
+        tensorCount: 'number of tensors',
+        fileCount: 'number of published files they were packed from',
+        buffers: 'number of buffers they were laid out for',
+        paddingBytes: 'zeros between and behind the tensors, bytes',
+      },
+      ({ packed }, clean) =>
+        packed === null
+          ? null
+          : {
+              manifestSha256: text(packed.manifestSha256, clean),
+              tensorCount: integer(packed.tensors),
+              fileCount: integer(packed.files),
+              buffers: integer(packed.buffers),
+              paddingBytes: integer(packed.paddingBytes),
+            },
+    ),
   ),
   'seal.verified': entry(
     'HIGH',
@@ -153,6 +201,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       damagedRanges: event.damaged.length,
       damagedGroups: integer(event.damagedGroups),
     }),
+    ofTensors(DAMAGED_TENSORS, ({ damaged }, clean) => damagedTensors(damaged, clean)),
   ),
   'vram.allocated': entry(
     'MEDIUM',
@@ -252,6 +301,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       healedRanges: event.healed.length,
       source: text(event.source, clean),
     }),
+    ofTensors(DAMAGED_TENSORS, ({ healed }, clean) => damagedTensors(healed, clean)),
   ),
   'heal.failed': entry(
     'HIGH',
@@ -298,12 +348,23 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   'drill.injected': entry(
     'CRITICAL',
     'A drill is about to flip one bit of resident memory; written before the flip.',
-    { sealId: 'names the sealing', byte: 'offset in the shard, bytes', bit: 'bit of that byte, 0 to 7' },
+    {
+      sealId: 'names the sealing',
+      byte: 'offset in the shard, bytes',
+      bit: 'bit of that byte, 0 to 7',
+    },
     (event, clean) => ({
       sealId: text(event.sealId, clean),
       byte: integer(event.byte),
       bit: integer(event.bit),
     }),
+    ofTensors(
+      { tensor: 'the tensor of that byte', byteInTensor: 'offset in that tensor, bytes' },
+      ({ tensor, byteInTensor }, clean) =>
+        tensor === undefined || byteInTensor === undefined
+          ? null
+          : { tensor: text(tensor, clean), byteInTensor: integer(byteInTensor) },
+    ),
   ),
 };
 
@@ -460,4 +521,13 @@ function ranges(all: readonly DamagedRange[]): JsonValue {
     firstBlock: integer(firstBlock),
     blocks: integer(blocks),
   }));
+}
+
+function damagedTensors(
+  all: readonly DamagedRange[],
+  clean: Clean,
+): Readonly<Record<keyof typeof DAMAGED_TENSORS, JsonValue>> | null {
+  const names = [...new Set(all.flatMap(({ tensor }) => (tensor === undefined ? [] : [tensor])))];
+  if (names.length === 0) return null;
+  return { tensors: names.slice(0, MAX_TENSORS).map((name) => text(name, clean)), tensorCount: names.length };
 }

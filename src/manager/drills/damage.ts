@@ -16,6 +16,10 @@ export interface DrillFlip {
   /** From the shard's first byte; in the padding it is byteLength or more. */
   readonly byte: number;
   readonly bit: number;
+  /** Where the layout is `tensors`: the tensor of that byte. */
+  readonly tensor?: string;
+  /** Bytes from that tensor's first byte; in the padding behind it, its byteLength or more. */
+  readonly byteInTensor?: number;
 }
 
 export interface DamagePlan {

@@ -10,6 +10,7 @@ import {
 import type { FaultPort } from '../../device/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
+import { tensorPlace } from '../integrity/index.js';
 import { resolveHandle } from '../operations/index.js';
 import { type Core, endedBy, type LiveShard, requireLive } from '../state/index.js';
 import {
@@ -111,11 +112,12 @@ async function damage(
   const { sealed, region } = live;
   const { faults } = region;
   if (faults === null) throw invalidInput('device', 'was not opened with drills: true');
-  const flips = await drawDamage({
+  const drawn = await drawDamage({
     ...plan,
     byteLength: sealed.byteLength,
     read: (offset, length) => region.read(offset, length),
   });
+  const flips = drawn.map((flip) => ({ ...flip, ...tensorPlace(sealed.manifest, flip.byte) }));
   throwIfAborted(signal);
   await recordAll(operation, sealed.sealId, flips);
   for (const [byte, mask] of masks(flips)) await faults.flip(byte, mask);
@@ -135,7 +137,7 @@ async function recordAll(operation: Operation, sealId: string, flips: readonly D
   for (let first = 0; first < flips.length; first += RECORDS_AT_ONCE) {
     const together = flips.slice(first, first + RECORDS_AT_ONCE);
     const failures = await Promise.all(
-      together.map(({ byte, bit }) => operation.tell('drill.injected', { sealId, byte, bit })),
+      together.map((flip) => operation.tell('drill.injected', { sealId, ...flip })),
     );
     const unheard = failures.find((failure) => failure !== null);
     if (unheard !== undefined) throw unheard;

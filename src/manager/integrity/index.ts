@@ -12,4 +12,5 @@ export {
 export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
 export { BLOCKS_PER_GROUP, hashAt, requireGroupsGenuine } from './retained-hashes.js';
 export { groupLevel, groupsMatch } from './sample.js';
+export { describeTensors, nameTensors, tensorPlace } from './tensor-places.js';
 export { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';

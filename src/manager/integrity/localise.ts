@@ -5,6 +5,7 @@ import type { Core, LiveShard } from '../state/index.js';
 import { toRanges } from './block-ranges.js';
 import { BLOCKS_PER_GROUP, hashAt, keptDamaged, requireGroupsGenuine } from './retained-hashes.js';
 import { groupLevel } from './sample.js';
+import { nameTensors } from './tensor-places.js';
 
 /** Group hashes fetched at once: 128 KiB of them, for 2 GiB of weights. */
 const NODES_PER_FETCH = 4096;
@@ -53,7 +54,8 @@ export async function localise(core: Core, live: LiveShard, options: LocaliseOpt
         blocks.push(first + block);
     }
   }
-  return { groups, damaged: toRanges(blocks, live.sealed.byteLength), exact, sourceFailure };
+  const damaged = nameTensors(toRanges(blocks, live.sealed.byteLength), live.sealed.manifest);
+  return { groups, damaged, exact, sourceFailure };
 }
 
 async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): Promise<number[]> {

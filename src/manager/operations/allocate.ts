@@ -16,13 +16,14 @@ export interface TimedAllocation extends Allocation {
 }
 
 /**
- * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
+ * Takes device memory for a shard; `cuts` are where its buffers begin. Reading what is free, reserving and allocating are one step for all callers (RP-001).
  * Errors: POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
  */
 export async function allocate(
   core: Core,
   operation: Operation,
   byteLength: number,
+  cuts: readonly number[] | null,
 ): Promise<TimedAllocation> {
   await requirePolicy(core, operation);
   const requestedBytes = core.device.allocationBytes(byteLength);
@@ -34,7 +35,7 @@ export async function allocate(
       freeBytes = (await core.device.capacity()).freeBytes;
       const reservation = core.ledger.reserve(requestedBytes, freeBytes);
       try {
-        const region = await core.device.allocate(byteLength);
+        const region = await core.device.allocate(byteLength, cuts === null ? {} : { cuts });
         const left = freeBytes === null ? null : Math.max(0, freeBytes - region.allocatedBytes);
         return {
           region,

@@ -83,7 +83,7 @@ async function attestLive(
   await operation.record('shard.attested', attested, operation.elapsedMs);
   const auditHead = core.auditHead === null ? null : await core.auditHead();
   const statement = residencyStatement({
-    sealed: live.sealed,
+    sealed: live.sealed.toJSON(),
     info: core.device.info,
     policy: core.policy,
     nonce,

@@ -156,7 +156,7 @@ async function lend<T>(
 ): Promise<T> {
   const revoked = new AbortController();
   return await withSignals([options.signal, revoked.signal], async (signal) => {
-    const { lease, end } = openLease(live.sealed, live.region, options.tensor, signal);
+    const { lease, end } = openLease(live, options.tensor, signal);
     live.leases.add(revoked);
     try {
       const result = await operation.stage('run', lease.byteLength, async () => {

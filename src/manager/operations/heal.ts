@@ -10,6 +10,7 @@ import {
   type Localisation,
   localise,
   measure,
+  nameTensors,
   quarantine,
   readGroup,
   readSource,
@@ -38,7 +39,7 @@ export interface HealReport {
   readonly sealId: string;
   /** 0 if the resident bytes were as sealed already. */
   readonly healedBlocks: number;
-  /** Single blocks, ascending. */
+  /** Single blocks, ascending; by tensor where the layout is `tensors`. */
   readonly healed: readonly DamagedRange[];
   /** Read from the source, checks included. */
   readonly sourceBytes: number;
@@ -218,7 +219,7 @@ async function lift(
 ): Promise<HealReport> {
   const { sealed } = live;
   const blocks = [...done.healed].sort((a, b) => a - b);
-  const healed = toRanges(blocks, sealed.byteLength);
+  const healed = nameTensors(toRanges(blocks, sealed.byteLength), sealed.manifest);
   const durationMs = core.clock.monotonic() - done.began;
   await operation.record(
     'shard.healed',

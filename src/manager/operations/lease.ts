@@ -10,6 +10,7 @@ import type {
   WebGpuBinding,
 } from '../../device/index.js';
 import type { SealedShard } from '../../seal/index.js';
+import { TensorBuffers } from './tensor-buffers.js';
 
 /** Where a tensor lies, in bytes from the start of its shard: an entry of a tensor index is one. */
 export interface TensorRange {
@@ -23,6 +24,11 @@ interface LeaseBase {
   readonly byteLength: number;
   /** Fires when the shard is found damaged, is released, its device is lost, or the caller's own signal fires. The result is then rejected. */
   readonly signal: AbortSignal;
+  /**
+   * WebGPU: the buffer that holds this tensor of a shard with the layout `tensors`, from its first byte on; for engines that bind buffers
+   * themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors: INVALID_INPUT that says why there is none.
+   */
+  buffer(tensor: string): GPUBuffer;
 }
 
 /** Host memory: copies alone, so that nobody holds the sealed memory itself. */
@@ -56,10 +62,16 @@ export interface OpenLease {
   end(): Promise<void>;
 }
 
+/** What is lent of: a live shard. `cuts` are where its buffers begin. */
+export interface Lendable {
+  readonly sealed: SealedShard;
+  readonly region: Region;
+  readonly cuts: readonly number[] | null;
+}
+
 /** Lends part of a region. `signal` revokes it. */
 export function openLease(
-  shard: SealedShard,
-  region: Region,
+  { sealed: shard, region, cuts }: Lendable,
   tensor: TensorRange | undefined,
   signal: AbortSignal,
 ): OpenLease {
@@ -76,8 +88,10 @@ export function openLease(
     throwIfAborted(signal);
     return of;
   };
+  const buffers = new TensorBuffers(shard.manifest, cuts);
+  const buffer = (name: string): GPUBuffer => buffers.of(name, inUse(binding));
   return {
-    lease: Object.freeze(leaseOver(binding, { shard, byteLength: length, signal }, offset, inUse)),
+    lease: Object.freeze(leaseOver(binding, { shard, byteLength: length, signal, buffer }, offset, inUse)),
     end: async () => {
       ended = true;
       await binding.end();

@@ -10,6 +10,7 @@ import {
 import { checkDigest, FSVERITY_PREFIX } from '../../digest/index.js';
 import { checkSource, type Source } from '../../source/index.js';
 import { type Core, OPERATION_KEYS, type OperationOptions, type ShardName } from '../state/index.js';
+import { checkPacked, type PackedRequest } from './packed-request.js';
 
 const MAX_TOTAL_SHARDS = 1024;
 const SHARD_ID_BYTES = 16;
@@ -19,6 +20,8 @@ export interface SealOptions extends OperationOptions {
   readonly shardId?: string;
   /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: what the source must have. */
   readonly expected?: string | readonly string[];
+  /** For a tensor source: what its published files must have, in their order; null where any content will do. */
+  readonly expectedFiles?: readonly (string | null)[];
   /** Default both; `['fsverity']` leaves the serial flat hash out. */
   readonly digests?: readonly ('sha256' | 'fsverity')[];
   /** At most 1024 bytes: which model this belongs to. */
@@ -35,6 +38,7 @@ export const SEAL_KEYS = {
   ...OPERATION_KEYS,
   shardId: true,
   expected: true,
+  expectedFiles: true,
   digests: true,
   modelRef: true,
   shardIndex: true,
@@ -52,6 +56,8 @@ export interface SealRequest extends ShardName {
   readonly byteLength: number;
   readonly sha256: boolean;
   readonly required: RequiredDigests;
+  /** Of a tensor source; null for a plain one. */
+  readonly packed: PackedRequest | null;
 }
 
 /** Checks everything about a seal before anything is allocated. Errors: INVALID_INPUT naming the argument. */
@@ -81,6 +87,10 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
   if (required.sha256 !== null && !sha256) {
     throw invalidInput('expected', 'has a sha256 that "digests" leaves out: add "sha256" there');
   }
+  const packed = checkPacked(core, source, options.expectedFiles);
+  if (!sha256 && packed?.expectedFiles?.some((file) => file?.algorithm === 'sha256') === true) {
+    throw invalidInput('expectedFiles', 'has a sha256 that "digests" leaves out: add "sha256" there');
+  }
   return {
     shardId:
       options.shardId === undefined
@@ -90,6 +100,7 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
     byteLength,
     sha256,
     required,
+    packed,
   };
 }
 

@@ -1,8 +1,8 @@
-import { checkOptions, throwIfAborted, timestamp, toHex, VramError } from '../../base/index.js';
-import type { Immutability, Region } from '../../device/index.js';
+import { checkOptions, throwIfAborted, VramError } from '../../base/index.js';
+import type { Region } from '../../device/index.js';
 import type { DigestRequest, HostDigest } from '../../digest/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
-import { type SealedShard, type SealPayload, signSeal } from '../../seal/index.js';
+import type { SealedFile, SealedShard } from '../../seal/index.js';
 import { type Source, sourceFailure } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
@@ -15,7 +15,9 @@ import {
   withSignals,
 } from '../state/index.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
+import { FileDigests } from './file-digests.js';
 import { fillRegion } from './fill.js';
+import { isTensorSource } from './packed-request.js';
 import {
   checkSealRequest,
   requireDigests,
@@ -23,8 +25,7 @@ import {
   type SealOptions,
   type SealRequest,
 } from './seal-request.js';
-
-const SEAL_ID_BYTES = 16;
+import { packingOf, sign } from './sign.js';
 
 /** Copies a source into device memory, proves that it arrived, and signs that. See VramManager.seal. */
 export async function sealShard(core: Core, source: Source, options: SealOptions): Promise<SealedShard> {
@@ -36,7 +37,7 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
     throwIfAborted(options.signal);
     core.shards.claim(request);
     try {
-      const allocation = await allocate(core, operation, request.byteLength);
+      const allocation = await allocate(core, operation, request.byteLength, request.packed?.cuts ?? null);
       try {
         return await withSignals([options.signal, core.lifecycle], async (signal) => {
           const work = { source, options: { ...options, signal }, signal, request, allocation };
@@ -76,21 +77,20 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     },
     allocation.durationMs,
   );
-  const digest = await load(core, operation, work);
+  const { digest, files } = await load(core, operation, work);
   requireDigests(request.required, digest);
   await checkUnchanged(source, signal);
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, options);
   const signing = core.clock.monotonic();
-  const sealed = await operation.stage('sign', null, () =>
-    signSeal(core.key, describe(core, request, digest, immutability)),
-  );
+  const sealed = await operation.stage('sign', null, () => sign(core, request, digest, files, immutability));
   const signMs = core.clock.monotonic() - signing;
   await operation.record('signature.generated', { sealId: sealed.sealId }, signMs);
   const live: LiveShard = {
     sealed,
     region,
     reservation,
+    cuts: request.packed?.cuts ?? null,
     kept: { groups: digest.groups ?? digest.root, leaves: digest.leaves },
     lock: new ShardLock(),
     leases: new Set(),
@@ -113,6 +113,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
       sealedAt: sealed.sealedAt,
       shardIndex: sealed.shardIndex,
       totalShards: sealed.totalShards,
+      packed: request.packed === null ? null : packingOf(request.packed, sealed),
     },
     operation.elapsedMs,
   );
@@ -122,22 +123,33 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
   return live;
 }
 
+interface Loaded {
+  readonly digest: HostDigest;
+  /** The published files behind a tensor source; empty for a plain one. */
+  readonly files: readonly SealedFile[];
+}
+
 /** Reads, hashes and uploads in one pass. */
 async function load(
   core: Core,
   operation: Operation,
   { source, options, request, allocation }: SealWork,
-): Promise<HostDigest> {
-  const { byteLength, sha256 } = request;
+): Promise<Loaded> {
+  const { byteLength, sha256, packed } = request;
   const wanted: DigestRequest = { byteLength, sha256, keep: core.keep };
   const began = core.clock.monotonic();
   const stream = core.engine.start(wanted);
+  const hashing = packed === null ? null : new FileDigests(core.engine, packed, sha256);
   let digest: HostDigest;
+  let files: readonly SealedFile[];
   try {
-    await fillRegion(operation, source, allocation.region, stream, options);
+    const read = hashing !== null && isTensorSource(source) ? hashing.over(source) : source;
+    await fillRegion(operation, read, allocation.region, stream, options);
     digest = await stream.finish();
+    files = (await hashing?.finish()) ?? [];
   } finally {
     stream.abort();
+    hashing?.abort();
   }
   const { fsverity } = digest;
   await operation.record(
@@ -145,7 +157,7 @@ async function load(
     { where: 'host', byteLength, sha256: digest.sha256, fsverity, engine: core.engine.name },
     core.clock.monotonic() - began,
   );
-  return digest;
+  return { digest, files };
 }
 
 /** IV-006: what was hashed must still be what is there. */
@@ -211,31 +223,4 @@ async function proveArrival(
     durationMs,
   );
   throw withAuditFailure(failure, unheard);
-}
-
-function describe(
-  core: Core,
-  request: SealRequest,
-  digest: HostDigest,
-  immutability: Immutability,
-): SealPayload {
-  const { info } = core.device;
-  return {
-    v: 1,
-    sealId: toHex(core.crypto.randomBytes(SEAL_ID_BYTES)),
-    sealed: true,
-    shardId: request.shardId,
-    workerId: core.workerId,
-    device: { backend: info.backend, index: info.index, name: info.name, uuid: info.uuid },
-    byteLength: digest.byteLength,
-    sha256: digest.sha256,
-    fsverity: digest.fsverity,
-    sealedAt: timestamp(core.clock),
-    residency: core.residency,
-    immutability,
-    emulated: info.execution === 'emulated',
-    modelRef: request.modelRef,
-    shardIndex: request.shardIndex,
-    totalShards: request.totalShards,
-  };
 }

@@ -3,6 +3,7 @@ import { eventError, type Operation, runOperation, withAuditFailure } from '../.
 import {
   type CheckedVerifyOptions,
   checkSampleSize,
+  describeTensors,
   inQuarantine,
   type Localisation,
   localise,
@@ -169,9 +170,11 @@ async function tryLocalise(
 
 function describeDamage(found: Localisation | null): string {
   if (found === null || found.groups.length === 0) return 'the place could not be found';
-  if (!found.exact) return `${found.groups.length} groups of 512 KiB; heal it from its source or release it`;
+  const where = describeTensors(found.damaged);
+  const remedy = 'heal it from its source or release it';
+  if (!found.exact) return `${found.groups.length} groups of 512 KiB${where}; ${remedy}`;
   const blocks = found.damaged.reduce((sum, range) => sum + range.blocks, 0);
-  return `${blocks} blocks of 4096 bytes; heal it from its source or release it`;
+  return `${blocks} blocks of 4096 bytes${where}; ${remedy}`;
 }
 
 async function tellFailed(

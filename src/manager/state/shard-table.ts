@@ -22,6 +22,8 @@ export interface LiveShard {
   readonly sealed: SealedShard;
   readonly region: Region;
   readonly reservation: Reservation;
+  /** Where its buffers begin; null for a sequence of bytes. */
+  readonly cuts: readonly number[] | null;
   readonly kept: KeptHashes;
   readonly lock: ShardLock;
   /** One for every lease that is running. */

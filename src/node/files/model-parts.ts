@@ -17,7 +17,7 @@ import type { ModelEntry } from './model-entry.js';
 import { openInside } from './model-folder.js';
 import type { ModelFile, ModelShard } from './model-types.js';
 import type { OpenFolder } from './open-folder.js';
-import { factsOf } from './source-facts.js';
+import { factsOf, openUnchanged } from './source-facts.js';
 
 const MAX_GGUF_PARTS = 4096;
 
@@ -111,7 +111,8 @@ async function unchangedAfter<T>(file: OpenFile, read: () => Promise<T>): Promis
 }
 
 function shardWith(file: OpenFile, label: string, tensors: TensorIndex): ModelShard {
-  return { ...fileOf(file, label), tensors };
+  const described = fileOf(file, label);
+  return { ...described, tensors, open: () => openUnchanged(described.facts) };
 }
 
 export function fileOf(file: OpenFile, label: string): ModelFile {

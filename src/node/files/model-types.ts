@@ -1,4 +1,5 @@
 import type { TensorIndex } from '../../models/index.js';
+import type { FileSource } from './file-source.js';
 import type { SourceFacts } from './source-facts.js';
 
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';
@@ -18,6 +19,8 @@ export interface ModelFile {
 export interface ModelShard extends ModelFile {
   /** In the order of their bytes; empty for raw files. */
   readonly tensors: TensorIndex;
+  /** What openShard() does: with it a model is what tensorSource() takes. */
+  open(): Promise<FileSource>;
 }
 
 export interface Model {

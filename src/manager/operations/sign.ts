@@ -1,0 +1,90 @@
+import { timestamp, toHex } from '../../base/index.js';
+import type { Immutability } from '../../device/index.js';
+import type { HostDigest } from '../../digest/index.js';
+import type { SealedPacking } from '../../events/index.js';
+import {
+  type SealedFile,
+  type SealedShard,
+  type SealPayloadV1,
+  type SealPayloadV2,
+  signSeal,
+} from '../../seal/index.js';
+import type { Core } from '../state/index.js';
+import { manifestDigest, type PackedRequest } from './packed-request.js';
+import type { SealRequest } from './seal-request.js';
+
+const SEAL_ID_BYTES = 16;
+
+/**
+ * The seal of what was proved to be resident. `files` are the published files behind a tensor source.
+ * A plain source gets version 1, which every release has read; tensors get version 2.
+ */
+export async function sign(
+  core: Core,
+  request: SealRequest,
+  digest: HostDigest,
+  files: readonly SealedFile[],
+  immutability: Immutability,
+): Promise<SealedShard> {
+  const payload = describe(core, request, digest, immutability);
+  if (request.packed === null) return await signSeal(core.key, payload);
+  return await signPacked(core, payload, request.packed, files);
+}
+
+function describe(
+  core: Core,
+  request: SealRequest,
+  digest: HostDigest,
+  immutability: Immutability,
+): SealPayloadV1 {
+  const { info } = core.device;
+  return {
+    v: 1,
+    sealId: toHex(core.crypto.randomBytes(SEAL_ID_BYTES)),
+    sealed: true,
+    shardId: request.shardId,
+    workerId: core.workerId,
+    device: { backend: info.backend, index: info.index, name: info.name, uuid: info.uuid },
+    byteLength: digest.byteLength,
+    sha256: digest.sha256,
+    fsverity: digest.fsverity,
+    sealedAt: timestamp(core.clock),
+    residency: core.residency,
+    immutability,
+    emulated: info.execution === 'emulated',
+    modelRef: request.modelRef,
+    shardIndex: request.shardIndex,
+    totalShards: request.totalShards,
+  };
+}
+
+async function signPacked(
+  core: Core,
+  payload: SealPayloadV1,
+  { manifest }: PackedRequest,
+  files: readonly SealedFile[],
+): Promise<SealedShard> {
+  const packed: SealPayloadV2 = {
+    ...payload,
+    v: 2,
+    layout: 'tensors',
+    tensors: await manifestDigest(core, manifest),
+    source: files,
+    shared: false,
+  };
+  return await signSeal(core.key, packed, manifest);
+}
+
+/** How the tensors of a seal lie, for those who are told of it. */
+export function packingOf(
+  { manifest, cuts, paddingBytes }: PackedRequest,
+  sealed: SealedShard,
+): SealedPacking {
+  return {
+    manifestSha256: sealed.tensors ?? '',
+    tensors: manifest.tensors.length,
+    files: manifest.files.length,
+    buffers: cuts.length,
+    paddingBytes,
+  };
+}
