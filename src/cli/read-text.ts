@@ -7,5 +7,5 @@ export async function readText(
   maxBytes: number,
   signal?: AbortSignal,
 ): Promise<string> {
-  return (await readInput(argument, path, { maxBytes, signal })).toString('utf8');
+  return Buffer.from(await readInput(argument, path, { maxBytes, signal })).toString('utf8');
 }

@@ -39,7 +39,7 @@ export interface InputOptions {
  * Errors: INVALID_INPUT naming `argument` (cannot be read, neither file nor pipe, too large, not private, a pipe that
  * stalls); ABORTED.
  */
-export async function readInput(argument: string, path: string, options: InputOptions): Promise<Buffer> {
+export async function readInput(argument: string, path: string, options: InputOptions): Promise<Uint8Array> {
   const { maxBytes, secret, signal } = options;
   throwIfAborted(signal);
   try {
@@ -73,8 +73,8 @@ function inputFault(path: string, stats: Stats): string | null {
   return INHERITED.test(path) ? null : ownerFault(stats, null);
 }
 
-async function readFile(argument: string, fd: number, maxBytes: number): Promise<Buffer> {
-  const room = Buffer.alloc(maxBytes + 1);
+async function readFile(argument: string, fd: number, maxBytes: number): Promise<Uint8Array> {
+  const room = new Uint8Array(maxBytes + 1);
   let length = 0;
   while (length < room.length) {
     const { bytesRead } = await read(fd, room, length, Math.min(CHUNK_BYTES, room.length - length), length);
@@ -90,7 +90,7 @@ function readPipe(
   argument: string,
   socket: Socket,
   { maxBytes, signal, stallMs = DEFAULT_STALL_MS }: InputOptions,
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;

@@ -59,7 +59,7 @@ export function publicKeyPem(publicKey: Uint8Array): string {
  * INVALID_INPUT.
  */
 export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {
-  const text = (await readInput(argument, path, { maxBytes: MAX_PEM_BYTES })).toString('utf8');
+  const text = Buffer.from(await readInput(argument, path, { maxBytes: MAX_PEM_BYTES })).toString('utf8');
   if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(text)) {
     throw invalidInput(argument, 'must hold a public key in PEM, as "attest key" prints it');
   }
