@@ -24,7 +24,7 @@ const HEADER_BYTES = 24;
 const DEFAULT_ALIGNMENT = 32;
 const MAX_ALIGNMENT = 2 ** 31;
 const MAX_RANK = 4;
-const MAX_KEYS = 4096;
+const MAX_KEYS = 65_536;
 const MAX_ARRAY_DEPTH = 8;
 /** The least that one tensor's entry takes: its name's length and one character, rank, type, offset. */
 const LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;

@@ -7,6 +7,7 @@ const BACKSLASH = 0x5c;
 const ESCAPED = new Set([...'"\\/bfnrt'].map((letter) => letter.charCodeAt(0)));
 const WORDS = ['true', 'false', 'null'].map(utf8);
 const MAX_INTEGER_DIGITS = 16;
+const RECENT_STRINGS = 256;
 
 /**
  * Walks through JSON (RFC 8259) in UTF-8 that an opponent may have written, one value at a time, as the caller asks for
@@ -15,6 +16,11 @@ const MAX_INTEGER_DIGITS = 16;
 export class JsonScanner {
   readonly #bytes: Uint8Array;
   readonly #refuse: Refuse;
+  /**
+   * Strings that were decoded, by length and first byte: a header says `"dtype"` for every tensor, an index each file's
+   * name.
+   */
+  readonly #recent = new Array<{ start: number; end: number; text: string } | undefined>(RECENT_STRINGS);
   #at = 0;
 
   /** `bytes` must be UTF-8 already. */
@@ -28,7 +34,10 @@ export class JsonScanner {
     return this.#at;
   }
 
-  /** An object. `member` gets each key, of at most `maxKeyBytes`, and must read the value; finding a key twice is its business. */
+  /**
+   * An object. `member` gets each key, of at most `maxKeyBytes`, and must read the value; finding a key twice is its
+   * business.
+   */
   object(maxKeyBytes: number, member: (key: string) => void): void {
     this.#expect('{');
     if (this.#accept('}')) return;
@@ -53,8 +62,25 @@ export class JsonScanner {
   string(maxBytes: number): string {
     const { start, end, escaped } = this.#stringSpan();
     if (end - start > maxBytes) throw this.#fault(`has a string of more than ${maxBytes} bytes`, start);
-    const text = decodeUtf8(this.#bytes.subarray(start, end), 'a string', this.#refuse);
-    return escaped ? this.#unescape(text, start) : text;
+    const slot = (31 * (end - start) + (this.#bytes[start] ?? 0)) % RECENT_STRINGS;
+    const recent = this.#recent[slot];
+    if (
+      recent !== undefined &&
+      recent.end - recent.start === end - start &&
+      this.#equal(recent.start, start, end)
+    )
+      return recent.text;
+    const raw = decodeUtf8(this.#bytes.subarray(start, end), 'a string', this.#refuse);
+    const text = escaped ? this.#unescape(raw, start) : raw;
+    this.#recent[slot] = { start, end, text };
+    return text;
+  }
+
+  /** Do the bytes from `other` on equal those from `start` to `end`? */
+  #equal(other: number, start: number, end: number): boolean {
+    for (let at = start; at < end; at++)
+      if (this.#bytes[at] !== this.#bytes[other + at - start]) return false;
+    return true;
   }
 
   /** A string of any length, checked but not kept. */

@@ -15,7 +15,7 @@ import { checkUtf8 } from './utf8.js';
 const LENGTH_BYTES = 8;
 /** The format's own limit. */
 const MAX_SAFETENSORS_HEADER_BYTES = 100_000_000;
-const MAX_METADATA_ENTRIES = 4096;
+const MAX_METADATA_ENTRIES = 65_536;
 
 /** Bits of one element, by the names that the safetensors format knows. */
 const DTYPE_BITS: ReadonlyMap<string, number> = new Map([

@@ -22,11 +22,11 @@ export type TensorIndex = readonly TensorEntry[];
 
 /** Bounds that keep the memory of a reader small whatever a file says; far beyond models in use. */
 export const TENSOR_LIMITS = {
-  tensors: 32_768,
+  tensors: 131_072,
   rank: 16,
   nameBytes: 1024,
   /** Names of one file together. */
-  allNameBytes: 4 * 1024 * 1024,
+  allNameBytes: 16 * 1024 * 1024,
 } as const;
 
 const CONTROL = /[\p{Cc}\u2028\u2029]/u;

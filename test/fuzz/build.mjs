@@ -117,5 +117,5 @@ export function onnxFile({
   version = [field(1, 8)],
 } = {}) {
   const initializer = initializers.map((bytes) => field(5, bytes));
-  return concat(...version, field(7, concat(field(2, 'g'), ...initializer, ...graph)), ...fields);
+  return concat(...version, field(7, join([field(2, 'g'), ...initializer, ...graph])), ...fields);
 }

@@ -59,6 +59,19 @@ describe('openModel: what a path may be', () => {
     expect(await Promise.all(formats)).toEqual(['safetensors 1', 'gguf 1', 'gguf 1', 'onnx 1', 'raw 0']);
   });
 
+  it('opens as many tensors in one file, and as much metadata, as models in use have', async () => {
+    const tensors = Array.from({ length: 36_864 }, (_, i) => [
+      `base_model.model.layers.${i}.mlp.experts.gate_proj.lora_A.weight`,
+      { dtype: 'BF16', shape: [1, 1], data_offsets: [2 * i, 2 * i + 2] },
+    ]);
+    const adapter = safetensorsFile(Object.fromEntries(tensors), new Uint8Array(2 * tensors.length));
+    expect((await openModel(put('adapter.safetensors', adapter))).tensorCount).toBe(36_864);
+    const __metadata__ = Object.fromEntries(Array.from({ length: 4_097 }, (_, i) => [`l.${i}`, '{}']));
+    const a = { dtype: 'U8', shape: [1], data_offsets: [0, 1] };
+    const described = safetensorsFile({ __metadata__, a }, Uint8Array.of(1));
+    expect((await openModel(put('described.safetensors', described))).tensorCount).toBe(1);
+  });
+
   it('opens a format that the name does not tell, if it is told', async () => {
     const path = put('weights', one('a'));
     expect((await openModel(path)).format).toBe('raw');

@@ -46,14 +46,14 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'counts more metadata than its bytes can hold',
   ),
   hostile(
-    'more than 32768 tensors',
-    ggufFile({ tensorCount: 32_769, data: 2 ** 21 }),
-    'has more than 32768 tensors',
+    'more than 131072 tensors',
+    ggufFile({ tensorCount: 131_073, data: 2 ** 22 }),
+    'has more than 131072 tensors',
   ),
   hostile(
-    'more than 4096 keys',
-    ggufFile({ keyCount: 4097, data: 2 ** 21 }),
-    'has more than 4096 metadata keys',
+    'more than 65536 keys',
+    ggufFile({ keyCount: 65_537, data: 2 ** 21 }),
+    'has more than 65536 metadata keys',
   ),
   hostile(
     'a tensor count one too high',
@@ -91,11 +91,11 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'has the metadata key "k" twice',
   ),
   hostile(
-    'more than 4 MiB of names',
+    'more than 16 MiB of names',
     ggufFile({
-      tensors: Array.from({ length: 4150 }, (_, i) => ggufTensor({ name: `${i}${'n'.repeat(1015)}` })),
+      tensors: Array.from({ length: 16_600 }, (_, i) => ggufTensor({ name: `${i}${'n'.repeat(1013)}` })),
     }),
-    'has more than 4194304 bytes of tensor names',
+    'has more than 16777216 bytes of tensor names',
   ),
   hostile(
     'a value of an unknown type',

@@ -352,22 +352,22 @@ export const ONNX_CASES: readonly HostileCase[] = [
     'has the tensor "w" whose shape and data_type need 8 bytes, not 9',
   ),
   hostile(
-    'more than 32768 tensors',
+    'more than 131072 tensors',
     onnxFile({
-      initializers: Array.from({ length: 32_769 }, (_, i) =>
+      initializers: Array.from({ length: 131_073 }, (_, i) =>
         onnxTensor({ name: `${i}`, dims: [0], raw: null }),
       ),
     }),
-    'has more than 32768 tensors',
+    'has more than 131072 tensors',
   ),
   hostile(
-    'more than 4 MiB of names',
+    'more than 16 MiB of names',
     onnxFile({
-      initializers: Array.from({ length: 4150 }, (_, i) =>
-        onnxTensor({ name: `${i}${'n'.repeat(1015)}`, dims: [0], raw: null }),
+      initializers: Array.from({ length: 16_600 }, (_, i) =>
+        onnxTensor({ name: `${i}${'n'.repeat(1013)}`, dims: [0], raw: null }),
       ),
     }),
-    'has more than 4194304 bytes of tensor names',
+    'has more than 16777216 bytes of tensor names',
   ),
   hostile(
     'names that nesting makes too long',

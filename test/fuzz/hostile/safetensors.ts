@@ -147,9 +147,9 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
   hostile(
     'too much metadata',
     safetensorsFile({
-      __metadata__: Object.fromEntries(Array.from({ length: 4097 }, (_, i) => [`k${i}`, ''])),
+      __metadata__: Object.fromEntries(Array.from({ length: 65_537 }, (_, i) => [`k${i}`, ''])),
     }),
-    'has more than 4096 entries in __metadata__',
+    'has more than 65536 entries in __metadata__',
   ),
   hostile(
     'a tensor that is not an object',
@@ -309,19 +309,19 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
   ),
   hostile('bytes but no tensor', safetensorsFile('{}', 4), 'has 4 bytes after its last tensor'),
   hostile(
-    'more than 32768 tensors',
+    'more than 131072 tensors',
     safetensorsFile(
-      Object.fromEntries(Array.from({ length: 32_769 }, (_, i) => [`t${i}`, tensor('U8', [0], 0, 0)])),
+      Object.fromEntries(Array.from({ length: 131_073 }, (_, i) => [`t${i}`, tensor('U8', [0], 0, 0)])),
     ),
-    'has more than 32768 tensors',
+    'has more than 131072 tensors',
   ),
   hostile(
-    'more than 4 MiB of names',
+    'more than 16 MiB of names',
     safetensorsFile(
       Object.fromEntries(
-        Array.from({ length: 4150 }, (_, i) => [`${i}${'n'.repeat(1015)}`, tensor('U8', [0], 0, 0)]),
+        Array.from({ length: 16_600 }, (_, i) => [`${i}${'n'.repeat(1013)}`, tensor('U8', [0], 0, 0)]),
       ),
     ),
-    'has more than 4194304 bytes of tensor names',
+    'has more than 16777216 bytes of tensor names',
   ),
 ];
