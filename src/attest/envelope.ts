@@ -113,6 +113,6 @@ export function parseObject(text: string, what: string): { readonly [key: string
 /** SEAL_VERIFICATION_FAILED: what is shown is not what a worker with this key signed. */
 export function notGenuine(problem: string, cause?: unknown): VramError {
   return new VramError('SEAL_VERIFICATION_FAILED', `the attestation is not genuine: ${problem}`, {
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }

@@ -21,11 +21,11 @@ export interface AttestationCheck {
   /** What was asked with. Null gives up the proof that the statement is not an old one played again. */
   readonly nonce: Uint8Array | null;
   /** How long ago the verification may have begun, by this machine's clock. Default: any time. */
-  readonly maxAgeMs?: number;
+  readonly maxAgeMs?: number | undefined;
   /** `sha256:HEX` or `fsverity-sha256-12:HEX`: what must be resident. */
-  readonly expected?: string;
+  readonly expected?: string | undefined;
   /** Milliseconds since 1970; default: this machine's clock. */
-  readonly now?: number;
+  readonly now?: number | undefined;
 }
 
 export interface AttestationReport {

@@ -31,11 +31,11 @@ export type ErrorReport =
 /** Figures that help a caller decide; sizes in bytes. */
 export interface ErrorDetails {
   readonly cause?: unknown;
-  readonly neededBytes?: number;
-  readonly availableBytes?: number | null;
+  readonly neededBytes?: number | undefined;
+  readonly availableBytes?: number | null | undefined;
   /** The argument that was refused (INVALID_INPUT). */
-  readonly argument?: string;
-  readonly report?: ErrorReport;
+  readonly argument?: string | undefined;
+  readonly report?: ErrorReport | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export function isVramError(error: unknown, code?: ErrorCode): error is VramErro
 export function invalidInput(argument: string, problem: string, cause?: unknown): VramError {
   return new VramError('INVALID_INPUT', `"${argument}" ${problem}`, {
     argument,
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

@@ -12,7 +12,7 @@ import { escapeForTerminal } from './text.js';
 /** What `check`, `drill` and `attest make` hold while they run. */
 export interface ManagerSession {
   readonly manager: VramManager;
-  readonly trace: { readonly correlationId?: string };
+  readonly trace: { readonly correlationId: string | undefined };
 }
 
 /** Opens a manager as the common options say, runs `work`, and closes it on every path. */
@@ -25,7 +25,7 @@ export async function withManager<T>(
   const { io } = context;
   const forceHost = hostIsForced(io.env);
   const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
-  const trace = options.correlationId === undefined ? {} : { correlationId: options.correlationId };
+  const trace = { correlationId: options.correlationId };
   const engine = context.engine();
   try {
     const { observers, auditHead, closeAudit } = await openObservers(context, options, token);
@@ -40,9 +40,9 @@ export async function withManager<T>(
         policy: options.policy,
         workerId: options.workerId,
         engine,
-        ...(auditHead === undefined ? {} : { auditHead }),
-        ...(token === undefined ? {} : { token }),
-        ...(options.budget === undefined ? {} : { budgetBytes: options.budget }),
+        auditHead,
+        token,
+        budgetBytes: options.budget,
         ...trace,
         ...extra,
         observers: [...observers, ...(extra.observers ?? [])],
@@ -120,7 +120,7 @@ async function openObservers(
       dir: options.audit,
       token: Uint8Array.from(token),
       workerId: options.workerId,
-      ...(options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner }),
+      trustOwner: options.trustOwner,
     });
     const log = await opening.catch((error: unknown) => {
       throw checkpointKeyRefused(error) ?? error;
@@ -135,7 +135,7 @@ async function openObservers(
     const target = { write: (text: string) => io.stderr(text) };
     const sink =
       options.log === 'json' ? pinoSink(target) : prettySink(target, { colour: io.stderrIsTerminal });
-    observers.push(narrationObserver({ sinks: [sink], ...(token === undefined ? {} : { token }) }));
+    observers.push(narrationObserver({ sinks: [sink], token }));
   }
   return { observers, auditHead, closeAudit };
 }

@@ -79,9 +79,9 @@ export interface DeviceLost {
 
 export interface OpenOptions {
   /** Bytes of sealed data hashed in one run of the tree; the platform's binding limit caps it. At least 4096. */
-  readonly windowBytes?: number;
+  readonly windowBytes?: number | undefined;
   /** Gives regions a fault port. */
-  readonly drills?: boolean;
+  readonly drills?: boolean | undefined;
 }
 
 /** What a platform's backends are made with. */
@@ -150,7 +150,7 @@ export interface TreeRoot {
 }
 
 export interface RunOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -10,10 +10,10 @@ export function withAuditFailure<T>(verdict: T, failure: VramError | null): T | 
   if (failure === null || !(verdict instanceof VramError)) return verdict;
   const { code, message, neededBytes, availableBytes, argument, report, cause } = verdict;
   return new VramError(code, message, {
-    ...(neededBytes === undefined ? {} : { neededBytes }),
-    ...(availableBytes === undefined ? {} : { availableBytes }),
-    ...(argument === undefined ? {} : { argument }),
-    ...(report === undefined ? {} : { report }),
+    neededBytes,
+    availableBytes,
+    argument,
+    report,
     cause: cause === undefined ? failure : new AggregateError([failure, cause], failure.message),
   });
 }

@@ -24,9 +24,9 @@ import type { Observers } from './observers.js';
 /** Passed from the caller through every event of an operation (NA-003). */
 export interface TraceOptions {
   /** At most 1024 bytes; a random one is made if none is given. */
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** W3C trace context, version 00. Default: that of the active OpenTelemetry span, if there is one. */
-  readonly traceparent?: string;
+  readonly traceparent?: string | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
@@ -194,8 +194,8 @@ function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; r
     }
     return {
       checked: {
-        ...(correlationId === undefined ? {} : { correlationId: checkLabel('correlationId', correlationId) }),
-        ...(traceparent === undefined ? {} : { traceparent }),
+        correlationId: correlationId === undefined ? undefined : checkLabel('correlationId', correlationId),
+        traceparent,
       },
       refusal: null,
     };

@@ -89,7 +89,7 @@ class PackedSource implements TensorSource {
     throwIfAborted(signal);
     const source = await this.#openFile(file);
     try {
-      for await (const bytes of source.stream({ chunkBytes, ...(signal === undefined ? {} : { signal }) })) {
+      for await (const bytes of source.stream({ chunkBytes, signal })) {
         await onFileBytes?.(file, bytes);
         yield* walk.pack(bytes);
       }

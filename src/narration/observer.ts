@@ -14,9 +14,9 @@ const FLIPS_TOLD = 8;
 export interface NarrationOptions {
   readonly sinks: readonly NarrationSink[];
   /** Also tell the playful sentence. */
-  readonly storybook?: boolean;
+  readonly storybook?: boolean | undefined;
   /** The worker token: taken out of every field in any written form. Only fingerprints of it are kept. */
-  readonly token?: Uint8Array;
+  readonly token?: Uint8Array | undefined;
 }
 
 /** Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail. */

@@ -57,7 +57,7 @@ function requireFiles(source: JsonValue | undefined): void {
 /** SEAL_VERIFICATION_FAILED: a handle that this worker never signed. */
 export function notGenuine(problem: string, cause?: unknown): VramError {
   return new VramError('SEAL_VERIFICATION_FAILED', `the handle is not genuine: ${problem}`, {
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

@@ -1,5 +1,5 @@
 export interface StreamOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Upper bound on a chunk's size, in bytes. */
   readonly chunkBytes: number;
 }

@@ -4,10 +4,10 @@ import type { Source } from './types.js';
 
 export interface UrlSourceOptions {
   /** Default: the platform's own. */
-  readonly fetch?: typeof globalThis.fetch;
+  readonly fetch?: typeof globalThis.fetch | undefined;
   /** Sent with every request, such as an authorization. Never shown. */
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What tells one version of a resource from the next (RFC 9110, section 8.8). */

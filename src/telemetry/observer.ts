@@ -9,8 +9,8 @@ const SCOPE = 'vram-residency';
 
 export interface TelemetryOptions {
   /** Default: the provider registered with the OpenTelemetry API; without an SDK that one does nothing. */
-  readonly tracerProvider?: TracerProvider;
-  readonly meterProvider?: MeterProvider;
+  readonly tracerProvider?: TracerProvider | undefined;
+  readonly meterProvider?: MeterProvider | undefined;
 }
 
 const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<TelemetryOptions>;

@@ -324,8 +324,8 @@ describe('what is passed on to the device', () => {
   }
 
   it('drills and the window where they are asked for, and nothing else', async () => {
-    expect(await openedWith({})).toEqual([{}]);
-    expect(await openedWith({ drills: false })).toEqual([{}]);
+    expect(await openedWith({})).toEqual([{ drills: false }]);
+    expect(await openedWith({ drills: false })).toEqual([{ drills: false }]);
     expect(await openedWith({ drills: true, windowBytes: 8192 })).toEqual([
       { drills: true, windowBytes: 8192 },
     ]);

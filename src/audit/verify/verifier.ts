@@ -42,20 +42,20 @@ export interface LogSource {
 
 export interface VerifyLogOptions {
   /** With it, every record's MAC is verified. */
-  readonly token?: Uint8Array;
+  readonly token?: Uint8Array | undefined;
   /**
    * The line that "audit key" prints, from a place that the log's keeper cannot write. Without it the token must be
    * given.
    */
-  readonly verifierKey?: string;
+  readonly verifierKey?: string | undefined;
   /** A signed checkpoint kept elsewhere: finds truncation and rollback. */
-  readonly checkpoint?: string;
+  readonly checkpoint?: string | undefined;
   /** The log that is expected, 32 lowercase hex digits: finds another log in its place, also one of the same worker. */
-  readonly logId?: string;
+  readonly logId?: string | undefined;
   /** True while a writer has the log open: an unfinished last line is then not a fault. */
-  readonly live?: boolean;
+  readonly live?: boolean | undefined;
   /** Segments verified at once, default 1. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   readonly onProgress?: (progress: { readonly records: number; readonly segments: number }) => void;
 }
 

@@ -34,16 +34,16 @@ export type OnCheckpoint = (checkpoint: SignedCheckpoint) => void | Promise<void
 
 export interface AuditLogOptions {
   /** Events that may wait to be written before emitters have to wait: 1 and more, default 8192. */
-  readonly maxQueue?: number;
+  readonly maxQueue?: number | undefined;
   /**
    * Called with each new checkpoint, one after the other. A failure does not stop the log; `close()` rejects with it, and
    * `status().checkpointFailures` counts them.
    */
-  readonly onCheckpoint?: OnCheckpoint;
+  readonly onCheckpoint?: OnCheckpoint | undefined;
   /** Wall clock; default the system's. */
-  readonly now?: () => Date;
+  readonly now?: (() => Date) | undefined;
   /** Monotonic milliseconds; default performance.now. */
-  readonly monotonicMs?: () => number;
+  readonly monotonicMs?: (() => number) | undefined;
 }
 
 export interface AuditLogParts {

@@ -16,7 +16,7 @@ export interface AuditObserverOptions extends AuditLogOptions {
   readonly token: Uint8Array;
   readonly crypto: CryptoProvider;
   /** Signs checkpoints; without one there are none. */
-  readonly signer?: Signer;
+  readonly signer?: Signer | undefined;
 }
 
 /**

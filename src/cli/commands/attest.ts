@@ -66,8 +66,8 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
       });
       const attestationKey = await openAttestationKey({
         workerId: options.workerId,
-        ...(options.attestationKey === undefined ? {} : { keyFile: options.attestationKey }),
-        ...(options.audit === undefined ? {} : { auditDirectory: options.audit }),
+        keyFile: options.attestationKey,
+        auditDirectory: options.audit,
       });
       const envelope = await withManager(context, options, { attestationKey }, async ({ manager, trace }) => {
         const source = await openShard(item.shard);
@@ -76,7 +76,7 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
           sealed = await manager.seal(source, {
             ...trace,
             signal: io.signal,
-            ...(item.expected === null ? {} : { expected: item.expected }),
+            expected: item.expected ?? undefined,
           });
           return await manager.attest(sealed, { ...trace, nonce: options.nonce, signal: io.signal });
         } finally {
@@ -132,8 +132,8 @@ function addVerify(attest: Command, { io, complaints }: CommandContext, done: ()
         const report = await verifyAttestation(nodeCrypto, text, {
           publicKey,
           nonce: nonce === false ? null : nonce,
-          ...(options.maxAge === undefined ? {} : { maxAgeMs: options.maxAge * 1000 }),
-          ...(expected === null ? {} : { expected: expected.digest }),
+          maxAgeMs: options.maxAge === undefined ? undefined : options.maxAge * 1000,
+          expected: expected?.digest,
         });
         if (options.json) io.stdout(jsonDocument({ v: 1, ok: true, ...report }));
         else io.stdout(reportText(report));
@@ -159,7 +159,7 @@ function addKey(attest: Command, { io }: CommandContext, done: () => void): void
     .action(async ({ attestationKey, workerId, json }: KeyOptions) => {
       const { publicKey } = await openAttestationKey({
         workerId,
-        ...(attestationKey === undefined ? {} : { keyFile: attestationKey }),
+        keyFile: attestationKey,
       });
       const pem = publicKeyPem(publicKey);
       io.stdout(json ? jsonDocument({ v: 1, publicKey: pem }) : pem);

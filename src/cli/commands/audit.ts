@@ -93,12 +93,12 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
       try {
         const report = await verifyAudit(dir, {
           ...(await keyChoice(options)),
-          ...(token === undefined ? {} : { token }),
+          token,
           ...(options.checkpoint === undefined
             ? {}
             : { checkpoint: await readText('checkpoint', options.checkpoint, MAX_NOTE_BYTES, io.signal) }),
-          ...(options.logId === undefined ? {} : { logId: options.logId }),
-          ...(options.workers === undefined ? {} : { workers: options.workers }),
+          logId: options.logId,
+          workers: options.workers,
           onProgress: () => throwIfAborted(io.signal),
         });
         io.stdout(options.json ? jsonDocument(report) : verifyText(report));
@@ -160,12 +160,12 @@ function addShow(audit: Command, io: CliIo, done: Done): void {
       let shown = 0;
       let bad = 0;
       const records = showAudit(dir, {
-        ...(options.type === undefined ? {} : { types: options.type }),
-        ...(options.severity === undefined ? {} : { severities: options.severity }),
-        ...(options.shard === undefined ? {} : { shardId: options.shard }),
-        ...(options.correlationId === undefined ? {} : { correlationId: options.correlationId }),
-        ...(options.since === undefined ? {} : { since: options.since }),
-        ...(options.until === undefined ? {} : { until: options.until }),
+        types: options.type,
+        severities: options.severity,
+        shardId: options.shard,
+        correlationId: options.correlationId,
+        since: options.since,
+        until: options.until,
         onBadLine: () => {
           bad += 1;
         },
@@ -281,10 +281,10 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
           token,
           workerId: await workerOf(dir),
           retentionDays: options.retentionDays,
-          ...(options.before === undefined ? {} : { before: options.before }),
-          ...(options.keyFile === undefined ? {} : { keyFile: options.keyFile }),
-          ...(options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner }),
-          ...(options.dryRun === undefined ? {} : { dryRun: options.dryRun }),
+          before: options.before,
+          keyFile: options.keyFile,
+          trustOwner: options.trustOwner,
+          dryRun: options.dryRun,
         });
         if (options.json) io.stdout(jsonDocument(report));
         else {
@@ -310,7 +310,7 @@ function addKey(audit: Command, io: CliIo, done: Done): void {
     .argument('<dir>', 'the directory of the log')
     .option('--key-file <file>', 'the key file of the writer')
     .action(async (dir: string, { keyFile, json }: Options) => {
-      const line = await auditVerifierKey(dir, keyFile === undefined ? {} : { keyFile });
+      const line = await auditVerifierKey(dir, { keyFile });
       io.stdout(json ? jsonDocument({ v: 1, verifierKey: line }) : `${line}\n`);
       done(EXIT.ok);
     });
@@ -332,12 +332,14 @@ function addExport(audit: Command, io: CliIo, done: Done): void {
     });
 }
 
-async function keyChoice(options: KeyOptions): Promise<{ verifierKey?: string; keyFile?: string }> {
+async function keyChoice(
+  options: KeyOptions,
+): Promise<{ verifierKey?: string; keyFile?: string | undefined }> {
   if (options.verifierKey !== undefined && options.keyFile !== undefined) {
     throw invalidInput('verifier-key', 'and --key-file exclude each other');
   }
   if (options.verifierKey !== undefined) return { verifierKey: await lineOrFile(options.verifierKey) };
-  return options.keyFile === undefined ? {} : { keyFile: options.keyFile };
+  return { keyFile: options.keyFile };
 }
 
 async function verifierLine(options: KeyOptions, origin: string): Promise<string> {

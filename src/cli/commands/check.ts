@@ -120,7 +120,7 @@ class CheckRun {
       sealed = await manager.seal(source, {
         ...common,
         ...(target.place ?? {}),
-        ...(target.expected === null ? {} : { expected: target.expected }),
+        expected: target.expected ?? undefined,
       });
       const sealMs = performance.now() - sealing;
       progress.done();

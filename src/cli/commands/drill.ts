@@ -151,7 +151,7 @@ class DrillRun {
         ...trace,
         signal: io.signal,
         onProgress: ({ phase, bytes, totalBytes }) => progress.update(phase, bytes, totalBytes),
-        ...(target.expected === null ? {} : { expected: target.expected }),
+        expected: target.expected ?? undefined,
       });
       const sealMs = performance.now() - sealing;
       const { durationMs } = await manager.verify(sealed, { ...trace, signal: io.signal });
@@ -179,7 +179,7 @@ class DrillRun {
       flips,
       patterns: pattern,
       area,
-      ...(seed === undefined ? {} : { seed }),
+      seed,
     });
     this.#document['seed'] = drilled.seed;
     this.#document['flips'] = drilled.flips;

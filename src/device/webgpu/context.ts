@@ -147,7 +147,7 @@ export class GpuContext {
     const code = purpose.neededBytes === undefined ? 'DEVICE_UNAVAILABLE' : 'ALLOCATION_FAILED';
     return new VramError(code, `the device refused ${purpose.what}: ${firstLine(error)}`, {
       cause: error,
-      ...(purpose.neededBytes === undefined ? {} : { neededBytes: purpose.neededBytes }),
+      neededBytes: purpose.neededBytes,
     });
   }
 
@@ -176,7 +176,7 @@ function outOfMemory(purpose: Purpose, cause: GPUError): VramError {
     {
       cause,
       availableBytes: null,
-      ...(purpose.neededBytes === undefined ? {} : { neededBytes: purpose.neededBytes }),
+      neededBytes: purpose.neededBytes,
     },
   );
 }

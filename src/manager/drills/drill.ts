@@ -24,14 +24,14 @@ import {
 
 export interface DrillOptions extends TraceOptions {
   /** How often one of `patterns` is struck; default 1. */
-  readonly flips?: number;
+  readonly flips?: number | undefined;
   /** An integer from 0; the same seed damages the same bits of the same bytes. Random if absent, and told in the report. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Taken in turns; default `['bit']`. */
-  readonly patterns?: readonly DrillPattern[];
+  readonly patterns?: readonly DrillPattern[] | undefined;
   /** Default `data`. */
-  readonly area?: DrillArea;
-  readonly signal?: AbortSignal;
+  readonly area?: DrillArea | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

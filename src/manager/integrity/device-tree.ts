@@ -9,7 +9,7 @@ export async function residentDigest(
   region: Region,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const { root, blocks } = await region.root(signal === undefined ? {} : { signal });
+  const { root, blocks } = await region.root({ signal });
   const expected = treeLayout(region.byteLength).blocks;
   if (blocks !== expected) {
     throw new VramError(

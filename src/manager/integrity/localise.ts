@@ -21,8 +21,8 @@ export interface Localisation {
 }
 
 export interface LocaliseOptions {
-  readonly source?: Source;
-  readonly signal?: AbortSignal;
+  readonly source?: Source | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -63,7 +63,7 @@ async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): 
   const damaged: number[] = [];
   for (let first = 0; first < total; first += NODES_PER_FETCH) {
     const count = Math.min(NODES_PER_FETCH, total - first);
-    const nodes = await live.region.nodes(level, first, count, runOptions(signal));
+    const nodes = await live.region.nodes(level, first, count, { signal });
     for (let index = 0; index < count; index++) {
       if (!equalBytes(hashAt(nodes, index), hashAt(live.kept.groups, first + index)))
         damaged.push(first + index);
@@ -79,7 +79,7 @@ export async function residentLeaves(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const first = group * BLOCKS_PER_GROUP;
-  return await live.region.nodes(0, first, blocksInGroup(live, group), runOptions(signal));
+  return await live.region.nodes(0, first, blocksInGroup(live, group), { signal });
 }
 
 async function keptLeaves(
@@ -155,8 +155,4 @@ export async function readSource(
 function blocksInGroup(live: LiveShard, group: number): number {
   const blocks = Math.ceil(live.sealed.byteLength / BLOCK_BYTES);
   return Math.min(BLOCKS_PER_GROUP, blocks - group * BLOCKS_PER_GROUP);
-}
-
-function runOptions(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }

@@ -66,7 +66,7 @@ export async function groupsMatch(
     const first = groups[at] ?? 0;
     let count = 1;
     while (groups[at + count] === first + count) count++;
-    const nodes = await live.region.nodes(level, first, count, signal === undefined ? {} : { signal });
+    const nodes = await live.region.nodes(level, first, count, { signal });
     for (let index = 0; index < count; index++) {
       same &&= equalBytes(hashAt(nodes, index), hashAt(live.kept.groups, first + index));
     }

@@ -8,11 +8,11 @@ export interface VerifyOptions extends OperationOptions {
    * random, hashed in place. A sample verifies nothing: where it finds no damage the report says `verified: false, sampled: true`, it
    * does not count for execute(), and a shard in quarantine stays INTEGRITY_VIOLATION.
    */
-  readonly mode?: VerifyMode;
+  readonly mode?: VerifyMode | undefined;
   /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */
-  readonly groups?: number;
+  readonly groups?: number | undefined;
   /** Helps to name damaged blocks exactly where only group hashes are kept. */
-  readonly source?: Source;
+  readonly source?: Source | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

@@ -75,8 +75,8 @@ async function attestLive(
 ): Promise<AttestationEnvelope> {
   const { startedAt } = await verifyLive(core, operation, live, {
     mode: 'resident',
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
+    signal,
+    onProgress,
   });
   // Told before anyone can hold it. The verification above is on record, and so inside the log head that it carries.
   const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };

@@ -24,12 +24,12 @@ export interface ExecuteOptions extends TraceOptions {
    * one may stand still while a machine is suspended. A look since then that was not a pass ends that. Without this option every
    * execution is preceded by a verification of its own (CI-007).
    */
-  readonly maxAgeMs?: number;
+  readonly maxAgeMs?: number | undefined;
   /** Verify once more before the result is returned. */
-  readonly recheck?: boolean;
+  readonly recheck?: boolean | undefined;
   /** Lend this tensor alone. */
-  readonly tensor?: TensorRange;
-  readonly signal?: AbortSignal;
+  readonly tensor?: TensorRange | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
@@ -132,16 +132,17 @@ async function leased<T>(
   options: ExecuteOptions,
   timing: { verifiedMs: number | null },
 ): Promise<T> {
+  const verification = { mode: 'resident', signal: options.signal } as const;
   requireExecutable(core, live);
   if (!isFresh(core, live, options.maxAgeMs)) {
-    timing.verifiedMs = (await verifyLive(core, operation, live, verification(options))).durationMs;
+    timing.verifiedMs = (await verifyLive(core, operation, live, verification)).durationMs;
   }
   // Another verification may have found damage while this one looked elsewhere.
   requireExecutable(core, live);
   throwIfAborted(options.signal);
   const result = await lend(operation, live, run, options);
   if (options.recheck === true) {
-    await verifyLive(core, operation, live, verification(options));
+    await verifyLive(core, operation, live, verification);
     requireExecutable(core, live);
   }
   return result;
@@ -176,10 +177,6 @@ async function lend<T>(
       live.leases.delete(revoked);
     }
   });
-}
-
-function verification({ signal }: ExecuteOptions): Parameters<typeof verifyLive>[3] {
-  return { mode: 'resident', ...(signal === undefined ? {} : { signal }) };
 }
 
 /** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */

@@ -55,7 +55,7 @@ async function* chunksOf(source: Source, signal: AbortSignal | undefined): Async
   try {
     for await (const chunk of source.stream({
       chunkBytes: CHUNK_BYTES,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     })) {
       if (!(chunk instanceof Uint8Array)) throw invalidInput('source', 'must give Uint8Array chunks');
       yield chunk;

@@ -97,7 +97,7 @@ export async function healLive(
   const healed = new Set<number>();
   const read = { bytes: 0 };
   for (let round = 1; ; round++) {
-    const damage = await freshness.during(() => localise(core, live, signal === undefined ? {} : { signal }));
+    const damage = await freshness.during(() => localise(core, live, { signal }));
     if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
     const repair = { source, damage, read, healed, signal };
     // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.

@@ -21,44 +21,44 @@ export interface Platform {
 
 export interface ManagerOptions extends TraceOptions {
   /** `auto` (default), `cuda:N`, `webgpu:N`, `host`, or an open device (adoptGpuDevice), which stays open. */
-  readonly device?: string | Device;
+  readonly device?: string | Device | undefined;
   /** This worker's name in seals and records: 1 to 256 of [A-Za-z0-9_-]. Part of the key. */
   readonly workerId: string;
   /**
    * At least 16 bytes, not all zero; overwritten with zeros once the keys are derived. Without one the key lives as long as the
    * process.
    */
-  readonly token?: Uint8Array;
+  readonly token?: Uint8Array | undefined;
   /** Residency classes accepted; default `vram-only`. */
-  readonly policy?: Policy;
+  readonly policy?: Policy | undefined;
   /**
    * Absolute paths of NVIDIA driver files, or of folders, that are trusted besides those where systems keep their driver and those that
    * root alone can write; at most 64. Without an entry here a driver from elsewhere is of class `unproven`.
    */
-  readonly driverPaths?: readonly string[];
+  readonly driverPaths?: readonly string[] | undefined;
   /** Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their answers prove what they please. Default false. */
-  readonly allowReplacedKernels?: boolean;
+  readonly allowReplacedKernels?: boolean | undefined;
   /** Device bytes that shards and verification scratch may take together. Default: what the device has free. */
-  readonly budgetBytes?: number;
+  readonly budgetBytes?: number | undefined;
   /** Largest shard; default 100 GiB. */
-  readonly maxShardBytes?: number;
+  readonly maxShardBytes?: number | undefined;
   /** Told of everything, flushed and closed with the manager. */
-  readonly observers?: readonly Observer[];
+  readonly observers?: readonly Observer[] | undefined;
   /** What damaged bytes do besides putting their shard into quarantine; default `quarantine`, which is nothing more. */
-  readonly onVerificationFailure?: FailureReaction;
+  readonly onVerificationFailure?: FailureReaction | undefined;
   /** Which hashes are kept to localise damage; default `groups`. */
-  readonly keep?: KeptLevel;
+  readonly keep?: KeptLevel | undefined;
   /** Allows deliberate damage. Never in production. */
-  readonly drills?: boolean;
+  readonly drills?: boolean | undefined;
   /** Signs attestations; never the key of the audit log's checkpoints. Without one attest() is refused. */
-  readonly attestationKey?: Signer;
+  readonly attestationKey?: Signer | undefined;
   /** The audit log's head for attestations: `head` of an open audit log. Without one they say that there was no log. */
-  readonly auditHead?: AuditHeadProvider;
+  readonly auditHead?: AuditHeadProvider | undefined;
   /** Bytes hashed in one run on the device; see OpenOptions. */
-  readonly windowBytes?: number;
-  readonly clock?: Clock;
+  readonly windowBytes?: number | undefined;
+  readonly clock?: Clock | undefined;
   /** Not closed with the manager. */
-  readonly engine?: DigestEngine;
+  readonly engine?: DigestEngine | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

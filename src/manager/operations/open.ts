@@ -240,8 +240,8 @@ async function openDevice(
       forceHost: platform.forceHost,
       // A backend without devices is the ordinary case on most machines, and no failure.
       onSkipped: (one) => void (one.listed && skipped.push(one)),
-      ...(drills === true ? { drills } : {}),
-      ...(windowBytes === undefined ? {} : { windowBytes }),
+      drills: drills === true,
+      windowBytes,
     });
     return { device: opened, owned: true, skipped };
   } catch (error) {

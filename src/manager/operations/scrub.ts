@@ -21,7 +21,7 @@ export interface ScrubOptions {
   /** Bytes hashed in a second, on average. At least 524288, one group. */
   readonly bytesPerSecond: number;
   /** Heal damage from the source that seal() was told to `reopen`. */
-  readonly heal?: boolean;
+  readonly heal?: boolean | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

@@ -17,20 +17,20 @@ const SHARD_ID_BYTES = 16;
 
 export interface SealOptions extends OperationOptions {
   /** 1 to 256 of [A-Za-z0-9_-], unique among live shards; made from 16 random bytes if absent. */
-  readonly shardId?: string;
+  readonly shardId?: string | undefined;
   /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: what the source must have. */
-  readonly expected?: string | readonly string[];
+  readonly expected?: string | readonly string[] | undefined;
   /** For a tensor source: what its published files must have, in their order; null where any content will do. */
-  readonly expectedFiles?: readonly (string | null)[];
+  readonly expectedFiles?: readonly (string | null)[] | undefined;
   /** Default both; `['fsverity']` leaves the serial flat hash out. */
-  readonly digests?: readonly ('sha256' | 'fsverity')[];
+  readonly digests?: readonly ('sha256' | 'fsverity')[] | undefined;
   /** At most 1024 bytes: which model this belongs to. */
-  readonly modelRef?: string;
+  readonly modelRef?: string | undefined;
   /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
-  readonly shardIndex?: number;
-  readonly totalShards?: number;
+  readonly shardIndex?: number | undefined;
+  readonly totalShards?: number | undefined;
   /** Opens the source again, for a scrubber that heals; closed after use. */
-  readonly reopen?: () => Promise<Source>;
+  readonly reopen?: (() => Promise<Source>) | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

@@ -147,7 +147,7 @@ async function damaged(
   const message = `the resident bytes of shard "${result.shardId}" are damaged: ${describeDamage(found)}`;
   const error = new VramError('INTEGRITY_VIOLATION', message, {
     report: result,
-    ...(failure === null ? {} : { cause: failure }),
+    cause: failure ?? undefined,
   });
   const failedUnheard = await tellFailed(operation, error, result);
   const quarantineUnheard = await tellQuarantine(operation, live, state);

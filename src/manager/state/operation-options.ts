@@ -10,8 +10,8 @@ export interface Progress {
 
 /** Common to operations that take time. */
 export interface OperationOptions extends TraceOptions {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

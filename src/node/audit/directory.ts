@@ -48,31 +48,31 @@ export interface AuditDirectoryOptions extends AuditLogOptions {
    * Ed25519 key of the checkpoints, made there if there is none; default in the user's state directory. Never inside
    * `dir`.
    */
-  readonly keyFile?: string;
+  readonly keyFile?: string | undefined;
   /**
    * A user id that is trusted beside this process's own and root's, with the directories of log and key: for volumes on
    * which everything belongs to one user. Default: none.
    */
-  readonly trustOwner?: number;
+  readonly trustOwner?: number | undefined;
   /** Further sinks that are given the same lines. */
-  readonly sinks?: readonly AuditSink[];
+  readonly sinks?: readonly AuditSink[] | undefined;
   /**
    * Verify every segment before going on, not only the newest: `verifyAudit` at every start, at its price. Default
    * false.
    */
-  readonly verifyAll?: boolean;
+  readonly verifyAll?: boolean | undefined;
   /**
    * The log that must be in `dir`, 32 lowercase hex digits. Without it, another log of this worker, or none, would go
    * on in its place.
    */
-  readonly logId?: string;
+  readonly logId?: string | undefined;
   /**
    * The line that "audit key" printed for that log: names the log as `logId` does, and the key that must be in the key
    * file.
    */
-  readonly verifierKey?: string;
+  readonly verifierKey?: string | undefined;
   /** Bytes at which a segment ends; default and at most 100,000,000. */
-  readonly maxSegmentBytes?: number;
+  readonly maxSegmentBytes?: number | undefined;
 }
 
 /** The platform below the log; tests replace parts of it. */
@@ -150,8 +150,8 @@ export async function openAuditDirectory(
   const { logId, verifierKey: line } = options;
   const expected = await expectedLog(crypto, {
     workerId,
-    ...(logId === undefined ? {} : { logId }),
-    ...(line === undefined ? {} : { verifierKey: line }),
+    logId,
+    verifierKey: line,
   });
   const dir = await writing(() => ownDirectory(fs, given, trustOwner));
   const keyFile = options.keyFile ?? defaultKeyFile(workerId);

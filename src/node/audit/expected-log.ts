@@ -13,7 +13,11 @@ export interface ExpectedLog {
 /** Reads what a caller says of the log that it expects. Errors: INVALID_INPUT naming `logId` or `verifierKey`. */
 export async function expectedLog(
   crypto: CryptoProvider,
-  given: { readonly workerId: string; readonly logId?: string; readonly verifierKey?: string },
+  given: {
+    readonly workerId: string;
+    readonly logId?: string | undefined;
+    readonly verifierKey?: string | undefined;
+  },
 ): Promise<ExpectedLog> {
   const logId = given.logId === undefined ? null : checkLogId(given.logId);
   if (given.verifierKey === undefined) return { logId, key: null };

@@ -26,17 +26,17 @@ const DAY_MS = 86_400_000;
 export interface PruneAuditOptions {
   readonly token: Uint8Array;
   readonly workerId: string;
-  readonly keyFile?: string;
+  readonly keyFile?: string | undefined;
   /** As in openAuditDirectory. */
-  readonly trustOwner?: number;
+  readonly trustOwner?: number | undefined;
   /** Segments go whose records are all older than this; default, and at the latest, the end of the retention. */
-  readonly before?: string;
+  readonly before?: string | undefined;
   /** How long records must be kept, days; default 2557 (seven years). */
-  readonly retentionDays?: number;
+  readonly retentionDays?: number | undefined;
   /** Only say what would go. */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
   /** Wall clock; default the system's. */
-  readonly now?: () => Date;
+  readonly now?: (() => Date) | undefined;
 }
 
 const PRUNE_KEYS = {
@@ -90,8 +90,8 @@ export async function pruneAudit(
       `must not be later than ${new Date(latest).toISOString()}: records are kept ${retentionDays} days`,
     );
   }
-  const keyFile = options.keyFile === undefined ? {} : { keyFile: options.keyFile };
-  const verified = await verifyAudit(dir, { token: options.token, ...keyFile }, platform);
+  const { keyFile } = options;
+  const verified = await verifyAudit(dir, { token: options.token, keyFile }, platform);
   if (verified.bad !== null) {
     throw new VramError('AUDIT_CORRUPT', `the audit log is not pruned: ${verified.bad.message}`);
   }
@@ -110,9 +110,9 @@ export async function pruneAudit(
   const kept = await reading(() => firstKept(platform, dir, old));
   if (report.dryRun) return { ...report, firstKeptSeq: kept.seq };
 
-  const trusted = options.trustOwner === undefined ? {} : { trustOwner: options.trustOwner };
+  const { trustOwner } = options;
   const log = await openAuditDirectory(
-    { dir, token: options.token, workerId: options.workerId, now, ...keyFile, ...trusted },
+    { dir, token: options.token, workerId: options.workerId, now, keyFile, trustOwner },
     platform,
   );
   try {

@@ -14,14 +14,14 @@ import { listLog, segmentPath } from './layout.js';
 
 /** What is shown; all that is given must hold. */
 export interface ShowAuditOptions {
-  readonly types?: readonly AuditType[];
-  readonly severities?: readonly AuditSeverity[];
-  readonly shardId?: string;
-  readonly correlationId?: string;
+  readonly types?: readonly AuditType[] | undefined;
+  readonly severities?: readonly AuditSeverity[] | undefined;
+  readonly shardId?: string | undefined;
+  readonly correlationId?: string | undefined;
   /** From this time on: RFC 3339, or a UTC date. */
-  readonly since?: string;
+  readonly since?: string | undefined;
   /** Before this time. */
-  readonly until?: string;
+  readonly until?: string | undefined;
   /** Told of lines that are no records; they are passed over. */
   readonly onBadLine?: (place: { readonly segment: string; readonly offset: number }) => void;
 }

@@ -24,9 +24,9 @@ import { VerifyPool } from './verify-pool.js';
 
 export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'concurrency'> {
   /** Key file whose public half verifies the checkpoints; default the worker's own, if it is there. */
-  readonly keyFile?: string;
+  readonly keyFile?: string | undefined;
   /** Threads; default as many as there are cores and segments to feed them, at most 4; 1 stays in this thread. */
-  readonly workers?: number;
+  readonly workers?: number | undefined;
 }
 
 const VERIFY_KEYS = {
@@ -66,7 +66,7 @@ export async function verifyAudit(
           live: await isHeld(fs, dir, processes),
           // One more than there are threads, so that none waits for its next segment.
           concurrency: pool === null ? 1 : threads + 1,
-          ...(key === null ? {} : { verifierKey: key }),
+          verifierKey: key ?? undefined,
         },
       ),
     );
@@ -78,7 +78,7 @@ export async function verifyAudit(
 /** Documented at the door, index.ts. */
 export async function auditVerifierKey(
   dir: string,
-  options: { readonly keyFile?: string } = {},
+  options: { readonly keyFile?: string | undefined } = {},
 ): Promise<string> {
   const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
   if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');

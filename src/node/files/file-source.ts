@@ -180,7 +180,7 @@ export class OpenFile implements FileSource {
         'SOURCE_MISMATCH',
         `the file "${this.label}" ${what} while it was in use; try again when it is at rest`,
         {
-          ...(cause === undefined ? {} : { cause }),
+          cause,
         },
       );
     const [open, named] = await Promise.all([

@@ -9,7 +9,7 @@ import { openUnchanged } from './source-facts.js';
 
 export interface OpenModelOptions {
   /** `auto`, the default, goes by the file's name, then by its first bytes; what is not known is raw. */
-  readonly format?: ModelFormat | 'auto';
+  readonly format?: ModelFormat | 'auto' | undefined;
 }
 
 const MODEL_KEYS = { format: true } satisfies OptionKeys<OpenModelOptions>;

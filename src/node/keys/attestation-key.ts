@@ -8,11 +8,11 @@ import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
 export interface AttestationKeyOptions {
   readonly workerId: string;
   /** Made there if there is none, readable by its owner alone; default in the user's state directory. */
-  readonly keyFile?: string;
+  readonly keyFile?: string | undefined;
   /** The audit log's directory, in which the key must not lie. */
-  readonly auditDirectory?: string;
+  readonly auditDirectory?: string | undefined;
   /** The audit log's own key file, whose key must not be this one; default the worker's. */
-  readonly checkpointKeyFile?: string;
+  readonly checkpointKeyFile?: string | undefined;
 }
 
 const OPTION_KEYS = {
