@@ -42,6 +42,8 @@ describe('[AU-001] [AU-003] refused handles', () => {
     const at = (second: number): string => `2026-01-31T12:00:0${second}.000Z`;
     for (let i = 0; i < 10_000; i++) expect(log.on(refused(undefined, at(1)))).toBeUndefined();
     expect(log.on(refused('NOT_FOUND', at(2)))).toBeUndefined();
+    expect(log.on(refused('DEVICE_LOST', at(2)))).toBeUndefined();
+    expect(log.on(refused('STOPPED', at(2)))).toBeUndefined();
     expect(log.on(refused('NOT_SEALED', at(3)))).toBeUndefined();
     await pass(999);
     expect(sink.records()).toHaveLength(2);
@@ -50,7 +52,7 @@ describe('[AU-001] [AU-003] refused handles', () => {
       {
         type: 'handles.refused',
         severity: 'CRITICAL',
-        data: { refused: 10_002, forged: 10_000, malformed: 1, stale: 1, since: at(1), until: at(3) },
+        data: { refused: 10_004, forged: 10_000, malformed: 1, stale: 3, since: at(1), until: at(3) },
       },
     ]);
     await log.close();

@@ -122,6 +122,21 @@ describe('[AU-002] what nothing proves explains nothing', () => {
   });
 });
 
+describe('[AU-002] the line of a verifier key', () => {
+  it('names a log by a checkpoint that the key signed, not by whatever lies in the directory', async () => {
+    const place = await written(1);
+    const path = join(place.dir, 'checkpoint');
+    const note = await readFile(path, 'utf8');
+    await writeFile(path, note.replaceAll(/[0-9a-f]{32}/g, 'ab'.repeat(16)));
+    await expect(auditVerifierKey(place.dir, { keyFile: place.keyFile })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'keyFile',
+    });
+    await writeFile(path, note);
+    expect(await auditVerifierKey(place.dir, { keyFile: place.keyFile })).toContain(note.split('\n')[0]);
+  });
+});
+
 describe('[AU-002] the log that is expected', () => {
   it('is required of a directory by its id or by its verifier key, and nothing else goes on in its place', async () => {
     const place = await written(1);

@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { unfitHeader } from '../../src/node/addon/index.js';
 import { exportTiles, verifyAudit } from '../../src/node/audit/index.js';
 import { nodeFileSystem, replaceFile } from '../../src/node/files/file-system.js';
 import { openKeyFile } from '../../src/node/keys/key-file.js';
@@ -106,6 +107,14 @@ describe.skipIf(process.platform === 'win32')('names that others prepared in a l
     const names = await readdir(place.dir);
     expect(names).toContain('notes.tmp');
     expect(names.filter((name) => left.includes(name))).toEqual([]);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('a pipe in the place of the addon', () => {
+  it('is told, and hangs nobody', async () => {
+    const { root } = await scratch();
+    await mkfifo(join(root, 'vram.node'));
+    expect(unfitHeader(join(root, 'vram.node'), 'x64')).toBe('is not a regular file');
   });
 });
 

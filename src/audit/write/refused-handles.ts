@@ -1,14 +1,20 @@
+import type { ErrorCode } from '../../base/index.js';
 import { type AuditData, type AuditedEvent, isTimestamp } from '../format/index.js';
 
 /** How long refused handles share a record, ms. */
 export const REFUSAL_MS = 1_000;
 
-const KINDS = {
-  SEAL_VERIFICATION_FAILED: 'forged',
-  NOT_SEALED: 'malformed',
-  NOT_FOUND: 'stale',
-} as const;
-type Kind = (typeof KINDS)[keyof typeof KINDS];
+type Kind = 'forged' | 'malformed' | 'stale';
+
+/** What refuses a handle. Damage and transient faults have other codes. */
+const KINDS: ReadonlyMap<ErrorCode, Kind> = new Map([
+  ['SEAL_VERIFICATION_FAILED', 'forged'],
+  ['NOT_SEALED', 'malformed'],
+  ['NOT_FOUND', 'stale'],
+  // Its device is lost, or its manager closed.
+  ['DEVICE_LOST', 'stale'],
+  ['STOPPED', 'stale'],
+]);
 
 /**
  * Refused handles, which whoever reaches the worker can send as fast as it answers: without a bound they would fill the
@@ -70,9 +76,5 @@ export class RefusedHandles {
 }
 
 function kindOf(event: AuditedEvent): Kind | null {
-  if (event.type !== 'seal.verification_failed') return null;
-  const { code } = event.error;
-  return code === 'SEAL_VERIFICATION_FAILED' || code === 'NOT_SEALED' || code === 'NOT_FOUND'
-    ? KINDS[code]
-    : null;
+  return event.type === 'seal.verification_failed' ? (KINDS.get(event.error.code) ?? null) : null;
 }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 /** Size of the header of a 64-bit ELF file, in bytes. */
 const HEADER_BYTES = 64;
@@ -17,8 +17,10 @@ const ARCHITECTURES: ReadonlyMap<number, string> = new Map([
  * Throws what node:fs throws.
  */
 export function unfitHeader(path: string, arch: string): string | null {
-  const file = openSync(path, 'r');
+  // Without O_NONBLOCK, which Windows does not have, a named pipe would hang here.
+  const file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
+    if (!fstatSync(file).isFile()) return 'is not a regular file';
     const bytes = new Uint8Array(HEADER_BYTES);
     const read = readSync(file, bytes, 0, HEADER_BYTES, 0);
     const header = new DataView(bytes.buffer);

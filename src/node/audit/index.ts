@@ -31,7 +31,7 @@ export const verifyAudit = onFirstCall(async () => (await import('./verify.js'))
 
 /**
  * The verifier key line of a log, from the worker's key file. Errors: INVALID_INPUT where there is no key or no
- * checkpoint.
+ * checkpoint, or where the key did not sign it.
  */
 export const auditVerifierKey = onFirstCall(async () => (await import('./verify.js')).auditVerifierKey);
 

@@ -9,9 +9,11 @@ import {
   type LogSource,
   parseCheckpoint,
   parseOrigin,
+  parseVerifierKey,
   type VerifyLogOptions,
   verifierKey,
   verifyLog,
+  verifyNote,
 } from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, isVramError, type OptionKeys } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
@@ -82,9 +84,16 @@ export async function auditVerifierKey(
 ): Promise<string> {
   const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
   if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
-  const { origin } = parseCheckpoint(checkpoint, 'dir').checkpoint;
-  const line = await keyLine(origin, options.keyFile);
+  const { checkpoint: head, note } = parseCheckpoint(checkpoint, 'dir');
+  const line = await keyLine(head.origin, options.keyFile);
   if (line === null) throw invalidInput('keyFile', 'is not there: the key lies where the log was written');
+  // The line names the log, and what names it here is a file that others may have put there.
+  if (!(await verifyNote(nodeCrypto, note, await parseVerifierKey(nodeCrypto, line)))) {
+    throw invalidInput(
+      'keyFile',
+      'did not sign the checkpoint: it is the key of another log, or that was changed',
+    );
+  }
   return line;
 }
 
