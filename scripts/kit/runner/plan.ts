@@ -104,7 +104,8 @@ export const PLAN: readonly StepPlan[] = [
   },
   {
     name: 'seal',
-    shows: 'how long sealing takes with each choice of digests',
+    shows:
+      'how long sealing takes with each choice of digests, and where the device hashes instead of the host',
     quick: false,
     limitMs: 90 * SECOND,
     budgetMs: 40 * SECOND,

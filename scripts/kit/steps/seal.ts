@@ -7,11 +7,16 @@ import { elapsedMs, gigabytesPerSecond, rounded } from './measuring.js';
 
 const GIB = 2 ** 30;
 const SIZES = [GIB, 16 * GIB];
-const CHOICES = [['fsverity'], ['sha256', 'fsverity']] as const;
+/** Each after the one before it, which has told what the device must find where the host does not hash. */
+const CHOICES = [
+  { hashing: 'host', digests: ['fsverity'] },
+  { hashing: 'host', digests: ['sha256', 'fsverity'] },
+  { hashing: 'device', digests: ['fsverity'] },
+] as const;
 /** What stays free beside the shard. */
 const HEADROOM_BYTES = GIB;
 
-/** Sealing from memory, with each choice of digests, against a flat SHA-256 of as many bytes by node:crypto. */
+/** Sealing from memory, with each choice of digests and of who hashes, against a flat SHA-256 of as many bytes by node:crypto. */
 export async function seal(context: StepContext): Promise<void> {
   const manager = await VramManager.open({
     workerId: 'kit',
@@ -25,17 +30,22 @@ export async function seal(context: StepContext): Promise<void> {
     for (const size of SIZES) {
       const bytes = context.affordable(size);
       if (availableBytes !== null && bytes + HEADROOM_BYTES > availableBytes) continue;
-      for (const digests of CHOICES) {
+      let expected: string | null = null;
+      for (const { hashing, digests } of CHOICES) {
+        if (hashing === 'device' && expected === null) continue;
         // The last rate says what the next one will take.
         if (bytes * msPerByte > context.budgetLeftMs()) continue;
+        const known = hashing === 'device' && expected !== null ? { expected } : {};
         const ms = await elapsedMs(async () => {
-          const shard = await manager.seal(repeatedSource(bytes), { digests });
+          const shard = await manager.seal(repeatedSource(bytes), { digests, hashing, ...known });
+          expected = shard.fsverity;
           await manager.release(shard);
         });
         msPerByte = ms / bytes;
         seals.push({
           bytes,
           digests: digests.join('+'),
+          hashing,
           ms: rounded(ms),
           GBps: gigabytesPerSecond(bytes, ms),
         });
