@@ -112,7 +112,7 @@ export interface AllocateOptions {
    * Offsets at which buffers begin: ascending multiples of 4096, the first 0, all below the region's length. Where `cutLimits`
    * is null a region is one mapping whatever its cuts, and they are only checked.
    */
-  readonly cuts?: readonly number[];
+  readonly cuts?: readonly number[] | undefined;
 }
 
 /** What `cuts` may ask of a device. */

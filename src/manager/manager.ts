@@ -56,6 +56,7 @@ export class VramManager {
 
   /**
    * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the host's, and signs.
+   * With hashing 'device' the host only reads and copies, and the device's tree must give the expected digest.
    * A seal that fails at any step leaves nothing behind. The source stays open: whoever opened it closes it.
    * Errors: INVALID_INPUT, SOURCE_MISMATCH, INSUFFICIENT_VRAM, ALLOCATION_FAILED, POLICY_VIOLATION, INTEGRITY_VIOLATION, DEVICE_UNAVAILABLE,
    * DEVICE_LOST, AUDIT_FAILED, STOPPED, ABORTED.

@@ -124,8 +124,9 @@ function tensorsInWords(ranges: readonly DamagedRange[]): string {
 function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<Told, 'human' | 'storybook'> {
   const { code } = event.error;
   if (event.operation === 'seal') {
+    const instead = code === 'SOURCE_MISMATCH' ? 'expected of' : 'read for';
     return {
-      human: `What arrived on ${device(event)} is not what was read for ${shard(event)} (${code}); nothing was sealed.`,
+      human: `What arrived on ${device(event)} is not what was ${instead} ${shard(event)} (${code}); nothing was sealed.`,
       storybook: `The chest that came in was not the chest that was sent, so no wax was wasted on it.`,
     };
   }

@@ -197,6 +197,29 @@ describe('check', () => {
     expect(stdout).not.toContain('sealed');
   });
 
+  it('[CI-009] --hashing device seals a model by the digests that `digest` printed, and nothing by any others', async () => {
+    const dir = dirname(join(fixtures(), 'silero', FIXTURE_FILES.sharded));
+    const shards = (await readdir(dir)).filter((name) => name.endsWith('.safetensors'));
+    const digests = await cli(['digest', ...shards.map((name) => join(dir, name))]);
+    const list = join(folder, 'shards.fsverity');
+    await writeFile(list, digests.stdout);
+    const sealed = await cli(['check', dir, '--expect', list, '--hashing', 'device', '--json']);
+    expect(sealed.code).toBe(0);
+    const { shards: rows } = JSON.parse(sealed.stdout);
+    expect(rows.map((row: { sha256: unknown }) => row.sha256)).toEqual(shards.map(() => null));
+
+    const other = `fsverity-sha256-12:${'0'.repeat(64)}`;
+    const refused = await cli(['check', weights, '--hashing', 'device', '--expect', other]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("seal with hashing 'host' to tell which");
+    expect(refused.stdout).not.toContain('sealed');
+    for (const expected of [[], ['--expect', `sha256:${sha256}`]]) {
+      const wrong = await cli(['check', weights, '--hashing', 'device', ...expected]);
+      expect(wrong.code).toBe(2);
+      expect(wrong.stderr).toContain('--expect');
+    }
+  });
+
   it('[CI-009] takes a folder of shards with a list of their digests, and names each by its path', async () => {
     const model = join(fixtures(), 'silero', FIXTURE_FILES.sharded);
     const dir = dirname(model);

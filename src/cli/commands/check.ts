@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import type { VramManager } from '../../manager/index.js';
 import type { TensorIndex } from '../../models/index.js';
 import { openShard } from '../../node/index.js';
@@ -15,6 +16,7 @@ import { escapeForTerminal, formatBytes, formatMs, formatRate } from '../text.js
 
 interface CheckOptions extends DeviceOptions {
   readonly expect?: string;
+  readonly hashing: 'host' | 'device';
   readonly tensors?: boolean;
 }
 
@@ -28,6 +30,11 @@ export const addCheck: AddCommand = (program, context, done) => {
     .option(
       '--expect <digest>',
       'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a file: SHA256SUMS or a Git LFS pointer',
+    )
+    .addOption(
+      new Option('--hashing <where>', 'device: the host only copies; needs --expect with fsverity digests')
+        .choices(['host', 'device'])
+        .default('host'),
     )
     .option('--tensors', 'list the tensors of each file')
     .action(async (files: string[], options: CheckOptions) => {
@@ -120,6 +127,7 @@ class CheckRun {
       sealed = await manager.seal(source, {
         ...common,
         ...(target.place ?? {}),
+        hashing: this.#options.hashing,
         expected: target.expected ?? undefined,
       });
       const sealMs = performance.now() - sealing;

@@ -1,4 +1,5 @@
 export { blocksOf, toRanges } from './block-ranges.js';
+export { fetchRetained } from './device-hashes.js';
 export { measure, residentDigest } from './device-tree.js';
 export { type CheckedVerifyOptions, checkSampleSize, look } from './inspect.js';
 export {
@@ -10,7 +11,7 @@ export {
   residentLeaves,
 } from './localise.js';
 export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
-export { BLOCKS_PER_GROUP, hashAt, requireGroupsGenuine } from './retained-hashes.js';
+export { BLOCKS_PER_GROUP, hashAt, leadTo, requireGroupsGenuine } from './retained-hashes.js';
 export { groupLevel, groupsMatch } from './sample.js';
 export { describeTensors, nameTensors, tensorPlace } from './tensor-places.js';
 export { VERIFY_KEYS, type VerifyOptions } from './verify-options.js';

@@ -6,7 +6,7 @@ import {
   GROUP_BYTES,
   HASH_BYTES,
 } from '../../digest/index.js';
-import type { Core, LiveShard } from '../state/index.js';
+import type { Core, KeptHashes, LiveShard } from '../state/index.js';
 
 export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
 
@@ -15,9 +15,17 @@ export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
  * Errors: INTEGRITY_VIOLATION if they are not what was sealed.
  */
 export async function requireGroupsGenuine(core: Core, live: LiveShard): Promise<void> {
-  const root = await rootOver(core.engine, live.kept.groups);
-  const digest = await fsverityDigest(live.sealed.byteLength, root, (bytes) => core.crypto.sha256(bytes));
-  if (digest !== live.sealed.fsverity) throw keptDamaged();
+  if (!(await leadTo(core, live.kept, live.sealed))) throw keptDamaged();
+}
+
+/** Whether group nodes, hashed up to the root, give the digest of a shard. */
+export async function leadTo(
+  core: Core,
+  { groups }: Pick<KeptHashes, 'groups'>,
+  { byteLength, fsverity }: { readonly byteLength: number; readonly fsverity: string },
+): Promise<boolean> {
+  const root = await rootOver(core.engine, groups);
+  return (await fsverityDigest(byteLength, root, (bytes) => core.crypto.sha256(bytes))) === fsverity;
 }
 
 /** INTEGRITY_VIOLATION: not of the resident bytes, but of what they would be compared with. */

@@ -9,14 +9,15 @@ import type { OperationOptions } from '../state/index.js';
 const CHUNK_BYTES = 2 * 2 ** 20;
 
 /**
- * Streams a source into a region and a digest. The next chunk is read while this one is hashed and uploaded.
+ * Streams a source into a region and, unless nobody hashes it on the host, a digest. The next chunk is read while this one is
+ * hashed and uploaded.
  * Errors: SOURCE_MISMATCH for a source of another length, ABORTED, INVALID_INPUT for a source that fails, and the region's.
  */
 export async function fillRegion(
   operation: Operation,
   source: Source,
   region: Region,
-  digest: DigestStream,
+  digest: DigestStream | null,
   { signal, onProgress }: OperationOptions,
 ): Promise<void> {
   const { clock } = operation;
@@ -37,7 +38,7 @@ export async function fillRegion(
     // Both use the chunk: neither may be left running when the other fails.
     const results = await Promise.allSettled([
       timed('upload', region.write(offset, chunk)),
-      timed('hash', digest.update(chunk)),
+      ...(digest === null ? [] : [timed('hash', digest.update(chunk))]),
     ]);
     for (const result of results) if (result.status === 'rejected') throw result.reason;
     offset += chunk.length;
@@ -46,7 +47,17 @@ export async function fillRegion(
   }
   if (offset < totalBytes) throw wrongLength(source, `${offset} instead of ${totalBytes}`);
   for (const stage of ['read', 'hash', 'upload'] as const) {
+    if (stage === 'hash' && digest === null) continue;
     await operation.stageDone(stage, totalBytes, began, spent[stage]);
+  }
+}
+
+/** IV-006: what was read must still be what is there. */
+export async function requireUnchanged(source: Source, signal: AbortSignal): Promise<void> {
+  try {
+    await source.unchanged();
+  } catch (error) {
+    throw sourceFailure(error, signal);
   }
 }
 

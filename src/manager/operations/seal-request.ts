@@ -2,6 +2,7 @@ import {
   checkId,
   checkInteger,
   checkLabel,
+  checkOneOf,
   invalidInput,
   type OptionKeys,
   toHex,
@@ -24,6 +25,12 @@ export interface SealOptions extends OperationOptions {
   readonly expectedFiles?: readonly (string | null)[] | undefined;
   /** Default both; `['fsverity']` leaves the serial flat hash out. */
   readonly digests?: readonly ('sha256' | 'fsverity')[] | undefined;
+  /**
+   * Who hashes the source. `host` (the default) hashes what it reads and compares the device's tree with that. `device`: the
+   * host only reads and copies, and the device's tree must give `expected`, which must hold the fsverity digest of the very
+   * sequence that is sealed; `sha256` is then null.
+   */
+  readonly hashing?: 'host' | 'device' | undefined;
   /** At most 1024 bytes: which model this belongs to. */
   readonly modelRef?: string | undefined;
   /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
@@ -40,11 +47,14 @@ export const SEAL_KEYS = {
   expected: true,
   expectedFiles: true,
   digests: true,
+  hashing: true,
   modelRef: true,
   shardIndex: true,
   totalShards: true,
   reopen: true,
 } satisfies OptionKeys<SealOptions>;
+
+type Hashing = NonNullable<SealOptions['hashing']>;
 
 /** What the source's digests must be; 64 hex digits, null where the caller did not say. */
 export interface RequiredDigests {
@@ -54,6 +64,7 @@ export interface RequiredDigests {
 
 export interface SealRequest extends ShardName {
   readonly byteLength: number;
+  readonly hashing: Hashing;
   readonly sha256: boolean;
   readonly required: RequiredDigests;
   /** Of a tensor source; null for a plain one. */
@@ -71,6 +82,25 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
   if (byteLength > core.maxShardBytes) {
     throw invalidInput('source', `has ${byteLength} bytes, more than maxShardBytes (${core.maxShardBytes})`);
   }
+  const hashing = checkOneOf<Hashing>('hashing', options.hashing ?? 'host', ['host', 'device']);
+  const packed = checkPacked(core, source, options.expectedFiles);
+  const digests = hashing === 'host' ? hostDigests(options, packed) : deviceDigests(options, packed);
+  return {
+    shardId:
+      options.shardId === undefined
+        ? toHex(core.crypto.randomBytes(SHARD_ID_BYTES))
+        : checkId('shardId', options.shardId),
+    ...checkPlace(options),
+    byteLength,
+    hashing,
+    ...digests,
+    packed,
+  };
+}
+
+type Digests = Pick<SealRequest, 'sha256' | 'required'>;
+
+function hostDigests(options: SealOptions, packed: PackedRequest | null): Digests {
   const digests = options.digests ?? ['sha256', 'fsverity'];
   if (
     !Array.isArray(digests) ||
@@ -87,21 +117,38 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
   if (required.sha256 !== null && !sha256) {
     throw invalidInput('expected', 'has a sha256 that "digests" leaves out: add "sha256" there');
   }
-  const packed = checkPacked(core, source, options.expectedFiles);
   if (!sha256 && packed?.expectedFiles?.some((file) => file?.algorithm === 'sha256') === true) {
     throw invalidInput('expectedFiles', 'has a sha256 that "digests" leaves out: add "sha256" there');
   }
-  return {
-    shardId:
-      options.shardId === undefined
-        ? toHex(core.crypto.randomBytes(SHARD_ID_BYTES))
-        : checkId('shardId', options.shardId),
-    ...checkPlace(options),
-    byteLength,
-    sha256,
-    required,
-    packed,
-  };
+  return { sha256, required };
+}
+
+/** The device computes one digest, of the sequence that lies in it; all else would have to be taken on trust. */
+function deviceDigests({ digests, expected }: SealOptions, packed: PackedRequest | null): Digests {
+  if (
+    digests !== undefined &&
+    !(Array.isArray(digests) && digests.length === 1 && digests[0] === 'fsverity')
+  ) {
+    throw invalidInput('digests', 'must be ["fsverity"], or left out, with hashing "device"');
+  }
+  if (packed !== null && packed.expectedFiles !== null) {
+    throw invalidInput(
+      'expectedFiles',
+      'needs hashing "host": the device sees the packed tensors, not the files',
+    );
+  }
+  const required = checkExpected(expected);
+  if (required.sha256 !== null) {
+    throw invalidInput(
+      'expected',
+      'has a sha256, which hashing "device" cannot check: give the fsverity digest alone',
+    );
+  }
+  if (required.fsverity === null) {
+    const of = packed === null ? 'the source' : 'the packed tensors';
+    throw invalidInput('expected', `must hold the fsverity-sha256-12 digest of ${of} with hashing "device"`);
+  }
+  return { sha256: false, required };
 }
 
 function isDigestName(name: unknown): boolean {

@@ -3,7 +3,7 @@ import type { Region } from '../../device/index.js';
 import type { DigestRequest, HostDigest } from '../../digest/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
 import type { SealedFile, SealedShard } from '../../seal/index.js';
-import { type Source, sourceFailure } from '../../source/index.js';
+import type { Source } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
@@ -16,8 +16,10 @@ import {
 } from '../state/index.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { FileDigests } from './file-digests.js';
-import { fillRegion } from './fill.js';
+import { fillRegion, requireUnchanged } from './fill.js';
 import { isTensorSource } from './packed-request.js';
+import { proveByDevice } from './prove-by-device.js';
+import type { Proved } from './proved.js';
 import {
   checkSealRequest,
   requireDigests,
@@ -65,7 +67,7 @@ interface SealWork {
 }
 
 async function sealAllocated(core: Core, operation: Operation, work: SealWork): Promise<LiveShard> {
-  const { source, options, signal, request, allocation } = work;
+  const { options, signal, request, allocation } = work;
   const { region, reservation } = allocation;
   await operation.record(
     'vram.allocated',
@@ -77,13 +79,10 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     },
     allocation.durationMs,
   );
-  const { digest, files } = await load(core, operation, work);
-  requireDigests(request.required, digest);
-  await checkUnchanged(source, signal);
-  const immutability = await operation.stage('freeze', null, () => region.freeze());
-  await proveArrival(core, operation, region, digest, options);
+  const prove = request.hashing === 'device' ? proveByDevice : proveByHost;
+  const proved = await prove(core, operation, work);
   const signing = core.clock.monotonic();
-  const sealed = await operation.stage('sign', null, () => sign(core, request, digest, files, immutability));
+  const sealed = await operation.stage('sign', null, () => sign(core, request, proved));
   const signMs = core.clock.monotonic() - signing;
   await operation.record('signature.generated', { sealId: sealed.sealId }, signMs);
   const live: LiveShard = {
@@ -91,7 +90,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     region,
     reservation,
     cuts: request.packed?.cuts ?? null,
-    kept: { groups: digest.groups ?? digest.root, leaves: digest.leaves },
+    kept: proved.kept,
     lock: new ShardLock(),
     leases: new Set(),
     pending: new Set(),
@@ -121,6 +120,19 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
   throwIfAborted(signal);
   core.lifecycle.requireServing();
   return live;
+}
+
+/** What stands behind the seal is the host's hash of what it read, and that the device has the same bytes (CI-004). */
+async function proveByHost(core: Core, operation: Operation, work: SealWork): Promise<Proved> {
+  const { source, options, signal, request, allocation } = work;
+  const { region } = allocation;
+  const { digest, files } = await load(core, operation, work);
+  requireDigests(request.required, digest);
+  await requireUnchanged(source, signal);
+  const immutability = await operation.stage('freeze', null, () => region.freeze());
+  await proveArrival(core, operation, region, digest, options);
+  const { byteLength, sha256, fsverity, root, groups, leaves } = digest;
+  return { byteLength, sha256, fsverity, kept: { groups: groups ?? root, leaves }, files, immutability };
 }
 
 interface Loaded {
@@ -158,15 +170,6 @@ async function load(
     core.clock.monotonic() - began,
   );
   return { digest, files };
-}
-
-/** IV-006: what was hashed must still be what is there. */
-async function checkUnchanged(source: Source, signal: AbortSignal): Promise<void> {
-  try {
-    await source.unchanged();
-  } catch (error) {
-    throw sourceFailure(error, signal);
-  }
 }
 
 /** CI-004: the device's own tree, taken after freeze, must be the host's. */

@@ -1,6 +1,4 @@
 import { timestamp, toHex } from '../../base/index.js';
-import type { Immutability } from '../../device/index.js';
-import type { HostDigest } from '../../digest/index.js';
 import type { SealedPacking } from '../../events/index.js';
 import {
   type SealedFile,
@@ -11,32 +9,22 @@ import {
 } from '../../seal/index.js';
 import type { Core } from '../state/index.js';
 import { manifestDigest, type PackedRequest } from './packed-request.js';
+import type { Proved } from './proved.js';
 import type { SealRequest } from './seal-request.js';
 
 const SEAL_ID_BYTES = 16;
 
 /**
- * The seal of what was proved to be resident. `files` are the published files behind a tensor source.
+ * The seal of what was proved to be resident.
  * A plain source gets version 1, which every release has read; tensors get version 2.
  */
-export async function sign(
-  core: Core,
-  request: SealRequest,
-  digest: HostDigest,
-  files: readonly SealedFile[],
-  immutability: Immutability,
-): Promise<SealedShard> {
-  const payload = describe(core, request, digest, immutability);
+export async function sign(core: Core, request: SealRequest, proved: Proved): Promise<SealedShard> {
+  const payload = describe(core, request, proved);
   if (request.packed === null) return await signSeal(core.key, payload);
-  return await signPacked(core, payload, request.packed, files);
+  return await signPacked(core, payload, request.packed, proved.files);
 }
 
-function describe(
-  core: Core,
-  request: SealRequest,
-  digest: HostDigest,
-  immutability: Immutability,
-): SealPayloadV1 {
+function describe(core: Core, request: SealRequest, proved: Proved): SealPayloadV1 {
   const { info } = core.device;
   return {
     v: 1,
@@ -45,12 +33,12 @@ function describe(
     shardId: request.shardId,
     workerId: core.workerId,
     device: { backend: info.backend, index: info.index, name: info.name, uuid: info.uuid },
-    byteLength: digest.byteLength,
-    sha256: digest.sha256,
-    fsverity: digest.fsverity,
+    byteLength: proved.byteLength,
+    sha256: proved.sha256,
+    fsverity: proved.fsverity,
     sealedAt: timestamp(core.clock),
     residency: core.residency,
-    immutability,
+    immutability: proved.immutability,
     emulated: info.execution === 'emulated',
     modelRef: request.modelRef,
     shardIndex: request.shardIndex,

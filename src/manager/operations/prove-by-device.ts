@@ -1,0 +1,112 @@
+import { VramError } from '../../base/index.js';
+import { FSVERITY_PREFIX } from '../../digest/index.js';
+import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
+import type { Source } from '../../source/index.js';
+import { fetchRetained, leadTo, residentDigest } from '../integrity/index.js';
+import type { Core } from '../state/index.js';
+import type { TimedAllocation } from './allocate.js';
+import { fillRegion, requireUnchanged } from './fill.js';
+import type { Proved } from './proved.js';
+import type { SealOptions, SealRequest } from './seal-request.js';
+
+interface UnhashedWork {
+  readonly source: Source;
+  readonly options: SealOptions;
+  readonly signal: AbortSignal;
+  readonly request: SealRequest;
+  readonly allocation: TimedAllocation;
+}
+
+/**
+ * Copies the source into device memory without hashing it on the host. What stands behind the seal is the device's own tree over
+ * the frozen bytes: its digest must be the expected one, and the hashes that are kept must lead to it.
+ *
+ * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
+ */
+export async function proveByDevice(core: Core, operation: Operation, work: UnhashedWork): Promise<Proved> {
+  const { source, options, signal, request, allocation } = work;
+  const { region } = allocation;
+  const { byteLength } = request;
+  const expected = FSVERITY_PREFIX + (request.required.fsverity ?? '');
+  await fillRegion(operation, source, region, null, options);
+  await requireUnchanged(source, signal);
+  const immutability = await operation.stage('freeze', null, () => region.freeze());
+
+  const began = core.clock.monotonic();
+  const fail = (failure: VramError, actual: string): Promise<VramError> =>
+    reported(operation, failure, { expected, actual, durationMs: core.clock.monotonic() - began });
+  const kept = await operation.stage('device-tree', byteLength, async () => {
+    const actual = await residentDigest(core, region, signal);
+    if (actual !== expected) {
+      // In scratch that holds nothing of the first run.
+      const again = await residentDigest(core, region, signal);
+      throw await fail(again === actual ? otherBytes(actual, expected) : unlikeAnswers(), actual);
+    }
+    const hashes = await fetchRetained(core, region, signal);
+    if (!(await leadTo(core, hashes, { byteLength, fsverity: expected }))) {
+      throw await fail(strayHashes(), actual);
+    }
+    return hashes;
+  });
+  options.onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
+  const engine = core.device.info.backend;
+  await operation.record(
+    'digest.computed',
+    { where: 'device', byteLength, sha256: null, fsverity: expected, engine },
+    core.clock.monotonic() - began,
+  );
+  const files = request.packed?.manifest.files ?? [];
+  return {
+    byteLength,
+    sha256: null,
+    fsverity: expected,
+    kept,
+    files: files.map((file) => ({ sha256: null, fsverity: null, byteLength: file.byteLength })),
+    immutability,
+  };
+}
+
+function otherBytes(actual: string, expected: string): VramError {
+  return new VramError(
+    'SOURCE_MISMATCH',
+    `the bytes in device memory have ${actual}, expected ${expected}; nothing was sealed. ` +
+      "It may be the file, the bus or the device: seal with hashing 'host' to tell which",
+  );
+}
+
+function unlikeAnswers(): VramError {
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    'the device gave two different digests of the same bytes; nothing was sealed',
+  );
+}
+
+function strayHashes(): VramError {
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    'the hashes that the device gave to be kept do not lead to its own root; nothing was sealed',
+  );
+}
+
+/** The failure to throw, with that of its record as its cause. */
+async function reported(
+  operation: Operation,
+  failure: VramError,
+  found: { readonly expected: string; readonly actual: string; readonly durationMs: number },
+): Promise<VramError> {
+  const unheard = await operation.tell(
+    'seal.verification_failed',
+    {
+      sealId: null,
+      mode: 'resident',
+      error: eventError(failure),
+      expectedDigest: found.expected,
+      actualDigest: found.actual,
+      transient: failure.code === 'DEVICE_UNAVAILABLE',
+      damaged: [],
+      damagedGroups: 0,
+    },
+    found.durationMs,
+  );
+  return withAuditFailure(failure, unheard);
+}
