@@ -4,6 +4,7 @@ import type { VramError } from '../base/index.js';
 /** The options that fill the library's arguments, where their names differ by more than hyphens. */
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   budgetBytes: ['budget'],
+  dir: ['audit'],
   expected: ['expect'],
   keyFile: ['key-file', 'attestation-key'],
   patterns: ['pattern'],

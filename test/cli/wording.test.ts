@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -24,6 +24,8 @@ beforeAll(async () => {
   await writeFile(token, 'correct horse battery staple', { mode: 0o600 });
   await writeFile(statement, 'no proof');
   await writeFile(join(folder, 'empty'), '');
+  await mkdir(join(folder, 'open'));
+  await chmod(join(folder, 'open'), 0o777);
   const log = ['--audit', join(folder, 'log'), '--token-file', token];
   expect((await cli(['check', weights, ...log])).code).toBe(0);
 });
@@ -93,6 +95,11 @@ describe('messages', () => {
     [['audit', 'prove', '@log', '--seq', '999'], 2, '--seq must be below'],
     [['audit', 'verify-proof', '@proof.json'], 2, '"@proof.json" needs a value'],
     [['audit', 'show', '@log', '--since', 'soon'], 2, '--since must be a date'],
+    [
+      ['check', '@weights.bin', '--audit', '@open', '--token-file', '@token'],
+      2,
+      '--audit "@open" is not safe to keep a log in: it can be written by everybody',
+    ],
     [['attest', 'key', '--attestation-key', '@'], 2, '--attestation-key "@" must name a regular file'],
     [
       ['attest', 'verify', '@none', '--public-key', '@none', '--no-nonce'],
@@ -103,7 +110,7 @@ describe('messages', () => {
     const { code, stderr } = await cli(placed(args));
     expect(stderr).toContain(message.replaceAll('@', `${folder}/`));
     expect(stderr).not.toMatch(
-      /budgetBytes|maxShardBytes|"(keyFile|verifierKey|expected|patterns|token-file|path)"/,
+      /budgetBytes|maxShardBytes|"(dir|keyFile|verifierKey|expected|patterns|token-file|path)"/,
     );
     expect(code).toBe(expected);
   });
