@@ -38,6 +38,8 @@ export interface CheckIndex {
 export interface Checklist {
   readonly items: readonly CheckItem[];
   readonly indexes: readonly CheckIndex[];
+  /** Weights beside an index that does not name them: nobody checks them. */
+  readonly unlisted: readonly string[];
 }
 
 export function isTarget(item: CheckItem): item is CheckTarget {
@@ -52,6 +54,7 @@ export async function checkItems(paths: readonly string[], expect: string | unde
   const expected = expect === undefined ? null : await expectedDigests(expect);
   const items: CheckItem[] = [];
   const indexes: Omit<CheckIndex, 'expected'>[] = [];
+  const unlisted: string[] = [];
   let folders = false;
   for (const path of paths) {
     try {
@@ -59,6 +62,7 @@ export async function checkItems(paths: readonly string[], expect: string | unde
       const isFolder = model.path !== resolve(path);
       const folder = isFolder ? path : dirname(path);
       folders ||= isFolder;
+      for (const name of model.unlisted) unlisted.push(join(folder, name));
       if (model.index !== null) indexes.push({ file: nameOf(path, folder, model.index), index: model.index });
       for (const [index, shard] of model.shards.entries()) {
         items.push({
@@ -72,11 +76,11 @@ export async function checkItems(paths: readonly string[], expect: string | unde
       items.push({ file: path, error });
     }
   }
-  if (expected === null) return { items, indexes: [] };
+  if (expected === null) return { items, indexes: [], unlisted };
   const listed = listedIndexes(indexes, expected);
   // Of an argument that is refused nobody knows the files.
   if (folders && items.every(isTarget)) refuseUnchecked([...items, ...listed], expected);
-  return { items: withExpected(items, expected), indexes: listed };
+  return { items: withExpected(items, expected), indexes: listed, unlisted };
 }
 
 /** Those that the list names: one that it does not name decides nothing but which of the listed files are parts. */

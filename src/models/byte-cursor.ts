@@ -73,6 +73,13 @@ export class ByteCursor {
   }
 
   /** Little-endian. */
+  u16(): number {
+    const value = this.#view.getUint16(this.#at - this.#windowStart, true);
+    this.#at += 2;
+    return value;
+  }
+
+  /** Little-endian. */
   u32(): number {
     const value = this.#view.getUint32(this.#at - this.#windowStart, true);
     this.#at += 4;

@@ -26,6 +26,18 @@ const MAX_ALIGNMENT = 2 ** 31;
 const MAX_RANK = 4;
 const MAX_KEYS = 65_536;
 const MAX_ARRAY_DEPTH = 8;
+const SPLIT_KEYS: ReadonlyMap<string, keyof GgufSplit> = new Map([
+  ['split.no', 'number'],
+  ['split.count', 'count'],
+  ['split.tensors.count', 'tensors'],
+]);
+/** Of uint16, int16, uint32 and int32, by the numbers of these types. */
+const COUNT_BYTES: ReadonlyMap<number, number> = new Map([
+  [2, 2],
+  [3, 2],
+  [4, 4],
+  [5, 4],
+]);
 /** The least that one tensor's entry takes: its name's length and one character, rank, type, offset. */
 const LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;
 /** The least that one key takes: its length and one character, type, a value of one byte. */
@@ -38,19 +50,43 @@ const LEAST_KEY_BYTES = 8 + 1 + 4 + 1;
  * Errors: INVALID_INPUT, naming `what`.
  */
 export async function readGguf(access: RandomAccess, what = 'file'): Promise<TensorIndex> {
-  return await new GgufReader(access, refusalOf(what)).read();
+  return (await readGgufPart(access, what)).tensors;
+}
+
+/** What a GGUF file says of the split that it is a part of; null for what it does not say. */
+export interface GgufSplit {
+  /** From 0. */
+  readonly number: number | null;
+  readonly count: number | null;
+  /** Of all parts together. */
+  readonly tensors: number | null;
+}
+
+/** The same, with what the file says of itself as a part. */
+export async function readGgufPart(
+  access: RandomAccess,
+  what = 'file',
+): Promise<{ readonly tensors: TensorIndex; readonly split: GgufSplit }> {
+  const reader = new GgufReader(access, refusalOf(what));
+  return { tensors: await reader.read(), split: reader.split };
 }
 
 class GgufReader {
   readonly #access: RandomAccess;
   readonly #cursor: ByteCursor;
   readonly #refuse: Refuse;
+  readonly #split: Record<keyof GgufSplit, number | null> = { number: null, count: null, tensors: null };
   #alignment = DEFAULT_ALIGNMENT;
 
   constructor(access: RandomAccess, refuse: Refuse) {
     this.#access = access;
     this.#refuse = refuse;
     this.#cursor = new ByteCursor(access, 0, refuse);
+  }
+
+  /** Once it was read. */
+  get split(): GgufSplit {
+    return this.#split;
   }
 
   async read(): Promise<TensorIndex> {
@@ -94,7 +130,9 @@ class GgufReader {
       keys.add(key);
       await this.#need(4);
       const type = this.#cursor.u32();
+      const part = SPLIT_KEYS.get(key);
       if (key === 'general.alignment') await this.#readAlignment(type);
+      else if (part !== undefined) this.#split[part] = await this.#readCount(key, type);
       else await this.#skipValue(type, MAX_ARRAY_DEPTH);
     }
   }
@@ -107,6 +145,16 @@ class GgufReader {
       throw this.#refuse('has a general.alignment that is not a power of two of at least 8');
     }
     this.#alignment = alignment;
+  }
+
+  async #readCount(key: string, type: number): Promise<number> {
+    const bytes = COUNT_BYTES.get(type);
+    if (bytes === undefined) throw this.#refuse(`has a ${key} that is not an integer of 16 or 32 bits`);
+    await this.#need(bytes);
+    const value = bytes === 2 ? this.#cursor.u16() : this.#cursor.u32();
+    // The sign bit of a signed one: no count is that large.
+    if (value >= 2 ** 31) throw this.#refuse(`has a ${key} that is negative or too large`);
+    return value;
   }
 
   async #skipValue(type: number, depth: number): Promise<void> {

@@ -279,6 +279,25 @@ describe('check', () => {
     expect((await cli(['check', join(dir, '1.safetensors'), '--expect', list])).code).toBe(0);
   });
 
+  it('names weights that an index does not name, and fails for them with --strict', async () => {
+    const dir = join(folder, 'unlisted');
+    await mkdir(dir);
+    for (const [file, name] of [
+      ['1.safetensors', 'a'],
+      ['mtp.safetensors', 'b'],
+    ] as const) {
+      const header = { [name]: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } };
+      await writeFile(join(dir, file), safetensorsFile(header, new Uint8Array(4)));
+    }
+    await writeFile(join(dir, 'model.safetensors.index.json'), '{"weight_map":{"a":"1.safetensors"}}');
+    const lax = await cli(['check', dir]);
+    expect(lax.code).toBe(0);
+    expect(lax.stdout).toContain(`not checked  ${join(dir, 'mtp.safetensors')}`);
+    const strict = await cli(['check', dir, '--strict', '--json']);
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.stdout)).toMatchObject({ ok: false, unlisted: [join(dir, 'mtp.safetensors')] });
+  });
+
   it('names the external data of an ONNX model beside it', async () => {
     const model = join(fixtures(), 'silero', FIXTURE_FILES.external);
     const { code, stdout } = await cli(['check', model, '--json']);

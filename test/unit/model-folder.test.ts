@@ -88,7 +88,7 @@ describe('openModel: what a path may be', () => {
     put('model.safetensors', one('a'));
     expect((await openModel(root)).shards[0]?.label).toBe('model.safetensors');
     put('other.safetensors', one('a'));
-    await expect(openModel(root)).rejects.toThrow('"path" is a directory with 2 models: name one of them');
+    await expect(openModel(root)).rejects.toThrow('"path" is a directory with 2 models: name one of');
     put(INDEX, { weight_map: { a: 'model.safetensors' } });
     expect((await openModel(root)).shards.map(({ label }) => label)).toEqual(['model.safetensors']);
     put('m.gguf', ggufFile());

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { VramError } from '../../base/index.js';
 import type { VramManager } from '../../manager/index.js';
 import type { TensorIndex } from '../../models/index.js';
 import { openShard } from '../../node/index.js';
@@ -18,6 +19,7 @@ interface CheckOptions extends DeviceOptions {
   readonly expect?: string;
   readonly hashing: 'host' | 'device';
   readonly tensors?: boolean;
+  readonly strict?: boolean;
 }
 
 type ShardRow = Record<string, unknown>;
@@ -37,6 +39,7 @@ export const addCheck: AddCommand = (program, context, done) => {
         .default('host'),
     )
     .option('--tensors', 'list the tensors of each file')
+    .option('--strict', 'fail where weights lie beside an index that does not name them')
     .action(async (files: string[], options: CheckOptions) => {
       const run = new CheckRun(context, options, done);
       await run.all(files);
@@ -52,6 +55,7 @@ class CheckRun {
   readonly #rows: ShardRow[] = [];
   #device: ReturnType<typeof deviceJson> | null = null;
   #failures = 0;
+  #unlisted: readonly string[] = [];
 
   constructor(context: CommandContext, options: CheckOptions, done: (code: ExitCode) => void) {
     this.#context = context;
@@ -64,7 +68,8 @@ class CheckRun {
     const { io } = this.#context;
     let failure: unknown;
     try {
-      const { items, indexes } = await checkItems(files, this.#options.expect);
+      const { items, indexes, unlisted } = await checkItems(files, this.#options.expect);
+      this.#noteUnlisted(unlisted);
       await checkIndexes(indexes, this.#context, (file, error) => this.#refuse(file, error));
       if (items.some(isTarget)) {
         await withManager(this.#context, this.#options, {}, (session) => this.#checkItems(session, items));
@@ -82,11 +87,24 @@ class CheckRun {
           ok: failure === undefined && this.#failures === 0,
           device: this.#device,
           shards: this.#rows,
+          unlisted: this.#unlisted,
           ...(failure === undefined ? {} : { error: this.#context.complaints.json(failure) }),
         }),
       );
     }
     if (failure !== undefined) throw failure;
+  }
+
+  /** Errors: SOURCE_MISMATCH with `--strict`. */
+  #noteUnlisted(unlisted: readonly string[]): void {
+    this.#unlisted = unlisted;
+    for (const file of unlisted)
+      this.#people(`not checked  ${escapeForTerminal(file)}: the index beside it does not name it\n`);
+    if (this.#options.strict !== true || unlisted.length === 0) return;
+    throw new VramError(
+      'SOURCE_MISMATCH',
+      `weights lie beside an index that does not name them: ${unlisted.length}, and --strict allows none`,
+    );
   }
 
   async #checkItems({ manager, trace }: ManagerSession, items: readonly CheckItem[]): Promise<void> {

@@ -2,17 +2,23 @@ import { checkOneOf, checkOptions, invalidInput, type OptionKeys } from '../../b
 import { type RandomAccess, readSafetensors, type TensorIndex } from '../../models/index.js';
 import type { FileSource } from './file-source.js';
 import { formatByName, isSafetensorsIndex, modelAmong } from './folder-model.js';
+import { ggufFiles } from './gguf-parts.js';
 import { ModelEntry } from './model-entry.js';
-import { accessTo, fileOf, ggufFiles, onnxFiles, shardedSafetensors, singleFile } from './model-parts.js';
+import { accessTo, fileOf, onnxFiles, shardedSafetensors, singleFile } from './model-parts.js';
 import type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
+import { START_BYTES, seemsToBe, seemsToBeJson } from './not-weights.js';
 import { openUnchanged } from './source-facts.js';
 
 export interface OpenModelOptions {
-  /** `auto`, the default, goes by the file's name, then by its first bytes; what is not known is raw. */
+  /**
+   * `auto`, the default, goes by the file's name, then by its first bytes. What is not known is raw, unless it seems to
+   * be something else than weights: a pointer, a page of a server, JSON, a pickle, an unfinished download.
+   */
   readonly format?: ModelFormat | 'auto' | undefined;
 }
 
 const MODEL_KEYS = { format: true } satisfies OptionKeys<OpenModelOptions>;
+const GGUF_MAGIC = new TextEncoder().encode('GGUF');
 const FORMATS = ['auto', 'safetensors', 'gguf', 'onnx', 'raw'] as const;
 
 /**
@@ -31,7 +37,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
   const entry = await ModelEntry.open(path, (names) => modelAmong(names, format));
   try {
     const known = format === 'auto' ? await formatOf(entry) : format;
-    return modelOf(entry, known, await shardsOf(entry, known));
+    return modelOf(entry, known, await partsOf(entry, known));
   } finally {
     await entry.close();
   }
@@ -45,12 +51,20 @@ export async function openShard(shard: ModelFile): Promise<FileSource> {
   return await openUnchanged(shard.facts);
 }
 
+interface Parts {
+  readonly shards: readonly ModelShard[];
+  readonly unlisted: readonly string[];
+}
+
+async function partsOf(entry: ModelEntry, format: ModelFormat): Promise<Parts> {
+  if (format === 'safetensors' && isSafetensorsIndex(entry.name)) return await shardedSafetensors(entry);
+  return { shards: await shardsOf(entry, format), unlisted: [] };
+}
+
 async function shardsOf(entry: ModelEntry, format: ModelFormat): Promise<ModelShard[]> {
   switch (format) {
     case 'safetensors':
-      return isSafetensorsIndex(entry.name)
-        ? await shardedSafetensors(entry)
-        : await singleFile(entry, readSafetensors);
+      return await singleFile(entry, readSafetensors);
     case 'gguf':
       return await ggufFiles(entry);
     case 'onnx':
@@ -60,7 +74,7 @@ async function shardsOf(entry: ModelEntry, format: ModelFormat): Promise<ModelSh
   }
 }
 
-function modelOf(entry: ModelEntry, format: ModelFormat, shards: readonly ModelShard[]): Model {
+function modelOf(entry: ModelEntry, format: ModelFormat, { shards, unlisted }: Parts): Model {
   const { path } = entry.file;
   const index =
     format === 'safetensors' && isSafetensorsIndex(entry.name) ? fileOf(entry.file, entry.name) : null;
@@ -70,14 +84,20 @@ function modelOf(entry: ModelEntry, format: ModelFormat, shards: readonly ModelS
     tensorCount += shard.tensors.length;
     byteLength += shard.byteLength;
   }
-  return { format, path, index, shards, tensorCount, byteLength };
+  return { format, path, index, shards, unlisted, tensorCount, byteLength };
 }
 
+/** Raw is the last resort: what seems to be a part of a model, and cannot be read as one, is refused by its kind. */
 async function formatOf({ file, name }: ModelEntry): Promise<ModelFormat> {
+  const start = await accessTo(file).read(0, Math.min(START_BYTES, file.byteLength));
+  const other = seemsToBe(name, start);
+  if (other !== null) throw invalidInput(name, `is ${other}`);
   const byName = formatByName(name);
   if (byName !== null) return byName;
-  const start = await accessTo(file).read(0, Math.min(4, file.byteLength));
-  return new TextDecoder().decode(start) === 'GGUF' ? 'gguf' : 'raw';
+  if (GGUF_MAGIC.every((byte, i) => start[i] === byte)) return 'gguf';
+  if (name.toLowerCase().endsWith('.json') || seemsToBeJson(start))
+    throw invalidInput(name, 'seems to be JSON, not weights; the format "raw" takes any bytes');
+  return 'raw';
 }
 
 async function refuseEmpty(access: RandomAccess, what: string): Promise<TensorIndex> {

@@ -30,6 +30,8 @@ export interface Model {
   /** The index that names its files, which is no shard; null for models without one. */
   readonly index: ModelFile | null;
   readonly shards: readonly ModelShard[];
+  /** Names of safetensors files beside the index that it does not name, sorted: nothing of them is a shard. */
+  readonly unlisted: readonly string[];
   readonly tensorCount: number;
   /** Of all shards. */
   readonly byteLength: number;

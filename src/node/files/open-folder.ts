@@ -51,9 +51,10 @@ export class OpenFolder {
     }
   }
 
-  /** Names of its entries. */
+  /** Names of its entries, less those of folders. */
   async names(): Promise<string[]> {
-    return await readdir(this.#base);
+    const entries = await readdir(this.#base, { withFileTypes: true });
+    return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
   }
 
   /** Opens one of its files, wherever links lead. Errors: those of fileSource(). */

@@ -1,0 +1,61 @@
+/** As many bytes of a file's start as tell what it is. */
+export const START_BYTES = 512;
+
+const UNFINISHED = /\.(incomplete|part|partial|crdownload)$/i;
+const CHECKPOINT = 'a PyTorch checkpoint in pickle form: convert it to safetensors';
+const PICKLE = 'a Python pickle: convert it to safetensors';
+const GGML = 'a GGML file from before GGUF: convert it to GGUF';
+
+/** What a file is that starts with this text. */
+const TEXTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /^version https:\/\/git-lfs\.github\.com\/spec\//,
+    'a Git LFS pointer, not the file that it stands for: "git lfs pull" fetches that',
+  ],
+  [
+    /^[./]*(git\/)?annex\/objects\//,
+    'a pointer of git-annex, not the file that it stands for: "git annex get" fetches that',
+  ],
+  [/^\s*<(!doctype html|html|head|body)\b/i, 'an HTML page, such as a server sends in place of a file'],
+  [/^\s*<(\?xml|Error>)/, 'an XML document, such as a server sends in place of a file'],
+  [/^(lmgg|tjgg|fmgg)/, GGML],
+];
+
+/** What a file is that starts with these bytes: protocols 2 to 5 of pickle, and the number that torch.save() wrote first. */
+const BYTES: readonly (readonly [readonly number[], string])[] = [
+  [[0x50, 0x4b, 0x03, 0x04], 'a ZIP archive, as PyTorch saves checkpoints: convert it to safetensors'],
+  [[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19], CHECKPOINT],
+  [[0x80, 0x02, 0x7d, 0x71], PICKLE],
+  [[0x80, 0x02, 0x63, 0x63], PICKLE],
+  [[0x80, 0x02, 0x5d, 0x71], PICKLE],
+  [[0x80, 0x03, 0x7d, 0x71], PICKLE],
+  [[0x80, 0x03, 0x5d, 0x71], PICKLE],
+  [[0x80, 0x04, 0x95], PICKLE],
+  [[0x80, 0x05, 0x95], PICKLE],
+];
+
+/**
+ * What a file is that stands where weights are wanted and is something else, however it is named; null if nothing says
+ * so. `start` is its first START_BYTES.
+ */
+export function seemsToBe(name: string, start: Uint8Array): string | null {
+  if (UNFINISHED.test(name)) return 'a download that did not finish';
+  // A safetensors file starts with the length of its header, which may read like anything.
+  if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return null;
+  const text = latin1(start);
+  const byText = TEXTS.find(([pattern]) => pattern.test(text));
+  return (byText ?? BYTES.find(([bytes]) => bytes.every((byte, i) => start[i] === byte)))?.[1] ?? null;
+}
+
+/** Does it open as a JSON document does, and go on as text? */
+export function seemsToBeJson(start: Uint8Array): boolean {
+  return /^\s*[[{]/.test(latin1(start)) && start.every(isTextByte);
+}
+
+function isTextByte(byte: number): boolean {
+  return byte >= 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, START_BYTES));
+}
