@@ -120,7 +120,8 @@ describe('hex', () => {
     expect(fromHex('')).toEqual(new Uint8Array());
   });
 
-  it.each(['0', 'zz', '0x', ' 1', '1 ', '+1', '1.', '00\n'])('refuses %j', (text) => {
+  const neighbours = ['0/', '0:', '0@', '0G', '0`', '0g', '\u0130a', '\uff10a'];
+  it.each(['0', 'zz', '0x', ' 1', '1 ', '+1', '1.', '00\n', ...neighbours])('refuses %j', (text) => {
     expect(() => fromHex(text)).toThrow(refused('hex'));
     expect(() => fromHex(text, 'signature')).toThrow(refused('signature'));
   });
