@@ -36,6 +36,8 @@ try {
     'dist/index.js',
     'dist/index.d.ts',
     'dist/browser.js',
+    'dist/onnxruntime.js',
+    'dist/onnxruntime-browser.js',
     'dist/cli/main.js',
     'cuda/vram.ptx',
     'README.md',
@@ -106,6 +108,19 @@ try {
     /webgpu: not available: /.test(run(process.execPath, [join(home, 'dist/cli/main.js'), 'devices'])),
   );
 
+  writeFileSync(
+    join(work, 'engine.mjs'),
+    `import { sealOnnx } from 'vram-residency/onnxruntime';
+     import { bytesSource, VramManager } from 'vram-residency';
+     const manager = await VramManager.open({ device: 'host', policy: 'any', workerId: 'package' });
+     await sealOnnx(manager, bytesSource(new Uint8Array(8))).catch(({ message }) => console.log(message));
+     await manager.close();`,
+  );
+  must(
+    'has its entry for ONNX Runtime without the optional onnxruntime-web',
+    run(process.execPath, ['engine.mjs']).includes('an engine needs a GPU device'),
+  );
+
   for (const name of Object.keys(optionalDependencies)) link(name);
   writeFileSync(
     join(work, 'use.ts'),
@@ -114,6 +129,16 @@ try {
        const manager = await VramManager.open({ workerId: 'types' });
        try { return await manager.seal(await (await import('vram-residency')).fileSource('x')); }
        catch (error) { if (isVramError(error, 'NOT_FOUND')) return null; throw error; }
+     }`,
+  );
+  // Without the types of onnxruntime-web: the entry's own say what it uses of the engine.
+  writeFileSync(
+    join(work, 'engine.ts'),
+    `import { createSession, type Engine, type EngineTensor, run, type SealedOnnx } from 'vram-residency/onnxruntime';
+     import type { Device } from 'vram-residency';
+     export async function binds(ort: Engine<EngineTensor>, sealed: SealedOnnx, device: Device): Promise<number> {
+       const session = await createSession(ort, sealed, { device });
+       return (await run(session, {}, { maxAgeMs: 1000 })).witness.binds;
      }`,
   );
   // Types of its own are checked too: no skipLibCheck. The DOM library of TypeScript 7 declares WebGPU.
@@ -134,39 +159,42 @@ try {
       resolution,
     ];
     const lib = ['--lib', 'ES2023,DOM,DOM.Iterable,ESNext.Disposable', '--types', ''];
-    run(process.execPath, [tsc, ...options, ...lib, 'use.ts']);
+    run(process.execPath, [tsc, ...options, ...lib, 'use.ts', 'engine.ts']);
     checked.push(`its types resolve with ${resolution}`);
     // What README.md tells users of TypeScript to have.
     for (const said of [
       ['--lib', 'ES2023,DOM', '--types', 'node'],
       ['--lib', 'ES2023', '--types', 'node', '--skipLibCheck'],
     ]) {
-      run(process.execPath, [tsc, ...options, ...said, 'use.ts']);
+      run(process.execPath, [tsc, ...options, ...said, 'use.ts', 'engine.ts']);
       checked.push(`its types compile under ${said.join(' ')} with ${resolution}`);
     }
   }
 
-  writeFileSync(join(work, 'page.js'), `export { VramManager } from 'vram-residency';`);
-  const bundle = await build({
-    absWorkingDir: work,
-    entryPoints: ['page.js'],
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'browser',
-    write: false,
-    metafile: true,
-    logLevel: 'silent',
-  });
-  const inputs = Object.keys(bundle.metafile.inputs);
-  must(
-    'bundles for pages without a Node module',
-    !inputs.some((path) => /\/dist\/(?:node|cli)\//.test(path)),
-  );
-  must(
-    `is under 200 kB in a page, minified (${bundle.outputFiles[0].contents.length} bytes)`,
-    bundle.outputFiles[0].contents.length < 200_000,
-  );
+  for (const [entry, name, exported] of [
+    ['the package', 'vram-residency', 'VramManager'],
+    ['its entry for ONNX Runtime', 'vram-residency/onnxruntime', 'sealOnnx, createSession, run'],
+  ]) {
+    writeFileSync(join(work, 'page.js'), `export { ${exported} } from '${name}';`);
+    const bundle = await build({
+      absWorkingDir: work,
+      entryPoints: ['page.js'],
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      platform: 'browser',
+      write: false,
+      metafile: true,
+      logLevel: 'silent',
+    });
+    const inputs = Object.keys(bundle.metafile.inputs);
+    must(
+      `bundles ${entry} for pages without a Node module`,
+      !inputs.some((path) => /\/dist\/(?:node|cli)\//.test(path)),
+    );
+    const { length } = bundle.outputFiles[0].contents;
+    must(`${entry} is under 200 kB in a page, minified (${length} bytes)`, length < 200_000);
+  }
   console.log(
     `package: ${filename}, ${size} bytes packed, ${paths.length} files; ${checked.length} checks passed`,
   );

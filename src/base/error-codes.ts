@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'DEVICE_UNAVAILABLE'
   | 'AUDIT_FAILED'
   | 'INTEGRITY_VIOLATION'
+  | 'WITNESS_FAILED'
   | 'RELEASE_FAILED'
   | 'DEVICE_LOST'
   | 'POLICY_VIOLATION'
@@ -39,6 +40,7 @@ export const ERROR_CLASS: Readonly<
   DEVICE_UNAVAILABLE: { kind: 'retriable', scope: null },
   AUDIT_FAILED: { kind: 'retriable', scope: null },
   INTEGRITY_VIOLATION: { kind: 'fatal', scope: 'shard' },
+  WITNESS_FAILED: { kind: 'fatal', scope: 'shard' },
   RELEASE_FAILED: { kind: 'fatal', scope: 'device' },
   DEVICE_LOST: { kind: 'fatal', scope: 'device' },
   POLICY_VIOLATION: { kind: 'fatal', scope: 'manager' },

@@ -31,6 +31,7 @@ const OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   DEVICE_UNAVAILABLE: EXIT.device,
   AUDIT_FAILED: EXIT.audit,
   INTEGRITY_VIOLATION: EXIT.verification,
+  WITNESS_FAILED: EXIT.verification,
   RELEASE_FAILED: EXIT.device,
   DEVICE_LOST: EXIT.device,
   POLICY_VIOLATION: EXIT.policy,

@@ -24,4 +24,11 @@ export {
   type ResidencyFacts,
   type WebGpuBinding,
 } from './types.js';
-export { type AdapterFacts, adoptGpuDevice, type GpuProvider, webgpuBackend } from './webgpu/index.js';
+export {
+  type AdapterFacts,
+  adoptGpuDevice,
+  type GpuProvider,
+  gpuDeviceOf,
+  ownGpuDevice,
+  webgpuBackend,
+} from './webgpu/index.js';

@@ -42,3 +42,4 @@ export {
   readPublicKeyPem,
 } from './keys/index.js';
 export { pinoSink, prettySink, type TextTarget } from './narration.js';
+export { openDevice, withGpuGlobals } from './onnxruntime/index.js';

@@ -22,3 +22,16 @@ export interface SealReport {
   /** Names that the library left on the global object. */
   readonly newGlobals: readonly string[];
 }
+
+/** What an engine in a page computed on sealed weights. */
+export interface EnginePageReport {
+  /** max|a - b| / max|b| against the plain model on the CPU. */
+  readonly relativeError: number;
+  readonly verified: boolean;
+  readonly witness: Readonly<Record<string, number>>;
+  /** Error code of a run over damaged weights. */
+  readonly damaged: string;
+  readonly healedToSameBits: boolean;
+  /** Error code of a run after the GPUDevice is gone. */
+  readonly lost: string;
+}

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { build } from 'esbuild';
 
-/** `files` maps further paths to bytes, such as weights that the page fetches. */
+/** `files` maps further paths to bytes, such as weights that the page fetches, also in ranges. */
 export async function servePage(entry, files = {}) {
   const bundle = await build({
     entryPoints: [entry],
@@ -27,11 +27,15 @@ export async function servePage(entry, files = {}) {
     } else if (path === '/page.js') {
       response.setHeader('content-type', 'text/javascript').end(script);
     } else if (files[path]) {
-      response.writeHead(200, {
+      const file = files[path];
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+      const body = first === undefined ? file : file.subarray(Number(first), Number(last) + 1);
+      if (first !== undefined) response.setHeader('content-range', `bytes ${first}-${last}/${file.length}`);
+      response.writeHead(first === undefined ? 200 : 206, {
         'content-type': 'application/octet-stream',
-        'content-length': files[path].length,
+        'content-length': body.length,
       });
-      response.end(request.method === 'HEAD' ? undefined : files[path]);
+      response.end(request.method === 'HEAD' ? undefined : body);
     } else {
       response.writeHead(404).end();
     }

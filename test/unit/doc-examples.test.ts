@@ -5,13 +5,15 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { examplesOf } from '../support/doc-examples.js';
+import { type DocExample, examplesOf } from '../support/doc-examples.js';
 
 // The examples use the built package by its name, as a reader would: npm run build comes first.
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
 const documents = ['README.md', ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
 const examples = documents.filter((path) => path.endsWith('.md')).flatMap(examplesOf);
+/** These need WebGPU and take long on a software adapter: test/slow/engines-document.test.ts runs them. */
+const needsEngine = ({ code }: DocExample): boolean => code.includes('onnxruntime-web');
 const TOKEN = Uint8Array.from({ length: 32 }, (_, index) => index + 1);
 
 /** A safetensors file of one tensor, 4096 floats. */
@@ -74,7 +76,7 @@ describe('examples in the documents', () => {
     );
   });
 
-  it.each(examples.filter(({ forPages }) => !forPages))(
+  it.each(examples.filter((example) => !example.forPages && !needsEngine(example)))(
     '$name runs',
     { timeout: 30_000 },
     async ({ code }) => {

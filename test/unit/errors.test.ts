@@ -33,6 +33,7 @@ describe('errors', () => {
       'SEAL_VERIFICATION_FAILED invalid',
       'SOURCE_MISMATCH invalid',
       'STOPPED invalid',
+      'WITNESS_FAILED fatal shard',
     ]);
   });
 

@@ -48,11 +48,21 @@ describe('a lease', () => {
     const { manager } = await openHost();
     const shard = await manager.seal(bytesSource(bytes));
     await manager.execute(shard, async (lease) => {
-      expect(Object.keys(lease).sort()).toEqual(['buffer', 'byteLength', 'kind', 'read', 'shard', 'signal']);
+      expect(Object.keys(lease).sort()).toEqual([
+        'buffer',
+        'byteLength',
+        'kind',
+        'read',
+        'report',
+        'shard',
+        'signal',
+      ]);
       expect([lease.kind, lease.byteLength, lease.shard]).toEqual(['host', 10_000, shard]);
       expect(lease.signal.aborted).toBe(false);
+      expect(lease.report).toMatchObject({ verified: true, sealId: shard.sealId, mode: 'resident' });
       expect(await host(lease).read(9999, 1)).toEqual(bytes.slice(9999));
     });
+    await manager.execute(shard, ({ report }) => expect(report).toBeNull(), { maxAgeMs: 60_000 });
     await manager.close();
   });
 
@@ -67,6 +77,7 @@ describe('a lease', () => {
       'device',
       'kind',
       'layout',
+      'report',
       'shard',
       'signal',
     ]);

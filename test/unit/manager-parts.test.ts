@@ -223,6 +223,7 @@ describe('leases over other backends', () => {
       'byteLength',
       'kind',
       'launch',
+      'report',
       'scratch',
       'shard',
       'signal',

@@ -88,7 +88,7 @@ const PROGRAMS: readonly Program[] = [
         INVALID_INPUT: true, NOT_SEALED: true, NOT_FOUND: true, SEAL_VERIFICATION_FAILED: true, SOURCE_MISMATCH: true,
         STOPPED: true, ABORTED: true, INSUFFICIENT_VRAM: true, ALLOCATION_FAILED: true, DEVICE_UNAVAILABLE: true,
         AUDIT_FAILED: true, INTEGRITY_VIOLATION: true, RELEASE_FAILED: true, DEVICE_LOST: true, POLICY_VIOLATION: true,
-        AUDIT_CORRUPT: true,
+        AUDIT_CORRUPT: true, WITNESS_FAILED: true,
       };
       console.log(kinds, codes);`,
     refused: [],

@@ -44,13 +44,40 @@ export async function adoptGpuDevice(
   adapterInfo: AdapterFacts = {},
   options: OpenOptions = {},
 ): Promise<Device> {
-  const own: AdapterFacts = device.adapterInfo ?? {};
-  const adopted = await WebGpuDevice.create(device, {
-    ...options,
-    info: describeAdapter(saysAnything(own) ? own : adapterInfo, 0),
-    owned: false,
-  });
-  return await proved(adopted);
+  return await deviceOver(device, adapterInfo, options, false);
+}
+
+/**
+ * As adoptGpuDevice(), for a GPUDevice that nobody else holds: close() destroys it.
+ * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE, DEVICE_LOST.
+ */
+export async function ownGpuDevice(
+  device: GPUDevice,
+  adapterInfo: AdapterFacts,
+  options: OpenOptions = {},
+): Promise<Device> {
+  try {
+    return await deviceOver(device, adapterInfo, options, true);
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
+}
+
+/** The GPUDevice behind a device, which an engine can share; null for a device of another backend. */
+export function gpuDeviceOf(device: Device): GPUDevice | null {
+  return device instanceof WebGpuDevice ? device.gpu : null;
+}
+
+async function deviceOver(
+  gpu: GPUDevice,
+  adapterInfo: AdapterFacts,
+  options: OpenOptions,
+  owned: boolean,
+): Promise<Device> {
+  const own: AdapterFacts = gpu.adapterInfo ?? {};
+  const info = describeAdapter(saysAnything(own) ? own : adapterInfo, 0);
+  return await proved(await WebGpuDevice.create(gpu, { ...options, info, owned }));
 }
 
 interface KnownAdapter {

@@ -96,6 +96,11 @@ export class WebGpuDevice implements Device {
     return new WebGpuDevice(settings, { context, kernels, drills, ...parts }, segmentBytes);
   }
 
+  /** For an engine that shares it: see gpuDeviceOf(). */
+  get gpu(): GPUDevice {
+    return this.#owner.context.device;
+  }
+
   /** For the known answers. */
   get probeFill(): FillProbe {
     return this.#owner.tree.probeFill;

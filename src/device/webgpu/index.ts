@@ -1,2 +1,2 @@
 export type { AdapterFacts } from './adapter.js';
-export { adoptGpuDevice, type GpuProvider, webgpuBackend } from './backend.js';
+export { adoptGpuDevice, type GpuProvider, gpuDeviceOf, ownGpuDevice, webgpuBackend } from './backend.js';

@@ -1,8 +1,12 @@
-export {
-  type GraphPlan,
-  type MovingTensor,
-  planGraph,
-  type StayingTensor,
-  type StayReason,
-} from './graph/index.js';
-export { EngineView, type WitnessCounts } from './witness/index.js';
+export type {
+  Engine,
+  EngineProvider,
+  EngineSession,
+  EngineTensor,
+  EngineType,
+  TensorLayout,
+} from './engine.js';
+export type { MovingTensor, StayingTensor, StayReason } from './graph/index.js';
+export { type RunOptions, type RunResult, run, type Witness } from './run.js';
+export { type SealedOnnx, sealOnnx } from './seal-onnx.js';
+export { type Around, makeSession, OnnxSession, type SessionOptions } from './session.js';

@@ -3,6 +3,7 @@ import {
   invalidInput,
   type OptionKeys,
   throwIfAborted,
+  type VerificationReport,
   type VramError,
 } from '../../base/index.js';
 import {
@@ -134,13 +135,15 @@ async function leased<T>(
 ): Promise<T> {
   const verification = { mode: 'resident', signal: options.signal } as const;
   requireExecutable(core, live);
+  let report: VerificationReport | null = null;
   if (!isFresh(core, live, options.maxAgeMs)) {
-    timing.verifiedMs = (await verifyLive(core, operation, live, verification)).durationMs;
+    report = await verifyLive(core, operation, live, verification);
+    timing.verifiedMs = report.durationMs;
   }
   // Another verification may have found damage while this one looked elsewhere.
   requireExecutable(core, live);
   throwIfAborted(options.signal);
-  const result = await lend(operation, live, run, options);
+  const result = await lend(operation, live, run, options, report);
   if (options.recheck === true) {
     await verifyLive(core, operation, live, verification);
     requireExecutable(core, live);
@@ -154,10 +157,11 @@ async function lend<T>(
   live: LiveShard,
   run: Execution<T>,
   options: ExecuteOptions,
+  report: VerificationReport | null,
 ): Promise<T> {
   const revoked = new AbortController();
   return await withSignals([options.signal, revoked.signal], async (signal) => {
-    const { lease, end } = openLease(live, options.tensor, signal);
+    const { lease, end } = openLease(live, options.tensor, signal, report);
     live.leases.add(revoked);
     try {
       const result = await operation.stage('run', lease.byteLength, async () => {

@@ -1,4 +1,10 @@
-import { checkInteger, invalidInput, throwIfAborted, VramError } from '../../base/index.js';
+import {
+  checkInteger,
+  invalidInput,
+  throwIfAborted,
+  type VerificationReport,
+  VramError,
+} from '../../base/index.js';
 import type {
   ByteRange,
   CudaBinding,
@@ -24,6 +30,8 @@ interface LeaseBase {
   readonly byteLength: number;
   /** Fires when the shard is found damaged, is released, its device is lost, or the caller's own signal fires. The result is then rejected. */
   readonly signal: AbortSignal;
+  /** The verification made for this lease; null where `maxAgeMs` accepted an earlier one. */
+  readonly report: VerificationReport | null;
   /**
    * WebGPU: the buffer that holds this tensor of a shard with the layout `tensors`, from its first byte on; for engines that bind buffers
    * themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors: INVALID_INPUT that says why there is none.
@@ -74,6 +82,7 @@ export function openLease(
   { sealed: shard, region, cuts }: Lendable,
   tensor: TensorRange | undefined,
   signal: AbortSignal,
+  report: VerificationReport | null = null,
 ): OpenLease {
   const { offset, length } = leasedRange(shard, tensor);
   const binding = region.view(offset, length);
@@ -91,7 +100,9 @@ export function openLease(
   const buffers = new TensorBuffers(shard.manifest, cuts);
   const buffer = (name: string): GPUBuffer => buffers.of(name, inUse(binding));
   return {
-    lease: Object.freeze(leaseOver(binding, { shard, byteLength: length, signal, buffer }, offset, inUse)),
+    lease: Object.freeze(
+      leaseOver(binding, { shard, byteLength: length, signal, report, buffer }, offset, inUse),
+    ),
     end: async () => {
       ended = true;
       await binding.end();

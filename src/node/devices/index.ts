@@ -10,3 +10,6 @@ export { hostIsForced } from './force-host.js';
 export const probeReadOnlyStore = onFirstCall(
   async () => (await import('./cuda/index.js')).probeReadOnlyStore,
 );
+
+/** Dawn's GPU object, always the same one. Errors: DEVICE_UNAVAILABLE without the npm package `webgpu`. */
+export const dawnGpu = onFirstCall(async () => (await import('./webgpu.js')).dawnGpu);

@@ -17,6 +17,11 @@ class DawnProvider implements GpuProvider {
 // One for the process: Dawn's instance must outlive every device made from it.
 const provider = new DawnProvider();
 
+/** Dawn's GPU object, always the same one. Errors: DEVICE_UNAVAILABLE without the npm package `webgpu`. */
+export function dawnGpu(): Promise<GPU> {
+  return provider.gpu();
+}
+
 /** WebGPU in Node. Without the npm package `webgpu`, list() is empty and problem() says how to get it. */
 export function nodeWebGpuBackend(): Backend {
   return webgpuBackend(provider);

@@ -65,8 +65,8 @@ export interface GraphLayout {
 /** The engine takes buffers of at least 16 bytes; below 64 a buffer of 4096 bytes is not worth having. */
 const MIN_MOVING_BYTES = 64;
 
-/** Element types that the engine has GPU buffers for, by ONNX's name. */
-const GPU_TYPES: ReadonlyMap<string, number> = new Map([
+/** Element types that weights move with, by ONNX's name, with their numbers in its protobuf. */
+const MOVING_TYPES: ReadonlyMap<string, number> = new Map([
   ['FLOAT', 1],
   ['UINT8', 2],
   ['FLOAT16', 10],
@@ -140,7 +140,7 @@ function whyItStays(
   if (byteLength < MIN_MOVING_BYTES) {
     return { reason: 'small', detail: `has fewer than ${MIN_MOVING_BYTES} bytes` };
   }
-  if (!GPU_TYPES.has(dtype))
+  if (!MOVING_TYPES.has(dtype))
     return { reason: 'type', detail: `is of type ${dtype}, which the engine keeps on the CPU` };
   if (encoding !== 'raw')
     return { reason: 'encoding', detail: 'is stored as protobuf values, not as raw bytes' };
@@ -164,7 +164,7 @@ function bytesOf(tensors: readonly { readonly byteLength: number }[]): number {
 
 /** The number of a type that tensors move with, as ONNX's protobuf writes it. */
 export function elementTypeOf(dtype: string): number {
-  const number = GPU_TYPES.get(dtype);
+  const number = MOVING_TYPES.get(dtype);
   if (number === undefined) throw invalidInput('dtype', `is ${dtype}, which no tensor moves with`);
   return number;
 }

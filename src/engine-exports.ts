@@ -1,0 +1,20 @@
+// What both entries of vram-residency/onnxruntime export.
+export {
+  type Engine,
+  type EngineProvider,
+  type EngineSession,
+  type EngineTensor,
+  type EngineType,
+  type MovingTensor,
+  OnnxSession,
+  type RunOptions,
+  type RunResult,
+  run,
+  type SealedOnnx,
+  type SessionOptions,
+  type StayingTensor,
+  type StayReason,
+  sealOnnx,
+  type TensorLayout,
+  type Witness,
+} from './engines/index.js';

@@ -1,0 +1,42 @@
+/** What this room uses of onnxruntime-web, told by its shape: the package itself is the caller's to import. */
+
+/** An `ort.Tensor`. */
+export interface EngineTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+}
+
+/** The element types that weights move with, as the engine calls them. */
+export type EngineType = 'float32' | 'float16' | 'uint8';
+
+export type TensorLayout = 'NCHW' | 'NHWC';
+
+export interface EngineProvider {
+  readonly name: 'webgpu';
+  readonly device: GPUDevice;
+  readonly preferredLayout?: TensorLayout | undefined;
+}
+
+/** An `ort.InferenceSession`. */
+export interface EngineSession<Tensor> {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+  release(): Promise<void>;
+}
+
+/** The module `onnxruntime-web/webgpu`; the package's other builds do not take a device. */
+export interface Engine<Tensor extends EngineTensor> {
+  readonly InferenceSession: {
+    create(
+      model: Uint8Array,
+      options: { readonly executionProviders: readonly EngineProvider[] },
+    ): Promise<EngineSession<Tensor>>;
+  };
+  readonly Tensor: {
+    fromGpuBuffer(
+      buffer: GPUBuffer,
+      options: { readonly dataType: EngineType; readonly dims: readonly number[] },
+    ): Tensor;
+  };
+}

@@ -1,0 +1,163 @@
+import { invalidInput } from '../../base/index.js';
+import type { SealOptions, VramManager } from '../../manager/index.js';
+import {
+  type RandomAccess,
+  readOnnx,
+  refusalOf,
+  type TensorFile,
+  type TensorManifest,
+  type TensorModel,
+  type TensorSource,
+  tensorSource,
+} from '../../models/index.js';
+import type { SealedShard } from '../../seal/index.js';
+import type { Source } from '../../source/index.js';
+import {
+  type GraphPlan,
+  type MovingTensor,
+  planGraph,
+  rewriteGraph,
+  type StayingTensor,
+} from './graph/index.js';
+
+/** Below this share of its bytes in sealed memory, a model's `note` says so. */
+const FULL_SHARE = 0.9;
+
+/** An ONNX model whose weights lie in sealed memory. What createSession() takes. */
+export interface SealedOnnx {
+  readonly manager: VramManager;
+  /** The weights. Released like every shard: `manager.release(sealed.shard)`. */
+  readonly shard: SealedShard;
+  /** The model without them: each is an input of the graph instead. */
+  readonly graph: Uint8Array;
+  readonly manifest: TensorManifest;
+  /** What the weights were read from, and what `manager.heal(sealed.shard, sealed.source)` heals from. Close it when it is no longer needed. */
+  readonly source: TensorSource;
+  /** Tensors in sealed memory, by the names that the graph has for them. */
+  readonly moved: readonly MovingTensor[];
+  /** Tensors that stay in the graph, where nothing verifies them, with the reason of each. */
+  readonly staying: readonly StayingTensor[];
+  /** Bytes of the moved tensors, and of the staying ones. */
+  readonly movedBytes: number;
+  readonly stayingBytes: number;
+  /** Says how much is not in sealed memory where that is more than a tenth of the model's bytes; else null. */
+  readonly note: string | null;
+}
+
+/**
+ * Moves the weights of an ONNX model into sealed memory, each as a buffer of its own, and keeps the graph without them. `model` is what
+ * openModel() gives, with the ONNX file first and its external files after it, or the source of a file that has no others. The weights
+ * are streamed; only what stays in the graph is held in host memory.
+ *
+ * Errors: INVALID_INPUT (no ONNX model, no weight that can move, a manager whose device is not a WebGPU one), and those of seal().
+ */
+export async function sealOnnx(
+  manager: VramManager,
+  model: TensorModel | Source,
+  options: SealOptions = {},
+): Promise<SealedOnnx> {
+  const { backend } = manager.device;
+  if (backend !== 'webgpu') {
+    throw invalidInput(
+      'manager',
+      `holds its shards on ${backend}: an engine needs a GPU device, opened through WebGPU`,
+    );
+  }
+  const files = isSource(model) ? await modelOf(model) : model;
+  const { plan, graph } = await splitModel(files);
+  const moving = new Set(plan.moving.map(({ name }) => name));
+  // The engine binds whole buffers, so no two tensors may share one, however small they are.
+  const source = tensorSource(files, { only: ({ name }) => moving.has(name), minBytes: 1 });
+  try {
+    const shard = await manager.seal(source, options);
+    return Object.freeze({
+      manager,
+      shard,
+      graph,
+      manifest: source.manifest,
+      source,
+      moved: plan.moving,
+      staying: plan.staying,
+      movedBytes: plan.movingBytes,
+      stayingBytes: plan.stayingBytes,
+      note: noteOn(plan),
+    });
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+function noteOn({ movingBytes, stayingBytes, staying }: GraphPlan): string | null {
+  const share = movingBytes / (movingBytes + stayingBytes);
+  if (share >= FULL_SHARE) return null;
+  const percent = Math.floor(share * 100);
+  return `only ${percent} % of the model's bytes are in sealed memory: ${staying.length} tensors, ${stayingBytes} bytes, stay in the graph`;
+}
+
+/** The plan of the model's graph, and the graph without what moves. The ONNX file is open meanwhile, an external one for each read. */
+async function splitModel(model: TensorModel): Promise<{ plan: GraphPlan; graph: Uint8Array }> {
+  const [onnx] = model?.shards ?? [];
+  if (onnx === undefined)
+    throw invalidInput('model', 'must be a source, or a model with shards: see openModel');
+  const refuse = refusalOf(onnx.label);
+  return await withFile(onnx, async (access) => {
+    const plan = await planGraph(access, onnx.label);
+    const readExternal = async (path: string, offset: number, length: number): Promise<Uint8Array> => {
+      const file = model.shards.find(({ label }) => label === path);
+      if (file === undefined)
+        throw refuse(`keeps weights in the file "${path}", which the model does not have`);
+      return await withFile(file, async ({ read }) => (await read(offset, length)).slice());
+    };
+    return { plan, graph: await rewriteGraph(access, plan, readExternal, refuse) };
+  });
+}
+
+async function withFile<T>(file: TensorFile, use: (access: RandomAccess) => Promise<T>): Promise<T> {
+  const source = await file.open();
+  try {
+    const result = await use(accessTo(source));
+    await source.unchanged();
+    return result;
+  } finally {
+    await source.close();
+  }
+}
+
+function accessTo(source: Source): RandomAccess {
+  if (source.readRange === undefined) {
+    throw invalidInput('model', `cannot be read at a position: "${source.label}" is a stream`);
+  }
+  const readRange = source.readRange.bind(source);
+  return { byteLength: source.byteLength, read: readRange };
+}
+
+function isSource(model: TensorModel | Source): model is Source {
+  return typeof model === 'object' && model !== null && 'stream' in model;
+}
+
+/** A model of one file. */
+async function modelOf(source: Source): Promise<TensorModel> {
+  const { tensors, external } = await readOnnx(accessTo(source), source.label);
+  if (external.length > 0) {
+    throw invalidInput(
+      'model',
+      'keeps weights in other files: give the model with all of them, as openModel() does',
+    );
+  }
+  const { label, byteLength } = source;
+  return { shards: [{ label, byteLength, tensors, open: async () => lent(source) }] };
+}
+
+/** The caller's source, which stays open when its borrower closes it. */
+function lent(source: Source): Source {
+  const { label, byteLength } = source;
+  return {
+    label,
+    byteLength,
+    stream: (options) => source.stream(options),
+    readRange: accessTo(source).read,
+    unchanged: () => source.unchanged(),
+    close: async () => undefined,
+  };
+}

@@ -1,0 +1,43 @@
+import { setFlagsFromString } from 'node:v8';
+import { Serial } from '../../base/index.js';
+import { dawnGpu } from '../devices/index.js';
+
+const turns = new Serial();
+
+/**
+ * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime Web asks for
+ * while it makes a session. One piece of work at a time; everything is as before once it ends.
+ *
+ * The engine's 27 MB of WebAssembly are compiled meanwhile, by V8's quick compiler alone: the optimising one would take the CPUs that
+ * a software adapter computes on.
+ */
+export async function withGpuGlobals<T>(work: () => Promise<T>): Promise<T> {
+  const gpu = await dawnGpu();
+  const { globals } = await import('webgpu');
+  return await turns.run(async () => {
+    const restore = defineAll({ ...globals, navigator: { gpu } });
+    setFlagsFromString('--liftoff-only');
+    try {
+      return await work();
+    } finally {
+      setFlagsFromString('--no-liftoff-only');
+      restore();
+    }
+  });
+}
+
+/** Defines globals. What it returns puts back what was there. */
+function defineAll(values: Readonly<Record<string, unknown>>): () => void {
+  const before = Object.keys(values).map(
+    (name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)] as const,
+  );
+  for (const [name, value] of Object.entries(values)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, enumerable: false, writable: true });
+  }
+  return () => {
+    for (const [name, descriptor] of before) {
+      if (descriptor === undefined) Reflect.deleteProperty(globalThis, name);
+      else Object.defineProperty(globalThis, name, descriptor);
+    }
+  };
+}

@@ -1,0 +1,9 @@
+import { onFirstCall } from '../on-first-call.js';
+
+export { withGpuGlobals } from './gpu-globals.js';
+
+/**
+ * Opens a GPU through Dawn as an engine wants it; see open-device.ts.
+ * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE.
+ */
+export const openDevice = onFirstCall(async () => (await import('./open-device.js')).openDevice);
