@@ -254,7 +254,8 @@ export class OnnxTensorReader {
     const location = draft.external?.get('location');
     if (location === undefined)
       throw this.#refuse(`has ${tensorCalled(name)} outside the file without a location`);
-    const length = this.#decimal(draft.external?.get('length'), name) ?? byteLength;
+    // Writers that leave the length to the shape say so with 0, or say nothing.
+    const length = this.#decimal(draft.external?.get('length'), name) || byteLength;
     if (length !== byteLength) {
       throw this.#refuse(
         `has ${tensorCalled(name)} whose shape and data_type need ${byteLength} bytes, not ${length}`,

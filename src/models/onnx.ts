@@ -87,6 +87,7 @@ class OnnxReader {
   readonly #fields: ProtobufReader;
   readonly #tensors: OnnxTensorReader;
   #count = 0;
+  #unnamedNodes = 0;
   #nameBytes = 0;
 
   constructor(access: RandomAccess, refuse: Refuse) {
@@ -171,7 +172,8 @@ class OnnxReader {
     let output: string | undefined;
     let name = '';
     await this.#message(end, (number) => {
-      if (number === 2 && output === undefined) {
+      // An output that a node omits has an empty name.
+      if (number === 2 && !output) {
         return this.#text('an output name', (text) => {
           output = text;
         });
@@ -185,7 +187,8 @@ class OnnxReader {
         return this.#collect(found, '', this.#attribute(this.#submessage('an attribute'), depth));
       return this.#fields.skip();
     });
-    return this.#prefixed(output || name, found);
+    if (found.length === 0) return found;
+    return this.#prefixed(output || name || `node.${this.#unnamedNodes++}`, found);
   }
 
   /**

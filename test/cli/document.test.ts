@@ -34,6 +34,7 @@ async function allCommands(): Promise<[string, Command][]> {
   const io = {
     stdout: () => undefined,
     stderr: () => undefined,
+    stdoutIsTerminal: false,
     stderrIsTerminal: false,
     columns: 80,
     env: {},

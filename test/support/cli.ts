@@ -30,6 +30,7 @@ export async function cli(args: readonly string[], setting: CliSetting = {}): Pr
       stderr: (text) => {
         stderr += text;
       },
+      stdoutIsTerminal: false,
       stderrIsTerminal: false,
       columns: 80,
       env: {},

@@ -53,6 +53,7 @@ async function cli(...args: readonly string[]): Promise<{ code: ExitCode; out: s
     stderr: (text: string) => {
       err += text;
     },
+    stdoutIsTerminal: false,
     stderrIsTerminal: false,
     columns: 80,
     env: {},

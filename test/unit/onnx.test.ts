@@ -134,6 +134,29 @@ describe('readOnnx', () => {
   });
 });
 
+describe('readOnnx: what writers leave out', () => {
+  it('takes the length of external data from the shape where it is 0 or not given', async () => {
+    for (const entries of [
+      { location: 'w', length: '0' },
+      { location: 'w', offset: '4096', length: '0' },
+      { location: 'w' },
+    ]) {
+      const file = onnxFile({ initializers: [onnxTensor({ raw: null, fields: onnxExternal(entries) })] });
+      expect((await readOnnx(bytesAccess(file))).external[0]?.tensor.byteLength).toBe(8);
+    }
+  });
+
+  it('keeps apart tensors of nodes that omit their first output, and of nodes without any name', async () => {
+    const node = (...outputs: string[]): Uint8Array => {
+      const attribute = field(5, concat(field(1, 'value'), field(5, onnxTensor())));
+      return field(1, concat(...outputs.map((output) => field(2, output)), attribute));
+    };
+    const file = onnxFile({ graph: [node('', 'y1'), node('', 'y2'), node(), node('')], initializers: [] });
+    const { tensors } = await readOnnx(bytesAccess(file));
+    expect(tensors.map(({ name }) => name).sort()).toEqual(['node.0', 'node.1', 'y1', 'y2']);
+  });
+});
+
 /** A node of a function. */
 function onnxNode7(output: string, tensor: Uint8Array): Uint8Array {
   return field(7, concat(field(2, output), field(5, concat(field(1, 'value'), field(5, tensor)))));

@@ -1,10 +1,11 @@
 import { fileSource } from '../../node/index.js';
 import type { AddCommand } from '../context.js';
+import { digestLine, digestLineForTerminal } from '../digest-line.js';
 import { digestSource } from '../digest-source.js';
 import { EXIT, exitCodeOf } from '../exit-codes.js';
+import type { CliIo } from '../io.js';
 import { jsonOption } from '../options.js';
 import { jsonDocument } from '../output.js';
-import { escapeForTerminal } from '../text.js';
 import { digestTensors } from './digest-tensors.js';
 
 interface Row {
@@ -27,6 +28,7 @@ export const addDigest: AddCommand = (program, context, done) => {
       if (options.tensors === true) return await digestTensors(files, options.json === true, context, done);
       const hashing = engine();
       const rows: Row[] = [];
+      let altered = false;
       try {
         for (const file of files) {
           if (io.signal.aborted) break;
@@ -39,7 +41,7 @@ export const addDigest: AddCommand = (program, context, done) => {
                 signal: io.signal,
               });
               rows.push({ v: 1, file, bytes: source.byteLength, sha256, fsverity });
-              if (!options.json) io.stdout(`${fsverity}  ${escapeForTerminal(file)}\n`);
+              if (!options.json) altered = printLine(io, fsverity, file) || altered;
               done(EXIT.ok);
             } finally {
               await source.close();
@@ -53,6 +55,21 @@ export const addDigest: AddCommand = (program, context, done) => {
       } finally {
         await hashing.close();
       }
+      if (altered)
+        io.stderr(
+          'note: \\u{...} stands for a character that is not seen; output to a file has the names as they are\n',
+        );
       if (options.json) io.stdout(jsonDocument(rows));
     });
 };
+
+/** Was the name shown otherwise than it is? */
+function printLine(io: CliIo, digest: string, file: string): boolean {
+  if (!io.stdoutIsTerminal) {
+    io.stdout(digestLine(digest, file));
+    return false;
+  }
+  const { line, altered } = digestLineForTerminal(digest, file);
+  io.stdout(line);
+  return altered;
+}

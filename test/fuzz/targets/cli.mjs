@@ -131,6 +131,7 @@ export function create({ runCli, hostBackend, createPortableEngine }) {
           stderr: (text) => {
             stderr += text;
           },
+          stdoutIsTerminal: false,
           stderrIsTerminal: false,
           columns: 80,
           env: {},
