@@ -1,6 +1,6 @@
 import { invalidInput } from '../../base/index.js';
 import { type ExpectedDigests, parseExpected } from '../../models/index.js';
-import { checkPath, OpenFile } from './file-source.js';
+import { checkPath, OpenFile } from './open-file.js';
 
 const MAX_EXPECTED_BYTES = 16 * 1024 * 1024;
 

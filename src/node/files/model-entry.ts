@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { checkLabel, invalidInput } from '../../base/index.js';
-import { checkPath, isMissing, OpenFile, openToRead } from './file-source.js';
+import { checkPath, isMissing, OpenFile, openToRead } from './open-file.js';
 import { movedMeanwhile, OpenFolder } from './open-folder.js';
 
 /** The file that a model starts from, and the folder that it lies in, both held open. */

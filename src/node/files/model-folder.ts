@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { invalidInput } from '../../base/index.js';
-import { isMissing, type OpenFile } from './file-source.js';
+import { isMissing, type OpenFile } from './open-file.js';
 import { movedMeanwhile, type OpenFolder } from './open-folder.js';
 
 /**

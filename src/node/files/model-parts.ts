@@ -8,11 +8,11 @@ import {
   type TensorEntry,
   type TensorIndex,
 } from '../../models/index.js';
-import type { OpenFile } from './file-source.js';
 import { unlistedWeights } from './folder-model.js';
 import type { ModelEntry } from './model-entry.js';
 import { openInside } from './model-folder.js';
 import type { ModelFile, ModelShard } from './model-types.js';
+import type { OpenFile } from './open-file.js';
 import type { OpenFolder } from './open-folder.js';
 import { factsOf, openUnchanged } from './source-facts.js';
 

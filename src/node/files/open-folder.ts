@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invalidInput, VramError } from '../../base/index.js';
-import { OpenFile } from './file-source.js';
+import { OpenFile } from './open-file.js';
 
 /** Linux: a descriptor that names a folder and needs no permission to list it. Node has no constant for it. */
 const O_PATH = process.platform === 'linux' ? 0o10_000_000 : 0;
