@@ -43,6 +43,7 @@ export type {
   HostBinding,
   Immutability,
   ResidencyFacts,
+  SkippedDevice,
   WebGpuBinding,
 } from './device/index.js';
 export {

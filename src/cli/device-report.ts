@@ -27,6 +27,7 @@ export function deviceJson(info: DeviceInfo, status: ManagerStatus) {
     why: status.residencyReason,
     policy: status.policy,
     key: status.key,
+    passedOver: status.passedOver.map(({ device, code, message }) => ({ device, code, message })),
   };
 }
 
@@ -43,4 +44,9 @@ export function deviceText(info: DeviceInfo, status: ManagerStatus): string {
     `policy    ${status.policy} (accepts ${status.policyAccepts.join(', ')})\n` +
     `key       ${status.key === 'ephemeral' ? 'ephemeral: seals can be checked by this process alone' : `from the token, fingerprint ${status.keyFingerprint}`}\n`
   );
+}
+
+/** What `auto` passed over for that device, a line each. */
+export function passedOverText({ device, message }: ManagerStatus['passedOver'][number]): string {
+  return `skipped   ${device}: ${escapeForTerminal(message)}\n`;
 }

@@ -5,9 +5,10 @@ import type { Observer } from '../events/index.js';
 import { type ManagerOptions, VramManager } from '../manager/index.js';
 import { hostIsForced, nodeCrypto } from '../node/index.js';
 import type { CliContext } from './context.js';
+import { passedOverText } from './device-report.js';
 import { combineExitCodes, exitCodeOf } from './exit-codes.js';
 import { type DeviceOptions, readToken } from './options.js';
-import { escapeForTerminal } from './text.js';
+import { checkRequirement, requiredBackends } from './require.js';
 
 /** What `check`, `drill` and `attest make` hold while they run. */
 export interface ManagerSession {
@@ -24,15 +25,12 @@ export async function withManager<T>(
 ): Promise<T> {
   const { io } = context;
   const forceHost = hostIsForced(io.env);
+  checkRequirement(options, forceHost);
   const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
   const trace = { correlationId: options.correlationId };
   const engine = context.engine();
   try {
     const { observers, auditHead, closeAudit } = await openObservers(context, options, token);
-    const skipped: string[] = [];
-    // Where the run is narrated, that tells it, in its own form.
-    if (!options.verbose && options.log === undefined)
-      observers.push(passedOver(options.device, (line) => skipped.push(line)));
     // The manager owns, flushes and closes its observers, and zeroes the token.
     const opening = VramManager.open(
       {
@@ -48,7 +46,7 @@ export async function withManager<T>(
         observers: [...observers, ...(extra.observers ?? [])],
       },
       {
-        backends: (): readonly Backend[] => context.backends(),
+        backends: (): readonly Backend[] => requiredBackends(context.backends(), options.require),
         crypto: nodeCrypto,
         engine: () => engine,
         forceHost,
@@ -59,8 +57,7 @@ export async function withManager<T>(
       await Promise.allSettled(observers.map((observer) => observer.close?.()));
       throw error;
     });
-    // Where none could be opened the error names them all.
-    for (const line of skipped) io.stderr(line);
+    tellPassedOver(manager, options, io.stderr);
     const [outcome] = await Promise.allSettled([work({ manager, trace })]);
     await manager.close();
     // The manager's close never fails; a log that was not closed in order is a failure of the run all the same.
@@ -74,16 +71,18 @@ export async function withManager<T>(
   }
 }
 
-/** Tells of devices that `auto` passed over although they are there. */
-function passedOver(requested: string, tell: (line: string) => void): Observer {
-  return {
-    name: 'skipped devices',
-    required: false,
-    on: (event) => {
-      if (event.type !== 'device.open_failed' || event.requested === requested) return;
-      tell(`skipped   ${event.requested}: ${escapeForTerminal(event.error.message)}\n`);
-    },
-  };
+/**
+ * What `auto` passed over, on stderr; where none could be opened the error names them all. The narration tells what failed by itself, and as JSON it is all
+ * there is on stderr.
+ */
+function tellPassedOver(
+  manager: VramManager,
+  { verbose, log }: DeviceOptions,
+  tell: (line: string) => void,
+): void {
+  if (log === 'json') return;
+  const narrated = verbose === true || log !== undefined;
+  for (const one of manager.status().passedOver) if (!(narrated && one.failed)) tell(passedOverText(one));
 }
 
 /** Of one failure or two, the one whose exit code goes before. */

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { checkId, checkLabel, VramError } from '../base/index.js';
 import { readInput } from '../node/index.js';
+import { REQUIREMENTS, type Requirement } from './require.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
 export type PolicyName = (typeof POLICIES)[number];
@@ -8,6 +9,7 @@ export type PolicyName = (typeof POLICIES)[number];
 /** Common to the commands that open a device. */
 export interface DeviceOptions {
   readonly device: string;
+  readonly require?: Requirement;
   readonly policy: PolicyName;
   readonly budget?: number;
   readonly audit?: string;
@@ -71,6 +73,13 @@ export function jsonOption(command: Command): Command {
   return command.option('--json', 'print one JSON document on stdout, nothing else');
 }
 
+/** Exit code 5 unless such a device does the work. */
+export function requireOption(): Option {
+  return new Option('--require <what>', 'fail (5) without such a device, instead of taking another').choices([
+    ...REQUIREMENTS,
+  ]);
+}
+
 export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any'): Command {
   return jsonOption(command)
     .addOption(
@@ -78,6 +87,7 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
         .default('auto')
         .argParser(parseDevice),
     )
+    .addOption(requireOption())
     .addOption(
       new Option('--policy <policy>', 'where weights may live').choices([...POLICIES]).default(defaultPolicy),
     )

@@ -1,4 +1,4 @@
-export { type Addon, cudaBackend, type Kernels } from './cuda/index.js';
+export { type Addon, cudaBackend, type Kernels, NotInstalled } from './cuda/index.js';
 export { type BlockHasher, hostBackend } from './host/index.js';
 export { type SkippedDevice, selectDevice } from './select.js';
 export {

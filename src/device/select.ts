@@ -15,14 +15,17 @@ export interface SkippedDevice {
   readonly device: string;
   readonly code: ErrorCode;
   readonly message: string;
-  /** True for a device that is there and could not be opened, such as one whose known answers were wrong; false for a backend without devices. */
-  readonly listed: boolean;
+  /**
+   * True for what is there and does not work: a device that could not be opened, such as one whose known answers were wrong, or a driver that does not
+   * load; false where nothing of the kind is installed.
+   */
+  readonly failed: boolean;
 }
 
 export interface SelectOptions extends OpenOptions {
   /** Mock mode (`VRAM_RESIDENCY_FORCE_HOST=1`): the host backend, marked as an override; no other device may be asked for. */
   readonly forceHost?: boolean;
-  /** Told of everything that `auto` passes over, in order, for diagnostics. */
+  /** Told of what `auto` passes over: all that failed, and what is missing of the kinds that go before the device chosen; of all if none can be opened. */
   readonly onSkipped?: (skipped: SkippedDevice) => void;
 }
 
@@ -115,10 +118,10 @@ interface Candidate {
 }
 
 /** The order of `auto`; smaller is tried first. */
-function rank(info: DeviceInfo): number {
-  if (info.backend === 'cuda') return 0;
-  if (info.backend === 'host') return 3;
-  return info.execution === 'hardware' ? 1 : 2;
+function rank({ backend, execution }: Pick<DeviceInfo, 'backend' | 'execution'>): number {
+  if (backend === 'cuda') return 0;
+  if (backend === 'host') return 3;
+  return execution === 'hardware' ? 1 : 2;
 }
 
 async function openFirst(
@@ -126,14 +129,16 @@ async function openFirst(
   options: OpenOptions,
   onSkipped: SelectOptions['onSkipped'],
 ): Promise<Device> {
-  const reasons: string[] = [];
-  const causes: unknown[] = [];
-  const skip = (device: string, error: unknown, listed = false): void => {
-    const code = isVramError(error) ? error.code : 'DEVICE_UNAVAILABLE';
-    const message = error instanceof Error ? error.message : 'an unknown error';
-    reasons.push(`${device}: ${message}`);
-    causes.push(error);
-    onSkipped?.({ device, code, message, listed });
+  const skipped: { readonly kind: BackendKind; readonly what: SkippedDevice; readonly cause: unknown }[] = [];
+  const skip = (kind: BackendKind, device: string, cause: unknown, failed = true): void => {
+    const code = isVramError(cause) ? cause.code : 'DEVICE_UNAVAILABLE';
+    const message = cause instanceof Error ? cause.message : 'an unknown error';
+    skipped.push({ kind, what: { device, code, message, failed }, cause });
+  };
+  /** What a kind would have offered at best, had it been there. */
+  const best = (kind: BackendKind): number => rank({ backend: kind, execution: 'hardware' });
+  const tellSkipped = (chosen: number): void => {
+    for (const { kind, what } of skipped) if (what.failed || best(kind) < chosen) onSkipped?.(what);
   };
 
   const candidates: Candidate[] = [];
@@ -142,19 +147,25 @@ async function openFirst(
       const infos = await backend.list();
       for (const info of infos) candidates.push({ backend, info });
       const problem = infos.length === 0 ? await backend.problem() : null;
-      if (problem !== null) skip(backend.kind, new VramError(problem.code, problem.message));
+      if (problem !== null)
+        skip(backend.kind, backend.kind, new VramError(problem.code, problem.message), problem.failed);
     } catch (error) {
-      skip(backend.kind, error);
+      skip(backend.kind, backend.kind, error);
     }
   }
   candidates.sort((a, b) => rank(a.info) - rank(b.info) || a.info.index - b.info.index);
   for (const { backend, info } of candidates) {
     try {
-      return await backend.open(info.index, options);
+      const device = await backend.open(info.index, options);
+      tellSkipped(rank(info));
+      return device;
     } catch (error) {
-      skip(deviceId(info), error, true);
+      skip(backend.kind, deviceId(info), error);
     }
   }
+  tellSkipped(Number.POSITIVE_INFINITY);
+  const reasons = skipped.map(({ what: { device, message } }) => `${device}: ${message}`);
+  const causes = skipped.map(({ cause }) => cause);
   const why = reasons.length === 0 ? 'there is no backend' : reasons.join('; ');
   throw new VramError('DEVICE_UNAVAILABLE', `no device can be used: ${why}`, {
     cause: causes.length === 1 ? causes[0] : new AggregateError(causes, 'every device failed'),

@@ -95,6 +95,8 @@ export interface BackendProblem {
   readonly backend: BackendKind;
   readonly message: string;
   readonly code: ErrorCode;
+  /** Something that is installed does not work, such as a driver that does not load; false: there is nothing of the kind. */
+  readonly failed: boolean;
 }
 
 export interface Backend {

@@ -481,7 +481,12 @@ describe('devices', () => {
       kind: 'cuda',
       list: () => Promise.resolve([]),
       problem: () =>
-        Promise.resolve({ backend: 'cuda', code: 'DEVICE_UNAVAILABLE', message: 'install a driver' }),
+        Promise.resolve({
+          backend: 'cuda',
+          code: 'DEVICE_UNAVAILABLE',
+          message: 'install a driver',
+          failed: false,
+        }),
       open: () => Promise.reject(new Error('not reached')),
     };
     const { code, stdout } = await cli(['devices', '--json'], { backends: [missing, hostBackend()] });

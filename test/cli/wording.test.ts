@@ -244,7 +244,8 @@ describe('a device that is not there', () => {
   const withoutDriver = (kind: 'cuda' | 'webgpu'): Backend => ({
     kind,
     list: () => Promise.resolve([]),
-    problem: () => Promise.resolve({ backend: kind, code: 'DEVICE_UNAVAILABLE', message: 'no driver' }),
+    problem: () =>
+      Promise.resolve({ backend: kind, code: 'DEVICE_UNAVAILABLE', message: 'no driver', failed: false }),
     open: () => Promise.reject(new Error('not reached')),
   });
   const present = (kind: 'cuda' | 'webgpu'): Backend => {

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
@@ -50,6 +58,23 @@ describeCuda('cuda: the files of the driver', (bed) => {
       device: { residency: 'unproven', execution: 'hardware', driverFile: foreign },
       shards: [{ residency: 'unproven', verified: true }],
     });
+  });
+
+  it('[CI-011] a driver that does not load is told where auto takes another device, and fails what requires it', async () => {
+    const broken = join(folder, 'broken');
+    mkdirSync(broken);
+    writeFileSync(join(broken, 'libcuda.so.1'), 'not a library'.repeat(100));
+    const machine = { ...named, LD_LIBRARY_PATH: broken };
+    const check = (...more: string[]) => program(['check', weights, '--json', ...more], machine);
+    const { code, stdout, stderr } = await check();
+    expect(code).toBe(0);
+    const told = /^skipped {3}cuda: no NVIDIA driver can be used \(.*invalid ELF header/m;
+    expect(stderr).toMatch(told);
+    expect(JSON.parse(stdout).device.passedOver[0]).toMatchObject({
+      device: 'cuda',
+      message: expect.stringContaining('invalid ELF header'),
+    });
+    expect((await check('--require', 'cuda')).code).toBe(5);
   });
 
   it('is accepted where its file or folder is named in code, and only then', () => {

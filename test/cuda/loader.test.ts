@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arch } from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
-import { cudaBackend } from '../../src/device/cuda/index.js';
+import { type Addon, cudaBackend } from '../../src/device/cuda/index.js';
 import { addonPaths } from '../../src/node/addon/index.js';
 import { noAddon, refusedAddon } from '../../src/node/devices/cuda/addon-advice.js';
 import { nodeCudaBackend } from '../../src/node/devices/cuda/backend.js';
@@ -88,6 +88,32 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
     await expect(load(readFileSync(testDriverPath(bed)))).rejects.toMatchObject(
       refusal(/belongs to another version of this package; install/),
     );
+  });
+
+  it('a driver or addon that is not installed is no failure; one that is there and does not load is', async () => {
+    const failed = async (addon: () => Promise<Addon>): Promise<boolean | undefined> => {
+      const backend = cudaBackend({
+        addon,
+        libraryPath: null,
+        pageable: () => false,
+        driverDoubt: async () => null,
+        kernels: () => Promise.reject(new Error('not to be asked for')),
+      });
+      expect(await backend.list()).toEqual([]);
+      return (await backend.problem())?.failed;
+    };
+    const loading = (message: string, code = 'NO_DRIVER') =>
+      failed(async () => ({
+        ...bed.addon,
+        load: () => Promise.reject(Object.assign(new Error(message), { code })),
+      }));
+    const absent = 'cannot open shared object file: No such file or directory';
+    expect(await failed(() => loadAddon([join(folder, 'nothing.node')]))).toBe(false);
+    expect(await loading(`libcuda.so.1: ${absent}`)).toBe(false);
+    expect(await loading(`libnvidia-part-of-it.so: ${absent}`)).toBe(true);
+    expect(await loading('libcuda.so.1: invalid ELF header')).toBe(true);
+    expect(await loading('cuInit returned CUDA_ERROR_SYSTEM_DRIVER_MISMATCH', 'DRIVER')).toBe(true);
+    expect(await failed(() => load(addon.slice(0, 4096)) as Promise<Addon>)).toBe(true);
   });
 
   it('an addon of another version, by its number', async () => {

@@ -112,6 +112,7 @@ describe('open', () => {
           backend: 'webgpu',
           code: 'DEVICE_UNAVAILABLE',
           message: 'npm install webgpu',
+          failed: false,
         }),
       });
     const failed = {

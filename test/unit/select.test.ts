@@ -53,7 +53,9 @@ function backend(
     kind,
     list: async () => infos,
     problem: async () =>
-      infos.length > 0 ? null : { backend: kind, code: 'DEVICE_UNAVAILABLE', message: problem },
+      infos.length > 0
+        ? null
+        : { backend: kind, code: 'DEVICE_UNAVAILABLE', message: problem, failed: false },
     open: async (index, options = {}) => {
       const { fails } = present[index] ?? {};
       if (fails !== undefined) throw fails;
@@ -92,12 +94,12 @@ describe('selectDevice', () => {
     const onSkipped = (one: SkippedDevice) => skipped.push(one);
     expect(await idOf(selectDevice([noList, cuda, hostBackend()], 'auto', { onSkipped }))).toBe('cuda:1');
     expect(skipped).toEqual([
-      { device: 'webgpu', code: 'DEVICE_UNAVAILABLE', message: 'no library', listed: false },
+      { device: 'webgpu', code: 'DEVICE_UNAVAILABLE', message: 'no library', failed: true },
       {
         device: 'cuda:0',
         code: 'DEVICE_UNAVAILABLE',
         message: 'it failed its known-answer test',
-        listed: true,
+        failed: true,
       },
     ]);
   });

@@ -24,6 +24,7 @@ describe('the WebGPU backend', () => {
       backend: 'webgpu',
       code: 'DEVICE_UNAVAILABLE',
       message: 'npm install webgpu',
+      failed: false,
     });
     await expect(backend.open(0)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
   });

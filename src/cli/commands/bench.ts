@@ -4,7 +4,7 @@ import { VramManager } from '../../manager/index.js';
 import { hostIsForced, nodeCrypto } from '../../node/index.js';
 import { benchPairs, benchStated, type Pair } from '../bench/index.js';
 import type { AddCommand } from '../context.js';
-import { deviceJson, deviceText } from '../device-report.js';
+import { deviceJson, deviceText, passedOverText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { jsonOption, parseBytes, parseCount, parseDevice } from '../options.js';
 import { jsonDocument } from '../output.js';
@@ -55,6 +55,7 @@ export const addBench: AddCommand = (program, context, done) => {
       );
       const info = probe.device;
       const device = deviceJson(info, probe.status());
+      for (const one of probe.status().passedOver) io.stderr(passedOverText(one));
       people(deviceText(info, probe.status()));
       await probe.close();
       const processor = `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} cores, Node ${process.versions.node}`;

@@ -1,11 +1,13 @@
+import { VramError } from '../../base/index.js';
 import { type Backend, type DeviceInfo, deviceId } from '../../device/index.js';
 import { classify } from '../../policy/index.js';
 import type { Complaints } from '../complaints.js';
 import type { AddCommand } from '../context.js';
 import { deviceIdentity } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
-import { jsonOption } from '../options.js';
+import { jsonOption, requireOption } from '../options.js';
 import { jsonDocument } from '../output.js';
+import { described, meets, type Requirement } from '../require.js';
 import { residencyInWords } from '../residency.js';
 import { escapeForTerminal, formatBytes } from '../text.js';
 
@@ -21,7 +23,8 @@ const CAPACITY_SOURCE = { cuda: 'driver', webgpu: 'none', host: 'system' } as co
 export const addDevices: AddCommand = (program, { io, backends, complaints }, done) => {
   jsonOption(program.command('devices'))
     .description('list the devices, where their memory lives, and what is missing')
-    .action(async (options: { json?: boolean }) => {
+    .addOption(requireOption())
+    .action(async (options: { json?: boolean; require?: Requirement }) => {
       const found: DeviceInfo[] = [];
       const missing: Missing[] = [];
       for (const backend of backends()) await look(backend, found, missing, complaints);
@@ -33,6 +36,9 @@ export const addDevices: AddCommand = (program, { io, backends, complaints }, do
           io.stdout(`${backend}: not available: ${escapeForTerminal(message)}\n`);
         }
       }
+      const { require } = options;
+      if (require !== undefined && !found.some((info) => meets(info, require)))
+        throw new VramError('DEVICE_UNAVAILABLE', `${described(require)} is required, and there is none`);
       done(EXIT.ok);
     });
 };

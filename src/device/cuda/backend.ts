@@ -5,7 +5,7 @@ import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '.
 import type { Addon, DeviceRecord, DriverHandle, DriverInfo } from './addon.js';
 import { CudaDevice, STAGING_BYTES } from './device.js';
 import { cudaVersion, type DriverOrigin, deviceInfo, type PointerInfo } from './facts.js';
-import { nativeFailure, typed } from './failures.js';
+import { NotInstalled, nativeFailure, typed } from './failures.js';
 import { type Kernels, kernelsInWords } from './kernels.js';
 
 /**
@@ -74,10 +74,11 @@ class CudaBackend implements Backend {
     const found = this.#listFailure === null ? await this.#found() : null;
     if (this.#listFailure !== null) {
       const { code, message } = this.#listFailure;
-      return { backend: 'cuda', code, message };
+      return { backend: 'cuda', code, message, failed: !isAbsence(this.#listFailure) };
     }
     if (found !== null && found[1].length > 0) return null;
-    return { backend: 'cuda', code: 'DEVICE_UNAVAILABLE', message: 'the NVIDIA driver found no device' };
+    const message = 'the NVIDIA driver found no device';
+    return { backend: 'cuda', code: 'DEVICE_UNAVAILABLE', message, failed: true };
   }
 
   async open(index: number, options: OpenOptions = {}): Promise<Device> {
@@ -206,6 +207,17 @@ class CudaBackend implements Backend {
     const kernels = await this.#environment.kernels();
     return { addon, driver, info, kernels, kernelsInWords: await kernelsInWords(kernels) };
   }
+}
+
+/** The system's loader found no library of the name that was asked for; one that it found and could not load is another matter. */
+const NOT_INSTALLED = /^libcuda\.so\.1: cannot open shared object file: No such file or directory$/;
+
+/** There is no driver, or no addon for this machine. */
+function isAbsence({ cause }: VramError): boolean {
+  if (cause instanceof NotInstalled) return true;
+  return (
+    nativeFailure(cause)?.code === 'NO_DRIVER' && cause instanceof Error && NOT_INSTALLED.test(cause.message)
+  );
 }
 
 function loadFailure(error: unknown): VramError {

@@ -1,8 +1,10 @@
 import { type ErrorCode, type ErrorDetails, VramError } from '../../base/index.js';
 
+const CODES = ['DRIVER', 'NO_DRIVER', 'CLOSED', 'HOST_MEMORY', 'HOST_THREAD', 'STATE', 'ARGUMENT'] as const;
+
 /** What the addon rejects with: an Error with these properties. */
 export interface NativeFailure {
-  readonly code: 'DRIVER' | 'NO_DRIVER' | 'CLOSED' | 'HOST_MEMORY' | 'STATE' | 'ARGUMENT';
+  readonly code: (typeof CODES)[number];
   readonly message: string;
   /** The driver's result, its own name for it, and the function that returned it; with code DRIVER. */
   readonly result: number | null;
@@ -10,6 +12,11 @@ export interface NativeFailure {
   readonly call: string | null;
   /** The log of the driver's compiler. */
   readonly detail: string;
+}
+
+/** The cause of an error that says no more than that nothing is installed which could be used: the ordinary state of most machines. */
+export class NotInstalled extends Error {
+  override readonly name = 'NotInstalled';
 }
 
 const OUT_OF_MEMORY = 2;
@@ -27,8 +34,6 @@ const CONTEXT_LOST = new Set([
 
 /** Results that say what the PTX or the launch was, not what the device is. */
 const INVALID_PROGRAM = new Set([200, 209, 218, 300, 500, 701]);
-
-const CODES = ['DRIVER', 'NO_DRIVER', 'CLOSED', 'HOST_MEMORY', 'STATE', 'ARGUMENT'] as const;
 
 /** Reads a rejection of the addon; null for any other error. */
 export function nativeFailure(error: unknown): NativeFailure | null {

@@ -1,4 +1,4 @@
-import { checkInteger, invalidInput, VramError } from '../../base/index.js';
+import { checkInteger, invalidInput, isVramError, VramError } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import { proveKnownAnswers } from '../known-answers.js';
 import {
@@ -140,11 +140,13 @@ class WebGpuBackend implements Backend {
       }
     } catch (error) {
       const message = error instanceof Error ? error.message : 'WebGPU could not be asked for adapters';
-      return { adapters: [], problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message } };
+      // A provider says in an error of ours that there is no WebGPU; anything else is one that does not work.
+      const failed = !isVramError(error);
+      return { adapters: [], problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message, failed } };
     }
     if (adapters.length > 0) return { adapters, problem: null };
     const message = `WebGPU has no adapter here; ${this.#provider.adviceWithoutAdapter}`;
-    return { adapters, problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message } };
+    return { adapters, problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message, failed: false } };
   }
 
   /** An adapter serves one device, so it is asked for again; its buffers may be as large as it can. */

@@ -61,8 +61,9 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       const { device, owned, skipped } = await openDevice(options, checked, platform, operation);
       const deviceMs = operation.elapsedMs;
       if (owned) taken.push(() => device.close());
-      // A GPU that went bad must not go unnoticed because another took its place.
-      for (const one of skipped) await operation.record('device.open_failed', openFailed(one), deviceMs);
+      // A GPU or driver that went bad must not go unnoticed because another took its place.
+      for (const one of skipped.filter(({ failed }) => failed))
+        await operation.record('device.open_failed', openFailed(one), deviceMs);
       events.device = describeDevice(device);
       const residency = await admitDevice(device, checked, operation);
       const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
@@ -74,6 +75,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
         ...key,
         residency,
         device,
+        passedOver: skipped,
         deviceOwned: owned,
         crypto: platform.crypto,
         engine,
@@ -238,15 +240,15 @@ async function openDevice(
   try {
     const opened = await selectDevice(platform.backends({ driverPaths }), device, {
       forceHost: platform.forceHost,
-      // A backend without devices is the ordinary case on most machines, and no failure.
-      onSkipped: (one) => void (one.listed && skipped.push(one)),
+      onSkipped: (one) => void skipped.push(one),
       drills: drills === true,
       windowBytes,
     });
     return { device: opened, owned: true, skipped };
   } catch (error) {
     const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
-    for (const one of skipped)
+    // A kind of which nothing is installed is the ordinary case on most machines, and no failure.
+    for (const one of skipped.filter(({ failed }) => failed))
       await operation.tell('device.open_failed', openFailed(one), operation.elapsedMs);
     const failed = { requested, error: eventError(error) };
     await operation.tell('device.open_failed', failed, operation.elapsedMs);

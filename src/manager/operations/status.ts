@@ -1,4 +1,4 @@
-import { deviceId } from '../../device/index.js';
+import { deviceId, type SkippedDevice } from '../../device/index.js';
 import { acceptedClasses, classify, type Policy, type Residency } from '../../policy/index.js';
 import type { Core, LifecycleState } from '../state/index.js';
 
@@ -8,6 +8,8 @@ export interface ManagerStatus {
   readonly workerId: string;
   readonly device: string;
   readonly deviceName: string;
+  /** What `auto` would have preferred to this device, and what else failed on the way to it, in order; empty for a device that was asked for by name. */
+  readonly passedOver: readonly SkippedDevice[];
   readonly residency: Residency;
   /** One sentence: what decided the class. */
   readonly residencyReason: string;
@@ -33,6 +35,7 @@ export function statusOf(core: Core): ManagerStatus {
     workerId: core.workerId,
     device: deviceId(info),
     deviceName: info.name,
+    passedOver: Object.freeze([...core.passedOver]),
     residency,
     residencyReason: why,
     policy: core.policy,

@@ -1,7 +1,7 @@
 import type { AuditHeadProvider } from '../../attest/index.js';
 import { type Clock, isVramError, type Serial } from '../../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
-import type { Device } from '../../device/index.js';
+import type { Device, SkippedDevice } from '../../device/index.js';
 import type { DigestEngine } from '../../digest/index.js';
 import type { EventSource } from '../../events/index.js';
 import type { Policy, Residency } from '../../policy/index.js';
@@ -20,6 +20,8 @@ export interface Core {
   readonly allowReplacedKernels: boolean;
   readonly residency: Residency;
   readonly device: Device;
+  /** What `auto` did not take, and why. */
+  readonly passedOver: readonly SkippedDevice[];
   readonly deviceOwned: boolean;
   readonly crypto: CryptoProvider;
   readonly engine: DigestEngine;

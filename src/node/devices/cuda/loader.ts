@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:process';
 import { VramError } from '../../../base/index.js';
-import type { Addon } from '../../../device/index.js';
+import { type Addon, NotInstalled } from '../../../device/index.js';
 import { addonPaths, prebuiltPlatforms, unfitHeader } from '../../addon/index.js';
 import { noAddon, otherAddon, refusedAddon, unfitAddon } from './addon-advice.js';
 import { type Machine, thisMachine } from './machine.js';
@@ -41,7 +41,7 @@ export async function loadAddon(
   machine: () => Machine = thisMachine,
 ): Promise<Addon> {
   const path = platform === 'linux' ? paths.find((candidate) => existsSync(candidate)) : undefined;
-  if (path === undefined) throw unavailable(noAddon(machine(), prebuiltPlatforms()));
+  if (path === undefined) throw unavailable(noAddon(machine(), prebuiltPlatforms()), new NotInstalled());
   let loaded: unknown;
   try {
     const unfit = unfitHeader(path, arch);
