@@ -354,6 +354,7 @@ describe('capacity and status', () => {
       workerId: 'worker-1',
       device: 'host',
       deviceName: 'system memory',
+      passedOver: [],
       residency: 'host',
       residencyReason: expect.stringContaining('host memory'),
       policy: 'any',
