@@ -20,6 +20,7 @@ export {
   fileSource,
   loadExpected,
   type Model,
+  type ModelFile,
   type ModelShard,
   type OpenModelOptions,
   openAttestationKey,
