@@ -16,6 +16,7 @@ export {
   MemorySink,
 } from './audit/index.js';
 export {
+  type AbandonedCalls,
   type Clock,
   type DamagedRange,
   type ErrorCode,
@@ -119,5 +120,12 @@ export {
 } from './narration/index.js';
 export type { Policy, Residency } from './policy/index.js';
 export { SealedShard, type SealedShardJson } from './seal/index.js';
-export { bytesSource, type Source, streamSource, type UrlSourceOptions, urlSource } from './source/index.js';
+export {
+  bytesSource,
+  type Source,
+  type SourceCallOptions,
+  streamSource,
+  type UrlSourceOptions,
+  urlSource,
+} from './source/index.js';
 export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';

@@ -8,7 +8,8 @@ export {
 } from './base64.js';
 export { concatBytes, equalBytes, utf8 } from './bytes.js';
 export { canonicalBytes } from './canonical-json.js';
-export { type Clock, systemClock, timestamp } from './clock.js';
+export { type Clock, systemClock, timerOf, timestamp } from './clock.js';
+export { type End, type Ending, endError, firstEnd, onEnd } from './ending.js';
 export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
 export {
   type ErrorDetails,
@@ -18,6 +19,7 @@ export {
   throwIfAborted,
   VramError,
 } from './errors.js';
+export { type AbandonedCalls, type CallLimits, ForeignCalls } from './foreign-calls.js';
 export { fromHex, toHex } from './hex.js';
 export type { JsonObject, JsonValue } from './json.js';
 export { visibleJson } from './json-text.js';
@@ -25,6 +27,7 @@ export { KnownSecret, writtenForms } from './known-secret.js';
 export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { Serial } from './serial.js';
 export { isJsonObject, parseStrictJson } from './strict-json.js';
+export { MAX_TIMER_MS, systemTimer, type Timer } from './timer.js';
 export { checkToken } from './token.js';
 export { isCallersTraceparent, parseTraceparent, RECORDED_TRACEPARENT } from './traceparent.js';
 export {

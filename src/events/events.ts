@@ -204,6 +204,11 @@ export interface EventPayloads {
     readonly byteInTensor?: number;
   };
   'shard.attested': { readonly sealId: string; readonly nonce: string };
+  'close.failed': {
+    readonly what: 'source' | 'device' | 'engine';
+    readonly name: string;
+    readonly error: EventError;
+  };
   'manager.stopped': { readonly reason: string };
   'manager.closed': { readonly shardsReleased: number };
 }

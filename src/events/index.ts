@@ -11,7 +11,7 @@ export {
   type SealedPacking,
   type StageName,
 } from './events.js';
-export { Observers } from './observers.js';
+export { DEFAULT_OBSERVER_MS, Observers } from './observers.js';
 export {
   type EventSource,
   eventError,

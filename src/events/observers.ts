@@ -1,14 +1,39 @@
-import { isVramError, VramError } from '../base/index.js';
+import { type End, ForeignCalls, firstEnd, isVramError, VramError } from '../base/index.js';
 import type { Observer, OperationEvent } from './events.js';
 
-/** Tells observers what happens, in order, and finds out whether the required ones could take it. */
+/** How long observers may keep an operation waiting. */
+export interface ObserverLimits {
+  readonly calls: ForeignCalls;
+  /** Milliseconds for one event, a flush or a close. */
+  readonly observerMs: number;
+}
+
+/** An observer that could not be flushed or closed. */
+export interface ObserverFailure {
+  readonly name: string;
+  readonly error: VramError;
+}
+
+export const DEFAULT_OBSERVER_MS = 30_000;
+
+/**
+ * Tells observers what happens, in order, and finds out whether the required ones could take it. One that has not answered in time is
+ * told of everything that follows, but not waited for until it answers: it costs one limit, not one an event.
+ */
 export class Observers {
   readonly #observers: readonly Observer[];
+  readonly #limits: ObserverLimits;
   /** Releases are never held up (AU-005): those that an observer could not take are told again once it takes something. */
   readonly #untold = new Map<Observer, OperationEvent[]>();
+  /** Those that have not answered in time, and nothing since. */
+  readonly #overdue = new Set<Observer>();
 
-  constructor(observers: readonly Observer[]) {
+  constructor(
+    observers: readonly Observer[],
+    limits: ObserverLimits = { calls: new ForeignCalls(), observerMs: DEFAULT_OBSERVER_MS },
+  ) {
     this.#observers = observers;
+    this.#limits = limits;
   }
 
   /** Releases that a required observer has not been able to record yet. */
@@ -18,32 +43,85 @@ export class Observers {
     return count;
   }
 
-  /** Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a required one. */
-  async tell(event: OperationEvent): Promise<VramError | null> {
-    const failures = await Promise.all(this.#observers.map((observer) => this.#tellOne(observer, event)));
+  /**
+   * Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a required one:
+   * AUDIT_FAILED, also for one that did not answer in time, or before one of `ends` had ended.
+   */
+  async tell(event: OperationEvent, ends: readonly End[] = []): Promise<VramError | null> {
+    const failures = await Promise.all(
+      this.#observers.map((observer) => this.#tellOne(observer, event, ends)),
+    );
     return failures.find((failure) => failure !== null) ?? null;
   }
 
-  /** Waits until everything told is safe. Resolves to the failure of a required observer. */
-  async flush(): Promise<VramError | null> {
+  /** Waits until everything told is safe. Resolves to the failures, also of observers that are not required. */
+  async flush(): Promise<readonly ObserverFailure[]> {
     return await this.#each((observer) => observer.flush?.());
   }
 
-  async close(): Promise<VramError | null> {
+  /** As flush(). */
+  async close(): Promise<readonly ObserverFailure[]> {
     return await this.#each((observer) => observer.close?.());
   }
 
-  async #tellOne(observer: Observer, event: OperationEvent): Promise<VramError | null> {
+  async #tellOne(observer: Observer, event: OperationEvent, ends: readonly End[]): Promise<VramError | null> {
+    const release = observer.required && event.type === 'vram.deallocated';
+    const late: Late = {
+      taken: () => this.#forget(observer, event),
+      failed: () => this.#keep(observer, event),
+    };
     try {
-      await observer.on(event);
+      await this.#call(observer, () => observer.on(event), ends, release ? late : {});
     } catch (error) {
-      if (observer.required && event.type === 'vram.deallocated') {
-        this.#untold.set(observer, [...(this.#untold.get(observer) ?? []), event]);
-      }
-      return failureOf(observer, error);
+      // One that nobody waits for may take it yet: it is kept when that fails.
+      if (release && firstEnd(ends) === null) this.#keep(observer, event);
+      return failureOf(observer, error, ends);
     }
-    await this.#retryUntold(observer);
+    // One that owes an answer may take what it was told of yet.
+    if (!this.#overdue.has(observer)) await this.#retryUntold(observer);
     return null;
+  }
+
+  /** Calls an observer, at once, and waits for it within the limits. Rejects with its failure, or with what ended the wait. */
+  async #call(
+    observer: Observer,
+    act: () => void | Promise<void>,
+    ends: readonly End[],
+    late: Late = {},
+  ): Promise<void> {
+    const { calls, observerMs } = this.#limits;
+    const answer = act();
+    if (answer === undefined) return;
+    const answered = (): void => void this.#overdue.delete(observer);
+    const overdue = new VramError(
+      'AUDIT_FAILED',
+      `the observer "${observer.name}" has not answered for ${observerMs} ms`,
+    );
+    if (this.#overdue.has(observer)) {
+      afterwards(answer, answered, late);
+      throw overdue;
+    }
+    const stalled = (): VramError => {
+      this.#overdue.add(observer);
+      return overdue;
+    };
+    try {
+      await calls.run(() => answer, { limitMs: observerMs, stalled, ends });
+    } catch (error) {
+      afterwards(answer, answered, late);
+      throw error;
+    }
+  }
+
+  #keep(observer: Observer, event: OperationEvent): void {
+    const kept = this.#untold.get(observer) ?? [];
+    if (!kept.includes(event)) this.#untold.set(observer, [...kept, event]);
+  }
+
+  #forget(observer: Observer, event: OperationEvent): void {
+    const kept = (this.#untold.get(observer) ?? []).filter((one) => one !== event);
+    if (kept.length > 0) this.#untold.set(observer, kept);
+    else this.#untold.delete(observer);
   }
 
   async #retryUntold(observer: Observer): Promise<void> {
@@ -54,7 +132,9 @@ export class Observers {
       const [event] = events;
       if (event === undefined) return;
       try {
-        await observer.on(event);
+        await this.#call(observer, () => observer.on(event), [], {
+          taken: () => this.#forget(observer, event),
+        });
         events.shift();
       } catch {
         // Still failing: they stay counted, and are told at the next chance, before what failed meanwhile.
@@ -64,23 +144,48 @@ export class Observers {
     }
   }
 
-  async #each(act: (observer: Observer) => Promise<void> | undefined): Promise<VramError | null> {
+  async #each(act: (observer: Observer) => void | Promise<void>): Promise<readonly ObserverFailure[]> {
     const failures = await Promise.all(
       this.#observers.map(async (observer) => {
         try {
-          await act(observer);
-          return null;
+          await this.#call(observer, () => act(observer), []);
+          return [];
         } catch (error) {
-          return failureOf(observer, error);
+          return [{ name: observer.name, error: asAuditFailure(observer, error, 'failed') }];
         }
       }),
     );
-    return failures.find((failure) => failure !== null) ?? null;
+    return failures.flat();
   }
 }
 
-function failureOf(observer: Observer, error: unknown): VramError | null {
+/** What becomes of an answer that nobody waits for. */
+interface Late {
+  readonly taken?: () => void;
+  readonly failed?: () => void;
+}
+
+function afterwards(answer: Promise<void>, answered: () => void, { taken, failed }: Late): void {
+  answer.then(
+    () => {
+      answered();
+      taken?.();
+    },
+    () => {
+      answered();
+      failed?.();
+    },
+  );
+}
+
+function failureOf(observer: Observer, error: unknown, ends: readonly End[]): VramError | null {
   if (!observer.required) return null;
+  const what = firstEnd(ends) === null ? 'failed' : 'was not waited for: the operation was over';
+  return asAuditFailure(observer, error, what);
+}
+
+function asAuditFailure({ name, required }: Observer, error: unknown, what: string): VramError {
   if (isVramError(error, 'AUDIT_FAILED') || isVramError(error, 'AUDIT_CORRUPT')) return error;
-  return new VramError('AUDIT_FAILED', `the required observer "${observer.name}" failed`, { cause: error });
+  const which = required ? 'required observer' : 'observer';
+  return new VramError('AUDIT_FAILED', `the ${which} "${name}" ${what}`, { cause: error });
 }

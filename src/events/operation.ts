@@ -1,6 +1,9 @@
 import {
   type Clock,
   checkLabel,
+  type End,
+  type Ending,
+  firstEnd,
   invalidInput,
   isCallersTraceparent,
   isVramError,
@@ -37,6 +40,8 @@ export interface EventSource {
   readonly workerId: string;
   readonly clock: Clock;
   readonly observers: Observers;
+  /** Ends when the device is lost or the manager closed. */
+  ended: Ending | null;
   readonly randomId: () => string;
   readonly nextOperation: () => number;
   /** The trace context of whoever calls now; null where there is none. */
@@ -52,16 +57,18 @@ export class Operation {
   readonly #traceparent: string | null;
   readonly #operationId: string;
   readonly #started: number;
+  readonly #signal: AbortSignal | undefined;
   #shardId: string | null = null;
   #modelRef: string | null = null;
 
-  constructor(source: EventSource, name: OperationName, trace: TraceOptions) {
+  constructor(source: EventSource, name: OperationName, trace: CheckedTrace) {
     this.name = name;
     this.#source = source;
     this.#started = source.clock.monotonic();
     this.#operationId = `${name}-${source.nextOperation()}`;
     this.correlationId = trace.correlationId ?? source.randomId();
     this.#traceparent = trace.traceparent ?? source.activeTraceparent();
+    this.#signal = trace.signal;
   }
 
   get clock(): Clock {
@@ -79,7 +86,10 @@ export class Operation {
     this.#modelRef = shard.modelRef;
   }
 
-  /** Tells the observers. Resolves to the failure of a required one, for the caller to weigh. */
+  /**
+   * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed meanwhile.
+   * Resolves to the failure of a required one, for the caller to weigh.
+   */
   tell<T extends EventType>(
     type: T,
     payload: EventPayloads[T],
@@ -87,17 +97,21 @@ export class Operation {
   ): Promise<VramError | null> {
     // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow for a generic T.
     const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
-    return this.#source.observers.tell(Object.freeze(event));
+    return this.#source.observers.tell(Object.freeze(event), this.#ends());
   }
 
-  /** Tells the observers. Errors: AUDIT_FAILED if a required one could not take it. */
+  /**
+   * As tell(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED, DEVICE_LOST or STOPPED
+   * if that was not waited for.
+   */
   async record<T extends EventType>(
     type: T,
     payload: EventPayloads[T],
     durationMs: number | null = null,
   ): Promise<void> {
+    const ends = this.#ends();
     const failure = await this.tell(type, payload, durationMs);
-    if (failure !== null) throw failure;
+    if (failure !== null) throw firstEnd(ends) ?? failure;
   }
 
   /** Times a part of the operation. A stage that fails is not told of: its operation's end is. */
@@ -115,6 +129,12 @@ export class Operation {
     durationMs: number,
   ): Promise<void> {
     await this.tell('operation.stage', { stage, startedMonotonicMs, byteLength }, durationMs);
+  }
+
+  /** What happens after the device is lost or the manager closed is waited for again. */
+  #ends(): readonly End[] {
+    const { ended } = this.#source;
+    return ended === null || firstEnd([ended]) !== null ? [this.#signal] : [this.#signal, ended];
   }
 
   #context(durationMs: number | null): EventContext {
@@ -171,13 +191,17 @@ export function eventError(error: unknown): EventError {
   return { code, kind, scope, message: "the caller's own code threw" };
 }
 
+interface CheckedTrace extends TraceOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What all operations take, before anyone has looked at it. */
 interface OptionsAsGiven extends TraceOptions {
   readonly signal?: unknown;
   readonly onProgress?: unknown;
 }
 
-function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; refusal: VramError | null } {
+function checkTrace(trace: TraceOptions | undefined): { checked: CheckedTrace; refusal: VramError | null } {
   try {
     if (trace !== undefined && (typeof trace !== 'object' || trace === null)) {
       throw invalidInput('options', 'must be an object');
@@ -196,6 +220,7 @@ function checkTrace(trace: TraceOptions | undefined): { checked: TraceOptions; r
       checked: {
         correlationId: correlationId === undefined ? undefined : checkLabel('correlationId', correlationId),
         traceparent,
+        signal,
       },
       refusal: null,
     };

@@ -84,12 +84,13 @@ class PackedSource implements TensorSource {
   async *#streamFile(
     file: number,
     walk: PackWalk,
-    { signal, chunkBytes, onFileBytes }: TensorStreamOptions,
+    { signal, chunkBytes, onFileBytes, onRead }: TensorStreamOptions,
   ): AsyncIterable<Uint8Array> {
     throwIfAborted(signal);
     const source = await this.#openFile(file);
     try {
       for await (const bytes of source.stream({ chunkBytes, signal })) {
+        onRead?.();
         await onFileBytes?.(file, bytes);
         yield* walk.pack(bytes);
       }

@@ -35,6 +35,7 @@ export const NARRATED_ACTIONS = {
   shard_scrubbed: 'a background check of a shard ended',
   shard_attested: 'a residency statement was signed, or could not be',
   drill_injected: 'a bit is about to be flipped on purpose, or a drill was refused',
+  close_failed: 'a source, the device or the digest engine could not be closed',
   manager_stopped: 'a manager stopped sealing and executing',
   manager_closed: 'a manager closed',
   device_lost: 'a device was lost, with every seal on it',
@@ -372,6 +373,14 @@ const TELLERS: Tellers = {
     target: shardTarget(event),
     human: `Drill: bit ${event.bit} of ${event.tensor === undefined ? `byte ${event.byte}` : `byte ${event.byteInTensor} of the tensor ${named(event.tensor)}`} of ${shard(event)} is about to be flipped on purpose.`,
     storybook: `A mouse was let into the vault, to see whether the cat is awake.`,
+  }),
+  'close.failed': (event) => ({
+    action: 'close_failed',
+    level: 'warn',
+    actor: 'manager',
+    target: event.name,
+    human: because(`The ${event.what} ${named(event.name)} could not be closed`, event.error.message),
+    storybook: `A door did not fall shut behind the keeper, who noted which.`,
   }),
   'manager.stopped': (event) => ({
     action: 'manager_stopped',

@@ -1,9 +1,9 @@
 import { invalidInput } from '../base/index.js';
-import type { Source } from './types.js';
+import type { Source, SourceCallOptions } from './types.js';
 
 /** A source that can be read at any position, as healing needs. */
 export interface RangedSource extends Source {
-  readRange(offset: number, length: number): Promise<Uint8Array>;
+  readRange(offset: number, length: number, options?: SourceCallOptions): Promise<Uint8Array>;
 }
 
 /** Refuses what a caller passed as `source` and is none. Errors: INVALID_INPUT. */

@@ -1,4 +1,13 @@
-import { checkInteger, checkLabel, invalidInput, throwIfAborted, VramError } from '../base/index.js';
+import {
+  checkInteger,
+  checkLabel,
+  ForeignCalls,
+  invalidInput,
+  systemClock,
+  throwIfAborted,
+  VramError,
+} from '../base/index.js';
+import { type ChunkLimits, ChunkReader } from './chunk-reader.js';
 import type { Source } from './types.js';
 
 export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>;
@@ -8,6 +17,21 @@ export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Read
  * Errors: INVALID_INPUT; while reading, SOURCE_MISMATCH if more or fewer bytes come than were announced.
  */
 export function streamSource(chunks: ByteStream, byteLength: number, label = 'stream'): Source {
+  return limitedStream(chunks, byteLength, label, {
+    calls: new ForeignCalls(),
+    // Whoever reads the source sets the limit.
+    stallMs: null,
+    stalled: () => new VramError('SOURCE_MISMATCH', 'the stream gave nothing'),
+  });
+}
+
+/** As streamSource, with a limit of its own to how long the producer may give nothing. */
+export function limitedStream(
+  chunks: ByteStream,
+  byteLength: number,
+  label: string,
+  limits: Pick<ChunkLimits, 'calls' | 'stallMs' | 'stalled'>,
+): Source {
   if (typeof chunks !== 'object' || chunks === null || chunks instanceof Uint8Array) {
     throw invalidInput(
       'chunks',
@@ -23,13 +47,17 @@ export function streamSource(chunks: ByteStream, byteLength: number, label = 'st
       checkInteger('chunkBytes', chunkBytes, 1);
       throwIfAborted(signal);
       if (iterator !== undefined) throw invalidInput('source', 'is a stream that was read already');
-      iterator = iterate(chunks);
+      const producer = iterate(chunks);
+      iterator = producer;
+      const reader = new ChunkReader(() => producer.next(), {
+        ...limits,
+        clock: systemClock,
+        notAChunk: () => invalidInput('chunks', 'must give Uint8Array chunks'),
+        ends: [signal],
+      });
       let seen = 0;
       try {
-        for (;;) {
-          const chunk = await abortable(iterator.next(), signal);
-          if (chunk === undefined) break;
-          if (!(chunk instanceof Uint8Array)) throw invalidInput('chunks', 'must give Uint8Array chunks');
+        for (let chunk = await reader.next(); chunk !== undefined; chunk = await reader.next()) {
           seen += chunk.byteLength;
           if (seen > byteLength) {
             throw new VramError(
@@ -46,7 +74,7 @@ export function streamSource(chunks: ByteStream, byteLength: number, label = 'st
           throw new VramError('SOURCE_MISMATCH', `the stream ended after ${seen} of ${byteLength} bytes`);
         }
       } finally {
-        iterator.end();
+        producer.end();
       }
     },
     async unchanged() {
@@ -59,8 +87,7 @@ export function streamSource(chunks: ByteStream, byteLength: number, label = 'st
 }
 
 interface ByteIterator {
-  /** undefined at the end. */
-  next(): Promise<unknown>;
+  next(): Promise<IteratorResult<unknown>>;
   /** Tells the producer that no more is wanted; does not wait for one that may be stuck. */
   end(): void;
 }
@@ -69,56 +96,18 @@ function iterate(chunks: ByteStream): ByteIterator {
   // Some browsers' streams are not iterable: the reader works everywhere.
   if (typeof ReadableStream === 'function' && chunks instanceof ReadableStream) {
     const reader = chunks.getReader();
-    return {
-      next: async () => (await reader.read()).value,
-      end: () => settle(() => reader.cancel()),
-    };
+    return { next: () => reader.read(), end: () => settle(() => reader.cancel()) };
   }
   if (Symbol.asyncIterator in chunks) {
     const inner = chunks[Symbol.asyncIterator]();
-    return {
-      next: async () => {
-        const result = await inner.next();
-        return result.done === true ? undefined : result.value;
-      },
-      end: () => settle(() => inner.return?.()),
-    };
+    return { next: () => inner.next(), end: () => settle(() => inner.return?.()) };
   }
   if (!(Symbol.iterator in chunks)) throw invalidInput('chunks', 'must be an iterable or a ReadableStream');
   const inner = chunks[Symbol.iterator]();
-  return {
-    next: async () => {
-      const result = inner.next();
-      return result.done === true ? undefined : result.value;
-    },
-    end: () => settle(() => inner.return?.()),
-  };
+  return { next: async () => inner.next(), end: () => settle(() => inner.return?.()) };
 }
 
 /** The producer's own failure to stop changes nothing for the reader, whose answer is known already. */
 function settle(end: () => unknown): void {
   new Promise((resolve) => resolve(end())).catch(() => undefined);
-}
-
-/** Rejects as soon as the signal fires, also while the producer is stuck. */
-async function abortable<T>(pending: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return pending;
-  let onAbort: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      try {
-        throwIfAborted(signal);
-      } catch (error) {
-        reject(error);
-      }
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    if (signal.aborted) onAbort();
-    // Both are handed over, also when the outcome is known: a producer that fails after an abort must not end the process.
-    return await Promise.race([aborted, pending]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -2,9 +2,16 @@ export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   /** Upper bound on a chunk's size, in bytes. */
   readonly chunkBytes: number;
+  /** To be called when bytes were read that no chunk brings: it shows that the source has not stalled. */
+  readonly onRead?: (() => void) | undefined;
 }
 
-/** Where weights come from. */
+export interface SourceCallOptions {
+  /** Fires when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where weights come from. The manager bounds every call: see `stallMs` of its options. */
 export interface Source {
   readonly byteLength: number;
   /** Shown to people: a file name, "bytes". Never a secret. */
@@ -12,8 +19,8 @@ export interface Source {
   /** A chunk is valid until the next one is asked for. The next one may be read ahead meanwhile. */
   stream(options: StreamOptions): AsyncIterable<Uint8Array>;
   /** For healing. Absent = cannot heal from it. */
-  readRange?(offset: number, length: number): Promise<Uint8Array>;
+  readRange?(offset: number, length: number, options?: SourceCallOptions): Promise<Uint8Array>;
   /** Throws SOURCE_MISMATCH if the source is no longer what was opened. */
-  unchanged(): Promise<void>;
+  unchanged(options?: SourceCallOptions): Promise<void>;
   close(): Promise<void>;
 }

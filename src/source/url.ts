@@ -1,5 +1,13 @@
-import { checkInteger, invalidInput, isVramError, throwIfAborted, VramError } from '../base/index.js';
-import { streamSource } from './stream.js';
+import {
+  checkInteger,
+  ForeignCalls,
+  invalidInput,
+  isVramError,
+  MAX_TIMER_MS,
+  throwIfAborted,
+  VramError,
+} from '../base/index.js';
+import { limitedStream } from './stream.js';
 import type { Source } from './types.js';
 
 export interface UrlSourceOptions {
@@ -7,7 +15,10 @@ export interface UrlSourceOptions {
   readonly fetch?: typeof globalThis.fetch | undefined;
   /** Sent with every request, such as an authorization. Never shown. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Of the first request alone. */
   readonly signal?: AbortSignal | undefined;
+  /** Milliseconds without an answer, or without a byte of one, after which the source is given up; default 30,000. */
+  readonly stallMs?: number | undefined;
 }
 
 /** What tells one version of a resource from the next (RFC 9110, section 8.8). */
@@ -17,13 +28,15 @@ interface Version {
   readonly lastModified: string | null;
 }
 
+const DEFAULT_STALL_MS = 30_000;
 const SCHEMES = ['http:', 'https:', 'blob:'];
 
 /**
  * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a resource that changes meanwhile is found out; a server that
  * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal().
  *
- * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH while reading.
+ * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH while reading,
+ * and for a server that stalls; ABORTED.
  */
 export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<Source> {
   const resource = new Resource(parseUrl(url), options);
@@ -38,36 +51,36 @@ export async function urlSource(url: string | URL, options: UrlSourceOptions = {
     async *stream({ signal, chunkBytes }) {
       requireOpen();
       const { body } = await resource.get(opened, {}, 200, signal);
-      // The body may hold any number of bytes, whatever the headers said.
-      const bounded = streamSource(body, opened.byteLength, resource.label);
+      const bounded = resource.bounded(body, opened.byteLength);
       try {
-        yield* bounded.stream(signal === undefined ? { chunkBytes } : { chunkBytes, signal });
+        yield* bounded.stream({ chunkBytes, signal });
       } catch (error) {
         throw resource.failure(error, signal);
       }
     },
-    async readRange(offset, length) {
+    async readRange(offset, length, { signal } = {}) {
       requireOpen();
       checkInteger('offset', offset, 0, opened.byteLength);
       checkInteger('length', length, 0, opened.byteLength - offset);
       if (length === 0) return new Uint8Array(0);
       const range = { range: `bytes=${offset}-${offset + length - 1}` };
-      const { body } = await resource.get(opened, range, 206, undefined);
+      const { body } = await resource.get(opened, range, 206, signal);
       const bytes = new Uint8Array(length);
+      const bounded = resource.bounded(body, length);
       let filled = 0;
       try {
-        for await (const chunk of streamSource(body, length, resource.label).stream({ chunkBytes: length })) {
+        for await (const chunk of bounded.stream({ chunkBytes: length, signal })) {
           bytes.set(chunk, filled);
           filled += chunk.length;
         }
       } catch (error) {
-        throw resource.failure(error, undefined);
+        throw resource.failure(error, signal);
       }
       return bytes;
     },
-    async unchanged() {
+    async unchanged({ signal } = {}) {
       requireOpen();
-      resource.requireSame(opened, await resource.version(undefined));
+      resource.requireSame(opened, await resource.version(signal));
     },
     async close() {
       closed = true;
@@ -80,10 +93,13 @@ class Resource {
   readonly label: string;
   readonly #url: URL;
   readonly #options: UrlSourceOptions;
+  readonly #calls = new ForeignCalls();
+  readonly #stallMs: number;
 
   constructor(url: URL, options: UrlSourceOptions) {
     this.#url = url;
     this.#options = options;
+    this.#stallMs = checkInteger('stallMs', options.stallMs ?? DEFAULT_STALL_MS, 1, MAX_TIMER_MS);
     const name = url.pathname.split('/').at(-1) ?? '';
     this.label = /^[\w.@+-]{1,255}$/.test(name) ? name : 'download';
   }
@@ -92,7 +108,7 @@ class Resource {
     // HEAD is not defined for blob URLs; their GET costs nothing.
     const method = this.#url.protocol === 'blob:' ? 'GET' : 'HEAD';
     const response = await this.#request(method, {}, signal);
-    await response.body?.cancel();
+    discard(response.body);
     if (response.status !== 200) {
       throw invalidInput('url', `is answered with status ${response.status}`);
     }
@@ -118,7 +134,7 @@ class Resource {
     const response = await this.#request('GET', headers, signal);
     const { body } = response;
     if (response.status !== status || body === null) {
-      await body?.cancel();
+      discard(body);
       const why =
         status === 206 && response.status === 200 ? 'ranges are not served' : `status ${response.status}`;
       throw new VramError('SOURCE_MISMATCH', `"${this.label}" can no longer be read: ${why}`);
@@ -128,7 +144,7 @@ class Resource {
       (etag !== null && response.headers.get('etag') !== etag) ||
       (lastModified !== null && response.headers.get('last-modified') !== lastModified);
     if (changed) {
-      await body.cancel();
+      discard(body);
       throw changedError(this.label);
     }
     return { body };
@@ -148,17 +164,38 @@ class Resource {
     signal: AbortSignal | undefined,
   ): Promise<Response> {
     const request = this.#options.fetch ?? globalThis.fetch;
-    try {
-      return await request(this.#url, {
+    const send = (givenUp: AbortSignal): Promise<Response> =>
+      request(this.#url, {
         method,
         // A page cannot forbid compression; where it can be forbidden, it is.
         headers: { ...this.#options.headers, ...headers, 'accept-encoding': 'identity' },
         cache: 'no-store',
-        ...(signal === undefined ? {} : { signal }),
+        signal: givenUp,
+      });
+    throwIfAborted(signal);
+    try {
+      return await this.#calls.run(send, {
+        limitMs: this.#stallMs,
+        stalled: () => this.#stalled(),
+        ends: [signal],
+        onLate: ({ body }) => discard(body),
       });
     } catch (error) {
       throw this.failure(error, signal);
     }
+  }
+
+  /** A response's body as a source of so many bytes: it may hold any number, whatever the headers said, and may stop coming. */
+  bounded(body: ReadableStream<Uint8Array>, byteLength: number): Source {
+    const limits = { calls: this.#calls, stallMs: this.#stallMs, stalled: () => this.#stalled() };
+    return limitedStream(body, byteLength, this.label, limits);
+  }
+
+  #stalled(): VramError {
+    return new VramError(
+      'SOURCE_MISMATCH',
+      `"${this.label}" cannot be fetched: nothing came for ${this.#stallMs} ms; try again, or raise stallMs`,
+    );
   }
 
   /** The platform's own message may repeat the URL, and with it what its query holds: it is not passed on. */
@@ -167,6 +204,11 @@ class Resource {
     throwIfAborted(signal);
     return new VramError('SOURCE_MISMATCH', `"${this.label}" cannot be fetched: the connection failed`);
   }
+}
+
+/** Ends a body that nobody reads. Not waited for: the connection may be what hangs. */
+function discard(body: ReadableStream<Uint8Array> | null): void {
+  body?.cancel().catch(() => undefined);
 }
 
 function changedError(label: string): VramError {

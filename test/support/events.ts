@@ -59,6 +59,8 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'scrub.finished': 'the background check of one shard ended',
   'drill.injected': 'a bit is about to be flipped on purpose',
   'shard.attested': 'a residency statement is about to be signed',
+  'close.failed':
+    'a source, the device or the engine could not be closed, or not in time; no outcome changes by it',
   'manager.stopped': 'the manager stopped sealing and executing',
   'manager.closed': 'the manager is closed',
 };
@@ -134,6 +136,7 @@ export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = 
   'scrub.finished': { sealId: 'a'.repeat(32), byteLength: 4096, ok: true },
   'drill.injected': { sealId: 'a'.repeat(32), byte: 5, bit: 3 },
   'shard.attested': { sealId: 'a'.repeat(32), nonce: 'ab'.repeat(16) },
+  'close.failed': { what: 'source', name: 'model.onnx', error: SAMPLE_ERROR },
   'manager.stopped': { reason: 'damaged bytes' },
   'manager.closed': { shardsReleased: 1 },
 };

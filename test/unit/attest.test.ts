@@ -234,7 +234,10 @@ describe('attest', () => {
     const { manager, shard } = await opened({
       options: { auditHead: () => Promise.reject(new Error('the disk is full')) },
     });
-    expect((await failure(manager.attest(shard, { nonce: NONCE }))).message).toBe('the disk is full');
+    expect(await failure(manager.attest(shard, { nonce: NONCE }))).toMatchObject({
+      code: 'AUDIT_FAILED',
+      cause: { message: 'the disk is full' },
+    });
     await manager.close();
   });
 

@@ -296,7 +296,10 @@ describe('attest', () => {
         },
       },
     });
-    expect((await failure(manager.attest(shard, { nonce }))).message).toBe('the disk is full');
+    expect(await failure(manager.attest(shard, { nonce }))).toMatchObject({
+      code: 'AUDIT_FAILED',
+      cause: { message: 'the disk is full' },
+    });
     recorder.refuse = ({ type }) => type === 'shard.attested';
     expect(await failure(manager.attest(shard, { nonce }))).toMatchObject({ code: 'AUDIT_FAILED' });
     expect(order).toEqual(['head after shard.attested']);

@@ -1,5 +1,6 @@
-import type { Clock } from '../../src/base/clock.js';
+import { type Clock, timerOf } from '../../src/base/clock.js';
 import { VramError } from '../../src/base/errors.js';
+import { ForeignCalls } from '../../src/base/foreign-calls.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { HostInjection, HostOptions } from '../../src/device/host/options.js';
 import type { Backend, Device, Region, ResidencyFacts } from '../../src/device/index.js';
@@ -10,6 +11,7 @@ import type { DamagePlan } from '../../src/manager/drills/damage.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { createNodeEngine } from '../../src/node/digest/create-engine.js';
+import { type Source, type SourceLimits, SourceReader } from '../../src/source/index.js';
 
 /** What a driver says of a GPU with memory of its own. */
 export const DISCRETE: ResidencyFacts = {
@@ -83,10 +85,30 @@ export class TestClock implements Clock {
   monotonic(): number {
     return this.monotonicMs;
   }
+  /** Fires what is due on the way. */
   turn(ms: number): void {
     this.wallMs += ms;
     this.monotonicMs += ms;
+    for (const timer of [...this.#timers])
+      if (timer.at <= this.monotonicMs && this.#timers.delete(timer)) timer.fire();
   }
+  after(ms: number, fire: () => void): () => void {
+    const timer = { at: this.monotonicMs + ms, fire };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+  /** Timers that are set. */
+  get waiting(): number {
+    return this.#timers.size;
+  }
+  readonly #timers = new Set<{ readonly at: number; readonly fire: () => void }>();
+}
+
+/** A source as the manager reads it. */
+export function readerOver(source: Source, limits: Partial<SourceLimits> = {}): SourceReader {
+  const clock = limits.clock ?? new TestClock();
+  const calls = new ForeignCalls(timerOf(clock));
+  return new SourceReader(source, { calls, clock, stallMs: 30_000, ends: [], ...limits });
 }
 
 export function platform(backends: readonly Backend[] = [hostBackend()], forceHost = false): Platform {

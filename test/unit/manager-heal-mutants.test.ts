@@ -147,15 +147,15 @@ describe('filling a region', () => {
   it('that is aborted says so, whatever the source threw because of it', async () => {
     const { manager } = await openHost();
     const abort = new AbortController();
-    const cause = new Error('reading was cut off');
+    const cause = new Error('reading was no longer wanted');
     let given: AbortSignal | undefined;
     const source = {
       ...bytesSource(bytes),
       stream: async function* (options?: { signal?: AbortSignal }) {
         given = options?.signal;
         yield bytes.subarray(0, 5);
-        abort.abort();
-        throw cause;
+        abort.abort(cause);
+        throw new Error('reading was cut off');
       },
     } as unknown as Source;
     const error = await failure(manager.seal(source, { signal: abort.signal }));

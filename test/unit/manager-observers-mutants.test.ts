@@ -74,7 +74,7 @@ describe('observers', () => {
     });
   });
 
-  it('are flushed and closed, those that can be; a failure counts where they are required', async () => {
+  it('are flushed and closed, those that can be, and every failure is given back', async () => {
     const calls: string[] = [];
     const observer = (name: string, required: boolean, fails: boolean): Observer => {
       const act = (what: string) => async (): Promise<void> => {
@@ -85,17 +85,22 @@ describe('observers', () => {
     };
     const bare: Observer = { name: 'bare', required: true, on: () => undefined };
     const some = new Observers([bare, observer('a', false, true), observer('b', true, false)]);
-    expect([await some.flush(), await some.close()]).toEqual([null, null]);
+    for (const what of ['flush', 'close'] as const) {
+      expect(await some[what]()).toMatchObject([
+        { name: 'a', error: { code: 'AUDIT_FAILED', message: 'the observer "a" failed' } },
+      ]);
+    }
     expect(calls).toEqual(['a flush', 'b flush', 'a close', 'b close']);
     const broken = new Observers([bare, observer('a', false, true), observer('c', true, true)]);
-    for (const [what, failure] of [
-      ['flush', await broken.flush()],
-      ['close', await broken.close()],
-    ] as const) {
-      expect(failure).toMatchObject({
-        code: 'AUDIT_FAILED',
-        message: 'the required observer "c" failed',
-        cause: { message: `c ${what}` },
+    for (const what of ['flush', 'close'] as const) {
+      const [, last] = await broken[what]();
+      expect(last).toMatchObject({
+        name: 'c',
+        error: {
+          code: 'AUDIT_FAILED',
+          message: 'the required observer "c" failed',
+          cause: { message: `c ${what}` },
+        },
       });
     }
   });

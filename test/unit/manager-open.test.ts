@@ -364,6 +364,8 @@ describe('capacity and status', () => {
       liveShards: 0,
       quarantined: [],
       unrecordedReleases: 0,
+      abandonedCalls: { total: 0, settled: 0 },
+      closeFailures: 0,
     });
     await manager.close();
   });

@@ -14,6 +14,7 @@ import {
   overlay,
   pattern,
   Recorder,
+  readerOver,
   regionsOf,
   TestClock,
   wrapRegions,
@@ -63,7 +64,7 @@ describe('filling a region', () => {
     const fill = (source: Source, options: Parameters<typeof fillRegion>[4] = {}): Promise<void> =>
       fillRegion(
         operation as unknown as Operation,
-        source,
+        readerOver(source, { clock, ends: [options.signal] }),
         region as unknown as Region,
         digest as unknown as DigestStream,
         options,
@@ -102,23 +103,25 @@ describe('filling a region', () => {
     }
   });
 
-  it('asks the source for chunks of 2 MiB, under the signal if there is one', async () => {
-    const asked: object[] = [];
+  it('asks the source for chunks of 2 MiB, under a signal that fires with the operation', async () => {
+    const asked: { chunkBytes: number; signal?: AbortSignal | undefined }[] = [];
     const { fill } = parts();
+    const aborting = new AbortController();
+    let onHalf = (): void => undefined;
     const source: Source = {
       ...bytesSource(new Uint8Array(100)),
       async *stream(options) {
-        asked.push(options ?? {});
-        yield new Uint8Array(100);
+        asked.push(options);
+        yield new Uint8Array(50);
+        onHalf();
+        yield new Uint8Array(50);
       },
     };
-    const { signal } = new AbortController();
     await fill(source);
-    await fill(source, { signal });
-    expect(asked).toStrictEqual([
-      { chunkBytes: 2 ** 21, signal: undefined },
-      { chunkBytes: 2 ** 21, signal },
-    ]);
+    onHalf = () => aborting.abort('enough');
+    expect(await failure(fill(source, { signal: aborting.signal }))).toMatchObject({ code: 'ABORTED' });
+    expect(asked.map(({ chunkBytes }) => chunkBytes)).toEqual([2 ** 21, 2 ** 21]);
+    expect(asked.map(({ signal }) => signal?.reason)).toEqual([undefined, 'enough']);
   });
 
   it('says what was wrong with the source', async () => {

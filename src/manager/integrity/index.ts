@@ -7,10 +7,10 @@ export {
   type Localisation,
   localise,
   readGroup,
-  readSource,
   residentLeaves,
 } from './localise.js';
 export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
+export { refine } from './refine.js';
 export { BLOCKS_PER_GROUP, hashAt, leadTo, requireGroupsGenuine } from './retained-hashes.js';
 export { groupLevel, groupsMatch } from './sample.js';
 export { describeTensors, nameTensors, tensorPlace } from './tensor-places.js';

@@ -1,6 +1,6 @@
-import { type DamagedRange, equalBytes, throwIfAborted, VramError } from '../../base/index.js';
+import { type DamagedRange, equalBytes } from '../../base/index.js';
 import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../../digest/index.js';
-import { hasRanges, type RangedSource, type Source, sourceFailure } from '../../source/index.js';
+import type { SourceReader } from '../../source/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 import { toRanges } from './block-ranges.js';
 import { BLOCKS_PER_GROUP, hashAt, keptDamaged, requireGroupsGenuine } from './retained-hashes.js';
@@ -16,46 +16,30 @@ export interface Localisation {
   readonly damaged: readonly DamagedRange[];
   /** Whether `damaged` names single blocks; else whole groups. */
   readonly exact: boolean;
-  /** Why the source could not name single blocks; null if it was not asked or answered. */
-  readonly sourceFailure: unknown;
-}
-
-export interface LocaliseOptions {
-  readonly source?: Source | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Finds out in place where a shard is damaged: its level-1 nodes against the kept ones, then within damaged groups the leaves against the kept ones or
- * those of the source. Errors: INTEGRITY_VIOLATION if the kept hashes themselves are damaged, and the region's.
+ * Finds out in place where a shard is damaged: its level-1 nodes against the kept ones, then within damaged groups the leaves, if leaves
+ * are kept. Errors: INTEGRITY_VIOLATION if the kept hashes themselves are damaged, and the region's.
  */
-export async function localise(core: Core, live: LiveShard, options: LocaliseOptions): Promise<Localisation> {
+export async function localise(
+  core: Core,
+  live: LiveShard,
+  signal: AbortSignal | undefined,
+): Promise<Localisation> {
   await requireGroupsGenuine(core, live);
-  const groups = await damagedGroups(live, options.signal);
+  const groups = await damagedGroups(live, signal);
+  const { leaves } = live.kept;
   const blocks: number[] = [];
-  let exact = true;
-  let sourceFailure: unknown = null;
-  // What was found in place stands, whatever becomes of the source.
-  const withoutSource = (error: unknown): null => {
-    throwIfAborted(options.signal);
-    sourceFailure ??= error;
-    return null;
-  };
   for (const group of groups) {
-    const expected =
-      live.kept.leaves === null
-        ? await sourceLeaves(core, live, group, options).catch(withoutSource)
-        : await keptLeaves(core, live, group, live.kept.leaves);
-    const actual = await residentLeaves(live, group, options.signal);
-    exact &&= expected !== null;
-    const first = group * BLOCKS_PER_GROUP;
-    for (let block = 0; block < actual.length / HASH_BYTES; block++) {
-      if (expected === null || !equalBytes(hashAt(expected, block), hashAt(actual, block)))
-        blocks.push(first + block);
+    if (leaves === null) blocks.push(...blocksOfGroup(live, group));
+    else {
+      const expected = await keptLeaves(core, live, group, leaves);
+      blocks.push(...differentBlocks(group, expected, await residentLeaves(live, group, signal)));
     }
   }
   const damaged = nameTensors(toRanges(blocks, live.sealed.byteLength), live.sealed.manifest);
-  return { groups, damaged, exact, sourceFailure };
+  return { groups, damaged, exact: leaves !== null || groups.length === 0 };
 }
 
 async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): Promise<number[]> {
@@ -94,19 +78,6 @@ async function keptLeaves(
   return kept;
 }
 
-/** What the leaves of a group must be; null without a source that still matches the seal. */
-async function sourceLeaves(
-  core: Core,
-  live: LiveShard,
-  group: number,
-  { source, signal }: LocaliseOptions,
-): Promise<Uint8Array | null> {
-  if (source === undefined || !hasRanges(source) || source.byteLength !== live.sealed.byteLength) return null;
-  const bytes = await readGroup(live, source, group, signal);
-  const hashes = await core.engine.leaves(bytes);
-  return (await isSealedGroup(core, live, group, hashes)) ? hashes : null;
-}
-
 /** Whether leaf hashes lead to the kept node of their group. */
 export async function isSealedGroup(
   core: Core,
@@ -119,37 +90,24 @@ export async function isSealedGroup(
   return equalBytes(node, hashAt(live.kept.groups, group));
 }
 
-/** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, ABORTED. */
-export async function readGroup(
-  live: LiveShard,
-  source: RangedSource,
-  group: number,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
+/** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, INVALID_INPUT, ABORTED. */
+export async function readGroup(live: LiveShard, source: SourceReader, group: number): Promise<Uint8Array> {
   const offset = group * GROUP_BYTES;
-  return await readSource(source, offset, Math.min(GROUP_BYTES, live.sealed.byteLength - offset), signal);
+  return await source.range(offset, Math.min(GROUP_BYTES, live.sealed.byteLength - offset));
 }
 
-/** Errors: SOURCE_MISMATCH for a source that gives another number of bytes. */
-export async function readSource(
-  source: RangedSource,
-  offset: number,
-  length: number,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  try {
-    const bytes = await source.readRange(offset, length);
-    if (!(bytes instanceof Uint8Array) || bytes.length !== length) {
-      throw new VramError(
-        'SOURCE_MISMATCH',
-        `the source "${source.label}" did not give ${length} bytes at ${offset}`,
-      );
-    }
-    // A copy: what is checked must be what is written, whatever the source does with its buffer meanwhile.
-    return bytes.slice();
-  } catch (error) {
-    throw sourceFailure(error, signal);
-  }
+/** The numbers of the blocks of a group whose leaf hashes are not the expected ones, ascending. */
+export function differentBlocks(group: number, expected: Uint8Array, actual: Uint8Array): number[] {
+  const first = group * BLOCKS_PER_GROUP;
+  return Array.from({ length: actual.length / HASH_BYTES }, (_, index) => first + index).filter(
+    (_, index) => !equalBytes(hashAt(expected, index), hashAt(actual, index)),
+  );
+}
+
+/** The numbers of all blocks of a group, ascending. */
+export function blocksOfGroup(live: LiveShard, group: number): number[] {
+  const first = group * BLOCKS_PER_GROUP;
+  return Array.from({ length: blocksInGroup(live, group) }, (_, index) => first + index);
 }
 
 function blocksInGroup(live: LiveShard, group: number): number {

@@ -1,5 +1,6 @@
 import {
   type AttestationEnvelope,
+  type AuditLogHead,
   checkNonce,
   residencyStatement,
   signEnvelope,
@@ -7,7 +8,9 @@ import {
 } from '../../attest/index.js';
 import {
   checkOptions,
+  type End,
   invalidInput,
+  isVramError,
   type OptionKeys,
   throwIfAborted,
   timestamp,
@@ -18,6 +21,7 @@ import type { Signer } from '../../crypto/index.js';
 import { type Operation, runOperation } from '../../events/index.js';
 import {
   type Core,
+  deviceEnd,
   endedBy,
   type LiveShard,
   OPERATION_KEYS,
@@ -81,7 +85,7 @@ async function attestLive(
   // Told before anyone can hold it. The verification above is on record, and so inside the log head that it carries.
   const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };
   await operation.record('shard.attested', attested, operation.elapsedMs);
-  const auditHead = core.auditHead === null ? null : await core.auditHead();
+  const auditHead = await headOf(core, [signal, deviceEnd(core)]);
   const statement = residencyStatement({
     sealed: live.sealed.toJSON(),
     info: core.device.info,
@@ -92,12 +96,46 @@ async function attestLive(
     auditHead,
   });
   const envelope = await operation.stage('sign', null, () =>
-    signEnvelope(core.crypto, signer, statementBytes(statement)),
+    signEnvelope(
+      core.crypto,
+      boundedSigner(core, signer, [signal, deviceEnd(core)]),
+      statementBytes(statement),
+    ),
   );
   throwIfAborted(signal);
   // Another verification, or the device's end, may have said otherwise meanwhile.
   requireSound(core, live);
   return envelope;
+}
+
+/** Errors: AUDIT_FAILED for a log that fails or does not answer; those of `ends`. */
+async function headOf(core: Core, ends: readonly End[]): Promise<AuditLogHead | null> {
+  const { auditHead, calls, limits } = core;
+  if (auditHead === null) return null;
+  const stalled = (): VramError =>
+    new VramError('AUDIT_FAILED', `"auditHead" has not answered for ${limits.observerMs} ms`);
+  try {
+    return await calls.run(auditHead, { limitMs: limits.observerMs, stalled, ends });
+  } catch (error) {
+    throw isVramError(error) ? error : new VramError('AUDIT_FAILED', '"auditHead" failed', { cause: error });
+  }
+}
+
+/** A signer may be a key in a box of its own. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`. */
+function boundedSigner({ calls, limits }: Core, signer: Signer, ends: readonly End[]): Signer {
+  const stalled = (): VramError =>
+    new VramError('AUDIT_FAILED', `"attestationKey" has not signed for ${limits.signerMs} ms`);
+  return {
+    publicKey: signer.publicKey,
+    sign: async (bytes) => {
+      try {
+        return await calls.run(() => signer.sign(bytes), { limitMs: limits.signerMs, stalled, ends });
+      } catch (error) {
+        if (isVramError(error)) throw error;
+        throw new VramError('AUDIT_FAILED', '"attestationKey" failed to sign', { cause: error });
+      }
+    },
+  };
 }
 
 /** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */

@@ -1,35 +1,54 @@
-import { runOperation } from '../../events/index.js';
-import { type Core, revokeLeases } from '../state/index.js';
+import { deviceId } from '../../device/index.js';
+import { type Operation, runOperation } from '../../events/index.js';
+import { type Core, revokeLeases, tellCloseFailed } from '../state/index.js';
 import { releaseLive } from './release.js';
 
-/** Ends everything. Never rejects: what goes wrong on the way is told to the observers. See VramManager.close. */
+/** Ends everything. Never rejects: what goes wrong on the way is told to the observers, and counted. See VramManager.close. */
 export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown>>): Promise<void> {
   core.lifecycle.close();
   for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   // Seals under way end at their next step and give back what they took.
   await Promise.allSettled([...running]);
-  await Promise.allSettled([releaseAll(core)]);
+  await Promise.allSettled([closeDevice(core)]);
   // Each is closed whatever became of the one before: an observer that stays open may keep its log from everyone else.
-  if (core.deviceOwned) await settle(() => core.device.close());
-  if (core.engineOwned) await settle(() => core.engine.close());
-  await settle(() => core.events.observers.flush());
-  await settle(() => core.events.observers.close());
+  const { observers } = core.events;
+  const failures = [...(await observers.flush()), ...(await observers.close())];
+  // Nobody is left to be told.
+  core.tally.closeFailures += failures.length;
 }
 
-async function releaseAll(core: Core): Promise<void> {
+async function closeDevice(core: Core): Promise<void> {
   await runOperation(core.events, 'close', undefined, async (operation) => {
     const shards = core.shards.list();
-    for (const shard of shards) {
-      // A release that was asked for after close() began is waited for, not done again.
-      if (shard.condition === 'releasing')
-        await shard.lock.with('exclusive', undefined, async () => undefined);
-      else await releaseLive(core, operation, shard);
+    await Promise.allSettled([releaseAll(core, operation)]);
+    const { device, engine } = core;
+    if (core.deviceOwned) {
+      await closePart(core, operation, 'device', deviceId(device.info), () => device.close());
     }
+    if (core.engineOwned) await closePart(core, operation, 'engine', engine.name, () => engine.close());
     await operation.tell('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
   });
 }
 
-/** MS-005: what cannot be closed properly is closed as far as it goes. Waits for one that throws before it gives a promise, too. */
-async function settle(step: () => Promise<unknown>): Promise<void> {
-  await Promise.allSettled([Promise.resolve().then(step)]);
+async function releaseAll(core: Core, operation: Operation): Promise<void> {
+  for (const shard of core.shards.list()) {
+    // A release that was asked for after close() began is waited for, not done again.
+    if (shard.condition === 'releasing') await shard.lock.with('exclusive', undefined, async () => undefined);
+    else await releaseLive(core, operation, shard);
+  }
+}
+
+/** MS-005: what cannot be closed properly is closed as far as it goes. */
+async function closePart(
+  core: Core,
+  operation: Operation,
+  what: 'device' | 'engine',
+  name: string,
+  close: () => Promise<void>,
+): Promise<void> {
+  try {
+    await close();
+  } catch (error) {
+    await tellCloseFailed(core, operation, { what, name, error });
+  }
 }

@@ -26,8 +26,11 @@ export class FileDigests {
       byteLength: source.byteLength,
       label: source.label,
       stream: (options: TensorStreamOptions) =>
-        source.stream({ ...options, onFileBytes: (file, bytes) => this.#update(file, bytes) }),
-      unchanged: () => source.unchanged(),
+        source.stream({
+          ...options,
+          onFileBytes: (file, bytes) => this.#update(file, bytes),
+        }),
+      unchanged: (options) => source.unchanged(options),
       close: () => source.close(),
     };
   }

@@ -1,8 +1,8 @@
-import { invalidInput, throwIfAborted, VramError } from '../../base/index.js';
+import { throwIfAborted, VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
 import type { DigestStream } from '../../digest/index.js';
 import type { Operation } from '../../events/index.js';
-import { type Source, sourceFailure } from '../../source/index.js';
+import type { SourceReader } from '../../source/index.js';
 import type { OperationOptions } from '../state/index.js';
 
 /** Large enough that a chunk is worth sending to a worker thread, small enough that a few in flight are not felt. */
@@ -11,11 +11,12 @@ const CHUNK_BYTES = 2 * 2 ** 20;
 /**
  * Streams a source into a region and, unless nobody hashes it on the host, a digest. The next chunk is read while this one is
  * hashed and uploaded.
- * Errors: SOURCE_MISMATCH for a source of another length, ABORTED, INVALID_INPUT for a source that fails, and the region's.
+ * Errors: SOURCE_MISMATCH for a source of another length or one that stalls, ABORTED, INVALID_INPUT for a source that fails, and the
+ * region's.
  */
 export async function fillRegion(
   operation: Operation,
-  source: Source,
+  source: SourceReader,
   region: Region,
   digest: DigestStream | null,
   { signal, onProgress }: OperationOptions,
@@ -31,7 +32,7 @@ export async function fillRegion(
   };
   let offset = 0;
   let asked = began;
-  for await (const chunk of chunksOf(source, signal)) {
+  for await (const chunk of source.chunks(CHUNK_BYTES)) {
     spent.read += clock.monotonic() - asked;
     throwIfAborted(signal);
     if (chunk.length > totalBytes - offset) throw wrongLength(source, `more than ${totalBytes}`);
@@ -52,31 +53,7 @@ export async function fillRegion(
   }
 }
 
-/** IV-006: what was read must still be what is there. */
-export async function requireUnchanged(source: Source, signal: AbortSignal): Promise<void> {
-  try {
-    await source.unchanged();
-  } catch (error) {
-    throw sourceFailure(error, signal);
-  }
-}
-
-/** The source's chunks; what foreign code throws is wrapped, so that callers see one type of error. */
-async function* chunksOf(source: Source, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-  try {
-    for await (const chunk of source.stream({
-      chunkBytes: CHUNK_BYTES,
-      signal,
-    })) {
-      if (!(chunk instanceof Uint8Array)) throw invalidInput('source', 'must give Uint8Array chunks');
-      yield chunk;
-    }
-  } catch (error) {
-    throw sourceFailure(error, signal);
-  }
-}
-
-function wrongLength(source: Source, gave: string): VramError {
+function wrongLength(source: SourceReader, gave: string): VramError {
   return new VramError(
     'SOURCE_MISMATCH',
     `the source "${source.label}" gave ${gave} bytes; nothing was sealed`,

@@ -1,7 +1,7 @@
 import { checkOptions, type DamagedRange, equalBytes, throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 import { eventError, type Operation, runOperation } from '../../events/index.js';
-import { checkSource, type RangedSource, requireRanges, type Source } from '../../source/index.js';
+import { checkSource, requireRanges, type Source, type SourceReader } from '../../source/index.js';
 import {
   BLOCKS_PER_GROUP,
   blocksOf,
@@ -13,7 +13,6 @@ import {
   nameTensors,
   quarantine,
   readGroup,
-  readSource,
   residentDigest,
   residentLeaves,
   tellQuarantine,
@@ -21,11 +20,12 @@ import {
 } from '../integrity/index.js';
 import {
   type Core,
-  type Ending,
+  deviceEnd,
   endedBy,
   type LiveShard,
   OPERATION_KEYS,
   type OperationOptions,
+  readerOf,
   requireLive,
   withSignals,
 } from '../state/index.js';
@@ -58,18 +58,20 @@ export async function healShard(
   return await runOperation(core.events, 'heal', options, async (operation) => {
     checkOptions('options', options, OPERATION_KEYS);
     checkSource(source);
-    const ranged = requireRanges(source);
+    requireRanges(source);
     const live = await resolveHandle(core, operation, handle);
     try {
-      return await withSignals([options.signal, endOf(core)], (signal) =>
+      // A stopped manager still heals, also one that the damage found here has stopped.
+      return await withSignals([options.signal, deviceEnd(core), live.releasing.signal], (signal) =>
         live.lock.with('exclusive', signal, async () => {
           core.lifecycle.requireDevice();
           requireLive(live);
-          return await healLive(core, operation, live, ranged, { ...options, signal });
+          const reader = readerOf(core, source, [signal]);
+          return await healLive(core, operation, live, reader, { ...options, signal });
         }),
       );
     } catch (error) {
-      const ending = endedBy(core, options.signal, error);
+      const ending = endedBy(core, options.signal, error, live);
       const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
       await operation.tell('heal.failed', failed, operation.elapsedMs);
       throw ending;
@@ -77,17 +79,12 @@ export async function healShard(
   });
 }
 
-/** A stopped manager still heals, also one that the damage found here has stopped: only the device's end is a reason to give up. */
-function endOf({ lifecycle }: Core): Ending {
-  return { onEnd: (watcher) => lifecycle.onDeviceEnd(watcher) };
-}
-
 /** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */
 export async function healLive(
   core: Core,
   operation: Operation,
   live: LiveShard,
-  source: RangedSource,
+  source: SourceReader,
   options: OperationOptions,
 ): Promise<HealReport> {
   const { sealed, freshness } = live;
@@ -97,7 +94,7 @@ export async function healLive(
   const healed = new Set<number>();
   const read = { bytes: 0 };
   for (let round = 1; ; round++) {
-    const damage = await freshness.during(() => localise(core, live, { signal }));
+    const damage = await freshness.during(() => localise(core, live, signal));
     if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
     const repair = { source, damage, read, healed, signal };
     // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
@@ -142,7 +139,7 @@ async function quarantineDamaged(core: Core, operation: Operation, live: LiveSha
 type Write = (block: number, bytes: Uint8Array) => Promise<void>;
 
 interface Repair {
-  readonly source: RangedSource;
+  readonly source: SourceReader;
   readonly damage: Localisation;
   readonly read: { bytes: number };
   /** Blocks patched so far. */
@@ -165,7 +162,7 @@ async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: W
   }
   for (const group of groups) {
     throwIfAborted(signal);
-    const bytes = await readGroup(live, source, group, signal);
+    const bytes = await readGroup(live, source, group);
     read.bytes += bytes.length;
     const leaves = await core.engine.leaves(bytes);
     if (!(await isSealedGroup(core, live, group, leaves))) throw foreignSource(source, healed.size);
@@ -194,17 +191,12 @@ async function writeDifferent(
 async function sealedBlock(
   core: Core,
   live: LiveShard,
-  { source, healed, signal }: Repair,
+  { source, healed }: Repair,
   block: number,
   leaves: Uint8Array,
 ): Promise<Uint8Array> {
   const offset = block * BLOCK_BYTES;
-  const bytes = await readSource(
-    source,
-    offset,
-    Math.min(BLOCK_BYTES, live.sealed.byteLength - offset),
-    signal,
-  );
+  const bytes = await source.range(offset, Math.min(BLOCK_BYTES, live.sealed.byteLength - offset));
   if (!equalBytes(await core.engine.leaves(bytes), hashAt(leaves, block)))
     throw foreignSource(source, healed.size);
   return bytes;
@@ -214,7 +206,7 @@ async function lift(
   core: Core,
   operation: Operation,
   live: LiveShard,
-  source: Source,
+  source: SourceReader,
   done: { actual: string; began: number; healed: ReadonlySet<number>; read: { bytes: number } },
 ): Promise<HealReport> {
   const { sealed } = live;
@@ -239,7 +231,7 @@ async function lift(
   });
 }
 
-function foreignSource(source: Source, healedBlocks: number): VramError {
+function foreignSource(source: SourceReader, healedBlocks: number): VramError {
   const done =
     healedBlocks === 0
       ? 'nothing was healed'

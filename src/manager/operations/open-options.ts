@@ -56,6 +56,18 @@ export interface ManagerOptions extends TraceOptions {
   readonly auditHead?: AuditHeadProvider | undefined;
   /** Bytes hashed in one run on the device; see OpenOptions. */
   readonly windowBytes?: number | undefined;
+  /**
+   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing asks for, at most
+   * 512 KiB, has to come within them as a whole. After that the operation is SOURCE_MISMATCH.
+   */
+  readonly stallMs?: number | undefined;
+  /**
+   * Milliseconds that an observer may take to answer for one event, its flush, its close, and `auditHead` to answer, from 1 to
+   * 2^31 - 1; default 30,000. After that a required one has failed (AUDIT_FAILED), and is told but not waited for until it answers.
+   */
+  readonly observerMs?: number | undefined;
+  /** Milliseconds that `attestationKey` may take to sign, from 1 to 2^31 - 1; default 300,000: a person may have to touch it. */
+  readonly signerMs?: number | undefined;
   readonly clock?: Clock | undefined;
   /** Not closed with the manager. */
   readonly engine?: DigestEngine | undefined;
@@ -79,6 +91,9 @@ export const MANAGER_KEYS = {
   attestationKey: true,
   auditHead: true,
   windowBytes: true,
+  stallMs: true,
+  observerMs: true,
+  signerMs: true,
   clock: true,
   engine: true,
 } satisfies OptionKeys<ManagerOptions>;

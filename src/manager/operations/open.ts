@@ -6,11 +6,11 @@ import {
   checkOneOf,
   checkOptions,
   checkToken,
+  ForeignCalls,
   invalidInput,
-  isVramError,
   Serial,
   systemClock,
-  toHex,
+  timerOf,
   VramError,
 } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
@@ -18,10 +18,7 @@ import { type Device, deviceId, type SkippedDevice, selectDevice } from '../../d
 import {
   type EventDevice,
   type EventPayloads,
-  type EventSource,
   eventError,
-  type Observer,
-  Observers,
   type Operation,
   runOperation,
   withAuditFailure,
@@ -37,23 +34,27 @@ import {
 import { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../../seal/index.js';
 import {
   type Core,
+  deviceEnd,
   type FailureReaction,
   type KeptLevel,
   Ledger,
   Lifecycle,
   ShardTable,
+  type WaitLimits,
   watchDevice,
 } from '../state/index.js';
+import { eventSource, isClock, isObservers } from './event-source.js';
 import { MANAGER_KEYS, type ManagerOptions, type Platform } from './open-options.js';
+import { checkWaitLimits } from './wait-limits.js';
 
 const DEFAULT_MAX_SHARD_BYTES = 100 * 2 ** 30;
-const ID_BYTES = 16;
 const MAX_DRIVER_PATHS = 64;
 const MAX_PATH_CHARACTERS = 4096;
 
 /** Opens a device under a policy and derives the worker's keys. See VramManager.open. */
 export async function openCore(options: ManagerOptions, platform: Platform): Promise<Core> {
-  const events = eventSource(options, platform);
+  const calls = new ForeignCalls(timerOf(isClock(options?.clock) ? options.clock : systemClock));
+  const events = eventSource(options, platform, calls);
   return await runOperation(events, 'open', options, async (operation) => {
     const { token, ...checked } = checkManagerOptions(options);
     const taken: (() => Promise<void>)[] = [];
@@ -81,11 +82,14 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
         engine,
         engineOwned: options.engine === undefined,
         events,
+        calls,
+        tally: { closeFailures: 0 },
         ledger,
         admission: new Serial(),
         shards: new ShardTable(),
         lifecycle: new Lifecycle(),
       };
+      events.ended = deviceEnd(core);
       await tellOpened(core, operation, deviceMs);
       watchDevice(core);
       return core;
@@ -97,45 +101,6 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       token?.own.fill(0);
     }
   });
-}
-
-/** Whoever can be told is told, also of options that are refused. */
-function eventSource(options: ManagerOptions | null, { crypto, activeTraceparent }: Platform): EventSource {
-  const { workerId, clock, observers } = options ?? {};
-  let operations = 0;
-  return {
-    workerId: isId(workerId) ? workerId : 'unnamed',
-    clock: isClock(clock) ? clock : systemClock,
-    observers: new Observers(isObservers(observers) ? [...observers] : []),
-    randomId: () => toHex(crypto.randomBytes(ID_BYTES)),
-    nextOperation: () => ++operations,
-    activeTraceparent: activeTraceparent ?? (() => null),
-    device: null,
-  };
-}
-
-function isClock(value: unknown): value is Clock {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'now' in value &&
-    typeof value.now === 'function' &&
-    'monotonic' in value &&
-    typeof value.monotonic === 'function'
-  );
-}
-
-function isId(value: unknown): value is string {
-  try {
-    return checkId('workerId', value) === value;
-  } catch (error) {
-    if (isVramError(error)) return false;
-    throw error;
-  }
-}
-
-function isObservers(value: unknown): value is readonly Observer[] {
-  return Array.isArray(value) && value.every((observer: Observer) => typeof observer?.on === 'function');
 }
 
 /** The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its device. */
@@ -157,6 +122,7 @@ interface CheckedOptions {
   readonly drills: boolean;
   readonly attestationKey: Signer | null;
   readonly auditHead: AuditHeadProvider | null;
+  readonly limits: WaitLimits;
   readonly clock: Clock;
 }
 
@@ -185,6 +151,7 @@ function checkManagerOptions(options: ManagerOptions): CheckedOptions {
     keep: checkOneOf('keep', options.keep ?? 'groups', ['groups', 'leaves']),
     drills,
     ...checkAttestation(options),
+    limits: checkWaitLimits(options),
     clock: options.clock ?? systemClock,
   };
 }

@@ -1,16 +1,16 @@
 import { VramError } from '../../base/index.js';
 import { FSVERITY_PREFIX } from '../../digest/index.js';
 import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
-import type { Source } from '../../source/index.js';
+import type { SourceReader } from '../../source/index.js';
 import { fetchRetained, leadTo, residentDigest } from '../integrity/index.js';
 import type { Core } from '../state/index.js';
 import type { TimedAllocation } from './allocate.js';
-import { fillRegion, requireUnchanged } from './fill.js';
+import { fillRegion } from './fill.js';
 import type { Proved } from './proved.js';
 import type { SealOptions, SealRequest } from './seal-request.js';
 
 interface UnhashedWork {
-  readonly source: Source;
+  readonly reader: SourceReader;
   readonly options: SealOptions;
   readonly signal: AbortSignal;
   readonly request: SealRequest;
@@ -24,12 +24,13 @@ interface UnhashedWork {
  * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
  */
 export async function proveByDevice(core: Core, operation: Operation, work: UnhashedWork): Promise<Proved> {
-  const { source, options, signal, request, allocation } = work;
+  const { reader, options, signal, request, allocation } = work;
   const { region } = allocation;
   const { byteLength } = request;
   const expected = FSVERITY_PREFIX + (request.required.fsverity ?? '');
-  await fillRegion(operation, source, region, null, options);
-  await requireUnchanged(source, signal);
+  await fillRegion(operation, reader, region, null, options);
+  // IV-006: what was read must still be what is there.
+  await reader.unchanged();
   const immutability = await operation.stage('freeze', null, () => region.freeze());
 
   const began = core.clock.monotonic();

@@ -55,6 +55,8 @@ export async function releaseLive(
   live.condition = 'releasing';
   operation.about(live.sealed);
   revokeLeases(live.leases, notFound());
+  // A heal may wait for its source.
+  live.releasing.abort(notFound());
   // One of them may be awaited inside a lease that this waits for.
   revokeLeases(live.pending, notFound());
   const given = await live.lock.with('exclusive', undefined, () => giveBack(core, operation, live));

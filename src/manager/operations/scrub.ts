@@ -3,16 +3,24 @@ import {
   checkOptions,
   invalidInput,
   isVramError,
+  MAX_TIMER_MS,
   type OptionKeys,
   timestamp,
   VramError,
 } from '../../base/index.js';
 import { GROUP_BYTES } from '../../digest/index.js';
 import { eventError, type Operation, runOperation } from '../../events/index.js';
-import { requireRanges, sourceFailure } from '../../source/index.js';
 import { groupLevel, groupsMatch, requireGroupsGenuine } from '../integrity/index.js';
-import { type Core, type LiveShard, requireLive, sleep } from '../state/index.js';
+import {
+  type Core,
+  type LiveShard,
+  type ReopenSource,
+  requireLive,
+  sleep,
+  withSignals,
+} from '../state/index.js';
 import { healLive } from './heal.js';
+import { withReopened } from './reopened-source.js';
 import { verifyLive } from './verify.js';
 
 export interface ScrubOptions {
@@ -42,8 +50,6 @@ export interface ScrubEntry {
   readonly lastScrubbedAt: string | null;
 }
 
-/** Longer timers fire at once (HTML standard, "Timers"; Node likewise): the pause would be none. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Groups hashed between two looks at the budget and at leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
 const LEAST_GROUPS_PER_STEP = 8;
 const MOST_GROUPS_PER_STEP = 2048;
@@ -202,25 +208,19 @@ export class Scrubber {
   }
 
   /** Whatever fails is told of, and leaves the quarantine as it is. */
-  async #heal(
-    operation: Operation,
-    live: LiveShard,
-    reopen: NonNullable<LiveShard['reopen']>,
-  ): Promise<void> {
-    const { signal } = this.#end;
+  async #heal(operation: Operation, live: LiveShard, reopen: ReopenSource): Promise<void> {
+    const core = this.#core;
     try {
-      const source = await reopen();
-      try {
-        await live.lock.with('exclusive', signal, async () => {
-          requireLive(live);
-          await healLive(this.#core, operation, live, requireRanges(source), { signal });
-        });
-      } finally {
-        await source.close();
-      }
+      await withSignals([this.#end.signal, live.releasing.signal], (signal) =>
+        withReopened(core, operation, reopen, signal, (source) =>
+          live.lock.with('exclusive', signal, async () => {
+            requireLive(live);
+            await healLive(core, operation, live, source, { signal });
+          }),
+        ),
+      );
     } catch (error) {
-      const failure = sourceFailure(error, signal);
-      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(failure) });
+      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(error) });
     }
   }
 

@@ -10,7 +10,13 @@ import {
 } from '../../base/index.js';
 import { checkDigest, FSVERITY_PREFIX } from '../../digest/index.js';
 import { checkSource, type Source } from '../../source/index.js';
-import { type Core, OPERATION_KEYS, type OperationOptions, type ShardName } from '../state/index.js';
+import {
+  type Core,
+  OPERATION_KEYS,
+  type OperationOptions,
+  type ReopenSource,
+  type ShardName,
+} from '../state/index.js';
 import { checkPacked, type PackedRequest } from './packed-request.js';
 
 const MAX_TOTAL_SHARDS = 1024;
@@ -37,7 +43,7 @@ export interface SealOptions extends OperationOptions {
   readonly shardIndex?: number | undefined;
   readonly totalShards?: number | undefined;
   /** Opens the source again, for a scrubber that heals; closed after use. */
-  readonly reopen?: (() => Promise<Source>) | undefined;
+  readonly reopen?: ReopenSource | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.

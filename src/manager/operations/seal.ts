@@ -3,7 +3,7 @@ import type { Region } from '../../device/index.js';
 import type { DigestRequest, HostDigest } from '../../digest/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
 import type { SealedFile, SealedShard } from '../../seal/index.js';
-import type { Source } from '../../source/index.js';
+import type { Source, SourceReader } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
@@ -11,12 +11,13 @@ import {
   Freshness,
   type LiveShard,
   type OperationOptions,
+  readerOf,
   ShardLock,
   withSignals,
 } from '../state/index.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
 import { FileDigests } from './file-digests.js';
-import { fillRegion, requireUnchanged } from './fill.js';
+import { fillRegion } from './fill.js';
 import { isTensorSource } from './packed-request.js';
 import { proveByDevice } from './prove-by-device.js';
 import type { Proved } from './proved.js';
@@ -42,7 +43,8 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
       const allocation = await allocate(core, operation, request.byteLength, request.packed?.cuts ?? null);
       try {
         return await withSignals([options.signal, core.lifecycle], async (signal) => {
-          const work = { source, options: { ...options, signal }, signal, request, allocation };
+          const reader = readerOf(core, source, [signal]);
+          const work = { source, reader, options: { ...options, signal }, signal, request, allocation };
           const live = await sealAllocated(core, operation, work);
           core.shards.add(live);
           return live.sealed;
@@ -60,6 +62,7 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
 
 interface SealWork {
   readonly source: Source;
+  readonly reader: SourceReader;
   readonly options: SealOptions;
   readonly signal: AbortSignal;
   readonly request: SealRequest;
@@ -94,6 +97,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     lock: new ShardLock(),
     leases: new Set(),
     pending: new Set(),
+    releasing: new AbortController(),
     condition: 'sound',
     // Sealing proves that the copy arrived; only a verification counts as one (CI-007).
     freshness: new Freshness(),
@@ -124,11 +128,12 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
 
 /** What stands behind the seal is the host's hash of what it read, and that the device has the same bytes (CI-004). */
 async function proveByHost(core: Core, operation: Operation, work: SealWork): Promise<Proved> {
-  const { source, options, signal, request, allocation } = work;
+  const { reader, options, request, allocation } = work;
   const { region } = allocation;
   const { digest, files } = await load(core, operation, work);
   requireDigests(request.required, digest);
-  await requireUnchanged(source, signal);
+  // IV-006: what was read must still be what is there.
+  await reader.unchanged();
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, options);
   const { byteLength, sha256, fsverity, root, groups, leaves } = digest;
@@ -145,7 +150,7 @@ interface Loaded {
 async function load(
   core: Core,
   operation: Operation,
-  { source, options, request, allocation }: SealWork,
+  { source, reader, signal, options, request, allocation }: SealWork,
 ): Promise<Loaded> {
   const { byteLength, sha256, packed } = request;
   const wanted: DigestRequest = { byteLength, sha256, keep: core.keep };
@@ -155,7 +160,8 @@ async function load(
   let digest: HostDigest;
   let files: readonly SealedFile[];
   try {
-    const read = hashing !== null && isTensorSource(source) ? hashing.over(source) : source;
+    const read =
+      hashing !== null && isTensorSource(source) ? readerOf(core, hashing.over(source), [signal]) : reader;
     await fillRegion(operation, read, allocation.region, stream, options);
     digest = await stream.finish();
     files = (await hashing?.finish()) ?? [];

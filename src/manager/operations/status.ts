@@ -1,3 +1,4 @@
+import type { AbandonedCalls } from '../../base/index.js';
 import { deviceId, type SkippedDevice } from '../../device/index.js';
 import { acceptedClasses, classify, type Policy, type Residency } from '../../policy/index.js';
 import type { Core, LifecycleState } from '../state/index.js';
@@ -24,6 +25,10 @@ export interface ManagerStatus {
   readonly quarantined: readonly string[];
   /** Releases that a required observer has not recorded yet. */
   readonly unrecordedReleases: number;
+  /** Calls into sources, observers, `auditHead` and `attestationKey` that were given up, and how many of these ended later. */
+  readonly abandonedCalls: AbandonedCalls;
+  /** Sources, observers, device and engine that could not be closed, or not in time. */
+  readonly closeFailures: number;
 }
 
 export function statusOf(core: Core): ManagerStatus {
@@ -45,5 +50,7 @@ export function statusOf(core: Core): ManagerStatus {
     liveShards: core.shards.size,
     quarantined: quarantined.map((shard) => shard.sealed.shardId),
     unrecordedReleases: core.events.observers.untoldReleases,
+    abandonedCalls: core.calls.abandoned,
+    closeFailures: core.tally.closeFailures,
   });
 }

@@ -1,5 +1,12 @@
-import { checkOneOf, checkOptions, type VerificationReport, VramError } from '../../base/index.js';
+import {
+  checkOneOf,
+  checkOptions,
+  isVramError,
+  type VerificationReport,
+  VramError,
+} from '../../base/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
+import { checkSource } from '../../source/index.js';
 import {
   type CheckedVerifyOptions,
   checkSampleSize,
@@ -9,11 +16,12 @@ import {
   localise,
   look,
   quarantine,
+  refine,
   tellQuarantine,
   VERIFY_KEYS,
   type VerifyOptions,
 } from '../integrity/index.js';
-import { type Core, endedBy, type LiveShard, requireLive } from '../state/index.js';
+import { type Core, deviceEnd, endedBy, type LiveShard, readerOf, requireLive } from '../state/index.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 
 /** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
@@ -26,6 +34,7 @@ export async function verifyShard(
     checkOptions('options', options, VERIFY_KEYS);
     const mode = checkOneOf('mode', options.mode ?? 'resident', ['resident', 'readback', 'sampled']);
     checkSampleSize({ ...options, mode });
+    if (options.source !== undefined) checkSource(options.source);
     const live = await resolveHandle(core, operation, handle);
     try {
       return await live.lock.with('verify', options.signal, async () => {
@@ -93,13 +102,14 @@ export async function verifyLive(
 
 /** Errors: AUDIT_FAILED with the report if it could not be recorded. */
 async function passed(operation: Operation, report: VerificationReport): Promise<VerificationReport> {
-  const unheard = await operation.tell(
-    'seal.verified',
-    { sealId: report.sealId, mode: report.mode, byteLength: report.byteLength, fsverity: report.expected },
-    report.durationMs,
-  );
-  if (unheard !== null) throw new VramError(unheard.code, unheard.message, { cause: unheard.cause, report });
-  return report;
+  const { sealId, mode, byteLength, expected: fsverity } = report;
+  try {
+    await operation.record('seal.verified', { sealId, mode, byteLength, fsverity }, report.durationMs);
+    return report;
+  } catch (error) {
+    if (!isVramError(error)) throw error;
+    throw new VramError(error.code, error.message, { cause: error.cause, report });
+  }
 }
 
 /** A sample proves nothing about the rest: it clears no quarantine, and makes nothing fresh. */
@@ -138,34 +148,57 @@ async function damaged(
 ): Promise<VramError> {
   // At once: whatever follows may take long or fail.
   const state = quarantine(core, live);
-  const { found, failure } = await tryLocalise(core, live, options);
+  const inPlace = await tryLocalise(core, live, options.signal);
+  const recorded = damageError(inPlace, report);
+  const failedUnheard = await tellFailed(operation, recorded.error, recorded.report);
+  const quarantineUnheard = await tellQuarantine(operation, live, state);
+  // On record before anything is read from a source: that may take long, or never end.
+  const { error } = damageError(await tryRefine(core, live, inPlace, options), report);
+  return withAuditFailure(error, failedUnheard ?? quarantineUnheard);
+}
+
+/** Where the damage is, as far as that is known. */
+interface Place {
+  readonly found: Localisation | null;
+  /** Why no more is known; null if nothing failed. */
+  readonly failure: unknown;
+}
+
+function damageError(
+  { found, failure }: Place,
+  report: (found: Partial<VerificationReport>) => VerificationReport,
+): { readonly error: VramError; readonly report: VerificationReport } {
   const result = report(
     found === null
       ? { exact: false }
       : { damaged: found.damaged, damagedGroups: found.groups.length, exact: found.exact },
   );
   const message = `the resident bytes of shard "${result.shardId}" are damaged: ${describeDamage(found)}`;
-  const error = new VramError('INTEGRITY_VIOLATION', message, {
+  const cause = failure ?? undefined;
+  return {
+    error: new VramError('INTEGRITY_VIOLATION', message, { report: result, cause }),
     report: result,
-    cause: failure ?? undefined,
-  });
-  const failedUnheard = await tellFailed(operation, error, result);
-  const quarantineUnheard = await tellQuarantine(operation, live, state);
-  return withAuditFailure(error, failedUnheard ?? quarantineUnheard);
+  };
 }
 
 /** The verdict stands whether or not the place can be found. */
-async function tryLocalise(
-  core: Core,
-  live: LiveShard,
-  options: VerifyOptions,
-): Promise<{ found: Localisation | null; failure: unknown }> {
+async function tryLocalise(core: Core, live: LiveShard, signal: AbortSignal | undefined): Promise<Place> {
   try {
-    const found = await localise(core, live, options);
-    return { found, failure: found.sourceFailure };
+    return { found: await localise(core, live, signal), failure: null };
   } catch (error) {
     return { found: null, failure: error };
   }
+}
+
+async function tryRefine(
+  core: Core,
+  live: LiveShard,
+  place: Place,
+  { source, signal }: VerifyOptions,
+): Promise<Place> {
+  if (source === undefined || place.found === null) return place;
+  const reader = readerOf(core, source, [signal, deviceEnd(core), live.releasing.signal]);
+  return await refine(core, live, place.found, reader, signal);
 }
 
 function describeDamage(found: Localisation | null): string {

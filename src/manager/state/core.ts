@@ -1,17 +1,41 @@
 import type { AuditHeadProvider } from '../../attest/index.js';
-import { type Clock, isVramError, type Serial } from '../../base/index.js';
+import {
+  type Clock,
+  type End,
+  type Ending,
+  type ForeignCalls,
+  isVramError,
+  type Serial,
+} from '../../base/index.js';
 import type { CryptoProvider, Mac, Signer } from '../../crypto/index.js';
 import type { Device, SkippedDevice } from '../../device/index.js';
 import type { DigestEngine } from '../../digest/index.js';
 import type { EventSource } from '../../events/index.js';
 import type { Policy, Residency } from '../../policy/index.js';
+import { type Source, SourceReader } from '../../source/index.js';
 import type { Ledger } from './ledger.js';
 import type { Lifecycle } from './lifecycle.js';
-import type { ShardTable } from './shard-table.js';
+import type { LiveShard, ShardTable } from './shard-table.js';
 
 export type FailureReaction = 'quarantine' | 'stop';
 /** Level-1 nodes alone (at most 0.007 % of a shard, in host memory), or all leaves as well (0.8 %). */
 export type KeptLevel = 'groups' | 'leaves';
+
+/** How long foreign code may keep an operation waiting; milliseconds. */
+export interface WaitLimits {
+  /** A source, without a byte. */
+  readonly stallMs: number;
+  /** An observer, for one event; the audit log's head. */
+  readonly observerMs: number;
+  /** The attestation key, for one signature. */
+  readonly signerMs: number;
+}
+
+/** What is counted and told by status(). */
+export interface Tally {
+  /** Sources, devices, engines and observers that could not be closed. */
+  closeFailures: number;
+}
 
 /** What the operations of one manager share. Stays inside: it reaches the key and the regions. */
 export interface Core {
@@ -31,6 +55,10 @@ export interface Core {
   readonly keyKind: 'token' | 'ephemeral';
   readonly fingerprint: string;
   readonly events: EventSource;
+  /** Every call into code that is not the library's own. */
+  readonly calls: ForeignCalls;
+  readonly limits: WaitLimits;
+  readonly tally: Tally;
   readonly ledger: Ledger;
   /** Holds the device's free memory still while it is read and taken. */
   readonly admission: Serial;
@@ -44,7 +72,24 @@ export interface Core {
   readonly auditHead: AuditHeadProvider | null;
 }
 
-/** The error an operation ends with: work that ended because the manager did says so, not that the caller aborted it. */
-export function endedBy(core: Core, signal: AbortSignal | undefined, error: unknown): unknown {
-  return isVramError(error, 'ABORTED') && signal?.aborted !== true ? (core.lifecycle.end ?? error) : error;
+/** The error an operation ends with: work that ended because its shard or the manager did says so, not that the caller aborted it. */
+export function endedBy(
+  core: Core,
+  signal: AbortSignal | undefined,
+  error: unknown,
+  live?: LiveShard,
+): unknown {
+  if (!isVramError(error, 'ABORTED') || signal?.aborted === true) return error;
+  if (live?.releasing.signal.aborted === true) return live.releasing.signal.reason;
+  return core.lifecycle.end ?? error;
+}
+
+/** Work that a stopped manager still does ends with the device, or with the manager's close. */
+export function deviceEnd({ lifecycle }: Pick<Core, 'lifecycle'>): Ending {
+  return { onEnd: (watcher) => lifecycle.onDeviceEnd(watcher) };
+}
+
+/** A caller's source, waited for within the manager's limits. */
+export function readerOf({ calls, clock, limits }: Core, source: Source, ends: readonly End[]): SourceReader {
+  return new SourceReader(source, { calls, clock, stallMs: limits.stallMs, ends });
 }

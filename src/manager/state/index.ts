@@ -1,4 +1,13 @@
-export { type Core, endedBy, type FailureReaction, type KeptLevel } from './core.js';
+export { tellCloseFailed } from './close-failures.js';
+export {
+  type Core,
+  deviceEnd,
+  endedBy,
+  type FailureReaction,
+  type KeptLevel,
+  readerOf,
+  type WaitLimits,
+} from './core.js';
 export { revokeLeases, watchDevice } from './device-loss.js';
 export { Freshness, type StartedVerification } from './freshness.js';
 export { Ledger, type Reservation } from './ledger.js';
@@ -9,9 +18,10 @@ export {
   type KeptHashes,
   type LiveShard,
   notFound,
+  type ReopenSource,
   requireLive,
   type ShardName,
   ShardTable,
 } from './shard-table.js';
-export { type Ending, withSignals } from './signals.js';
+export { withSignals } from './signals.js';
 export { sleep } from './sleep.js';

@@ -1,7 +1,7 @@
 import { invalidInput, VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import type { Source } from '../../source/index.js';
+import type { Source, SourceCallOptions } from '../../source/index.js';
 import type { Freshness } from './freshness.js';
 import type { Reservation } from './ledger.js';
 import type { ShardLock } from './shard-lock.js';
@@ -17,6 +17,9 @@ export interface KeptHashes {
   readonly leaves: Uint8Array | null;
 }
 
+/** Opens a shard's source again. The signal fires when nobody waits for it any more. */
+export type ReopenSource = (options: SourceCallOptions) => Promise<Source>;
+
 /** A shard in device memory and what the manager knows of it. */
 export interface LiveShard {
   readonly sealed: SealedShard;
@@ -30,13 +33,15 @@ export interface LiveShard {
   readonly leases: Set<AbortController>;
   /** One for every execution that waits for the shard's lock. */
   readonly pending: Set<AbortController>;
+  /** Fires when the shard is released: what reads from a source under its lock makes way. */
+  readonly releasing: AbortController;
   condition: ShardCondition;
   /** What its latest verifications say for maxAgeMs (CI-007). */
   readonly freshness: Freshness;
   /** When a scrubber last finished with it. RFC 3339. */
   scrubbedAt: string | null;
   /** Opens the source again for healing. */
-  readonly reopen: (() => Promise<Source>) | null;
+  readonly reopen: ReopenSource | null;
 }
 
 /** What makes a shard's name; checked for uniqueness while it is being sealed and as long as it lives. */

@@ -1,0 +1,102 @@
+import { type End, endError, onEnd } from './ending.js';
+import type { VramError } from './errors.js';
+import { systemTimer, type Timer } from './timer.js';
+
+/** How long a call is waited for. */
+export interface CallLimits<T> {
+  /** Milliseconds; without it only `ends` end the wait. */
+  readonly limitMs?: number | undefined;
+  /** What the wait is rejected with at the limit. */
+  readonly stalled?: (() => VramError) | undefined;
+  /** Milliseconds since the last sign of life; the limit counts from there. */
+  readonly idleMs?: (() => number) | undefined;
+  /** The wait also ends with these: ABORTED for a signal, else the reason of the ending. */
+  readonly ends?: readonly End[] | undefined;
+  /** Given what an abandoned call resolved to after all, to close it. Must not throw. */
+  readonly onLate?: ((value: T) => void) | undefined;
+}
+
+/** Calls that nobody waits for any more. */
+export interface AbandonedCalls {
+  readonly total: number;
+  /** Of these, how many ended later. The others may hang still. */
+  readonly settled: number;
+}
+
+/**
+ * Calls into code that is not the library's own: sources, observers, signers, fetch. None of them is waited for without end, and what one
+ * that was given up does later is dropped and counted.
+ */
+export class ForeignCalls {
+  readonly #timer: Timer;
+  #abandoned = 0;
+  #settled = 0;
+
+  constructor(timer: Timer = systemTimer) {
+    this.#timer = timer;
+  }
+
+  get abandoned(): AbandonedCalls {
+    return Object.freeze({ total: this.#abandoned, settled: this.#settled });
+  }
+
+  /**
+   * Makes the call, before this returns, and waits for it within the limits. The call's signal fires when it is given up.
+   * Errors: those of the call, of `stalled`, ABORTED, and the reasons of `ends`.
+   */
+  run<T>(
+    call: (signal: AbortSignal) => T | PromiseLike<T>,
+    { limitMs, stalled, idleMs, ends = [], onLate }: CallLimits<T>,
+  ): Promise<T> {
+    const givenUp = new AbortController();
+    return new Promise<T>((resolve, reject) => {
+      let waiting = true;
+      const callOffs: (() => void)[] = [];
+      /** False for a call that was given up before. */
+      const end = (): boolean => {
+        const first = waiting;
+        waiting = false;
+        for (const callOff of callOffs.splice(0)) callOff();
+        return first;
+      };
+      const abandon = (error: VramError): void => {
+        if (!end()) return;
+        this.#abandoned++;
+        reject(error);
+        givenUp.abort(error);
+      };
+      started(() => call(givenUp.signal)).then(
+        (value) => {
+          if (end()) resolve(value);
+          else {
+            this.#settled++;
+            onLate?.(value);
+          }
+        },
+        (error: unknown) => {
+          if (end()) reject(error);
+          else this.#settled++;
+        },
+      );
+      for (const one of ends) {
+        if (waiting) callOffs.push(onEnd(one, (reason) => abandon(endError(one, reason))));
+      }
+      if (limitMs === undefined || stalled === undefined) return;
+      const watch = (ms: number): void => {
+        if (!waiting) return;
+        const callOff = this.#timer(ms, () => {
+          const idle = idleMs?.() ?? limitMs;
+          if (idle < limitMs) watch(limitMs - idle);
+          else abandon(stalled());
+        });
+        callOffs.push(callOff);
+      };
+      watch(limitMs);
+    });
+  }
+}
+
+/** A call that throws before it gives a promise has failed like any other. */
+function started<T>(call: () => T | PromiseLike<T>): Promise<T> {
+  return new Promise((resolve) => resolve(call()));
+}
