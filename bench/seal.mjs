@@ -1,6 +1,7 @@
-// node bench/seal.mjs [--size 256MiB] [--rounds 3] [--device host|webgpu:0]...: how long sealing a file takes, and how much host memory, by who
-// hashes and by layout, beside a flat SHA-256 of the file alone. Every row is a process of its own. Its CPU time is that of all its threads;
-// its memory is the peak of its resident set less that after a first small seal and less the shard. Prints a Markdown table.
+// node bench/seal.mjs [--size 256MiB] [--rounds 3] [--device host|webgpu:0]...: how long sealing a file takes, and how
+// much host memory, by who hashes and by layout, beside a flat SHA-256 of the file alone. Every row is a process of its
+// own. Its CPU time is that of all its threads; its memory is the peak of its resident set less that after a first small
+// seal and less the shard. Prints a Markdown table.
 import { execFile } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// Input of hash_block: blocks of sealed memory that lies in up to six buffers, bound read-only. One invocation a block. Six and the
-// two of group 0 are as many storage buffers as every device binds (WebGPU, "Limits", maxStorageBuffersPerShaderStage).
+// Input of hash_block: blocks of sealed memory that lies in up to six buffers, bound read-only. One invocation a block.
+// Six and the two of group 0 are as many storage buffers as every device binds (WebGPU, "Limits",
+// maxStorageBuffersPerShaderStage).
 
 @group(1) @binding(0) var<storage, read> weights0: array<vec4<u32>>;
 @group(1) @binding(1) var<storage, read> weights1: array<vec4<u32>>;
