@@ -56,7 +56,8 @@ std::vector<std::string> Driver::files() const {
 #define VRAM_PLACE(name) places.push_back(reinterpret_cast<const void*>(functions_.name));
   VRAM_USED_FUNCTIONS(VRAM_PLACE)
 #undef VRAM_PLACE
-  for (const void* place : librariesNamed({"libcuda", "libnvidia"})) places.push_back(place);
+  // Not libcudart and its kin, which belong to whoever uses them.
+  for (const void* place : librariesNamed({"libcuda.so", "libcudadebugger.so", "libnvidia-"})) places.push_back(place);
   return loadedFrom(places);
 }
 
