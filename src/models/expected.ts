@@ -1,5 +1,6 @@
 import { fromBase64, invalidInput, MAX_INTEGER, toHex, type VramError } from '../base/index.js';
 import { formatDigest } from '../digest/index.js';
+import { type PackedDigest, parseModelList } from './model-list.js';
 
 /** What a file must be. */
 export interface ExpectedDigest {
@@ -25,12 +26,16 @@ export interface ExpectedDigests {
    * by one name, or if one digest is given for several files.
    */
   forAll(fileNames: readonly string[]): ExpectedDigest[];
+  /** Of a model list: what the packed tensors must be; else null. */
+  readonly packed: PackedDigest | null;
   /** Does a list name this file? No for a digest, which names none. */
   lists(fileName: string): boolean;
   /** Names of a list that stand for none of these files, in its order; empty for a digest. */
   unused(fileNames: readonly string[]): string[];
 }
 
+/** A model list of 500,000 tensors has 100 MB; what is not kept of it takes no memory. */
+const MAX_MODEL_LIST = 256 * 1024 * 1024;
 const MAX_TEXT = 16 * 1024 * 1024;
 /** Characters of a file's path: PATH_MAX of Linux. It bounds how many ends of it are looked up. */
 const MAX_NAME = 4096;
@@ -51,15 +56,18 @@ const BSD_LINE = /^(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})$/s;
  * - the text of a Git LFS pointer, which hubs show for their large files;
  * - the text of a `SHA256SUMS` file as sha256sum writes it: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX`, with its
  *   escapes for names with a backslash or line break; lines that `vram-residency digest` prints
- *   (`fsverity-sha256-12:HEX  name`) are taken too.
+ *   (`fsverity-sha256-12:HEX  name`) are taken too;
+ * - the model list that `vram-residency digest --tensors --json` prints: JSON, an object.
  *
  * Errors: INVALID_INPUT.
  */
 export function parseExpected(text: string): ExpectedDigests {
   if (typeof text !== 'string') throw refuse('must be a string');
-  if (text.length > MAX_TEXT) throw refuse(`must be at most ${MAX_TEXT} characters`);
+  const limit = text.startsWith('{') ? MAX_MODEL_LIST : MAX_TEXT;
+  if (text.length > limit) throw refuse(`must be at most ${limit} characters`);
   const trimmed = text.trim();
   if (trimmed === '') throw refuse('is empty');
+  if (trimmed.startsWith('{')) return modelList(trimmed);
   if (trimmed.startsWith(POINTER_VERSION)) return single(parsePointer(text));
   return single(parseDigestWord(trimmed)) ?? parseList(text);
 }
@@ -76,6 +84,7 @@ function single(expected: ExpectedDigest | null): ExpectedDigests | null {
       if (fileNames.length > 1) throw refuse('is one digest for several files: give a list that names them');
       return fileNames.map(() => expected);
     },
+    packed: null,
     lists: () => false,
     unused: () => [],
   };
@@ -141,8 +150,23 @@ function parseList(text: string): ExpectedDigests {
     entries.set(name, expected);
   }
   if (entries.size === 0) throw refuse('lists no file');
+  return listOf(entries, null);
+}
+
+/** What `digest --tensors --json` printed. */
+function modelList(text: string): ExpectedDigests {
+  const { files, packed } = parseModelList(new TextEncoder().encode(text), WHAT);
+  const entries = new Map<string, ExpectedDigest>();
+  for (const [name, { fsverity, byteLength }] of files) {
+    entries.set(normalise(name), { digest: fsverity, byteLength });
+  }
+  return listOf(entries, packed);
+}
+
+function listOf(entries: ReadonlyMap<string, ExpectedDigest>, packed: PackedDigest | null): ExpectedDigests {
   return {
     kind: 'list',
+    packed,
     names: [...entries.keys()],
     for: (fileName) => listed(entries, fileName).expected,
     forAll: (fileNames) => {

@@ -34,6 +34,12 @@ export class JsonScanner {
     return this.#at;
   }
 
+  /** Whether the next value, or the end of the text, begins with this character. */
+  nextIs(character: string): boolean {
+    this.#skipSpace();
+    return this.#bytes[this.#at] === character.charCodeAt(0);
+  }
+
   /**
    * An object. `member` gets each key, of at most `maxKeyBytes`, and must read the value; finding a key twice is its
    * business.

@@ -28,12 +28,12 @@ export interface TensorModel {
 
 export interface TensorSourceOptions {
   /** Which tensors are packed; default all that have bytes and lie in a file as they are in memory. */
-  readonly only?: (tensor: TensorEntry) => boolean;
+  readonly only?: ((tensor: TensorEntry) => boolean) | undefined;
   /**
    * Tensors of fewer bytes share a buffer with their neighbours, where a tensor has a buffer of its own otherwise (WebGPU). Each still
    * begins a block of 4096 bytes. Giving it, 1 included, also accepts padding beyond the 5 % that WebGPU allows without it.
    */
-  readonly minBytes?: number;
+  readonly minBytes?: number | undefined;
 }
 
 /** A tensor that was chosen and has nothing to pack: no bytes at all, or protobuf values in place of its bytes. */

@@ -231,8 +231,8 @@ describe('attest verify', () => {
     expect((await run(attestation, join(folder, 'absent'))).code).toBe(2);
     expect((await run(folder, pem)).code).toBe(2);
     const large = join(folder, 'large');
-    await writeFile(large, 'x'.repeat(100_000));
-    expect((await run(large, pem)).stderr).toContain('is larger than 65536 bytes');
+    await writeFile(large, 'x'.repeat(2 ** 21 + 1));
+    expect((await run(large, pem)).stderr).toContain('is larger than 2097152 bytes');
     const secret = await run(attestation, key);
     expect(secret.code).toBe(2);
     expect(secret.stderr).toContain('public key');

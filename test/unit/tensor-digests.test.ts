@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { digestShard } from '../../src/cli/tensor-digests.js';
-import { shardManifest, tensorShards } from '../../src/cli/tensor-manifest.js';
+import { shardManifest, tensorShards } from '../../src/cli/model-list.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import type { DigestEngine } from '../../src/digest/types.js';
 import type { TensorEntry } from '../../src/models/tensors.js';

@@ -3,19 +3,14 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../attest/index.js';
 import { fromHex, invalidInput } from '../../base/index.js';
-import {
-  nodeCrypto,
-  openAttestationKey,
-  openShard,
-  publicKeyPem,
-  readPublicKeyPem,
-} from '../../node/index.js';
+import { nodeCrypto, openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { checkItems, expectedDigests, isTarget } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
+import { type ModelOptions, minBytesOption, modelOptions } from '../model-options.js';
 import { type DeviceOptions, deviceOptions, jsonOption, parseCount } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { readText } from '../read-text.js';
@@ -33,7 +28,7 @@ export const addAttest: AddCommand = (program, context, done) => {
   addKey(attest, context, () => done(EXIT.ok));
 };
 
-interface MakeOptions extends DeviceOptions {
+interface MakeOptions extends DeviceOptions, ModelOptions {
   readonly nonce: Uint8Array;
   readonly attestationKey?: string;
   readonly out?: string;
@@ -41,7 +36,7 @@ interface MakeOptions extends DeviceOptions {
 }
 
 function addMake(attest: Command, context: CommandContext, done: () => void): void {
-  deviceOptions(attest.command('make'))
+  minBytesOption(modelOptions(deviceOptions(attest.command('make'))))
     .description(
       'seal a file into device memory, verify it there, and sign what that showed; then release it',
     )
@@ -55,10 +50,13 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
     .option('--expect <digest>', 'as in check')
     .action(async (file: string, options: MakeOptions) => {
       const { io } = context;
-      const { items, indexes } = await checkItems([file], options.expect);
+      const { items, indexes } = await checkItems([file], options);
       const [item, ...others] = items;
       if (item === undefined || others.length > 0) {
-        throw invalidInput('file', 'is a model of several shards: name one of their files');
+        throw invalidInput(
+          'file',
+          'is a model of several shards: name one of their files, or seal its tensors (--layout tensors)',
+        );
       }
       if (!isTarget(item)) throw item.error;
       await checkIndexes(indexes, context, (_, error) => {
@@ -70,13 +68,13 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
         auditDirectory: options.audit,
       });
       const envelope = await withManager(context, options, { attestationKey }, async ({ manager, trace }) => {
-        const source = await openShard(item.shard);
+        const source = await item.open();
         let sealed: SealedShard | undefined;
         try {
           sealed = await manager.seal(source, {
             ...trace,
             signal: io.signal,
-            expected: item.expected ?? undefined,
+            ...item.expected,
           });
           return await manager.attest(sealed, { ...trace, nonce: options.nonce, signal: io.signal });
         } finally {

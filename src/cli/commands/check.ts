@@ -1,8 +1,7 @@
 import { Option } from 'commander';
 import { VramError } from '../../base/index.js';
 import type { VramManager } from '../../manager/index.js';
-import type { TensorIndex } from '../../models/index.js';
-import { openShard } from '../../node/index.js';
+import { packedLength, paddingBytes, type TensorManifest } from '../../models/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
@@ -10,12 +9,13 @@ import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
 import { type ManagerSession, withManager } from '../manager-session.js';
+import { type ModelOptions, minBytesOption, modelOptions } from '../model-options.js';
 import { type DeviceOptions, deviceOptions } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatBytes, formatMs, formatRate } from '../text.js';
 
-interface CheckOptions extends DeviceOptions {
+interface CheckOptions extends DeviceOptions, ModelOptions {
   readonly expect?: string;
   readonly hashing: 'host' | 'device';
   readonly tensors?: boolean;
@@ -26,12 +26,12 @@ type ShardRow = Record<string, unknown>;
 
 /** `check FILE...`: seals, verifies in place, reports, releases. */
 export const addCheck: AddCommand = (program, context, done) => {
-  deviceOptions(program.command('check'))
+  minBytesOption(modelOptions(deviceOptions(program.command('check'))))
     .description('seal files into device memory, verify them in place, report, and release them')
     .argument('<file...>', 'model files, or folders that hold one model')
     .option(
       '--expect <digest>',
-      'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a file: SHA256SUMS or a Git LFS pointer',
+      'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a file: SHA256SUMS, a model list, or a Git LFS pointer',
     )
     .addOption(
       new Option('--hashing <where>', 'device: the host only copies; needs --expect with fsverity digests')
@@ -68,7 +68,7 @@ class CheckRun {
     const { io } = this.#context;
     let failure: unknown;
     try {
-      const { items, indexes, unlisted } = await checkItems(files, this.#options.expect);
+      const { items, indexes, unlisted } = await checkItems(files, this.#options);
       this.#noteUnlisted(unlisted);
       await checkIndexes(indexes, this.#context, (file, error) => this.#refuse(file, error));
       if (items.some(isTarget)) {
@@ -139,20 +139,21 @@ class CheckRun {
         progress.update(phase, bytes, totalBytes),
     };
     let sealed: SealedShard | undefined;
-    const source = await openShard(target.shard);
+    const source = await target.open();
     try {
       const sealing = performance.now();
       sealed = await manager.seal(source, {
         ...common,
         ...(target.place ?? {}),
         hashing: this.#options.hashing,
-        expected: target.expected ?? undefined,
+        ...target.expected,
       });
       const sealMs = performance.now() - sealing;
       progress.done();
       this.#people(
         `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ${sealed.immutability}, shard ${sealed.shardId}\n`,
       );
+      if (target.manifest !== null) this.#people(packingText(target.manifest));
       const report = await manager.verify(sealed, common);
       progress.done();
       this.#people(
@@ -160,7 +161,7 @@ class CheckRun {
           `  sha256    ${sealed.sha256 ?? 'not computed'}\n` +
           `  fsverity  ${sealed.fsverity}\n`,
       );
-      if (this.#options.tensors) this.#people(tensorsText(target.shard.tensors));
+      if (this.#options.tensors) this.#people(tensorsText(target.tensors));
       this.#rows.push(shardRow(target, sealed, sealMs, report.durationMs, this.#options.tensors === true));
     } finally {
       progress.done();
@@ -181,7 +182,7 @@ class CheckRun {
 }
 
 export function shardRow(
-  { file, shard }: CheckTarget,
+  { file, tensors: all, manifest }: CheckTarget,
   sealed: SealedShard,
   sealMs: number,
   verifyMs: number,
@@ -202,15 +203,33 @@ export function shardRow(
     verified: true,
     signature: sealed.signature,
     sealedAt: sealed.sealedAt,
-    ...(tensors ? { tensors: shard.tensors } : {}),
+    ...(manifest === null
+      ? {}
+      : {
+          layout: 'tensors',
+          manifestSha256: sealed.tensors,
+          files: manifest.files.map((each, index) => ({ ...each, ...sealed.source?.[index] })),
+          tensorCount: manifest.tensors.length,
+          paddingBytes: paddingBytes(manifest),
+        }),
+    ...(tensors ? { tensors: all } : {}),
   };
 }
 
-function tensorsText(tensors: TensorIndex): string {
+/** Padding and files of packed tensors. */
+export function packingText(manifest: TensorManifest): string {
+  const { files, tensors } = manifest;
+  const padding = paddingBytes(manifest);
+  const share = ((padding / packedLength(manifest)) * 100).toFixed(2);
+  return `  packed    ${tensors.length} tensors of ${files.length} ${files.length === 1 ? 'file' : 'files'}, ${formatBytes(padding)} of padding (${share} %)\n`;
+}
+
+function tensorsText(tensors: CheckTarget['tensors']): string {
   return tensors
-    .map(
-      ({ name, dtype, shape, byteOffset, byteLength }) =>
-        `  tensor    ${escapeForTerminal(name)}  ${dtype} [${shape.join(', ')}]  ${formatBytes(byteLength)} at ${byteOffset}\n`,
-    )
+    .map((tensor) => {
+      const { name, dtype, shape, byteLength } = tensor;
+      const at = 'offset' in tensor ? tensor.offset : tensor.byteOffset;
+      return `  tensor    ${escapeForTerminal(name)}  ${dtype} [${shape.join(', ')}]  ${formatBytes(byteLength)} at ${at}\n`;
+    })
     .join('');
 }

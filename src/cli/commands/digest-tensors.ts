@@ -2,21 +2,27 @@ import type { DigestEngine } from '../../digest/index.js';
 import type { ModelShard } from '../../node/index.js';
 import type { CommandContext } from '../context.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
-import { jsonDocument } from '../output.js';
 import {
   checkNamesOnce,
   type ManifestTensor,
+  type ModelList,
+  packedDigest,
   type ShardManifest,
   shardManifest,
-  type TensorManifest,
   tensorShards,
-} from '../tensor-manifest.js';
+} from '../model-list.js';
+import { formatOf, type ModelOptions } from '../model-options.js';
+import { jsonDocument } from '../output.js';
 import { escapeForTerminal } from '../text.js';
 
-/** `digest --tensors FILE...`: one manifest of all files, printed whole or not at all. */
+export interface TensorDigestOptions extends ModelOptions {
+  readonly json: boolean;
+}
+
+/** `digest --tensors FILE...`: one list of all files, printed whole or not at all. */
 export async function digestTensors(
   files: readonly string[],
-  json: boolean,
+  { json, layout, ...options }: TensorDigestOptions,
   { io, engine, complaints }: CommandContext,
   done: (code: ExitCode) => void,
 ): Promise<void> {
@@ -24,7 +30,7 @@ export async function digestTensors(
   let refused = false;
   for (const file of files) {
     try {
-      shards.push(...(await tensorShards(file)));
+      shards.push(...(await tensorShards(file, formatOf(options))));
     } catch (error) {
       complaints.tell(error, file);
       done(exitCodeOf(error));
@@ -36,7 +42,9 @@ export async function digestTensors(
   const hashing = engine();
   try {
     const parts = await eachShard(shards, hashing, io.signal);
-    io.stdout(json ? jsonDocument(manifestOf(parts)) : linesOf(parts));
+    const packed = layout === 'tensors' ? await packedDigest(shards, hashing, io.signal) : null;
+    // Lines have no room for what the packed tensors are.
+    io.stdout(json || packed !== null ? jsonDocument(listOf(parts, packed)) : linesOf(parts));
     done(EXIT.ok);
   } finally {
     await hashing.close();
@@ -53,11 +61,11 @@ async function eachShard(
   return parts;
 }
 
-function manifestOf(parts: readonly ShardManifest[]): TensorManifest {
+function listOf(parts: readonly ShardManifest[], packed: ModelList['packed']): ModelList {
   return {
     v: 1,
     files: parts.map(({ file }) => file),
-    packed: null,
+    packed,
     tensors: parts.flatMap(({ tensors }) => tensors),
   };
 }

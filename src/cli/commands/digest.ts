@@ -1,12 +1,19 @@
+import { invalidInput } from '../../base/index.js';
 import { fileSource } from '../../node/index.js';
 import type { AddCommand } from '../context.js';
 import { digestLine, digestLineForTerminal } from '../digest-line.js';
 import { digestSource } from '../digest-source.js';
 import { EXIT, exitCodeOf } from '../exit-codes.js';
 import type { CliIo } from '../io.js';
+import { type ModelOptions, modelOptions } from '../model-options.js';
 import { jsonOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { digestTensors } from './digest-tensors.js';
+
+interface DigestOptions extends ModelOptions {
+  readonly json?: boolean;
+  readonly tensors?: boolean;
+}
 
 interface Row {
   readonly v: 1;
@@ -20,12 +27,16 @@ interface Row {
 /** `digest FILE...`: what the kernel's fs-verity and `sha256sum` would say of these files. */
 export const addDigest: AddCommand = (program, context, done) => {
   const { io, engine, complaints } = context;
-  jsonOption(program.command('digest'))
+  modelOptions(jsonOption(program.command('digest')))
     .description('print the fs-verity digest of files (and SHA-256 with --json)')
     .argument('<file...>', 'files to hash')
-    .option('--tensors', 'of model files: the digest of each tensor; with --json a manifest of the model')
-    .action(async (files: string[], options: { json?: boolean; tensors?: boolean }) => {
-      if (options.tensors === true) return await digestTensors(files, options.json === true, context, done);
+    .option('--tensors', 'of model files: the digest of each tensor; with --json a list of the model')
+    .action(async (files: string[], options: DigestOptions) => {
+      const { json = false, tensors = false, ...model } = options;
+      if (tensors) return await digestTensors(files, { json, ...model }, context, done);
+      if (model.layout === 'tensors') throw invalidInput('layout', 'is tensors, which needs --tensors');
+      if (model.format !== undefined)
+        throw invalidInput('format', 'needs --tensors: else files are hashed as they are');
       const hashing = engine();
       const rows: Row[] = [];
       let altered = false;

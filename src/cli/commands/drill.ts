@@ -1,22 +1,30 @@
 import { Option } from 'commander';
 import { invalidInput, isVramError, type VerificationReport, VramError } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
-import type { DrillArea, DrillPattern, DrillReport, KeptLevel, VramManager } from '../../manager/index.js';
-import { type FileSource, openShard } from '../../node/index.js';
+import type {
+  DrillArea,
+  DrillFlip,
+  DrillPattern,
+  DrillReport,
+  KeptLevel,
+  VramManager,
+} from '../../manager/index.js';
 import type { SealedShard } from '../../seal/index.js';
+import type { Source } from '../../source/index.js';
 import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { type ManagerSession, withManager } from '../manager-session.js';
+import { type ModelOptions, minBytesOption, modelOptions } from '../model-options.js';
 import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatBytes, formatMs } from '../text.js';
 import { shardRow } from './check.js';
 
-interface DrillOptions extends DeviceOptions {
+interface DrillOptions extends DeviceOptions, ModelOptions {
   readonly flips: number;
   readonly seed?: number;
   readonly pattern: readonly DrillPattern[];
@@ -32,11 +40,11 @@ const SHOWN = 8;
 
 /** `drill FILE`: check, then damage on purpose, and what becomes of it. */
 export const addDrill: AddCommand = (program, context, done) => {
-  deviceOptions(program.command('drill'))
+  minBytesOption(modelOptions(deviceOptions(program.command('drill'))))
     .description(
       'check a file, then flip bits of it in device memory and show that they are found and healed',
     )
-    .argument('<file>', 'a model file of one shard')
+    .argument('<file>', 'a model file of one shard; with --layout tensors any model')
     .addOption(
       new Option('--flips <n>', 'how many bits, or patterns').default(1).argParser(parseCount(1, MAX_FLIPS)),
     )
@@ -105,23 +113,26 @@ class DrillRun {
   }
 
   async #target(file: string): Promise<CheckTarget> {
-    const { items, indexes } = await checkItems([file], this.#options.expect);
+    const { items, indexes } = await checkItems([file], this.#options);
     const [item, ...others] = items;
     if (item === undefined || others.length > 0) {
-      throw invalidInput('file', 'is a model of several shards: name one of their files');
+      throw invalidInput(
+        'file',
+        'is a model of several shards: name one of their files, or seal its tensors (--layout tensors)',
+      );
     }
     if (!isTarget(item)) throw item.error;
     await checkIndexes(indexes, this.#context, (_, error) => {
       throw error;
     });
-    checkPlan(this.#options, item.shard.byteLength);
+    checkPlan(this.#options, item.byteLength);
     return item;
   }
 
   async #drill({ manager, trace }: ManagerSession, target: CheckTarget): Promise<void> {
     this.#document['device'] = deviceJson(manager.device, manager.status());
     this.#people(`${deviceText(manager.device, manager.status())}\n${escapeForTerminal(target.file)}\n`);
-    const source = await openShard(target.shard);
+    const source = await target.open();
     let sealed: SealedShard | undefined;
     try {
       sealed = await this.#check(manager, trace, target, source);
@@ -141,7 +152,7 @@ class DrillRun {
     manager: VramManager,
     trace: ManagerSession['trace'],
     target: CheckTarget,
-    source: FileSource,
+    source: Source,
   ): Promise<SealedShard> {
     const { io } = this.#context;
     const progress = new Progress(io, target.file);
@@ -151,7 +162,7 @@ class DrillRun {
         ...trace,
         signal: io.signal,
         onProgress: ({ phase, bytes, totalBytes }) => progress.update(phase, bytes, totalBytes),
-        expected: target.expected ?? undefined,
+        ...target.expected,
       });
       const sealMs = performance.now() - sealing;
       const { durationMs } = await manager.verify(sealed, { ...trace, signal: io.signal });
@@ -183,7 +194,7 @@ class DrillRun {
     });
     this.#document['seed'] = drilled.seed;
     this.#document['flips'] = drilled.flips;
-    const bits = some(drilled.flips.map(({ byte, bit }) => `bit ${bit} of byte ${byte}`));
+    const bits = some(drilled.flips.map(flipText));
     this.#people(
       `  flipped   ${count(drilled.flips.length, 'bit')} in ${count(drilled.blocks.length, 'block')}, seed ${drilled.seed}: ${bits}\n`,
     );
@@ -195,7 +206,7 @@ class DrillRun {
     manager: VramManager,
     trace: ManagerSession['trace'],
     sealed: SealedShard,
-    source: FileSource,
+    source: Source,
     drilled: DrillReport,
   ): Promise<void> {
     const report = await this.#failedVerification(manager, trace, sealed, source);
@@ -203,9 +214,12 @@ class DrillRun {
     this.#document['detected'] = true;
     const damaged = report.damaged.flatMap(({ firstBlock, blocks }) => numbersFrom(firstBlock, blocks));
     this.#document['damagedBlocks'] = damaged;
+    const named = tensorsOf(report);
+    if (named.length > 0) this.#document['damagedTensors'] = named;
     this.#people(
       `  detected  in ${formatMs(report.durationMs)}; the shard is in quarantine\n` +
-        `  located   ${count(damaged.length, 'block')} of 4096 bytes: ${some(damaged.map(String))}\n`,
+        `  located   ${count(damaged.length, 'block')} of 4096 bytes: ${some(damaged.map(String))}\n` +
+        tensorsText(report),
     );
     if (!report.exact || !same(damaged, drilled.blocks)) {
       throw new VramError(
@@ -219,7 +233,7 @@ class DrillRun {
     manager: VramManager,
     trace: ManagerSession['trace'],
     sealed: SealedShard,
-    source: FileSource,
+    source: Source,
   ): Promise<VerificationReport | null> {
     try {
       await manager.verify(sealed, { ...trace, source, signal: this.#context.io.signal });
@@ -234,7 +248,7 @@ class DrillRun {
     manager: VramManager,
     trace: ManagerSession['trace'],
     sealed: SealedShard,
-    source: FileSource,
+    source: Source,
     drilled: DrillReport,
   ): Promise<void> {
     const report = await manager.heal(sealed, source, { ...trace, signal: this.#context.io.signal });
@@ -266,6 +280,21 @@ function checkPlan({ pattern, area }: DrillOptions, byteLength: number): void {
   if (area === 'padding' && byteLength % BLOCK_BYTES === 0) {
     throw invalidInput('area', 'is padding, but the last byte of this file ends its block: it has none');
   }
+}
+
+function flipText({ byte, bit, tensor, byteInTensor }: DrillFlip): string {
+  if (tensor === undefined) return `bit ${bit} of byte ${byte}`;
+  return `bit ${bit} of byte ${byteInTensor} of ${escapeForTerminal(tensor)}`;
+}
+
+/** The tensors that the damaged blocks are of; none where the shard is not of tensors. */
+function tensorsOf({ damaged }: VerificationReport): string[] {
+  return [...new Set(damaged.flatMap(({ tensor }) => (tensor === undefined ? [] : [tensor])))];
+}
+
+function tensorsText(report: VerificationReport): string {
+  const names = tensorsOf(report).map(escapeForTerminal);
+  return names.length === 0 ? '' : `  in        ${count(names.length, 'tensor')}: ${some(names)}\n`;
 }
 
 function numbersFrom(first: number, length: number): number[] {

@@ -2,7 +2,8 @@ import { invalidInput } from '../../base/index.js';
 import { type ExpectedDigests, parseExpected } from '../../models/index.js';
 import { checkPath, OpenFile } from './open-file.js';
 
-const MAX_EXPECTED_BYTES = 16 * 1024 * 1024;
+/** What parseExpected() takes of a model list; of other texts it takes less. */
+const MAX_EXPECTED_BYTES = 256 * 1024 * 1024;
 
 /**
  * Expected digests from a command line or configuration: the digest itself, or the path of a list or pointer (see

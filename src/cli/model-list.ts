@@ -1,15 +1,16 @@
-import { invalidInput } from '../base/index.js';
+import { invalidInput, toHex } from '../base/index.js';
 import type { DigestEngine } from '../digest/index.js';
-import { quoted, safetensorsDtype } from '../models/index.js';
-import { type ModelShard, openModel, openShard } from '../node/index.js';
+import { manifestBytes, type PackedDigest, quoted, safetensorsDtype, tensorSource } from '../models/index.js';
+import { type ModelShard, nodeCrypto, type OpenModelOptions, openModel, openShard } from '../node/index.js';
+import { digestSource } from './digest-source.js';
 import { digestShard } from './tensor-digests.js';
 
 /** The files of a model and its tensors, each with its digests. docs/formats.md, "Tensor manifest". */
-export interface TensorManifest {
+export interface ModelList {
   readonly v: 1;
   readonly files: readonly ManifestFile[];
-  /** What a packed layout of the tensors would have; no file has one yet. */
-  readonly packed: null;
+  /** What the packed tensors have; null where nobody asked. */
+  readonly packed: PackedDigest | null;
   readonly tensors: readonly ManifestTensor[];
 }
 
@@ -42,8 +43,11 @@ export interface ShardManifest {
  * The files that one manifest covers. `path` is a file, an index or a folder, as openModel() takes it.
  * Errors: those of openModel(); INVALID_INPUT for a file without a known format.
  */
-export async function tensorShards(path: string): Promise<readonly ModelShard[]> {
-  const { format, shards } = await openModel(path);
+export async function tensorShards(
+  path: string,
+  options: OpenModelOptions = {},
+): Promise<readonly ModelShard[]> {
+  const { format, shards } = await openModel(path, options);
   if (format !== 'raw') return shards;
   throw invalidInput('path', 'is no model with tensors: safetensors, GGUF and ONNX are known');
 }
@@ -87,6 +91,22 @@ export async function shardManifest(
         };
       }),
     };
+  } finally {
+    await source.close();
+  }
+}
+
+/** What a seal with the layout `tensors` would say of these files. Reads them once more. Errors: those of tensorSource(); ABORTED. */
+export async function packedDigest(
+  shards: readonly ModelShard[],
+  engine: DigestEngine,
+  signal: AbortSignal,
+): Promise<PackedDigest> {
+  const source = tensorSource({ shards });
+  try {
+    const { byteLength, fsverity } = await digestSource(source, engine, { sha256: false, signal });
+    const manifestSha256 = toHex(await nodeCrypto.sha256(manifestBytes(source.manifest)));
+    return { byteLength, fsverity, manifestSha256 };
   } finally {
     await source.close();
   }

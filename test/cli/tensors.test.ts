@@ -1,0 +1,237 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { manifestBytes, tensorSource } from '../../src/models/index.js';
+import { openModel } from '../../src/node/files/model-files.js';
+import { cli } from '../support/cli.js';
+import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
+import { fsverityOf } from '../support/fsverity.js';
+import { collect } from '../support/tensor-model.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'vram-cli-tensors-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const model = (format: keyof typeof FIXTURE_FILES, name = 'silero'): string =>
+  join(fixtures(), name, FIXTURE_FILES[format]);
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+async function json(...args: readonly string[]) {
+  const { code, stdout, stderr } = await cli(args);
+  return { code, stderr, document: JSON.parse(stdout) };
+}
+
+/** Runs `digest` and keeps what it prints in a file. */
+async function listOf(path: string, ...more: readonly string[]): Promise<string> {
+  const { code, stdout } = await cli(['digest', '--tensors', '--json', ...more, path]);
+  expect(code).toBe(0);
+  const list = join(
+    folder,
+    `${createHash('md5')
+      .update(path + more.join())
+      .digest('hex')}.json`,
+  );
+  writeFileSync(list, stdout);
+  return list;
+}
+
+describe('digest --tensors --layout tensors', () => {
+  it.each(['external', 'sharded', 'gguf'] as const)(
+    'says what the packed tensors are: %s',
+    async (format) => {
+      const { code, document } = await json('digest', '--tensors', '--layout', 'tensors', model(format));
+      expect(code).toBe(0);
+      const source = tensorSource(await openModel(model(format)));
+      const packed = await collect(source.stream({ chunkBytes: 2 ** 20 }));
+      expect(document.packed).toEqual({
+        byteLength: packed.length,
+        fsverity: await fsverityOf(packed),
+        manifestSha256: sha256(manifestBytes(source.manifest)),
+      });
+      const plain = await json('digest', '--tensors', '--json', model(format));
+      expect({ ...document, packed: null }).toEqual(plain.document);
+    },
+  );
+
+  it.each([
+    [['digest', '--layout', 'tensors', model('single')], '--layout is tensors, which needs --tensors'],
+    [['digest', '--format', 'raw', model('single')], '--format needs --tensors'],
+    [['digest', '--tensors', '--format', 'raw', model('single')], 'is no model with tensors'],
+    [['digest', '--tensors', '--format', 'gguf', model('single')], 'does not start with GGUF'],
+    [['check', '--min-bytes', '4096', model('single')], '--min-bytes needs --layout tensors'],
+    [['check', '--layout', 'tensors', '--format', 'raw', model('single')], '"model" has no tensor to pack'],
+    [['check', '--layout', 'rows', model('single')], "'rows' is invalid"],
+  ])('refuses %j', async (args, message) => {
+    const { code, stderr } = await cli(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe('check --layout tensors', () => {
+  it('seals a model of several files as one shard and lists its tensors', async () => {
+    const path = model('sharded');
+    const { code, document, stderr } = await json(
+      'check',
+      '--layout',
+      'tensors',
+      '--tensors',
+      '--json',
+      path,
+    );
+    expect(code, stderr).toBe(0);
+    const { shards } = await openModel(path);
+    const [row] = document.shards;
+    expect(document.shards).toHaveLength(1);
+    expect(row).toMatchObject({
+      file: path,
+      verified: true,
+      layout: 'tensors',
+      manifestSha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      files: shards.map(({ label, byteLength, path: file }) => ({
+        name: label,
+        byteLength,
+        sha256: sha256(readFileSync(file)),
+      })),
+    });
+    const { manifest } = tensorSource(await openModel(path));
+    expect(row.tensors).toEqual(manifest.tensors);
+    expect(row.tensorCount).toBe(manifest.tensors.length);
+    expect(stderr).toContain(`packed    ${manifest.tensors.length} tensors of ${shards.length} files, `);
+    expect(stderr).toContain(' at 0\n');
+  });
+
+  it('takes a list of the published files, a model list, and a digest', async () => {
+    const path = model('sharded');
+    const { shards } = await openModel(path);
+    const sums = join(folder, 'SHA256SUMS');
+    const write = (change: (digest: string, name: string) => string): void =>
+      writeFileSync(
+        sums,
+        shards
+          .map(({ label, path: file }) => `${change(sha256(readFileSync(file)), label)}  ${label}\n`)
+          .join(''),
+      );
+    const run = async (expect_: string): Promise<number> =>
+      (await cli(['check', '--layout', 'tensors', '--expect', expect_, path])).code;
+    write((digest) => digest);
+    expect(await run(sums)).toBe(0);
+    write((digest, name) => (name === shards[1]?.label ? '0'.repeat(64) : digest));
+    expect(await run(sums)).toBe(1);
+    const list = await listOf(path, '--layout', 'tensors');
+    expect(await run(list)).toBe(0);
+    expect(await run(await listOf(path))).toBe(0);
+    const byDevice = ['check', '--layout', 'tensors', '--hashing', 'device', '--expect'];
+    expect((await cli([...byDevice, list, path])).code).toBe(0);
+    // Only a packed digest says what the device must find.
+    expect((await cli([...byDevice, sums, path])).code).toBe(2);
+    const { packed } = JSON.parse(readFileSync(list, 'utf8'));
+    expect(await run(packed.fsverity)).toBe(0);
+    expect(await run(`fsverity-sha256-12:${'0'.repeat(64)}`)).toBe(1);
+  });
+
+  it('takes no list of another model, nor one of other packed bytes', async () => {
+    const path = model('single');
+    const list = JSON.parse(readFileSync(await listOf(path, '--layout', 'tensors'), 'utf8'));
+    const changed = join(folder, 'changed.json');
+    const run = async (value: unknown) => {
+      writeFileSync(changed, JSON.stringify(value));
+      return await cli(['check', '--layout', 'tensors', '--expect', changed, path]);
+    };
+    const other = await run({ ...list, packed: { ...list.packed, manifestSha256: '0'.repeat(64) } });
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('is a list of another model')]);
+    const bytes = { ...list.packed, fsverity: `fsverity-sha256-12:${'0'.repeat(64)}` };
+    expect((await run({ ...list, packed: bytes })).code).toBe(1);
+    const [file] = list.files;
+    const renamed = await run({ ...list, files: [{ ...file, name: 'other.safetensors' }] });
+    expect([renamed.code, renamed.stderr]).toEqual([2, expect.stringContaining('does not name the file')]);
+    const file0 = { ...file, fsverity: `fsverity-sha256-12:${'0'.repeat(64)}` };
+    expect((await run({ ...list, files: [file0] })).code).toBe(1);
+    expect((await run(list)).code).toBe(0);
+  });
+
+  it('takes a model list for plain files too', async () => {
+    const path = model('external');
+    const list = await listOf(path);
+    expect((await cli(['check', '--expect', list, path])).code).toBe(0);
+    const value = JSON.parse(readFileSync(list, 'utf8'));
+    value.files[0].fsverity = `fsverity-sha256-12:${'0'.repeat(64)}`;
+    writeFileSync(list, JSON.stringify(value));
+    expect((await cli(['check', '--expect', list, path])).code).toBe(1);
+  });
+
+  it.each([
+    ['no version', ({ v: _, ...rest }: Record<string, unknown>) => rest, 'has no "v"'],
+    ['another version', (list: Record<string, unknown>) => ({ ...list, v: 2 }), 'has another version than 1'],
+    ['no files', (list: Record<string, unknown>) => ({ ...list, files: [] }), 'lists no file'],
+    [
+      'a file without a digest',
+      (list: Record<string, unknown>) => ({ ...list, files: [{ name: 'a', byteLength: 1 }] }),
+      '"fsverity"',
+    ],
+    [
+      'a file without a size',
+      (list: Record<string, unknown>) => ({ ...list, files: [{ name: 'a' }] }),
+      'without "byteLength"',
+    ],
+    [
+      'a file twice',
+      (list: Record<string, unknown>) => ({ ...list, files: [list['files'], list['files']].flat() }),
+      'twice',
+    ],
+    [
+      'a packed digest of another kind',
+      (list: Record<string, unknown>) => ({
+        ...list,
+        packed: { byteLength: 1, fsverity: 'sha256:00', manifestSha256: '' },
+      }),
+      '"fsverity"',
+    ],
+    ['text behind it', null, 'something after its JSON'],
+  ])('refuses a model list with %s', async (_name, change, message) => {
+    const path = model('single');
+    const text = readFileSync(await listOf(path), 'utf8');
+    const bad = join(folder, 'bad.json');
+    writeFileSync(bad, change === null ? `${text}x` : JSON.stringify(change(JSON.parse(text))));
+    const { code, stderr } = await cli(['check', '--expect', bad, path]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+});
+
+describe('drill --layout tensors', () => {
+  it('names the tensors that it damaged, and heals them from all files', async () => {
+    const path = model('sharded');
+    const args = ['drill', path, '--layout', 'tensors', '--flips', '5', '--seed', '3', '--json'];
+    const { code, document, stderr } = await json(...args);
+    expect(code, stderr).toBe(0);
+    expect(document).toMatchObject({ ok: true, detected: true, healed: true, reverified: true });
+    const flipped = new Set(document.flips.map(({ tensor }: { tensor: string }) => tensor));
+    expect(new Set(document.damagedTensors)).toEqual(flipped);
+    expect(stderr).toContain(` of byte ${document.flips[0].byteInTensor} of ${document.flips[0].tensor}`);
+    expect(stderr).toMatch(/ {2}in {8}\d+ tensors?: /);
+  });
+
+  it('without it names no tensor, and says how a model of several files is drilled', async () => {
+    const single = await json('drill', model('single'), '--seed', '3', '--json');
+    expect(single.code).toBe(0);
+    expect(Object.keys(single.document.flips[0]).sort()).toEqual(['bit', 'byte']);
+    expect(single.document).not.toHaveProperty('damagedTensors');
+    const several = await cli(['drill', model('sharded')]);
+    expect([several.code, several.stderr]).toEqual([2, expect.stringContaining('--layout tensors')]);
+  });
+});
+
+describe('--format', () => {
+  it('reads a file whose name says otherwise', async () => {
+    const path = join(folder, 'weights.bin');
+    writeFileSync(path, readFileSync(model('single')));
+    const raw = await json('check', '--tensors', '--json', path);
+    expect(raw.document.shards[0].tensors).toEqual([]);
+    const { code, document } = await json('check', '--tensors', '--json', '--format', 'safetensors', path);
+    expect(code).toBe(0);
+    expect(document.shards[0].tensors.length).toBeGreaterThan(0);
+    expect(basename(document.shards[0].file)).toBe('weights.bin');
+    const drilled = await json('drill', path, '--format', 'safetensors', '--layout', 'tensors', '--json');
+    expect(drilled.document.flips[0]).toHaveProperty('tensor');
+  });
+});
