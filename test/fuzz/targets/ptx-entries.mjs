@@ -1,7 +1,8 @@
+import { attempt } from '../invariants.mjs';
 import { damage } from '../random.mjs';
 
 export const name = 'ptx-entries';
-export const modules = ['device/cuda/ptx-entries.js'];
+export const modules = ['device/cuda/ptx-entries.js', 'base/errors.js'];
 
 const TYPES = {
   b8: 1,
@@ -27,7 +28,7 @@ const outcomeOf = (sizes) => {
   return odd < 0 ? 'accepted' : `${['the first', 'the second'][odd] ?? 'a later'} parameter is no number`;
 };
 
-export function create({ entryParameters }) {
+export function create({ entryParameters, isVramError }) {
   return {
     make(random) {
       const entries = Array.from({ length: 1 + random.below(3) }, (_, i) => {
@@ -61,9 +62,13 @@ export function create({ entryParameters }) {
       return { text, sizes: random.chance(90) ? entries[0].parameters.map(({ size }) => size) : 'none' };
     },
 
-    check({ text, sizes }) {
+    async check({ text, sizes }) {
       const wanted = sizes === 'none' ? 'absent' : 'wanted';
-      const found = entryParameters(text, wanted);
+      const { value: found, refusal } = await attempt(() => entryParameters(text, wanted), isVramError);
+      if (refusal !== undefined) {
+        if (sizes !== null) throw new Error(`refused text that nobody damaged: ${refusal}`);
+        return refusal;
+      }
       if (found === null) {
         if (Array.isArray(sizes)) throw new Error('an entry was not found');
         return sizes === 'none' ? 'no such entry' : 'no entry left by the damage';
