@@ -7,7 +7,8 @@ export interface Clock {
   /** Milliseconds from any start, never running backwards: what durations and freshness are measured with. */
   monotonic(): number;
   /**
-   * Calls `fire` once after so many milliseconds, and gives how to call that off: what ends the wait for sources, observers and signers.
+   * Calls `fire` once after so many milliseconds, and gives how to call that off: what ends the wait for sources, observers
+   * and signers.
    * Default: the platform's timers.
    */
   after?(ms: number, fire: () => void): () => void;

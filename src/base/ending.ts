@@ -18,7 +18,9 @@ export function onEnd(end: End, watcher: (reason: unknown) => void): () => void 
   return () => end.removeEventListener('abort', listener);
 }
 
-/** What work is rejected with that ended because of `end`: ABORTED for a signal, else the reason that the ending itself gave. */
+/**
+ * What work is rejected with that ended because of `end`: ABORTED for a signal, else the reason that the ending itself gave.
+ */
 export function endError(end: End, reason: unknown): VramError {
   if (!(end instanceof AbortSignal) && reason instanceof VramError) return reason;
   return new VramError('ABORTED', 'the operation was aborted by its signal', { cause: reason });

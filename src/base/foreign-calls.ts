@@ -24,7 +24,8 @@ export interface AbandonedCalls {
 }
 
 /**
- * Calls into code that is not the library's own: sources, observers, signers, fetch. None of them is waited for without end, and what one
+ * Calls into code that is not the library's own: sources, observers, signers, fetch. None of them is waited for without end,
+ * and what one
  * that was given up does later is dropped and counted.
  */
 export class ForeignCalls {

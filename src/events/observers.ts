@@ -17,7 +17,8 @@ export interface ObserverFailure {
 export const DEFAULT_OBSERVER_MS = 30_000;
 
 /**
- * Tells observers what happens, in order, and finds out whether the required ones could take it. One that has not answered in time is
+ * Tells observers what happens, in order, and finds out whether the required ones could take it. One that has not answered
+ * in time is
  * told of everything that follows, but not waited for until it answers: it costs one limit, not one an event.
  */
 export class Observers {
@@ -44,7 +45,8 @@ export class Observers {
   }
 
   /**
-   * Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a required one:
+   * Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a
+   * required one:
    * AUDIT_FAILED, also for one that did not answer in time, or before one of `ends` had ended.
    */
   async tell(event: OperationEvent, ends: readonly End[] = []): Promise<VramError | null> {
@@ -82,7 +84,9 @@ export class Observers {
     return null;
   }
 
-  /** Calls an observer, at once, and waits for it within the limits. Rejects with its failure, or with what ended the wait. */
+  /**
+   * Calls an observer, at once, and waits for it within the limits. Rejects with its failure, or with what ended the wait.
+   */
   async #call(
     observer: Observer,
     act: () => void | Promise<void>,

@@ -87,7 +87,8 @@ export class Operation {
   }
 
   /**
-   * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed meanwhile.
+   * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed
+   * meanwhile.
    * Resolves to the failure of a required one, for the caller to weigh.
    */
   tell<T extends EventType>(
@@ -95,13 +96,15 @@ export class Operation {
     payload: EventPayloads[T],
     durationMs: number | null = null,
   ): Promise<VramError | null> {
-    // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow for a generic T.
+    // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow
+    // for a generic T.
     const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
     return this.#source.observers.tell(Object.freeze(event), this.#ends());
   }
 
   /**
-   * As tell(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED, DEVICE_LOST or STOPPED
+   * As tell(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED,
+   * DEVICE_LOST or STOPPED
    * if that was not waited for.
    */
   async record<T extends EventType>(
@@ -182,7 +185,9 @@ export async function runOperation<T>(
   }
 }
 
-/** An error as observers are told of it. What foreign code threw is named by its kind alone: its message may hold anything. */
+/**
+ * An error as observers are told of it. What foreign code threw is named by its kind alone: its message may hold anything.
+ */
 export function eventError(error: unknown): EventError {
   if (error instanceof VramError) {
     return { code: error.code, kind: error.kind, scope: error.scope, message: error.message };

@@ -119,7 +119,8 @@ function tensorsInWords(ranges: readonly DamagedRange[]): string {
 }
 
 /**
- * What a failed verification may be: bytes that never arrived, a look that contradicts itself, a sample that settles nothing, damage, a
+ * What a failed verification may be: bytes that never arrived, a look that contradicts itself, a sample that settles
+ * nothing, damage, a
  * handle that is not genuine.
  */
 function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<Told, 'human' | 'storybook'> {

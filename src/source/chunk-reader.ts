@@ -37,7 +37,8 @@ export class ChunkReader {
       if (done === true) return undefined;
       if (!(chunk instanceof Uint8Array)) throw notAChunk();
       if (chunk.length > 0) return chunk;
-      // An empty chunk is no byte: what it took counts, and one after the other must not keep timers and signals from firing.
+      // An empty chunk is no byte: what it took counts, and one after the other must not keep timers and signals from
+      // firing.
       if (leftMs !== null) leftMs -= clock.monotonic() - askedAt;
       if (leftMs !== null && leftMs <= 0) throw stalled();
       await turn();

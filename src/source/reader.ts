@@ -23,7 +23,8 @@ export interface SourceLimits {
 }
 
 /**
- * A caller's source as the manager reads it. No call into it is waited for longer than `stallMs`, nor when one of `ends` has ended: a
+ * A caller's source as the manager reads it. No call into it is waited for longer than `stallMs`, nor when one of `ends` has
+ * ended: a
  * source that stalls is SOURCE_MISMATCH. What the source throws that is no VramError becomes INVALID_INPUT.
  */
 export class SourceReader {
@@ -44,7 +45,10 @@ export class SourceReader {
     return hasRanges(this.#source);
   }
 
-  /** From the first byte to the last, in chunks of at most `chunkBytes` that have bytes. A chunk is valid until the next is asked for. */
+  /**
+   * From the first byte to the last, in chunks of at most `chunkBytes` that have bytes. A chunk is valid until the next is
+   * asked for.
+   */
   async *chunks(chunkBytes: number): AsyncGenerator<Uint8Array, undefined> {
     const { ends, clock } = this.#limits;
     let readAtMs = Number.NEGATIVE_INFINITY;
@@ -86,7 +90,10 @@ export class SourceReader {
     }
   }
 
-  /** A copy of `length` bytes from `offset`: what is checked must be what is used, whatever the source does with its buffer meanwhile. */
+  /**
+   * A copy of `length` bytes from `offset`: what is checked must be what is used, whatever the source does with its buffer
+   * meanwhile.
+   */
   async range(offset: number, length: number): Promise<Uint8Array> {
     const source = requireRanges(this.#source);
     const bytes: unknown = await this.#call((signal) => source.readRange(offset, length, { signal }));

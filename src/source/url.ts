@@ -32,10 +32,12 @@ const DEFAULT_STALL_MS = 30_000;
 const SCHEMES = ['http:', 'https:', 'blob:'];
 
 /**
- * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a resource that changes meanwhile is found out; a server that
+ * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a
+ * resource that changes meanwhile is found out; a server that
  * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal().
  *
- * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH while reading,
+ * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH
+ * while reading,
  * and for a server that stalls; ABORTED.
  */
 export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<Source> {
@@ -185,7 +187,9 @@ class Resource {
     }
   }
 
-  /** A response's body as a source of so many bytes: it may hold any number, whatever the headers said, and may stop coming. */
+  /**
+   * A response's body as a source of so many bytes: it may hold any number, whatever the headers said, and may stop coming.
+   */
   bounded(body: ReadableStream<Uint8Array>, byteLength: number): Source {
     const limits = { calls: this.#calls, stallMs: this.#stallMs, stalled: () => this.#stalled() };
     return limitedStream(body, byteLength, this.label, limits);

@@ -3,7 +3,10 @@ import type { Region } from '../../device/index.js';
 import { fsverityDigest, treeLayout } from '../../digest/index.js';
 import type { Core } from '../state/index.js';
 
-/** The fs-verity digest of what is in device memory, hashed in place. Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it. */
+/**
+ * The fs-verity digest of what is in device memory, hashed in place. Errors: DEVICE_UNAVAILABLE for a run that did not cover
+ * all of it.
+ */
 export async function residentDigest(
   core: Core,
   region: Region,
@@ -30,7 +33,8 @@ export interface Measurement {
 }
 
 /**
- * Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch. `onMismatch` is called
+ * Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch.
+ * `onMismatch` is called
  * before that: no execution may rely on an older verification meanwhile.
  */
 export async function measure(

@@ -19,7 +19,8 @@ export interface Localisation {
 }
 
 /**
- * Finds out in place where a shard is damaged: its level-1 nodes against the kept ones, then within damaged groups the leaves, if leaves
+ * Finds out in place where a shard is damaged: its level-1 nodes against the kept ones, then within damaged groups the
+ * leaves, if leaves
  * are kept. Errors: INTEGRITY_VIOLATION if the kept hashes themselves are damaged, and the region's.
  */
 export async function localise(

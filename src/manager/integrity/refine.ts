@@ -18,7 +18,8 @@ export interface Refinement {
 }
 
 /**
- * Names single blocks of damaged groups by a source that still has the sealed bytes. What was found in place stands, whatever becomes of
+ * Names single blocks of damaged groups by a source that still has the sealed bytes. What was found in place stands,
+ * whatever becomes of
  * the source; one that fails is asked nothing more. Never rejects.
  */
 export async function refine(

@@ -5,7 +5,8 @@ import { OPERATION_KEYS, type OperationOptions } from '../state/index.js';
 export interface VerifyOptions extends OperationOptions {
   /**
    * `resident` (default): hashed in place. `readback`: copied to the host and hashed there. `sampled`: some groups, drawn at
-   * random, hashed in place. A sample verifies nothing: where it finds no damage the report says `verified: false, sampled: true`, it
+   * random, hashed in place. A sample verifies nothing: where it finds no damage the report says `verified: false, sampled:
+   * true`, it
    * does not count for execute(), and a shard in quarantine stays INTEGRITY_VIOLATION.
    */
   readonly mode?: VerifyMode | undefined;

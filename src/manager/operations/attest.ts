@@ -121,7 +121,9 @@ async function headOf(core: Core, ends: readonly End[]): Promise<AuditLogHead | 
   }
 }
 
-/** A signer may be a key in a box of its own. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`. */
+/**
+ * A signer may be a key in a box of its own. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`.
+ */
 function boundedSigner({ calls, limits }: Core, signer: Signer, ends: readonly End[]): Signer {
   const stalled = (): VramError =>
     new VramError('AUDIT_FAILED', `"attestationKey" has not signed for ${limits.signerMs} ms`);

@@ -21,8 +21,10 @@ import { verifyLive } from './verify.js';
 
 export interface ExecuteOptions extends TraceOptions {
   /**
-   * Accept a good whole-region verification that began at most this many milliseconds ago, by the clock that says more: the monotonic
-   * one may stand still while a machine is suspended. A look since then that was not a pass ends that. Without this option every
+   * Accept a good whole-region verification that began at most this many milliseconds ago, by the clock that says more: the
+   * monotonic
+   * one may stand still while a machine is suspended. A look since then that was not a pass ends that. Without this option
+   * every
    * execution is preceded by a verification of its own (CI-007).
    */
   readonly maxAgeMs?: number | undefined;
@@ -98,7 +100,10 @@ function checkCall<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions):
     throw invalidInput('recheck', 'must be true or false');
 }
 
-/** Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits: nobody may wait for it, who waits for a lease. */
+/**
+ * Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits: nobody may wait for it, who
+ * waits for a lease.
+ */
 async function admitted<T>(
   core: Core,
   live: LiveShard,

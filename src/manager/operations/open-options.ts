@@ -25,18 +25,23 @@ export interface ManagerOptions extends TraceOptions {
   /** This worker's name in seals and records: 1 to 256 of [A-Za-z0-9_-]. Part of the key. */
   readonly workerId: string;
   /**
-   * At least 16 bytes, not all zero; overwritten with zeros once the keys are derived. Without one the key lives as long as the
+   * At least 16 bytes, not all zero; overwritten with zeros once the keys are derived. Without one the key lives as long as
+   * the
    * process.
    */
   readonly token?: Uint8Array | undefined;
   /** Residency classes accepted; default `vram-only`. */
   readonly policy?: Policy | undefined;
   /**
-   * Absolute paths of NVIDIA driver files, or of folders, that are trusted besides those where systems keep their driver and those that
+   * Absolute paths of NVIDIA driver files, or of folders, that are trusted besides those where systems keep their driver and
+   * those that
    * root alone can write; at most 64. Without an entry here a driver from elsewhere is of class `unproven`.
    */
   readonly driverPaths?: readonly string[] | undefined;
-  /** Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their answers prove what they please. Default false. */
+  /**
+   * Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their answers prove what
+   * they please. Default false.
+   */
   readonly allowReplacedKernels?: boolean | undefined;
   /** Device bytes that shards and verification scratch may take together. Default: what the device has free. */
   readonly budgetBytes?: number | undefined;
@@ -57,16 +62,21 @@ export interface ManagerOptions extends TraceOptions {
   /** Bytes hashed in one run on the device; see OpenOptions. */
   readonly windowBytes?: number | undefined;
   /**
-   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing asks for, at most
+   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing asks
+   * for, at most
    * 512 KiB, has to come within them as a whole. After that the operation is SOURCE_MISMATCH.
    */
   readonly stallMs?: number | undefined;
   /**
-   * Milliseconds that an observer may take to answer for one event, its flush, its close, and `auditHead` to answer, from 1 to
-   * 2^31 - 1; default 30,000. After that a required one has failed (AUDIT_FAILED), and is told but not waited for until it answers.
+   * Milliseconds that an observer may take to answer for one event, its flush, its close, and `auditHead` to answer, from 1
+   * to
+   * 2^31 - 1; default 30,000. After that a required one has failed (AUDIT_FAILED), and is told but not waited for until it
+   * answers.
    */
   readonly observerMs?: number | undefined;
-  /** Milliseconds that `attestationKey` may take to sign, from 1 to 2^31 - 1; default 300,000: a person may have to touch it. */
+  /**
+   * Milliseconds that `attestationKey` may take to sign, from 1 to 2^31 - 1; default 300,000: a person may have to touch it.
+   */
   readonly signerMs?: number | undefined;
   readonly clock?: Clock | undefined;
   /** Not closed with the manager. */

@@ -10,8 +10,10 @@ import {
 import { type Core, type ReopenSource, readerOf, tellCloseFailed } from '../state/index.js';
 
 /**
- * Runs work over a source that is opened for it and closed afterwards. A close that fails or hangs is told as `close.failed`: it changes
- * neither the result nor the error of the work. Errors: those of the work, SOURCE_MISMATCH for a source that does not open in time,
+ * Runs work over a source that is opened for it and closed afterwards. A close that fails or hangs is told as
+ * `close.failed`: it changes
+ * neither the result nor the error of the work. Errors: those of the work, SOURCE_MISMATCH for a source that does not open
+ * in time,
  * INVALID_INPUT for one that cannot be read at a position, ABORTED.
  */
 export async function withReopened<T>(

@@ -59,7 +59,8 @@ async function stillThere(core: Core, operation: Operation, live: LiveShard): Pr
 
 /**
  * The verification itself; the caller holds the shard's lock.
- * Errors: INTEGRITY_VIOLATION with the report, after which the shard is in quarantine; DEVICE_UNAVAILABLE with the report for a mismatch that did not
+ * Errors: INTEGRITY_VIOLATION with the report, after which the shard is in quarantine; DEVICE_UNAVAILABLE with the report
+ * for a mismatch that did not
  * repeat; AUDIT_FAILED with the report if a clean result could not be recorded.
  */
 export async function verifyLive(

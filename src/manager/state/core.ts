@@ -72,7 +72,10 @@ export interface Core {
   readonly auditHead: AuditHeadProvider | null;
 }
 
-/** The error an operation ends with: work that ended because its shard or the manager did says so, not that the caller aborted it. */
+/**
+ * The error an operation ends with: work that ended because its shard or the manager did says so, not that the caller
+ * aborted it.
+ */
 export function endedBy(
   core: Core,
   signal: AbortSignal | undefined,

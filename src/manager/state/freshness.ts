@@ -11,7 +11,8 @@ export interface StartedVerification {
 }
 
 /**
- * How long ago the latest good verification of a whole region began (CI-007). Any look that is not a pass ends it: a mismatch, also
+ * How long ago the latest good verification of a whole region began (CI-007). Any look that is not a pass ends it: a
+ * mismatch, also
  * one that did not repeat, a run that did not count, an aborted one. After that only a look that began later counts.
  */
 export class Freshness {
@@ -56,7 +57,8 @@ export class Freshness {
   }
 
   /**
-   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stand still while a
+   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stand still
+   * while a
    * machine is suspended, the wall clock may be set back.
    */
   ageMs(clock: Clock): number | null {

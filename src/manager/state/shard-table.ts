@@ -70,7 +70,9 @@ export class ShardTable {
     return [...this.#live.values()];
   }
 
-  /** Takes a name before anything is allocated. Errors: INVALID_INPUT if it, or its place in a tensor-parallel set, is taken. */
+  /**
+   * Takes a name before anything is allocated. Errors: INVALID_INPUT if it, or its place in a tensor-parallel set, is taken.
+   */
   claim(name: ShardName): void {
     if (this.#names.has(name.shardId)) {
       throw invalidInput('shardId', 'is the id of a live shard: release that one first or choose another id');

@@ -1,7 +1,8 @@
 import { type End, onEnd } from '../../base/index.js';
 
 /**
- * Runs work under a signal that fires with the caller's signal, or when one of the others ends. Listeners are taken off with the work: AbortSignal.any
+ * Runs work under a signal that fires with the caller's signal, or when one of the others ends. Listeners are taken off with
+ * the work: AbortSignal.any
  * leaves a trace on signals that live longer, and the manager's end lies far off.
  */
 export async function withSignals<T>(
