@@ -321,7 +321,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'device.open_failed': entry(
     'HIGH',
-    'A device was asked for, or tried by `auto`, and could not be opened.',
+    'A device was asked for, or tried by `auto`, and could not be opened; or `auto` met a driver that does not load (`requested` is its kind alone).',
     {
       requested: 'the device that was asked for',
       reason: 'why, in words',

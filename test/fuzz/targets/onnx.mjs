@@ -210,27 +210,34 @@ function oracle(bytes) {
   } catch {
     return null;
   }
-  const found = new Map();
   let complete = decoded.trainingInfo.length === 0;
-  const visit = (body, prefix) => {
-    for (const entry of body.initializer) found.set(prefix + entry.name, entry);
-    for (const { values, indices } of body.sparseInitializer) {
-      if (values) found.set(prefix + values.name, values);
-      if (indices) found.set(`${prefix}${values?.name ?? ''}.indices`, indices);
-    }
-    for (const node of body.node) {
-      for (const attribute of node.attribute) {
-        const output = prefix + ((node.output.length > 0 && node.output[0]) || node.name);
-        const place = `${output}.${attribute.name}`;
-        if (attribute.t) found.set(attribute.name === 'value' ? output : place, attribute.t);
-        for (const [i, entry] of attribute.tensors.entries()) found.set(`${place}.${i}`, entry);
-        if (attribute.g) visit(attribute.g, `${place}/`);
-        for (const [i, inner] of attribute.graphs.entries()) visit(inner, `${place}.${i}/`);
-        if (attribute.sparseTensor || attribute.sparseTensors?.length > 0) complete = false;
-      }
-    }
+  let unnamed = 0;
+  // Names inside a graph are known before those of the node that it belongs to: unnamed nodes are counted as they end.
+  const inGraph = (body) => [
+    ...body.initializer.map((entry) => [entry.name, entry]),
+    ...body.sparseInitializer.flatMap(({ values, indices }) => [
+      ...(values ? [[values.name, values]] : []),
+      ...(indices ? [[`${values?.name ?? ''}.indices`, indices]] : []),
+    ]),
+    ...body.node.flatMap(inNode),
+  ];
+  const inNode = (node) => {
+    const inside = node.attribute.flatMap((attribute) => {
+      if (attribute.sparseTensor || attribute.sparseTensors?.length > 0) complete = false;
+      const place = `.${attribute.name}`;
+      const under = (at, graph) => inGraph(graph).map(([rest, entry]) => [`${at}/${rest}`, entry]);
+      return [
+        ...(attribute.t ? [[attribute.name === 'value' ? '' : place, attribute.t]] : []),
+        ...attribute.tensors.map((entry, i) => [`${place}.${i}`, entry]),
+        ...(attribute.g ? under(place, attribute.g) : []),
+        ...attribute.graphs.flatMap((inner, i) => under(`${place}.${i}`, inner)),
+      ];
+    });
+    if (inside.length === 0) return [];
+    const output = node.output.find((each) => each !== '') || node.name || `node.${unnamed++}`;
+    return inside.map(([rest, entry]) => [output + rest, entry]);
   };
-  if (decoded.graph) visit(decoded.graph, '');
+  const found = new Map(decoded.graph ? inGraph(decoded.graph) : []);
   return complete ? found : null;
 }
 
