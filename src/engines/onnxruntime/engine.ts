@@ -30,7 +30,7 @@ export interface Engine<Tensor extends EngineTensor> {
   readonly InferenceSession: {
     create(
       model: Uint8Array,
-      options: { readonly executionProviders: readonly EngineProvider[] },
+      options: { readonly executionProviders: readonly EngineProvider[]; readonly logSeverityLevel: 3 },
     ): Promise<EngineSession<Tensor>>;
   };
   readonly Tensor: {

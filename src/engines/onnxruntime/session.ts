@@ -21,6 +21,8 @@ export interface SessionOptions {
 
 const SESSION_KEYS = { device: true, preferredLayout: true } satisfies OptionKeys<SessionOptions>;
 const LAYOUTS = ['NCHW', 'NHWC'] as const;
+/** Else the engine warns in every session that arithmetic on shapes runs on the CPU, as it should. */
+const ERRORS_ALONE = 3;
 
 /**
  * Runs and session makings, one at a time: the engine makes one session at a time, and a witness counts for one run at a time.
@@ -115,7 +117,10 @@ export async function makeSession<Tensor extends EngineTensor>(
   const session = await engineTurns.run(async () => {
     try {
       return await around(() =>
-        ort.InferenceSession.create(sealed.graph, { executionProviders: [provider] }),
+        ort.InferenceSession.create(sealed.graph, {
+          executionProviders: [provider],
+          logSeverityLevel: ERRORS_ALONE,
+        }),
       );
     } catch (error) {
       throw await engineError(device, error, (why) =>
