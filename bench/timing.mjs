@@ -3,7 +3,7 @@
 // Over the built library; a control with an early-leaving comparison shows that the measurement can see a leak at all.
 import { createHmac } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { fromBase64Url, toBase64Url } from '../dist/base/base64url.js';
+import { fromBase64Url, toBase64Url } from '../dist/base/base64.js';
 import { nodeCrypto } from '../dist/node/crypto.js';
 import { deriveSealKey, signSeal, verifySignature } from '../dist/seal/index.js';
 import { webCrypto } from '../dist/web/web-crypto.js';
