@@ -117,6 +117,33 @@ describe('hostBackend', () => {
     expect(device.stats()).toMatchObject({ liveRegions: 0, liveBytes: 0 });
   });
 
+  it('[MS-008] release wipes all that was ever written, and touches nothing else', async () => {
+    const wiped: number[] = [];
+    let left = 0;
+    const device = await hostBackend({
+      segmentBytes: 4 * 4096,
+      inject: {
+        wipe: (written) => {
+          wiped.push(written.length);
+          written.fill(0);
+        },
+        freed: (segment) => {
+          left += segment.filter((byte) => byte !== 0).length;
+        },
+      },
+    }).open(0, { drills: true });
+    const region = await device.allocate(12 * 4096);
+    wiped.length = 0;
+    await region.write(0, new Uint8Array(5000).fill(7));
+    await region.write(4 * 4096 + 10, new Uint8Array(90).fill(7));
+    await region.freeze();
+    await region.faults?.flip(9 * 4096, 1);
+    await region.release();
+    expect(wiped).toEqual([4096 + 1, 100, 5000]);
+    expect(left).toBe(0);
+    await device.close();
+  });
+
   it('a run of several windows lets timers and an abort have their turn', async () => {
     const device = await nodeHostBackend().open(0);
     const region = await device.allocate(80 * MIB);

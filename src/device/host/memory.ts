@@ -10,9 +10,12 @@ export class HostMemory {
   /** The same with the padding of the last block. */
   readonly #whole: SegmentTable;
   #segments: Uint8Array[];
+  /** Of each segment the end of what was ever written; the rest is zeros that the system may not even have mapped. */
+  readonly #written: number[];
 
   private constructor(segments: Uint8Array[], data: SegmentTable, whole: SegmentTable) {
     this.#segments = segments;
+    this.#written = segments.map(() => 0);
     this.#data = data;
     this.#whole = whole;
     this.byteLength = whole.byteLength;
@@ -36,7 +39,7 @@ export class HostMemory {
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    place(this.#pieces(this.#data, offset, bytes.length, { offset: 'offset', length: 'bytes' }), bytes);
+    place(this.#toWrite(this.#data, offset, bytes.length, { offset: 'offset', length: 'bytes' }), bytes);
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -57,20 +60,31 @@ export class HostMemory {
 
   /** One block with its padding. */
   writeBlock(block: number, bytes: Uint8Array): void {
-    place(this.#pieces(this.#whole, block * BLOCK_BYTES, BLOCK_BYTES), bytes);
+    place(this.#toWrite(this.#whole, block * BLOCK_BYTES, BLOCK_BYTES), bytes);
   }
 
   flip(byte: number, mask: number): void {
-    for (const piece of this.#pieces(this.#whole, byte, 1, { offset: 'byte', length: 'byte' })) {
+    for (const piece of this.#toWrite(this.#whole, byte, 1, { offset: 'byte', length: 'byte' })) {
       piece[0] = (piece[0] ?? 0) ^ mask;
     }
   }
 
-  /** Hands out every segment, and forgets it. */
-  *drain(): Generator<Uint8Array> {
+  /**
+   * Hands out every segment, and forgets it; `written` is the part that is to be wiped. The rest was never touched: to overwrite it
+   * would make the system find memory for it first, which takes longer than everything else.
+   */
+  *drain(): Generator<{ readonly segment: Uint8Array; readonly written: Uint8Array }> {
     for (let segment = this.#segments.pop(); segment !== undefined; segment = this.#segments.pop()) {
-      yield segment;
+      yield { segment, written: segment.subarray(0, this.#written[this.#segments.length] ?? segment.length) };
     }
+  }
+
+  #toWrite(table: SegmentTable, offset: number, length: number, names?: RangeArguments): Uint8Array[] {
+    for (const piece of table.resolve(offset, length, names)) {
+      const end = piece.offset + piece.length;
+      this.#written[piece.segment] = Math.max(this.#written[piece.segment] ?? 0, end);
+    }
+    return this.#pieces(table, offset, length, names);
   }
 
   #pieces(table: SegmentTable, offset: number, length: number, names?: RangeArguments): Uint8Array[] {

@@ -106,9 +106,9 @@ export class HostRegion implements Region {
 
   async #giveBack(): Promise<void> {
     const failures: unknown[] = [];
-    for (const segment of this.#memory.drain()) {
+    for (const { segment, written } of this.#memory.drain()) {
       try {
-        this.#owner.wipe(segment);
+        this.#owner.wipe(written);
       } catch (error) {
         failures.push(error);
       }
