@@ -22,6 +22,7 @@ export {
   type OpenOptions,
   type Region,
   type ResidencyFacts,
+  type SharedMemory,
   type WebGpuBinding,
 } from './types.js';
 export {

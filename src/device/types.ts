@@ -115,6 +115,14 @@ export interface AllocateOptions {
    * is null a region is one mapping whatever its cuts, and they are only checked.
    */
   readonly cuts?: readonly number[] | undefined;
+  /** Memory that can be handed to other processes, which map it with rights of their own choice: `Region.shared`. CUDA alone. */
+  readonly share?: boolean | undefined;
+}
+
+/** Memory that other processes can map. Opaque: what hands it over knows what is behind it. */
+export interface SharedMemory {
+  /** Bytes that an importer maps: the region's, rounded up to the driver's granularity. */
+  readonly mappedBytes: number;
 }
 
 /** What `cuts` may ask of a device. */
@@ -135,7 +143,7 @@ export interface Device {
   allocationBytes(byteLength: number): number;
   /**
    * Zero-filled past the last byte to the end of its block. Cuts change neither the bytes it takes nor their tree.
-   * Errors: INVALID_INPUT (also for cuts beyond `cutLimits`), ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST.
+   * Errors: INVALID_INPUT (also for cuts beyond `cutLimits`, and for `share` where the device cannot), ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST.
    */
   allocate(byteLength: number, options?: AllocateOptions): Promise<Region>;
   readonly lost: Promise<DeviceLost>;
@@ -178,6 +186,13 @@ export interface Region {
   view(offset: number, length: number): DeviceBinding;
   /** Only on devices opened with `drills`. */
   readonly faults: FaultPort | null;
+  /** Where it was allocated with `share`; else null. */
+  readonly shared: SharedMemory | null;
+  /**
+   * Gives up memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the last
+   * mapping goes. In place of release(), and as final. Errors: RELEASE_FAILED.
+   */
+  abandon(): Promise<void>;
   /** Overwrites with zeros, then gives the memory back. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting is closed all the same). */
   release(): Promise<void>;
 }

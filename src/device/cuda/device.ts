@@ -1,6 +1,7 @@
 import { checkInteger, type ErrorCode, Serial, VramError } from '../../base/index.js';
 import { checkCuts } from '../cuts.js';
 import type { FillProbe } from '../known-answers.js';
+import { refuseShare } from '../share.js';
 import {
   type AllocateOptions,
   type Device,
@@ -132,6 +133,7 @@ export class CudaDevice implements Device {
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
     checkCuts(options.cuts, byteLength);
+    refuseShare(options, 'this addon does not export memory');
     this.#checkPresent();
     const memory = await this.#take(neededBytes, this.#virtual);
     try {

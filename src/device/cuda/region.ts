@@ -39,6 +39,7 @@ export class CudaRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
   readonly faults: FaultPort | null;
+  readonly shared = null;
   readonly #owner: RegionOwner;
   readonly #memory: MemoryHandle;
   readonly #virtual: boolean;
@@ -142,6 +143,11 @@ export class CudaRegion implements Region {
     };
     check();
     return this.#owner.bind(this.#memory, offset, length, check);
+  }
+
+  /** Nobody else maps it: wiping does no harm. */
+  abandon(): Promise<void> {
+    return this.release();
   }
 
   release(): Promise<void> {

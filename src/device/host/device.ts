@@ -1,5 +1,6 @@
 import { checkInteger, Serial, VramError } from '../../base/index.js';
 import { checkCuts } from '../cuts.js';
+import { refuseShare } from '../share.js';
 import type {
   AllocateOptions,
   Device,
@@ -83,6 +84,7 @@ export class HostDevice implements Device {
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
     checkCuts(options.cuts, byteLength);
+    refuseShare(options, 'memory of the host device stays in this process');
     this.#checkPresent();
     const availableBytes = this.#settings.host.freeMemory?.() ?? null;
     if (availableBytes !== null && neededBytes > availableBytes) {

@@ -33,6 +33,7 @@ export class HostRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
   readonly faults: FaultPort | null;
+  readonly shared = null;
   readonly #owner: HostOwner;
   readonly #memory: HostMemory;
   readonly #layout: TreeLayout;
@@ -95,6 +96,11 @@ export class HostRegion implements Region {
     this.#checkState('frozen');
     this.#memory.check(offset, length);
     return new HostLease(length, (from, bytes) => this.read(offset + from, bytes));
+  }
+
+  /** Nobody else maps it: wiping does no harm. */
+  abandon(): Promise<void> {
+    return this.release();
   }
 
   release(): Promise<void> {

@@ -3,6 +3,7 @@ import { BLOCK_BYTES, GROUP_BYTES } from '../../digest/index.js';
 import { checkCuts } from '../cuts.js';
 import { type FillProbe, proveCutRegion } from '../known-answers.js';
 import { SegmentTable } from '../segments.js';
+import { refuseShare } from '../share.js';
 import type {
   AllocateOptions,
   CutLimits,
@@ -134,6 +135,7 @@ export class WebGpuDevice implements Device {
 
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const cuts = checkCuts(options.cuts, this.#checkLength(byteLength));
+    refuseShare(options, 'WebGPU hands no buffer to another process');
     this.#checkOpen();
     if (cuts === null) return await this.#allocate(byteLength, null);
     // Refused before its shader is compiled.

@@ -63,6 +63,7 @@ export class WebGpuRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
   readonly faults: FaultPort | null;
+  readonly shared = null;
   readonly #owner: RegionOwner;
   readonly #memory: RegionMemory;
   readonly #layout: TreeLayout;
@@ -141,6 +142,11 @@ export class WebGpuRegion implements Region {
       buffers: this.#memory.cuts === null ? null : this.#cutBuffers(this.#memory.cuts),
     };
     return new WebGpuLease(region, offset, length);
+  }
+
+  /** Nobody else maps it: wiping does no harm. */
+  abandon(): Promise<void> {
+    return this.release();
   }
 
   release(): Promise<void> {

@@ -15,15 +15,23 @@ export interface TimedAllocation extends Allocation {
   readonly availableBytes: number | null;
 }
 
+/** What a shard's memory shall be. */
+export interface MemoryRequest {
+  readonly byteLength: number;
+  /** Where its buffers begin; null for one sequence of bytes. */
+  readonly cuts: readonly number[] | null;
+  /** Whether other processes can map it. */
+  readonly share: boolean;
+}
+
 /**
- * Takes device memory for a shard; `cuts` are where its buffers begin. Reading what is free, reserving and allocating are one step for all callers (RP-001).
- * Errors: POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
+ * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
+ * Errors: INVALID_INPUT where the device cannot share, POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
  */
 export async function allocate(
   core: Core,
   operation: Operation,
-  byteLength: number,
-  cuts: readonly number[] | null,
+  { byteLength, cuts, share }: MemoryRequest,
 ): Promise<TimedAllocation> {
   await requirePolicy(core, operation);
   const requestedBytes = core.device.allocationBytes(byteLength);
@@ -35,7 +43,10 @@ export async function allocate(
       freeBytes = (await core.device.capacity()).freeBytes;
       const reservation = core.ledger.reserve(requestedBytes, freeBytes);
       try {
-        const region = await core.device.allocate(byteLength, cuts === null ? {} : { cuts });
+        const region = await core.device.allocate(byteLength, {
+          ...(cuts === null ? {} : { cuts }),
+          ...(share ? { share } : {}),
+        });
         const left = freeBytes === null ? null : Math.max(0, freeBytes - region.allocatedBytes);
         return {
           region,

@@ -42,6 +42,11 @@ export interface SealOptions extends OperationOptions {
   /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
   readonly shardIndex?: number | undefined;
   readonly totalShards?: number | undefined;
+  /**
+   * Seal into memory that other processes can map (CUDA alone), for a share server. They choose their own rights, so the seal's
+   * immutability is `api-only`. Default false.
+   */
+  readonly share?: boolean | undefined;
   /** Opens the source again, for a scrubber that heals; closed after use. */
   readonly reopen?: ReopenSource | undefined;
 }
@@ -57,6 +62,7 @@ export const SEAL_KEYS = {
   modelRef: true,
   shardIndex: true,
   totalShards: true,
+  share: true,
   reopen: true,
 } satisfies OptionKeys<SealOptions>;
 
@@ -71,6 +77,7 @@ export interface RequiredDigests {
 export interface SealRequest extends ShardName {
   readonly byteLength: number;
   readonly hashing: Hashing;
+  readonly share: boolean;
   readonly sha256: boolean;
   readonly required: RequiredDigests;
   /** Of a tensor source; null for a plain one. */
@@ -83,6 +90,8 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
   if (options.reopen !== undefined && typeof options.reopen !== 'function') {
     throw invalidInput('reopen', 'must be a function that opens the source again');
   }
+  const { share = false } = options;
+  if (typeof share !== 'boolean') throw invalidInput('share', 'must be true or false');
   const byteLength = checkInteger('source.byteLength', source.byteLength, 0);
   if (byteLength === 0) throw invalidInput('source', 'is empty: there is nothing to seal');
   if (byteLength > core.maxShardBytes) {
@@ -99,6 +108,7 @@ export function checkSealRequest(core: Core, source: Source, options: SealOption
     ...checkPlace(options),
     byteLength,
     hashing,
+    share,
     ...digests,
     packed,
   };

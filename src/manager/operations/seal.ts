@@ -40,7 +40,11 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
     throwIfAborted(options.signal);
     core.shards.claim(request);
     try {
-      const allocation = await allocate(core, operation, request.byteLength, request.packed?.cuts ?? null);
+      const allocation = await allocate(core, operation, {
+        byteLength: request.byteLength,
+        cuts: request.packed?.cuts ?? null,
+        share: request.share,
+      });
       try {
         return await withSignals([options.signal, core.lifecycle], async (signal) => {
           const reader = readerOf(core, source, [signal]);

@@ -1,12 +1,6 @@
 import { timestamp, toHex } from '../../base/index.js';
 import type { SealedPacking } from '../../events/index.js';
-import {
-  type SealedFile,
-  type SealedShard,
-  type SealPayloadV1,
-  type SealPayloadV2,
-  signSeal,
-} from '../../seal/index.js';
+import { type SealedShard, type SealPayloadV1, type SealPayloadV2, signSeal } from '../../seal/index.js';
 import type { Core } from '../state/index.js';
 import { manifestDigest, type PackedRequest } from './packed-request.js';
 import type { Proved } from './proved.js';
@@ -16,12 +10,24 @@ const SEAL_ID_BYTES = 16;
 
 /**
  * The seal of what was proved to be resident.
- * A plain source gets version 1, which every release has read; tensors get version 2.
+ * A plain source gets version 1, which every release has read; tensors, and memory that others can map, get version 2.
  */
 export async function sign(core: Core, request: SealRequest, proved: Proved): Promise<SealedShard> {
   const payload = describe(core, request, proved);
-  if (request.packed === null) return await signSeal(core.key, payload);
-  return await signPacked(core, payload, request.packed, proved.files);
+  if (request.packed === null && !request.share) return await signSeal(core.key, payload);
+  const { packed, share } = request;
+  const manifest = packed?.manifest ?? null;
+  const second: SealPayloadV2 = {
+    ...payload,
+    v: 2,
+    // Whoever maps the memory chooses its own rights: what this process's mapping forbids says nothing about theirs.
+    immutability: share ? 'api-only' : payload.immutability,
+    layout: packed === null ? 'bytes' : 'tensors',
+    tensors: manifest === null ? null : await manifestDigest(core, manifest),
+    source: packed === null ? null : proved.files,
+    shared: share,
+  };
+  return await signSeal(core.key, second, manifest);
 }
 
 function describe(core: Core, request: SealRequest, proved: Proved): SealPayloadV1 {
@@ -44,23 +50,6 @@ function describe(core: Core, request: SealRequest, proved: Proved): SealPayload
     shardIndex: request.shardIndex,
     totalShards: request.totalShards,
   };
-}
-
-async function signPacked(
-  core: Core,
-  payload: SealPayloadV1,
-  { manifest }: PackedRequest,
-  files: readonly SealedFile[],
-): Promise<SealedShard> {
-  const packed: SealPayloadV2 = {
-    ...payload,
-    v: 2,
-    layout: 'tensors',
-    tensors: await manifestDigest(core, manifest),
-    source: files,
-    shared: false,
-  };
-  return await signSeal(core.key, packed, manifest);
 }
 
 /** How the tensors of a seal lie, for those who are told of it. */

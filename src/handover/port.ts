@@ -1,0 +1,76 @@
+import type { SharedMemory } from '../device/index.js';
+
+/** Bytes of one line, its newline included (docs/sharing.md, "The protocol"). */
+export const MAX_LINE_BYTES = 65_536;
+
+/** Who is at the other end, by what the kernel says of it. */
+export interface Peer {
+  /** Of the process that connected; null where it lives in another PID namespace. */
+  readonly pid: number | null;
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+}
+
+/**
+ * Why a connection is closed. `peer`: the other side closed it or died. The three that follow: the other side sent what
+ * no client sends, and the transport closed it. `failed`: the socket failed. `server`: close() was called here.
+ */
+export type CloseReason = 'peer' | 'line-too-long' | 'nul-byte' | 'descriptor' | 'failed' | 'server';
+
+/**
+ * Two descriptors for one client: the memory, and a sealed memfd with the manifest. Used up by a send() that answers `sent`
+ * or `queued`, and by one on a closed connection; after `full` it is still the caller's.
+ */
+export interface Handover {
+  /** Closes both. Does nothing once they are used up; safe to call twice. */
+  discard(): void;
+}
+
+/**
+ * `sent`, or `queued`: it goes out, in order, as the peer reads. `full`: the peer does not read; nothing of it was taken, and the caller may try
+ * again. A closed connection takes everything and drops it.
+ */
+export type SendResult = 'sent' | 'queued' | 'full';
+
+/** One accepted connection. Handlers are set before `onConnection` returns, and are never called inside of send() or close(). */
+export interface ShareConnection {
+  readonly peer: Peer;
+  /** Called with each line, without its newline. The bytes are the handler's own. */
+  onLine(handler: (line: Uint8Array) => void): void;
+  /** Called once, last. */
+  onClosed(handler: (reason: CloseReason) => void): void;
+  /** `line` ends with its newline. */
+  send(line: Uint8Array, handover?: Handover): SendResult;
+  /** What was queued is dropped. Safe to call twice. */
+  close(): void;
+  /** Resolves when the process that connected is gone, by its pidfd; also after the connection is closed. Never where its pid is null. */
+  processExited(): Promise<void>;
+}
+
+export interface ListenOptions {
+  /** Absolute. Made with `mode`, and with `group` where it is given, before anybody can connect. */
+  readonly path: string;
+  readonly mode: 0o600 | 0o660;
+  /** A group id. */
+  readonly group?: number | undefined;
+  readonly maxLineBytes: typeof MAX_LINE_BYTES;
+  readonly onConnection: (connection: ShareConnection) => void;
+}
+
+export interface ShareListener {
+  /** No new connections; the socket file is removed. Connections go on. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Unix sockets that pass descriptors. */
+export interface ShareTransport {
+  /** Errors: INVALID_INPUT that says what is wrong with the path, DEVICE_UNAVAILABLE where the addon is missing. */
+  listen(options: ListenOptions): Promise<ShareListener>;
+  /**
+   * Exports the memory and puts the manifest into a memfd, which is kept for every later client that is given the same array.
+   * Errors: DEVICE_UNAVAILABLE where the driver refuses, DEVICE_LOST, NOT_FOUND where the memory was released.
+   */
+  prepare(memory: SharedMemory, manifest: Uint8Array): Promise<Handover>;
+}

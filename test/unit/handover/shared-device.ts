@@ -1,0 +1,33 @@
+import type { AllocateOptions, Device, Region, SharedMemory } from '../../../src/device/index.js';
+import { overlay } from '../manager-fixture.js';
+
+/** What became of one region's memory. */
+export interface SharedRegion {
+  readonly memory: SharedMemory;
+  fate: 'held' | 'wiped' | 'abandoned';
+}
+
+/** The host device, whose regions pretend that other processes can map them; it says what was wiped and what was given up. */
+export function sharingDevice(device: Device): { readonly device: Device; readonly regions: SharedRegion[] } {
+  const regions: SharedRegion[] = [];
+  const wrapped = overlay(device, {
+    allocate: async (byteLength: number, { share, ...options }: AllocateOptions = {}): Promise<Region> => {
+      const region = await device.allocate(byteLength, options);
+      if (share !== true) return region;
+      const shared: SharedRegion = { memory: { mappedBytes: region.allocatedBytes }, fate: 'held' };
+      regions.push(shared);
+      return overlay(region, {
+        shared: shared.memory,
+        release: async () => {
+          if (shared.fate === 'held') shared.fate = 'wiped';
+          await region.release();
+        },
+        abandon: async () => {
+          if (shared.fate === 'held') shared.fate = 'abandoned';
+          await region.release();
+        },
+      });
+    },
+  });
+  return { device: wrapped, regions };
+}
