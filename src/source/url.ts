@@ -34,7 +34,9 @@ const SCHEMES = ['http:', 'https:', 'blob:'];
 /**
  * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a
  * resource that changes meanwhile is found out; a server that
- * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal().
+ * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal(). A server that refuses
+ * HEAD, as for presigned URLs, is asked for the first byte instead; a page sees the length in that answer from its own origin,
+ * and from another one if it exposes Content-Range.
  *
  * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH
  * while reading,
@@ -97,34 +99,48 @@ class Resource {
   readonly #options: UrlSourceOptions;
   readonly #calls = new ForeignCalls();
   readonly #stallMs: number;
+  #withoutHead: boolean;
 
   constructor(url: URL, options: UrlSourceOptions) {
     this.#url = url;
     this.#options = options;
     this.#stallMs = checkInteger('stallMs', options.stallMs ?? DEFAULT_STALL_MS, 1, MAX_TIMER_MS);
+    this.#withoutHead = url.protocol === 'blob:';
     const name = url.pathname.split('/').at(-1) ?? '';
     this.label = /^[\w.@+-]{1,255}$/.test(name) ? name : 'download';
   }
 
   async version(signal: AbortSignal | undefined): Promise<Version> {
-    // HEAD is not defined for blob URLs; their GET costs nothing.
-    const method = this.#url.protocol === 'blob:' ? 'GET' : 'HEAD';
-    const response = await this.#request(method, {}, signal);
-    discard(response.body);
-    if (response.status !== 200) {
-      throw invalidInput('url', `is answered with status ${response.status}`);
+    if (!this.#withoutHead) {
+      const { response, byteLength } = await this.#ask('HEAD', {}, signal);
+      if (response.status === 200 && byteLength !== null) return versionOf(response, byteLength);
     }
+    // HEAD is not defined for blob URLs, and a presigned URL is signed for GET alone: one byte tells the length as well.
+    const range = this.#url.protocol === 'blob:' ? {} : { range: 'bytes=0-0' };
+    const { response, byteLength } = await this.#ask('GET', range, signal);
+    if (byteLength === null) {
+      const problem = response.ok
+        ? 'is served without a length'
+        : `is answered with status ${response.status}`;
+      throw invalidInput('url', problem);
+    }
+    this.#withoutHead = true;
+    return versionOf(response, byteLength);
+  }
+
+  /** The body is not read. */
+  async #ask(
+    method: 'GET' | 'HEAD',
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly response: Response; readonly byteLength: number | null }> {
+    const response = await this.#request(method, headers, signal);
+    discard(response.body);
     const encoding = response.headers.get('content-encoding') ?? 'identity';
-    if (encoding !== 'identity') {
+    if (response.ok && encoding !== 'identity') {
       throw invalidInput('url', 'is served compressed, so its length is not that of the weights');
     }
-    const length = response.headers.get('content-length') ?? '';
-    if (!/^\d{1,16}$/.test(length)) throw invalidInput('url', 'is served without a length');
-    return {
-      byteLength: checkInteger('content-length', Number(length), 0),
-      etag: response.headers.get('etag'),
-      lastModified: response.headers.get('last-modified'),
-    };
+    return { response, byteLength: announcedLength(response) };
   }
 
   async get(
@@ -208,6 +224,24 @@ class Resource {
     throwIfAborted(signal);
     return new VramError('SOURCE_MISMATCH', `"${this.label}" cannot be fetched: the connection failed`);
   }
+}
+
+/** Bytes of the whole resource: Content-Range tells them with a part, and with a refusal of a part (RFC 9110, section 14.4). */
+function announcedLength({ status, headers }: Response): number | null {
+  const range = headers.get('content-range') ?? '';
+  const length =
+    status === 206
+      ? /^bytes 0-0\/(\d{1,16})$/.exec(range)?.[1]
+      : status === 416
+        ? /^bytes \*\/(0)$/.exec(range)?.[1]
+        : status === 200
+          ? /^\d{1,16}$/.exec(headers.get('content-length') ?? '')?.[0]
+          : undefined;
+  return length === undefined ? null : checkInteger('content-length', Number(length), 0);
+}
+
+function versionOf({ headers }: Response, byteLength: number): Version {
+  return { byteLength, etag: headers.get('etag'), lastModified: headers.get('last-modified') };
 }
 
 /** Ends a body that nobody reads. Not waited for: the connection may be what hangs. */

@@ -95,6 +95,82 @@ describe('urlSource', () => {
     await expect(urlSource(`${base}/w`)).rejects.toMatchObject({ code: 'INVALID_INPUT' });
   });
 
+  describe('of a server that does not answer HEAD', () => {
+    const byGet =
+      (get: typeof answer): typeof answer =>
+      (request, response) =>
+        request.method === 'HEAD' ? void response.writeHead(403).end() : get(request, response);
+    /** As object stores answer presigned URLs, which are signed for GET. */
+    const presigned = (bytes: Uint8Array, etag = '"v1"'): typeof answer =>
+      byGet((request, response) => {
+        const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+        if (range === null) return serve(bytes, etag)(request, response);
+        const [first, last] = [Number(range[1]), Number(range[2])];
+        if (first >= bytes.length)
+          return void response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
+        const part = bytes.subarray(first, last + 1);
+        const place = `bytes ${first}-${last}/${bytes.length}`;
+        response.writeHead(206, { 'content-length': part.length, 'content-range': place, etag }).end(part);
+      });
+
+    it('asks for one byte, reads, heals and notices a change', async () => {
+      answer = presigned(WEIGHTS);
+      const source = await urlSource(`${base}/w?signature=secret`);
+      expect(seen.map(({ method, headers }) => [method, headers.range])).toEqual([
+        ['HEAD', undefined],
+        ['GET', 'bytes=0-0'],
+      ]);
+      expect(source.byteLength).toBe(WEIGHTS.length);
+      expect(Buffer.compare(await all(source), WEIGHTS)).toBe(0);
+      expect(await source.readRange?.(4096, 100)).toEqual(WEIGHTS.slice(4096, 4196));
+      seen = [];
+      await source.unchanged();
+      expect(seen.map(({ method }) => method)).toEqual(['GET']);
+      answer = presigned(WEIGHTS, '"v2"');
+      await expect(source.unchanged()).rejects.toMatchObject({ code: 'SOURCE_MISMATCH' });
+    });
+
+    it('opens an empty resource, of which no byte can be given', async () => {
+      answer = presigned(new Uint8Array(0));
+      expect((await urlSource(`${base}/w`)).byteLength).toBe(0);
+    });
+
+    it('takes the length of the whole where ranges are not served', async () => {
+      answer = byGet((_request, response) => {
+        response.writeHead(200, { 'content-length': WEIGHTS.length }).end(WEIGHTS);
+      });
+      expect((await urlSource(`${base}/w`)).byteLength).toBe(WEIGHTS.length);
+    });
+
+    it('asks so also where HEAD tells no length', async () => {
+      answer = (request, response) =>
+        request.method === 'HEAD'
+          ? void response.writeHead(200, { 'transfer-encoding': 'chunked' }).end()
+          : presigned(WEIGHTS)(request, response);
+      expect((await urlSource(`${base}/w`)).byteLength).toBe(WEIGHTS.length);
+    });
+
+    it.each([
+      ['another status', 404, {}, 'is answered with status 404'],
+      ['a length that is not known', 206, { 'content-range': 'bytes 0-0/*' }, 'is served without a length'],
+      ['another range', 206, { 'content-range': 'bytes 5-5/300' }, 'is served without a length'],
+      ['a range beyond the end', 416, { 'content-range': 'bytes */300' }, 'is answered with status 416'],
+      ['a length too large', 206, { 'content-range': 'bytes 0-0/9999999999999999' }, 'content-length'],
+      [
+        'compression',
+        206,
+        { 'content-range': 'bytes 0-0/300', 'content-encoding': 'gzip' },
+        'is served compressed',
+      ],
+    ])('refuses %s', async (_what, status, headers, message) => {
+      answer = byGet((_request, response) => void response.writeHead(status, headers).end());
+      await expect(urlSource(`${base}/w`)).rejects.toMatchObject({
+        code: 'INVALID_INPUT',
+        message: expect.stringContaining(message),
+      });
+    });
+  });
+
   it('[IV-006] finds a resource that changes: by its tag, when opened again and while read', async () => {
     const source = await urlSource(`${base}/w`);
     answer = serve(WEIGHTS, '"v2"');
