@@ -19,6 +19,7 @@ import {
 } from '../node/index.js';
 import type { Source } from '../source/index.js';
 import { checkModelOptions, formatOf, type ModelOptions } from './model-options.js';
+import { noteOnUnknownTypes } from './unknown-types.js';
 
 /** One shard to check, and the name that people gave it: a file of a model, or all of its tensors. */
 export interface CheckTarget {
@@ -30,6 +31,8 @@ export interface CheckTarget {
   readonly files: readonly string[];
   /** Of the layout `tensors`, else null. */
   readonly manifest: TensorManifest | null;
+  /** On what was taken for granted, for people; else null. */
+  readonly note: string | null;
   open(): Promise<Source>;
   /** Set for models of several shards. */
   readonly place: {
@@ -135,6 +138,7 @@ function fileTarget(path: string, file: string, model: Model, shard: ModelShard,
     tensors,
     files: [file],
     manifest: null,
+    note: noteOnUnknownTypes([tensors]),
     open,
     place: placeOf(path, model, index),
     expected: {},
@@ -156,6 +160,7 @@ function tensorTarget(
     tensors: manifest.tensors,
     files,
     manifest,
+    note: noteOnUnknownTypes(model.shards.map((shard) => shard.tensors)),
     open: async () => tensorSource(model, options),
     place: null,
     expected: {},

@@ -88,8 +88,8 @@ class TensorWalk {
       const tensor = this.#tensors[index];
       if (tensor === undefined) return undefined;
       const before = this.#tensors[index - 1];
-      if (tensor.encoding !== 'raw') this.#digests.push(null);
-      else if (before?.encoding === 'raw' && sameRange(tensor, before))
+      if (tensor.encoding === 'protobuf') this.#digests.push(null);
+      else if (before !== undefined && before.encoding !== 'protobuf' && sameRange(tensor, before))
         this.#digests.push(this.#digests[index - 1] ?? null);
       else return tensor;
     }

@@ -7,6 +7,7 @@ import {
   GGUF_UINT32,
   GGUF_VALUE_BYTES,
 } from './gguf-types.js';
+import { checkLastLength, dtypeOf, lengthUpTo } from './gguf-unknown.js';
 import type { RandomAccess } from './random-access.js';
 import { quoted, type Refuse, refusalOf, tensorCalled } from './refusal.js';
 import {
@@ -235,8 +236,15 @@ class GgufReader {
     const typeNumber = this.#cursor.u32();
     const byteOffset = this.#cursor.u64('a tensor offset');
     const type = GGUF_TYPES.get(typeNumber);
-    if (type === undefined) throw this.#refuse(`has ${tensorCalled(name)} of the unknown type ${typeNumber}`);
     const elements = elementCount(shape, name, this.#refuse);
+    if (byteOffset % this.#alignment !== 0) {
+      throw this.#refuse(`has ${tensorCalled(name)} at an offset that is not aligned`);
+    }
+    if (type === undefined) {
+      // The length is known once all offsets are; until then one byte puts it behind empty tensors of the same offset.
+      const byteLength = elements === 0 ? 0 : 1;
+      return { name, dtype: dtypeOf(typeNumber), shape, byteOffset, byteLength, encoding: 'unknown' };
+    }
     if ((shape[0] ?? 1) % type.blockElements !== 0) {
       throw this.#refuse(`has ${tensorCalled(name)} whose rows are not whole blocks of ${type.name}`);
     }
@@ -246,26 +254,34 @@ class GgufReader {
       name,
       this.#refuse,
     );
-    if (byteOffset % this.#alignment !== 0) {
-      throw this.#refuse(`has ${tensorCalled(name)} at an offset that is not aligned`);
-    }
     return { name, dtype: type.name, shape, byteOffset, byteLength, encoding: 'raw' };
   }
 
   #place(infos: readonly TensorEntry[]): TensorIndex {
     const dataStart = Math.ceil(this.#cursor.offset / this.#alignment) * this.#alignment;
     let previousEnd = dataStart;
-    return infos.map((info) => {
+    const tensors = infos.map((info, index) => {
       const byteOffset = dataStart + info.byteOffset;
-      const end = byteOffset + info.byteLength;
+      const next = infos[index + 1];
+      const limit = next === undefined ? this.#access.byteLength : dataStart + next.byteOffset;
+      const byteLength =
+        info.encoding === 'unknown' ? this.#unknownLength({ ...info, byteOffset }, limit) : info.byteLength;
+      const end = byteOffset + byteLength;
       if (end > this.#access.byteLength) {
         throw this.#refuse(`has ${tensorCalled(info.name)} that ends after the file`);
       }
       if (byteOffset < previousEnd)
         throw this.#refuse(`has ${tensorCalled(info.name)} over the bytes of another`);
       previousEnd = end;
-      return { ...info, byteOffset };
+      return { ...info, byteOffset, byteLength };
     });
+    checkLastLength(tensors, this.#alignment, this.#refuse);
+    return tensors;
+  }
+
+  #unknownLength(tensor: TensorEntry, limit: number): number {
+    const elements = elementCount(tensor.shape, tensor.name, this.#refuse);
+    return lengthUpTo(limit, tensor, elements, this.#alignment, this.#refuse);
   }
 
   async #need(length: number): Promise<void> {

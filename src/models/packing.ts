@@ -173,7 +173,7 @@ class Layout {
 }
 
 function whyNothing({ encoding, byteLength }: TensorEntry): LeftOutTensor['why'] | null {
-  if (encoding !== 'raw') return 'protobuf';
+  if (encoding === 'protobuf') return 'protobuf';
   return byteLength === 0 ? 'empty' : null;
 }
 

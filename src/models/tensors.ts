@@ -13,9 +13,10 @@ export interface TensorEntry {
   readonly byteLength: number;
   /**
    * `raw`: the range holds the elements alone, one after the other, little-endian. `protobuf`: the range is an ONNX
-   * TensorProto that holds them as varints or strings.
+   * TensorProto that holds them as varints or strings. `unknown`: a GGUF type without a size here, of which the range goes
+   * up to the next tensor or the end of the file, padding included.
    */
-  readonly encoding: 'raw' | 'protobuf';
+  readonly encoding: 'raw' | 'protobuf' | 'unknown';
 }
 
 export type TensorIndex = readonly TensorEntry[];
@@ -125,15 +126,15 @@ export function findTensor<Shard extends { readonly tensors: TensorIndex }>(
 
 /**
  * The bytes of a tensor, or of a part of it, in its shard: what `execute` takes as `tensor`. `offset` counts from the
- * tensor's first byte. Errors: INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are not stored
- * as raw bytes.
+ * tensor's first byte. Errors: INVALID_INPUT if the part leaves the tensor, or if the tensor's elements are
+ * stored as protobuf values.
  */
 export function tensorRange(
   tensor: TensorEntry,
   offset = 0,
   length = tensor.byteLength - offset,
 ): { readonly byteOffset: number; readonly byteLength: number } {
-  if (tensor.encoding !== 'raw') {
+  if (tensor.encoding === 'protobuf') {
     throw invalidInput('tensor', 'is stored as protobuf values, not as raw bytes: it has no range to lease');
   }
   checkInteger('offset', offset, 0, tensor.byteLength);

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { manifestBytes, tensorSource } from '../../src/models/index.js';
 import { openModel } from '../../src/node/files/model-files.js';
+import { ggufFile, ggufTensor } from '../fuzz/build.mjs';
 import { cli } from '../support/cli.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 import { fsverityOf } from '../support/fsverity.js';
@@ -233,5 +234,28 @@ describe('--format', () => {
     expect(basename(document.shards[0].file)).toBe('weights.bin');
     const drilled = await json('drill', path, '--format', 'safetensors', '--layout', 'tensors', '--json');
     expect(drilled.document.flips[0]).toHaveProperty('tensor');
+  });
+});
+
+describe('a GGUF type that is not known here', () => {
+  const path = join(folder, 'unknown.gguf');
+  const tensor = (name: string, offset: number) => ggufTensor({ name, dims: [256, 2], type: 139, offset });
+  writeFileSync(path, ggufFile({ tensors: [tensor('a', 0), tensor('b', 320)], data: 640 }));
+  const NOTE = '2 tensors are of a type not known here (TYPE_139): taken to reach up to the next tensor';
+
+  it.each([[], ['--layout', 'tensors', '--min-bytes', '4096']])(
+    'is sealed with a note: check %s',
+    async (...more) => {
+      const { code, stdout } = await cli(['check', path, '--tensors', ...more]);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`  note      ${NOTE}\n`);
+      expect(stdout).toContain('  tensor    b  TYPE_139 [256, 2]  320 B at ');
+    },
+  );
+
+  it('is digested with a note', async () => {
+    const { code, stdout, stderr } = await cli(['digest', '--tensors', path]);
+    expect([code, stderr]).toEqual([0, `note: ${NOTE}\n`]);
+    expect(stdout.split('\n')[0]).toBe(`${await fsverityOf(new Uint8Array(320))}  TYPE_139[256,2]  a`);
   });
 });

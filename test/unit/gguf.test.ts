@@ -58,6 +58,24 @@ describe('readGguf', () => {
     ]);
   });
 
+  it('takes a tensor of a type without a size here up to the next one, and the last one to the end', async () => {
+    const file = ggufFile({
+      tensors: [
+        ggufTensor({ name: 'b', dims: [256, 2], type: 139, offset: 320 }),
+        ggufTensor({ name: 'a', dims: [256, 2], type: 139, offset: 0 }),
+        ggufTensor({ name: 'none', dims: [0], type: 156, offset: 0 }),
+      ],
+      data: 608,
+    });
+    const start = file.length - 608;
+    const unknown = { encoding: 'unknown' as const };
+    expect(await readGguf(bytesAccess(file))).toEqual([
+      { name: 'none', dtype: 'TYPE_156', shape: [0], byteOffset: start, byteLength: 0, ...unknown },
+      { name: 'a', dtype: 'TYPE_139', shape: [256, 2], byteOffset: start, byteLength: 320, ...unknown },
+      { name: 'b', dtype: 'TYPE_139', shape: [256, 2], byteOffset: start + 320, byteLength: 288, ...unknown },
+    ]);
+  });
+
   it('knows the size of every tensor type', () => {
     // Bits per weight as ggml's type traits give them.
     const bits = Object.fromEntries(

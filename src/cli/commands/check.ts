@@ -154,6 +154,7 @@ class CheckRun {
         `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ${sealed.immutability}, shard ${sealed.shardId}\n`,
       );
       if (target.manifest !== null) this.#people(packingText(target.manifest));
+      if (target.note !== null) this.#people(`  note      ${target.note}\n`);
       const report = await manager.verify(sealed, common);
       progress.done();
       this.#people(

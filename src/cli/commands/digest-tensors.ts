@@ -14,6 +14,7 @@ import {
 import { formatOf, type ModelOptions } from '../model-options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal } from '../text.js';
+import { noteOnUnknownTypes } from '../unknown-types.js';
 
 export interface TensorDigestOptions extends ModelOptions {
   readonly json: boolean;
@@ -45,6 +46,8 @@ export async function digestTensors(
     const packed = layout === 'tensors' ? await packedDigest(shards, hashing, io.signal) : null;
     // Lines have no room for what the packed tensors are.
     io.stdout(json || packed !== null ? jsonDocument(listOf(parts, packed)) : linesOf(parts));
+    const note = noteOnUnknownTypes(shards.map(({ tensors }) => tensors));
+    if (note !== null) io.stderr(`note: ${note}\n`);
     done(EXIT.ok);
   } finally {
     await hashing.close();

@@ -209,7 +209,35 @@ export const GGUF_CASES: readonly HostileCase[] = [
     withTensor({ dims: [2 ** 50], type: 28 }),
     'has the tensor "a" with more than 2^53 - 1 bits',
   ),
-  hostile('an unknown tensor type', withTensor({ type: 4 }), 'has the tensor "a" of the unknown type 4'),
+  hostile(
+    'an unknown tensor type, and more bytes than any type takes',
+    withTensor({ dims: [32], type: 139 }, 32 * 8 + 32),
+    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+  ),
+  hostile(
+    'an unknown tensor type, and no bytes',
+    withTensor({ dims: [32], type: 139 }, 0),
+    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+  ),
+  hostile(
+    'an unknown tensor type where another tensor lies',
+    ggufFile({
+      tensors: [ggufTensor({ dims: [32], type: 139 }), ggufTensor({ name: 'b', dims: [32] })],
+      data: 128,
+    }),
+    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+  ),
+  hostile(
+    'a last tensor of an unknown type, with fewer bytes than others of it',
+    ggufFile({
+      tensors: [
+        ggufTensor({ dims: [256, 8], type: 139 }),
+        ggufTensor({ name: 'b', dims: [256, 8], type: 139, offset: 1152 }),
+      ],
+      data: 1152 + 1000,
+    }),
+    'has the tensor "b" that ends after the file',
+  ),
   hostile(
     'rows that are no whole blocks',
     withTensor({ dims: [40], type: 2 }),

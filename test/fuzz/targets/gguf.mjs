@@ -53,7 +53,7 @@ function model(random, honest) {
       ggufTensor({
         name: honest || random.chance(95) ? `${random.word()}.${i}` : 'a',
         dims: dims.map((dimension) => lie(dimension)),
-        type: honest || random.chance(97) ? type : random.below(45),
+        type: honest || random.chance(97) ? type : random.pick([random.below(45), 139, 156]),
         offset: lie(Math.max(0, offset + step)),
       }),
     );
@@ -213,26 +213,49 @@ function naive(bytes) {
       const rank = number(4);
       need(rank <= 4);
       const dims = Array.from({ length: rank }, count);
-      const type = ALL_TYPES.get(number(4));
+      const typeNumber = number(4);
+      const type = ALL_TYPES.get(typeNumber);
       const offset = count();
-      need(type !== undefined && (dims[0] ?? 1) % type[0] === 0 && offset % alignment === 0);
+      need((dims[0] ?? 1) % (type?.[0] ?? 1) === 0 && offset % alignment === 0);
       let elements = 1n;
       for (const dimension of dims) {
         elements *= BigInt(dimension);
         need(elements < 2n ** 53n);
         if (elements === 0n) break;
       }
-      const size = (elements / BigInt(type[0])) * BigInt(type[1]);
+      const size =
+        type === undefined
+          ? BigInt(Math.sign(Number(elements)))
+          : (elements / BigInt(type[0])) * BigInt(type[1]);
       need(size * 8n < 2n ** 53n);
-      tensors.push({ name: tensorName, dims, offset, size: Number(size) });
+      const unknown = type === undefined ? typeNumber : null;
+      tensors.push({
+        name: tensorName,
+        dims,
+        offset,
+        size: Number(size),
+        elements: Number(elements),
+        unknown,
+      });
     }
     const dataStart = Math.ceil(at / alignment) * alignment;
     let end = 0;
-    for (const tensor of [...tensors].sort((a, b) => a.offset - b.offset || a.size - b.size)) {
+    const ordered = [...tensors].sort((a, b) => a.offset - b.offset || a.size - b.size);
+    for (const [index, tensor] of ordered.entries()) {
       need(tensor.offset >= end);
+      if (tensor.unknown !== null && tensor.elements > 0) {
+        tensor.size = (ordered[index + 1]?.offset ?? bytes.length - dataStart) - tensor.offset;
+        need(tensor.size > 0 && tensor.size < 8 * tensor.elements + alignment);
+      }
       end = tensor.offset + tensor.size;
       need(dataStart + end <= bytes.length);
     }
+    const last = ordered.at(-1);
+    const alike = ordered.filter(
+      (other) => other !== last && other.unknown === last?.unknown && other.dims[0] === last?.dims[0],
+    );
+    for (const other of typeof last?.unknown === 'number' ? alike : [])
+      need(last.size * other.elements >= (other.size - alignment - 64) * last.elements);
     return tensors.map(
       (tensor) => `${tensor.name} ${tensor.dims} ${dataStart + tensor.offset} ${tensor.size}`,
     );
