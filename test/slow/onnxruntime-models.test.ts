@@ -1,56 +1,35 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { gpuOperands } from '../../src/engines/onnxruntime/graph/index.js';
-import { bytesSource } from '../../src/index.js';
+import { gpuDeviceOf } from '../../src/device/index.js';
+import { bytesSource, isVramError } from '../../src/index.js';
 import { createSession, run, type SealedOnnx, sealOnnx } from '../../src/onnxruntime.js';
-import { DECODER, decoder, operatorModels } from '../support/engine-models.js';
+import {
+  DECODER,
+  decoder,
+  halfBytes,
+  halfModel,
+  halfToNumber,
+  quantizedBlock,
+} from '../support/engine-models.js';
 import { ocrModel } from '../support/ocr-models.js';
-import type { OnnxValue } from '../support/onnx-models.js';
 import {
   type EngineBench,
   engineBench,
   type Feeds,
   floats,
+  largestOfRows,
   onCpu,
+  onPlainGpu,
   ort,
+  plainGpuSession,
   relativeError,
   values,
 } from '../support/onnxruntime.js';
+import { strayWrite } from '../support/stray-write.js';
 import { prepareVulkan } from '../support/vulkan.js';
 
 const { adapter } = await prepareVulkan();
 const TOKENS = 32;
-const OPERATORS = operatorModels();
-
-/** Something for every input of a model of one operator. */
-function feedsFor(inputs: readonly OnnxValue[]): Feeds {
-  return Object.fromEntries(
-    inputs.map(({ name, type, shape }, place) => {
-      const sizes = shape.map(Number);
-      const length = sizes.reduce((elements, size) => elements * size, 1);
-      if (type === 'int32') {
-        return [
-          name,
-          new ort.Tensor(
-            'int32',
-            Int32Array.from({ length }, (_, i) => (3 * i) % 16),
-            sizes,
-          ),
-        ];
-      }
-      if (type === 'int64') {
-        return [
-          name,
-          new ort.Tensor(
-            'int64',
-            BigInt64Array.from({ length }, (_, i) => BigInt(i)),
-            sizes,
-          ),
-        ];
-      }
-      return [name, floats(sizes, place)];
-    }),
-  );
-}
+const LIMIT = 1e-5;
 
 /** A picture of 64 x 64 with bars as of a line of text: of noise the detector finds nothing, and gives only zeros. */
 function barsOfText(): ort.Tensor {
@@ -91,6 +70,26 @@ async function generate(step: (feeds: Feeds) => Promise<Feeds>): Promise<number[
   return tokens;
 }
 
+interface Case {
+  readonly name: string;
+  readonly model: () => Promise<Uint8Array>;
+  readonly feeds: Feeds;
+  /** Tensors that move. */
+  readonly tensors: number;
+}
+
+const CASES: readonly Case[] = [
+  { name: 'cls', model: () => ocrModel('cls'), feeds: { x: floats([1, 3, 48, 64]) }, tensors: 183 },
+  { name: 'det', model: () => ocrModel('det'), feeds: { x: barsOfText() }, tensors: 124 },
+  { name: 'rec', model: () => ocrModel('rec'), feeds: { x: floats([1, 3, 48, 96]) }, tensors: 122 },
+  {
+    name: '4-bit block',
+    model: async () => quantizedBlock(),
+    feeds: { x: floats([4, 128]) },
+    tensors: 9,
+  },
+];
+
 describe.skipIf(adapter === 'host')('models over sealed weights (skipped without a WebGPU adapter)', () => {
   let bench: EngineBench;
   let sealed: SealedOnnx | null = null;
@@ -110,61 +109,81 @@ describe.skipIf(adapter === 'host')('models over sealed weights (skipped without
     await bench?.close();
   });
 
-  it('has a test for every operand that is taken to be read from GPU memory', () => {
-    const tested = OPERATORS.flatMap(({ operator, weightInputs }) =>
-      weightInputs.map((input) => `${operator} ${input}`),
-    );
-    expect([...new Set(tested)].sort()).toEqual(
-      gpuOperands()
-        .map(({ operator, input }) => `${operator} ${input}`)
-        .sort(),
-    );
+  it.each(CASES)(
+    '$name: computes as the plain model does; a flipped exponent shows, is refused by name, and heals to the same bits',
+    { timeout: 900_000 },
+    async ({ name, model: load, feeds, tensors }) => {
+      const { device, manager } = bench;
+      const model = await load();
+      const first = (outputs: Feeds): Float32Array => values(Object.values(outputs)[0]);
+      const cpu = first(await onCpu(model, feeds));
+      const plain = first(await onPlainGpu(model, feeds, device, { optimised: false }));
+      const folded = first(await onPlainGpu(model, feeds, device, { optimised: true }));
+
+      sealed = await sealOnnx(manager, bytesSource(model, `${name}.onnx`));
+      const { shard, source, moved, movedBytes, stayingBytes } = sealed;
+      const session = await createSession(ort, sealed, { device, preferredLayout: 'NCHW' });
+      const { outputs, witness } = await run(session, feeds);
+      const output = first(outputs);
+      const row = Object.values(outputs)[0]?.dims.at(-1) ?? 0;
+      const errors = {
+        'sealed to plain GPU': relativeError(output, plain),
+        'sealed to CPU': relativeError(output, cpu),
+        'plain GPU to CPU': relativeError(plain, cpu),
+        'folded GPU to CPU': relativeError(folded, cpu),
+      };
+      console.log(
+        `${name}: ${movedBytes} bytes moved, ${stayingBytes} stay; ${witness.binds} binds, ${witness.copies} copies;`,
+        JSON.stringify(errors),
+      );
+      expect(errors['sealed to plain GPU']).toBeLessThanOrEqual(LIMIT);
+      // What the plain model on this GPU is away from the CPU is not the seal's doing: docs/decisions/engine-precision.md.
+      expect(errors['sealed to CPU']).toBeLessThanOrEqual(
+        Math.max(LIMIT, errors['plain GPU to CPU'] + LIMIT),
+      );
+      expect(largestOfRows(output, row)).toEqual(largestOfRows(cpu, row));
+      expect(witness).toMatchObject({ tensors, sealedTensors: tensors, copies: 0, readWrite: 0, unknown: 0 });
+
+      const struck = moved.find(({ dtype }) => dtype === 'FLOAT')?.name ?? '';
+      const buffer = await manager.execute(shard, (lease) => lease.buffer(struck), { maxAgeMs: 1e9 });
+      const gpu = gpuDeviceOf(device);
+      if (gpu === null) throw new Error('no GPU device');
+      await strayWrite(gpu, buffer, 3, 0x40);
+      const damaged = first((await run(session, feeds, { maxAgeMs: 1e9 })).outputs);
+      expect(damaged).not.toEqual(output);
+      const refused: unknown = await run(session, feeds).catch((reason: unknown) => reason);
+      if (!isVramError(refused, 'INTEGRITY_VIOLATION')) throw new Error('not refused', { cause: refused });
+      expect(refused.report?.damaged?.map(({ tensor }) => tensor)).toEqual([struck]);
+      await manager.heal(shard, source);
+      expect(first((await run(session, feeds)).outputs)).toEqual(output);
+      await session.release();
+    },
+  );
+
+  it('computes in half precision as the CPU does, where the adapter has shader-f16', {
+    timeout: 120_000,
+  }, async ({ skip }) => {
+    const x = new Uint16Array(halfBytes(4 * 128, 43).buffer);
+    const feeds = { x: new ort.Tensor('float16', x, [4, 128]) };
+    const numbers = ({ y }: Feeds): Float32Array => {
+      // Uint16Array, or Float16Array where there is one.
+      const data: unknown = y?.data;
+      if (!ArrayBuffer.isView(data)) throw new Error('no output');
+      const halves = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+      return Float32Array.from(halves, halfToNumber);
+    };
+    const expected = numbers(await onCpu(halfModel(), feeds));
+    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(0.5);
+    if (gpuDeviceOf(bench.device)?.features.has('shader-f16') !== true) skip('this adapter lacks shader-f16');
+    sealed = await sealOnnx(bench.manager, bytesSource(halfModel(), 'half.onnx'));
+    const session = await createSession(ort, sealed, { device: bench.device });
+    const { outputs, witness } = await run(session, feeds);
+    expect(relativeError(numbers(outputs), expected)).toBeLessThanOrEqual(2e-3);
+    expect(witness).toMatchObject({ tensors: 2, copies: 0, readWrite: 0, unknown: 0 });
+    await session.release();
   });
 
-  it.each(OPERATORS)(
-    'reads the weights of $operator (inputs $weightInputs) from sealed memory',
-    {
-      timeout: 240_000,
-    },
-    async ({ operator, model, inputs, weightInputs }) => {
-      const feeds = feedsFor(inputs);
-      sealed = await sealOnnx(bench.manager, bytesSource(model, `${operator}.onnx`));
-      expect(sealed.moved).toHaveLength(weightInputs.length);
-      const session = await createSession(ort, sealed, { device: bench.device });
-      const { outputs, witness } = await run(session, feeds);
-      expect(relativeError(values(outputs['y']), values((await onCpu(model, feeds))['y']))).toBeLessThan(
-        1e-5,
-      );
-      expect(witness).toMatchObject({ tensors: weightInputs.length, copies: 0, readWrite: 0, unknown: 0 });
-      await session.release();
-    },
-  );
-
-  it.each([
-    // 2.2e-5 was measured on SwiftShader: more than the others, not explained so far.
-    ['det', barsOfText(), 124, 5e-5],
-    ['rec', floats([1, 3, 48, 96]), 122, 1e-5],
-  ] as const)(
-    'runs the OCR model %s as the CPU does',
-    { timeout: 900_000 },
-    async (name, x, tensors, tolerance) => {
-      const feeds = { x };
-      const model = await ocrModel(name);
-      const expected = values(Object.values(await onCpu(model, feeds))[0]);
-      sealed = await sealOnnx(bench.manager, bytesSource(model, `${name}.onnx`));
-      const session = await createSession(ort, sealed, { device: bench.device, preferredLayout: 'NCHW' });
-      const { outputs, witness } = await run(session, feeds);
-      const error = relativeError(values(Object.values(outputs)[0]), expected);
-      console.log(
-        `${name}: ${tensors} tensors, ${sealed.movedBytes} bytes, ${witness.binds} binds, max|a-b|/max|b| ${error}`,
-      );
-      expect(error).toBeLessThan(tolerance);
-      expect(witness).toMatchObject({ tensors, sealedTensors: tensors, copies: 0, readWrite: 0, unknown: 0 });
-      await session.release();
-    },
-  );
-
-  it('generates the same 32 tokens as the CPU with a decoder and its key-value cache', {
+  it('generates the same 32 tokens as the CPU and the plain GPU with a decoder and its key-value cache', {
     timeout: 900_000,
   }, async () => {
     const model = decoder();
@@ -172,6 +191,9 @@ describe.skipIf(adapter === 'host')('models over sealed weights (skipped without
     const expected = await generate((feeds) => onOneCpu.run(feeds));
     await onOneCpu.release();
     expect(new Set(expected).size).toBeGreaterThan(4);
+    const plain = await plainGpuSession(model, bench.device, { optimised: true });
+    expect(await generate((feeds) => plain.run(feeds))).toEqual(expected);
+    await plain.release();
     sealed = await sealOnnx(bench.manager, bytesSource(model, 'decoder.onnx'));
     const session = await createSession(ort, sealed, { device: bench.device });
     const counts = new Set<number>();

@@ -9,6 +9,7 @@ import {
   randomBytes,
   randomWeights,
 } from './onnx-models.js';
+import { xorshiftBytes } from './xorshift.js';
 
 /** A model of one operator, with weights at every input that is given as one. */
 export interface OperatorModel {
@@ -156,6 +157,38 @@ export function quantizedBlock(): Uint8Array {
       widen,
     ],
   });
+}
+
+/** y = x w + b in half precision: x and y are float16, [4, 128] and [4, 64]. */
+export function halfModel(): Uint8Array {
+  return onnxModel({
+    inputs: [value('x', [4, 128], 'float16')],
+    outputs: [value('y', [4, 64], 'float16')],
+    nodes: [
+      { op: 'MatMul', inputs: ['x', 'w'], outputs: ['m'] },
+      { op: 'Add', inputs: ['m', 'b'], outputs: ['y'] },
+    ],
+    weights: [
+      { name: 'w', type: 'float16', shape: [128, 64], bytes: halfBytes(128 * 64, 41) },
+      { name: 'b', type: 'float16', shape: [64], bytes: halfBytes(64, 42) },
+    ],
+  });
+}
+
+/** Numbers of half precision that look random, each of a magnitude from 1/16 to below 1. */
+export function halfBytes(length: number, seed: number): Uint8Array {
+  const words = new Uint16Array(xorshiftBytes(seed, 2 * length).buffer);
+  // Of 16 bits: the sign and 10 bits of fraction as they come, and an exponent from 11 to 14, which stand for 2^-4 to 2^-1.
+  const halves = words.map((word) => (word & 0x83ff) | ((11 + ((word >> 10) & 3)) << 10));
+  return new Uint8Array(halves.buffer);
+}
+
+/** What a normal number of half precision stands for; zero for what is smaller. */
+export function halfToNumber(bits: number): number {
+  const exponent = (bits >> 10) & 0x1f;
+  if (exponent === 0) return 0;
+  const magnitude = exponent === 0x1f ? Number.NaN : (1 + (bits & 0x3ff) / 1024) * 2 ** (exponent - 15);
+  return bits & 0x8000 ? -magnitude : magnitude;
 }
 
 /** Sizes of the decoder below. */

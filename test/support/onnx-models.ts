@@ -2,7 +2,7 @@ import { concat, field, varint } from '../fuzz/build.mjs';
 import { xorshiftBytes } from './xorshift.js';
 
 /** Element types of ONNX that the models of tests have. */
-export type OnnxType = 'float' | 'float16' | 'uint8' | 'int32' | 'int64';
+export type OnnxType = 'float' | 'float16' | 'double' | 'uint8' | 'int32' | 'int64';
 
 const TYPE_NUMBERS: Readonly<Record<OnnxType, number>> = {
   float: 1,
@@ -10,6 +10,7 @@ const TYPE_NUMBERS: Readonly<Record<OnnxType, number>> = {
   int32: 6,
   int64: 7,
   float16: 10,
+  double: 11,
 };
 
 export interface OnnxValue {
@@ -24,8 +25,8 @@ export interface OnnxWeights {
   readonly type: OnnxType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
-  /** Lies at this offset of that file, and not in the graph. */
-  readonly external?: { readonly path: string; readonly offset: number };
+  /** Lies at this offset of that file, and not in the graph; `byteLength` bytes of it, or as many as `bytes` has. */
+  readonly external?: { readonly path: string; readonly offset: number; readonly byteLength?: number };
 }
 
 export type OnnxAttribute =
@@ -129,7 +130,7 @@ function tensorProto({ name, type, shape, bytes, external }: OnnxWeights): Uint8
     head,
     entry('location', external.path),
     entry('offset', String(external.offset)),
-    entry('length', String(bytes.length)),
+    entry('length', String(external.byteLength ?? bytes.length)),
     field(14, 1),
   );
 }

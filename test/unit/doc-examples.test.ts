@@ -45,7 +45,7 @@ describe('examples in the documents', () => {
 
   it('are found', () => {
     expect(examples.length).toBeGreaterThanOrEqual(7);
-    expect(examples.filter(({ forPages }) => forPages)).toHaveLength(1);
+    expect(examples.filter(({ forPages }) => forPages)).toHaveLength(2);
   });
 
   it('are what the types allow', { timeout: 60_000 }, async () => {

@@ -35,6 +35,9 @@ export interface RunResult<Tensor> {
   readonly witness: Witness;
 }
 
+/** How the engine says that an argument of a run is wrong: OrtErrorCode 2 is ORT_INVALID_ARGUMENT. */
+const INVALID_ARGUMENT = /ERROR_CODE: 2, ERROR_MESSAGE: (.*)/;
+
 const ENGINE_TYPES: Readonly<Record<string, EngineType>> = {
   FLOAT: 'float32',
   FLOAT16: 'float16',
@@ -81,8 +84,11 @@ function checkFeeds<Tensor extends EngineTensor>(
 ): void {
   if (typeof feeds !== 'object' || feeds === null)
     throw invalidInput('feeds', 'must be an object of tensors by name');
-  for (const name of Object.keys(feeds)) {
-    if (session.inputNames.includes(name)) continue;
+  for (const [name, feed] of Object.entries(feeds)) {
+    if (session.inputNames.includes(name)) {
+      if (isTensor(feed)) continue;
+      throw invalidInput('feeds', `must have a tensor of the engine for "${name}"`);
+    }
     const sealedOne = sealed.moved.some((tensor) => tensor.name === name);
     const inputs = session.inputNames.join(', ');
     throw invalidInput(
@@ -94,6 +100,12 @@ function checkFeeds<Tensor extends EngineTensor>(
   }
   const missing = session.inputNames.find((name) => !Object.hasOwn(feeds, name));
   if (missing !== undefined) throw invalidInput('feeds', `lacks the input "${missing}"`);
+}
+
+function isTensor(value: EngineTensor | null): boolean {
+  return (
+    typeof value === 'object' && value !== null && typeof value.type === 'string' && Array.isArray(value.dims)
+  );
 }
 
 async function runOnce<Tensor extends EngineTensor>(
@@ -109,16 +121,19 @@ async function runOnce<Tensor extends EngineTensor>(
   } catch (error) {
     await view.settled();
     judge(state, view.takeLedger(), []);
-    throw await engineError(
-      device,
-      error,
-      (why) => new VramError('DEVICE_UNAVAILABLE', `the engine failed: ${why}`, { cause: error }),
-    );
+    throw await engineError(device, error, (why) => engineFailure(why, error));
   }
   await view.settled();
   const ledger = view.takeLedger();
   judge(state, ledger, watched);
   return { outputs, witness: Object.freeze({ ...ledger.counts(), sealedTensors: watched.length }) };
+}
+
+/** A feed that the engine refused, for its shape or type, or anything else that went wrong in the engine. */
+function engineFailure(why: string, cause: unknown): VramError {
+  const [, refusal] = INVALID_ARGUMENT.exec(why) ?? [];
+  if (refusal !== undefined) return invalidInput('feeds', `was refused by the engine: ${refusal}`, cause);
+  return new VramError('DEVICE_UNAVAILABLE', `the engine failed: ${why}`, { cause });
 }
 
 /** The buffers of this lease as the engine's tensors, each under the witness's eye. */

@@ -23,6 +23,9 @@ import {
 /** Below this share of its bytes in sealed memory, a model's `note` says so. */
 const FULL_SHARE = 0.9;
 
+/** What sealOnnx() gave out: an object put together by hand has no sealed weights behind it. */
+const made = new WeakSet<object>();
+
 /** An ONNX model whose weights lie in sealed memory. What createSession() takes. */
 export interface SealedOnnx {
   readonly manager: VramManager;
@@ -70,7 +73,7 @@ export async function sealOnnx(
   const source = tensorSource(files, { only: ({ name }) => moving.has(name), minBytes: 1 });
   try {
     const shard = await manager.seal(source, options);
-    return Object.freeze({
+    const sealed: SealedOnnx = Object.freeze({
       manager,
       shard,
       graph,
@@ -82,10 +85,18 @@ export async function sealOnnx(
       stayingBytes: plan.stayingBytes,
       note: noteOn(plan),
     });
+    made.add(sealed);
+    return sealed;
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+/** Errors: INVALID_INPUT. */
+export function checkSealedOnnx(sealed: SealedOnnx): void {
+  if (typeof sealed === 'object' && sealed !== null && made.has(sealed)) return;
+  throw invalidInput('sealed', 'must be what sealOnnx() returned');
 }
 
 function noteOn({ movingBytes, stayingBytes, staying }: GraphPlan): string | null {

@@ -9,7 +9,7 @@ import {
 } from '../../base/index.js';
 import { type Device, gpuDeviceOf } from '../../device/index.js';
 import type { Engine, EngineSession, EngineTensor, TensorLayout } from './engine.js';
-import type { SealedOnnx } from './seal-onnx.js';
+import { checkSealedOnnx, type SealedOnnx } from './seal-onnx.js';
 import { EngineView } from './witness/index.js';
 
 export interface SessionOptions {
@@ -23,6 +23,8 @@ const SESSION_KEYS = { device: true, preferredLayout: true } satisfies OptionKey
 const LAYOUTS = ['NCHW', 'NHWC'] as const;
 /** Else the engine warns in every session that arithmetic on shapes runs on the CPU, as it should. */
 const ERRORS_ALONE = 3;
+/** Characters of what the engine threw that go into an error of ours. */
+const MAX_REASON_LENGTH = 300;
 
 /**
  * Runs and session makings, one at a time: the engine makes one session at a time, and a witness counts for one run at a time.
@@ -105,6 +107,7 @@ export async function makeSession<Tensor extends EngineTensor>(
   if (typeof ort?.InferenceSession?.create !== 'function') {
     throw invalidInput('ort', 'must be the module onnxruntime-web/webgpu');
   }
+  checkSealedOnnx(sealed);
   const { device, preferredLayout } = options;
   if (preferredLayout !== undefined) checkOneOf('preferredLayout', preferredLayout, LAYOUTS);
   const gpu = checkDevice(device, sealed);
@@ -166,5 +169,5 @@ export async function engineError(
   if (lost !== null)
     return new VramError('DEVICE_LOST', `the device was lost: ${lost.message}`, { cause: error });
   const message = error instanceof Error ? error.message : String(error);
-  return otherwise((message.split('\n')[0] ?? '').slice(0, 300));
+  return otherwise(message.replace(/\s+/g, ' ').trim().slice(0, MAX_REASON_LENGTH));
 }
