@@ -39,7 +39,7 @@ function tables({ EVENT_MEANINGS, EVENT_TYPES, SAMPLE_PAYLOADS, SAMPLE_ERROR, ME
   const redactor = createRedactor();
   const told = (event) => narrate(event, redactor, true);
   const failed = { ok: false, error: SAMPLE_ERROR };
-  const operations = 'open seal verify execute heal scrub drill attest release capacity'.split(' ');
+  const operations = 'open seal verify execute heal scrub drill attest lend release capacity'.split(' ');
   const tellings = [
     told(sampleEvent('seal.verification_failed', { operation: 'verify' })),
     told(sampleEvent('vram.allocation_failed', { error: { ...SAMPLE_ERROR, code: 'INSUFFICIENT_VRAM' } })),

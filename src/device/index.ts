@@ -2,6 +2,7 @@ export { type Addon, cudaBackend, type Kernels, NotInstalled } from './cuda/inde
 export { type BlockHasher, hostBackend } from './host/index.js';
 export { type SkippedDevice, selectDevice } from './select.js';
 export {
+  type AllocateOptions,
   type Backend,
   type BackendKind,
   type BackendOptions,

@@ -10,6 +10,7 @@ export type OperationName =
   | 'scrub'
   | 'drill'
   | 'attest'
+  | 'lend'
   | 'release'
   | 'capacity'
   | 'stop'
@@ -23,6 +24,7 @@ export const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
   'heal',
   'drill',
   'attest',
+  'lend',
 ]);
 
 /** Timed parts of an operation. */
@@ -86,6 +88,20 @@ export interface SealedPacking {
   readonly buffers: number;
   /** Zeros between and behind the tensors. */
   readonly paddingBytes: number;
+}
+
+/** Why a process outside may no longer use a shard's memory. */
+export type RevokeReason = 'damaged' | 'released' | 'replaced' | 'stopped' | 'device-lost';
+
+/** Who holds a lease of shared memory. */
+interface LeaseHolder {
+  /** 16 random bytes, hex. */
+  readonly leaseId: string;
+  /** By the kernel; null where the process lives in another PID namespace. */
+  readonly pid: number | null;
+  readonly uid: number;
+  /** What the process calls itself: text from outside, at most 128 bytes, no control characters. */
+  readonly client: string;
 }
 
 /** What happened, by type. Sizes in bytes; digests in their written forms. */
@@ -204,6 +220,11 @@ export interface EventPayloads {
     readonly byteInTensor?: number;
   };
   'shard.attested': { readonly sealId: string; readonly nonce: string };
+  /** Before the descriptor of its memory is handed over. */
+  'shard.lent': LeaseHolder & { readonly sealId: string; readonly mappedBytes: number };
+  'lease.revoked': LeaseHolder & { readonly shards: number; readonly reason: RevokeReason };
+  /** `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, or was too slow. */
+  'lease.ended': LeaseHolder & { readonly shards: number; readonly how: 'end' | 'closed' | 'cut' };
   'close.failed': {
     readonly what: 'source' | 'device' | 'engine';
     readonly name: string;

@@ -8,6 +8,7 @@ export {
   type Observer,
   type OperationEvent,
   type OperationName,
+  type RevokeReason,
   type SealedPacking,
   type StageName,
 } from './events.js';

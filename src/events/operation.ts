@@ -80,8 +80,8 @@ export class Operation {
     return this.clock.monotonic() - this.#started;
   }
 
-  /** Names the shard in all events from here on. */
-  about(shard: { readonly shardId: string; readonly modelRef: string | null }): void {
+  /** Names the shard in all events from here on; null for events about several. */
+  about(shard: { readonly shardId: string | null; readonly modelRef: string | null }): void {
     this.#shardId = shard.shardId;
     this.#modelRef = shard.modelRef;
   }

@@ -1,3 +1,4 @@
+export type { ShareLimitOptions } from './limits.js';
 export {
   type CloseReason,
   type Handover,
@@ -9,3 +10,5 @@ export {
   type ShareListener,
   type ShareTransport,
 } from './port.js';
+export { ShareServer, type ShareServerOptions } from './server.js';
+export type { LeaseView } from './session.js';

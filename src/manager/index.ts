@@ -1,6 +1,6 @@
 export type { DrillArea, DrillFlip, DrillOptions, DrillPattern, DrillReport } from './drills/index.js';
 export type { VerifyOptions } from './integrity/index.js';
-export { type ShardHandle, VramManager } from './manager.js';
+export { type Lender, lenderOf, type ShardHandle, VramManager } from './manager.js';
 export {
   type AttestOptions,
   type Capacity,
@@ -10,6 +10,9 @@ export {
   type HealReport,
   type HostLease,
   type Lease,
+  type LendRequest,
+  type LentShard,
+  type Loan,
   type ManagerOptions,
   type ManagerStatus,
   type Platform,
@@ -21,4 +24,4 @@ export {
   type TensorRange,
   type WebGpuLease,
 } from './operations/index.js';
-export type { KeptLevel, OperationOptions, Progress } from './state/index.js';
+export type { Holder, KeptLevel, OperationOptions, Progress, Survivor } from './state/index.js';

@@ -1,5 +1,5 @@
 import type { AttestationEnvelope } from '../attest/index.js';
-import type { SetReport, VerificationReport } from '../base/index.js';
+import type { Clock, SetReport, VerificationReport } from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
 import type { TraceOptions } from '../events/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
@@ -16,6 +16,9 @@ import {
   executeShard,
   type HealReport,
   healShard,
+  type LendRequest,
+  type Loan,
+  lendShards,
   type ManagerOptions,
   type ManagerStatus,
   openCore,
@@ -36,11 +39,42 @@ import type { Core, OperationOptions } from './state/index.js';
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
 export type ShardHandle = SealedShard | SealedShardJson | string;
 
+/** What a share server needs of a manager. Not for callers: a loan that is not kept as the protocol says would let memory be wiped under others. */
+export interface Lender {
+  readonly clock: Clock;
+  readonly workerId: string;
+  readonly device: DeviceInfo;
+  /** 16 random bytes, hex. */
+  randomId(): string;
+  /** Verifies shards, registers who will map them, and puts that on record. Errors: those of execute(), INVALID_INPUT. */
+  lend(request: LendRequest): Promise<Loan>;
+}
+
+let lender: (manager: VramManager) => Lender;
+
+/** For the rooms that serve a manager's shards to other processes. */
+export function lenderOf(manager: VramManager): Lender {
+  return lender(manager);
+}
+
 /** Keeps weights sealed in the memory of one device. Operations on different shards run side by side. */
 export class VramManager {
   readonly #core: Core;
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
+
+  static {
+    lender = (manager) => {
+      const core = manager.#core;
+      return {
+        clock: core.clock,
+        workerId: core.workerId,
+        device: core.device.info,
+        randomId: core.events.randomId,
+        lend: (request) => manager.#track(lendShards(core, request)),
+      };
+    };
+  }
 
   private constructor(core: Core) {
     this.#core = core;

@@ -1,5 +1,5 @@
 import type { DamagedRange } from '../base/index.js';
-import type { EventOf, EventType, OperationEvent, OperationName } from '../events/index.js';
+import type { EventOf, EventType, OperationEvent, OperationName, RevokeReason } from '../events/index.js';
 import { because, counted, named } from './sentence.js';
 import type { NarrationLevel } from './types.js';
 import { bytesInWords, msInWords } from './units.js';
@@ -33,6 +33,9 @@ export const NARRATED_ACTIONS = {
   shard_healed: 'damaged blocks were repaired, or could not be',
   shard_executed: 'work ran on verified weights, or failed',
   shard_scrubbed: 'a background check of a shard ended',
+  shard_lent: 'another process was lent a shard, or was not',
+  lease_revoked: 'another process was told to let go of what it was lent',
+  lease_ended: 'another process gave back what it was lent',
   shard_attested: 'a residency statement was signed, or could not be',
   drill_injected: 'a bit is about to be flipped on purpose, or a drill was refused',
   close_failed: 'a source, the device or the digest engine could not be closed',
@@ -56,6 +59,7 @@ const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   scrub: 'shard_scrubbed',
   drill: 'drill_injected',
   attest: 'shard_attested',
+  lend: 'shard_lent',
   release: 'vram_deallocated',
   capacity: 'capacity_query',
   stop: 'manager_stopped',
@@ -72,6 +76,7 @@ const ATTEMPT: Readonly<Record<OperationName, string>> = {
   scrub: 'The background check of',
   drill: 'The drill on',
   attest: 'Attesting',
+  lend: 'Lending',
   release: 'Releasing',
   capacity: 'Asking for capacity',
   stop: 'Stopping',
@@ -86,6 +91,7 @@ const ON_A_SHARD: ReadonlySet<OperationName> = new Set([
   'scrub',
   'drill',
   'attest',
+  'lend',
   'release',
 ]);
 
@@ -107,6 +113,29 @@ function packedInWords({ packed }: EventOf<'vram.sealed'>): string {
   const laidOut = `${counted(packed.tensors, 'tensor')} of ${counted(packed.files, 'file')} in ${counted(packed.buffers, 'buffer')}`;
   return `: ${laidOut}, ${bytesInWords(packed.paddingBytes)} of padding`;
 }
+
+/** `"engine" (process 42, user 1000)`. */
+function clientInWords({
+  client,
+  pid,
+  uid,
+}: EventOf<'shard.lent' | 'lease.revoked' | 'lease.ended'>): string {
+  return `"${named(client)}" (process ${pid ?? 'unknown'}, user ${uid})`;
+}
+
+const REVOKED: Readonly<Record<RevokeReason, string>> = {
+  damaged: 'damaged bytes',
+  released: 'the memory is to be released',
+  replaced: 'another version took its place',
+  stopped: 'the worker stopped',
+  'device-lost': 'the device is lost',
+};
+
+const ENDED: Readonly<Record<EventOf<'lease.ended'>['how'], string>> = {
+  end: 'gave it back',
+  closed: 'went away',
+  cut: 'broke the protocol and was cut off',
+};
 
 /** `, in 3 tensors, the first "a"`; empty where none is known. */
 function tensorsInWords(ranges: readonly DamagedRange[]): string {
@@ -234,7 +263,9 @@ const TELLERS: Tellers = {
     human:
       event.error === null
         ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ${bytesInWords(event.usedBytes)} still in use.`
-        : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first (${event.error.code}).`,
+        : event.freedBytes === 0
+          ? because(`${shard(event)} is mapped by other processes still`, event.error.message)
+          : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first (${event.error.code}).`,
     storybook:
       event.error === null
         ? `The chamber was scrubbed to bare stone, and its key hung back on the wall.`
@@ -366,6 +397,33 @@ const TELLERS: Tellers = {
     target: shardTarget(event),
     human: `A residency statement for ${shard(event)} was signed after verifying it just now${took(event)}.`,
     storybook: `A letter with today's date: the treasure was seen, whole.`,
+  }),
+  'shard.lent': (event) => ({
+    action: 'shard_lent',
+    level: 'info',
+    actor: 'manager',
+    target: shardTarget(event),
+    human: `${shard(event)} is lent to ${clientInWords(event)}: ${bytesInWords(event.mappedBytes)} to map.`,
+    storybook: `A neighbour was given a window onto the treasure, and asked not to reach in.`,
+  }),
+  'lease.revoked': (event) => ({
+    action: 'lease_revoked',
+    level: event.reason === 'damaged' || event.reason === 'device-lost' ? 'error' : 'info',
+    actor: 'manager',
+    target: shardTarget(event),
+    human: because(
+      `${clientInWords(event)} was told to let go of ${counted(event.shards, 'shard')}`,
+      REVOKED[event.reason],
+    ),
+    storybook: `The keeper knocked at the neighbour's window: look away now.`,
+  }),
+  'lease.ended': (event) => ({
+    action: 'lease_ended',
+    level: event.how === 'cut' ? 'warn' : 'info',
+    actor: 'manager',
+    target: shardTarget(event),
+    human: `The lease of ${clientInWords(event)} on ${counted(event.shards, 'shard')} ended${took(event)}: the client ${ENDED[event.how]}.`,
+    storybook: `The neighbour's window was bricked up again.`,
   }),
   'drill.injected': (event) => ({
     action: 'drill_injected',

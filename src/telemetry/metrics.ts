@@ -5,6 +5,7 @@ import type {
   Meter,
   MetricOptions,
   ObservableResult,
+  UpDownCounter,
 } from '@opentelemetry/api';
 import type { EventOf, OperationEvent } from '../events/index.js';
 
@@ -62,6 +63,20 @@ export const METRICS = {
     convention: 'own',
     attributes: [],
   },
+  'vram_residency.shares.lent': {
+    kind: 'up-down counter',
+    unit: '{shard}',
+    description: 'Shards that other processes hold a lease of, once for each lease.',
+    convention: 'own',
+    attributes: [],
+  },
+  'vram_residency.shares.revoked': {
+    kind: 'counter',
+    unit: '{lease}',
+    description: 'Leases of other processes that were revoked, by reason.',
+    convention: 'own',
+    attributes: ['reason'],
+  },
   'hw.gpu.memory.limit': {
     kind: 'up-down counter',
     unit: 'By',
@@ -99,6 +114,8 @@ export class OperationMetrics {
   readonly #durations: Histogram;
   readonly #auditFailures: Counter;
   readonly #damage: Counter;
+  readonly #lent: UpDownCounter;
+  readonly #revoked: Counter;
   readonly #memory = new Map<string, Memory>();
 
   constructor(meter: Meter) {
@@ -106,6 +123,8 @@ export class OperationMetrics {
     this.#durations = meter.createHistogram(...metric('vram_residency.operation.duration'));
     this.#auditFailures = meter.createCounter(...metric('vram_residency.audit.failures'));
     this.#damage = meter.createCounter(...metric('vram_residency.shards.quarantined'));
+    this.#lent = meter.createUpDownCounter(...metric('vram_residency.shares.lent'));
+    this.#revoked = meter.createCounter(...metric('vram_residency.shares.revoked'));
     const observe =
       (bytes: (memory: Memory) => number | null) =>
       (result: ObservableResult): void => {
@@ -136,6 +155,15 @@ export class OperationMetrics {
       }
       case 'shard.quarantined':
         this.#damage.add(1);
+        break;
+      case 'shard.lent':
+        this.#lent.add(1);
+        break;
+      case 'lease.ended':
+        this.#lent.add(-event.shards);
+        break;
+      case 'lease.revoked':
+        this.#revoked.add(1, { reason: event.reason });
         break;
       case 'device.opened':
         this.#remember(event, 0, null, event.totalBytes);

@@ -59,11 +59,16 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'scrub.finished': 'the background check of one shard ended',
   'drill.injected': 'a bit is about to be flipped on purpose',
   'shard.attested': 'a residency statement is about to be signed',
+  'shard.lent': 'the memory of a shard is about to be handed to another process',
+  'lease.revoked': 'another process was told to let go of what it was lent',
+  'lease.ended': 'another process no longer holds what it was lent, or was cut off',
   'close.failed':
     'a source, the device or the engine could not be closed, or not in time; no outcome changes by it',
   'manager.stopped': 'the manager stopped sealing and executing',
   'manager.closed': 'the manager is closed',
 };
+
+const SAMPLE_LEASE = { leaseId: 'b'.repeat(32), pid: 4242, uid: 1000, client: 'engine' };
 
 /** One valid payload of every event type. */
 export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = {
@@ -136,6 +141,9 @@ export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = 
   'scrub.finished': { sealId: 'a'.repeat(32), byteLength: 4096, ok: true },
   'drill.injected': { sealId: 'a'.repeat(32), byte: 5, bit: 3 },
   'shard.attested': { sealId: 'a'.repeat(32), nonce: 'ab'.repeat(16) },
+  'shard.lent': { ...SAMPLE_LEASE, sealId: 'a'.repeat(32), mappedBytes: 4096 },
+  'lease.revoked': { ...SAMPLE_LEASE, shards: 1, reason: 'damaged' },
+  'lease.ended': { ...SAMPLE_LEASE, shards: 1, how: 'end' },
   'close.failed': { what: 'source', name: 'model.onnx', error: SAMPLE_ERROR },
   'manager.stopped': { reason: 'damaged bytes' },
   'manager.closed': { shardsReleased: 1 },

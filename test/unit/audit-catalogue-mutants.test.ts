@@ -14,6 +14,7 @@ const asItIs = (value: string): string => value;
 const marked = (value: string): string => `<${value}>`;
 
 const SEAL_ID = `<${'11'.repeat(16)}>`;
+const LEASE = { leaseId: `<${'22'.repeat(16)}>`, pid: 4242, uid: 1000, client: '<engine>' };
 const DIGEST = `<fsverity-sha256-12:${'ab'.repeat(32)}>`;
 const COMMON = {
   operation: 'seal',
@@ -87,6 +88,9 @@ const RECORDED: Readonly<Record<keyof typeof PAYLOADS, object>> = {
     errorCode: 'DEVICE_UNAVAILABLE',
   },
   'shard.attested': { sealId: SEAL_ID, nonce: `<${'ab'.repeat(16)}>` },
+  'shard.lent': { ...LEASE, sealId: SEAL_ID, mappedBytes: 2_097_152 },
+  'lease.revoked': { ...LEASE, shards: 3, reason: 'damaged' },
+  'lease.ended': { ...LEASE, shards: 3, how: 'closed' },
   'manager.stopped': { reason: '<integrity violation>' },
   'drill.injected': { sealId: SEAL_ID, byte: 77, bit: 3 },
 };
@@ -158,7 +162,7 @@ describe('[AU-001] what is recorded', () => {
       'audit.pruned',
       'audit.closed',
     ]);
-    expect(new Set(AUDIT_TYPES).size).toBe(20);
+    expect(new Set(AUDIT_TYPES).size).toBe(23);
     expect(Object.fromEntries(AUDIT_TYPES.map((type) => [type, AUDIT_CATALOGUE[type].severity]))).toEqual({
       'vram.sealed': 'CRITICAL',
       'seal.verified': 'HIGH',
@@ -173,6 +177,9 @@ describe('[AU-001] what is recorded', () => {
       'device.lost': 'CRITICAL',
       'device.open_failed': 'HIGH',
       'shard.attested': 'HIGH',
+      'shard.lent': 'CRITICAL',
+      'lease.revoked': 'HIGH',
+      'lease.ended': 'MEDIUM',
       'manager.stopped': 'CRITICAL',
       'drill.injected': 'CRITICAL',
       'handles.refused': 'CRITICAL',

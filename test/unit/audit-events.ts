@@ -9,6 +9,8 @@ import type {
 export const TOKEN = new TextEncoder().encode('an audit test token, 32 bytes...');
 export const WORKER = 'worker-1';
 
+const LEASE = { leaseId: '22'.repeat(16), pid: 4242, uid: 1000, client: 'engine' } as const;
+
 const CONTEXT: EventContext = {
   at: '2026-01-31T12:00:00.000Z',
   monotonicMs: 1,
@@ -90,6 +92,9 @@ export const PAYLOADS = {
     error: { code: 'DEVICE_UNAVAILABLE', kind: 'retriable', scope: null, message: 'there is none' },
   },
   'shard.attested': { sealId: '11'.repeat(16), nonce: 'ab'.repeat(16) },
+  'shard.lent': { ...LEASE, sealId: '11'.repeat(16), mappedBytes: 2_097_152 },
+  'lease.revoked': { ...LEASE, shards: 3, reason: 'damaged' },
+  'lease.ended': { ...LEASE, shards: 3, how: 'closed' },
   'manager.stopped': { reason: 'integrity violation' },
   'drill.injected': { sealId: '11'.repeat(16), byte: 77, bit: 3 },
 } as const satisfies Partial<EventPayloads>;

@@ -41,6 +41,9 @@ export type AuditedEventType = Extract<
   | 'device.lost'
   | 'device.open_failed'
   | 'shard.attested'
+  | 'shard.lent'
+  | 'lease.revoked'
+  | 'lease.ended'
   | 'manager.stopped'
   | 'drill.injected'
 >;
@@ -68,6 +71,14 @@ const MAX_TEXT = 1024;
 const DAMAGED_TENSORS = {
   tensors: `names of the tensors that these blocks are in, at most ${MAX_TENSORS}`,
   tensorCount: 'number of all of them',
+} as const;
+
+/** In every record of a lease. */
+const LEASE_FIELDS = {
+  leaseId: '16 random bytes that name the lease, hex',
+  pid: 'process that holds it, or null for one of another PID namespace',
+  uid: 'user id of that process, by the kernel',
+  client: 'what the process calls itself',
 } as const;
 
 /** In every record of an operation. */
@@ -339,6 +350,36 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     { sealId: 'names the sealing', nonce: 'what the asker gave to be answered' },
     (event, clean) => ({ sealId: text(event.sealId, clean), nonce: text(event.nonce, clean) }),
   ),
+  'shard.lent': entry(
+    'CRITICAL',
+    'Another process is about to be handed the memory of a shard: it can map it with rights of its own choice.',
+    { ...LEASE_FIELDS, sealId: 'names the sealing', mappedBytes: 'bytes it can map' },
+    (event, clean) => ({
+      ...lease(event, clean),
+      sealId: text(event.sealId, clean),
+      mappedBytes: integer(event.mappedBytes),
+    }),
+  ),
+  'lease.revoked': entry(
+    'HIGH',
+    'A process was told to let go of the shards it was lent.',
+    {
+      ...LEASE_FIELDS,
+      shards: 'number of shards of the lease',
+      reason: 'damaged, released, replaced, stopped or device-lost',
+    },
+    (event, clean) => ({ ...lease(event, clean), shards: integer(event.shards), reason: event.reason }),
+  ),
+  'lease.ended': entry(
+    'MEDIUM',
+    'A process no longer holds the shards it was lent.',
+    {
+      ...LEASE_FIELDS,
+      shards: 'number of shards of the lease',
+      how: 'end (it said so), closed (it closed the connection, or died), or cut (it broke the protocol)',
+    },
+    (event, clean) => ({ ...lease(event, clean), shards: integer(event.shards), how: event.how }),
+  ),
   'manager.stopped': entry(
     'CRITICAL',
     'The manager stopped: no sealing and no execution from here on.',
@@ -449,6 +490,9 @@ export const AUDIT_TYPES: readonly AuditType[] = [
   'device.lost',
   'device.open_failed',
   'shard.attested',
+  'shard.lent',
+  'lease.revoked',
+  'lease.ended',
   'manager.stopped',
   'drill.injected',
   'handles.refused',
@@ -514,6 +558,13 @@ function optionalText(value: string | null | undefined, clean: Clean): string | 
 /** Canonical JSON holds safe integers alone; anything else would make the event unrecordable, so it is null instead. */
 function integer(value: number | null): number | null {
   return value !== null && Number.isSafeInteger(value) ? value + 0 : null;
+}
+
+function lease(
+  { leaseId, pid, uid, client }: EventOf<'shard.lent' | 'lease.revoked' | 'lease.ended'>,
+  clean: Clean,
+): Record<keyof typeof LEASE_FIELDS, JsonValue> {
+  return { leaseId: text(leaseId, clean), pid: integer(pid), uid: integer(uid), client: text(client, clean) };
 }
 
 function ranges(all: readonly DamagedRange[]): JsonValue {

@@ -20,6 +20,7 @@ export function quarantine(core: Core, live: LiveShard): Quarantine {
   );
   const leasesRevoked = revokeLeases(live.leases, damaged);
   revokeLeases(live.pending, inQuarantine(live));
+  live.holders.damaged();
   const stopped = core.onVerificationFailure === 'stop' && core.lifecycle.stop(REASON);
   if (stopped) for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   return { leasesRevoked, stopped };

@@ -13,10 +13,10 @@ import {
   TRACE_KEYS,
   type TraceOptions,
 } from '../../events/index.js';
-import { inQuarantine } from '../integrity/index.js';
-import { type Core, endedBy, type LiveShard, requireLive, withSignals } from '../state/index.js';
+import { type Core, endedBy, type LiveShard, withSignals } from '../state/index.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { resolveHandle } from './resolve.js';
+import { checkMaxAge, isFresh, requireUsable } from './usable.js';
 import { verifyLive } from './verify.js';
 
 export interface ExecuteOptions extends TraceOptions {
@@ -90,12 +90,7 @@ export async function executeShard<T>(
 
 function checkCall<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions): void {
   if (typeof run !== 'function') throw invalidInput('run', 'must be a function that takes a lease');
-  if (
-    maxAgeMs !== undefined &&
-    !(typeof maxAgeMs === 'number' && Number.isFinite(maxAgeMs) && maxAgeMs >= 0)
-  ) {
-    throw invalidInput('maxAgeMs', 'must be a finite number of milliseconds, at least 0');
-  }
+  checkMaxAge(maxAgeMs);
   if (recheck !== undefined && typeof recheck !== 'boolean')
     throw invalidInput('recheck', 'must be true or false');
 }
@@ -110,7 +105,7 @@ async function admitted<T>(
   caller: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  requireExecutable(core, live);
+  requireUsable(core, live);
   const refused = new AbortController();
   let waiting = true;
   live.pending.add(refused);
@@ -139,19 +134,19 @@ async function leased<T>(
   timing: { verifiedMs: number | null },
 ): Promise<T> {
   const verification = { mode: 'resident', signal: options.signal } as const;
-  requireExecutable(core, live);
+  requireUsable(core, live);
   let report: VerificationReport | null = null;
   if (!isFresh(core, live, options.maxAgeMs)) {
     report = await verifyLive(core, operation, live, verification);
     timing.verifiedMs = report.durationMs;
   }
   // Another verification may have found damage while this one looked elsewhere.
-  requireExecutable(core, live);
+  requireUsable(core, live);
   throwIfAborted(options.signal);
   const result = await lend(operation, live, run, options, report);
   if (options.recheck === true) {
     await verifyLive(core, operation, live, verification);
-    requireExecutable(core, live);
+    requireUsable(core, live);
   }
   return result;
 }
@@ -186,17 +181,4 @@ async function lend<T>(
       live.leases.delete(revoked);
     }
   });
-}
-
-/** Errors: STOPPED, DEVICE_LOST, NOT_FOUND, INTEGRITY_VIOLATION for a shard in quarantine. */
-function requireExecutable(core: Core, live: LiveShard): void {
-  core.lifecycle.requireServing();
-  requireLive(live);
-  if (live.condition === 'quarantined') throw inQuarantine(live);
-}
-
-/** Only a good whole-region verification counts, from when it began. */
-function isFresh(core: Core, live: LiveShard, maxAgeMs: number | undefined): boolean {
-  const ageMs = live.freshness.ageMs(core.clock);
-  return maxAgeMs !== undefined && ageMs !== null && ageMs <= maxAgeMs;
 }

@@ -79,8 +79,27 @@ export async function healShard(
   });
 }
 
-/** The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is on record. */
+/**
+ * The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is
+ * on record. Other processes that map the memory are paused before the first block is written.
+ */
 export async function healLive(
+  core: Core,
+  operation: Operation,
+  live: LiveShard,
+  source: SourceReader,
+  options: OperationOptions,
+): Promise<HealReport> {
+  try {
+    return await repair(core, operation, live, source, options);
+  } finally {
+    // Whoever was paused for a healing that failed must not go on.
+    if (live.condition !== 'sound') live.holders.revoke('damaged');
+    live.holders.resume();
+  }
+}
+
+async function repair(
   core: Core,
   operation: Operation,
   live: LiveShard,
@@ -95,12 +114,12 @@ export async function healLive(
   const read = { bytes: 0 };
   for (let round = 1; ; round++) {
     const damage = await freshness.during(() => localise(core, live, signal));
-    if (damage.groups.length > 0) await quarantineDamaged(core, operation, live);
-    const repair = { source, damage, read, healed, signal };
+    if (damage.groups.length > 0) await lockAway(core, operation, live);
+    const repairs = { source, damage, read, healed, signal };
     // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
-    await operation.stage('compare', null, () => walkRepairs(core, live, repair, null));
+    await operation.stage('compare', null, () => walkRepairs(core, live, repairs, null));
     await operation.stage('patch', null, () =>
-      walkRepairs(core, live, repair, async (block, bytes) => {
+      walkRepairs(core, live, repairs, async (block, bytes) => {
         await live.region.patch(block, bytes);
         healed.add(block);
       }),
@@ -119,7 +138,7 @@ export async function healLive(
     if (verdict === 'transient')
       throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
     // Also where no part of it was found: the whole says that something is.
-    await quarantineDamaged(core, operation, live);
+    await lockAway(core, operation, live);
     if (round === MAX_ROUNDS) {
       throw new VramError(
         'INTEGRITY_VIOLATION',
@@ -129,8 +148,9 @@ export async function healLive(
   }
 }
 
-/** Damage that healing itself came upon counts like any other. */
-async function quarantineDamaged(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+/** Damage that healing itself came upon counts like any other; processes that map the memory stop reading first. */
+async function lockAway(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+  await live.holders.pause();
   if (live.condition !== 'sound') return;
   const unheard = await tellQuarantine(operation, live, quarantine(core, live));
   if (unheard !== null) throw unheard;

@@ -4,6 +4,7 @@ export { closeCore } from './close.js';
 export { type ExecuteOptions, type Execution, executeShard } from './execute.js';
 export { type HealReport, healShard } from './heal.js';
 export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';
+export { type LendRequest, type LentShard, type Loan, lendShards } from './lend.js';
 export { openCore } from './open.js';
 export type { ManagerOptions, Platform } from './open-options.js';
 export { type ReleaseReport, releaseShard } from './release.js';

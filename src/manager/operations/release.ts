@@ -3,6 +3,7 @@ import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../
 import { verifySignature } from '../../seal/index.js';
 import { type Core, type LiveShard, notFound, revokeLeases } from '../state/index.js';
 import { giveBack } from './allocate.js';
+import { orphan } from './orphan.js';
 import { tellRejected } from './resolve.js';
 
 export interface ReleaseReport {
@@ -28,7 +29,8 @@ export async function releaseShard(
     if (live === null || live.condition === 'releasing') {
       return { released: false, freedBytes: 0, wiped: false, recorded: true };
     }
-    const { error, unheard } = await releaseLive(core, operation, live);
+    const { error, unheard, orphaned } = await releaseLive(core, operation, live);
+    if (orphaned) throw error;
     // The memory of a lost device is out of reach, and nobody's.
     if (error !== null && core.lifecycle.state !== 'lost') {
       throw new VramError(
@@ -46,12 +48,16 @@ export async function releaseShard(
   });
 }
 
+/** How a release ended; null where nothing went wrong. */
+interface Released {
+  readonly error: unknown;
+  readonly unheard: VramError | null;
+  /** Other processes map the memory still: it was not overwritten. */
+  readonly orphaned: boolean;
+}
+
 /** Takes a shard out of use for good, waits for whoever still uses it, and gives its memory back. Never rejects. */
-export async function releaseLive(
-  core: Core,
-  operation: Operation,
-  live: LiveShard,
-): ReturnType<typeof giveBack> {
+export async function releaseLive(core: Core, operation: Operation, live: LiveShard): Promise<Released> {
   live.condition = 'releasing';
   operation.about(live.sealed);
   revokeLeases(live.leases, notFound());
@@ -59,9 +65,15 @@ export async function releaseLive(
   live.releasing.abort(notFound());
   // One of them may be awaited inside a lease that this waits for.
   revokeLeases(live.pending, notFound());
-  const given = await live.lock.with('exclusive', undefined, () => giveBack(core, operation, live));
+  live.holders.revoke('released');
+  // Before the lock: whoever waits for that, such as a scrubber, would wait for these processes too.
+  const survivors = core.lifecycle.state === 'lost' ? [] : await live.holders.leave();
+  const released = await live.lock.with('exclusive', undefined, async (): Promise<Released> => {
+    if (survivors.length > 0) return { ...(await orphan(core, operation, live, survivors)), orphaned: true };
+    return { ...(await giveBack(core, operation, live)), orphaned: false };
+  });
   core.shards.remove(live);
-  return given;
+  return released;
 }
 
 /** null for a shard of this manager that was released before, or is being released. */

@@ -9,6 +9,7 @@ import {
   type Core,
   endedBy,
   Freshness,
+  Holders,
   type LiveShard,
   type OperationOptions,
   readerOf,
@@ -101,6 +102,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     lock: new ShardLock(),
     leases: new Set(),
     pending: new Set(),
+    holders: new Holders(),
     releasing: new AbortController(),
     condition: 'sound',
     // Sealing proves that the copy arrived; only a verification counts as one (CI-007).

@@ -21,6 +21,8 @@ export interface ManagerStatus {
   /** Tells tokens apart; 6 hex digits. */
   readonly keyFingerprint: string;
   readonly liveShards: number;
+  /** Bytes of released shards that other processes still map; part of what the budget counts as used. */
+  readonly orphanedBytes: number;
   /** Ids of shards that must be healed or released. */
   readonly quarantined: readonly string[];
   /** Releases that a required observer has not recorded yet. */
@@ -48,6 +50,7 @@ export function statusOf(core: Core): ManagerStatus {
     key: core.keyKind,
     keyFingerprint: core.fingerprint,
     liveShards: core.shards.size,
+    orphanedBytes: core.ledger.orphanedBytes,
     quarantined: quarantined.map((shard) => shard.sealed.shardId),
     unrecordedReleases: core.events.observers.untoldReleases,
     abandonedCalls: core.calls.abandoned,

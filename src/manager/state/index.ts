@@ -10,6 +10,7 @@ export {
 } from './core.js';
 export { revokeLeases, watchDevice } from './device-loss.js';
 export { Freshness, type StartedVerification } from './freshness.js';
+export { type Holder, Holders, type Survivor } from './holders.js';
 export { Ledger, type Reservation } from './ledger.js';
 export { Lifecycle, type LifecycleState } from './lifecycle.js';
 export { OPERATION_KEYS, type OperationOptions, type Progress } from './operation-options.js';

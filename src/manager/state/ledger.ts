@@ -5,6 +5,8 @@ export interface Reservation {
   readonly bytes: number;
   /** Safe to call twice. */
   giveBack(): void;
+  /** Unmapped here, and mapped by other processes still: counted as orphaned until it is given back. */
+  orphan(): void;
 }
 
 /**
@@ -15,6 +17,7 @@ export class Ledger {
   readonly #budgetBytes: number | null;
   readonly #scratchBytes: number;
   #usedBytes = 0;
+  #orphanedBytes = 0;
 
   /** Errors: INSUFFICIENT_VRAM if the budget cannot even hold the verification scratch. */
   constructor(budgetBytes: number | null, scratchBytes: number) {
@@ -28,6 +31,11 @@ export class Ledger {
   /** Bytes of all regions, sealed or being filled. */
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  /** Of these, bytes that only other processes map any more. */
+  get orphanedBytes(): number {
+    return this.#orphanedBytes;
   }
 
   get budgetBytes(): number | null {
@@ -56,12 +64,19 @@ export class Ledger {
       );
     }
     this.#usedBytes += bytes;
-    let held = true;
+    let state: 'held' | 'orphaned' | 'given back' = 'held';
     return {
       bytes,
       giveBack: () => {
-        if (held) this.#usedBytes -= bytes;
-        held = false;
+        if (state === 'given back') return;
+        if (state === 'orphaned') this.#orphanedBytes -= bytes;
+        this.#usedBytes -= bytes;
+        state = 'given back';
+      },
+      orphan: () => {
+        if (state !== 'held') return;
+        this.#orphanedBytes += bytes;
+        state = 'orphaned';
       },
     };
   }

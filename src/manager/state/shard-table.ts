@@ -3,6 +3,7 @@ import type { Region } from '../../device/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import type { Source, SourceCallOptions } from '../../source/index.js';
 import type { Freshness } from './freshness.js';
+import type { Holders } from './holders.js';
 import type { Reservation } from './ledger.js';
 import type { ShardLock } from './shard-lock.js';
 
@@ -33,6 +34,8 @@ export interface LiveShard {
   readonly leases: Set<AbortController>;
   /** One for every execution that waits for the shard's lock. */
   readonly pending: Set<AbortController>;
+  /** Processes outside that map its memory. */
+  readonly holders: Holders;
   /** Fires when the shard is released: what reads from a source under its lock makes way. */
   readonly releasing: AbortController;
   condition: ShardCondition;

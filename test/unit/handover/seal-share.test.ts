@@ -5,7 +5,7 @@ import { sharingDevice } from './shared-device.js';
 
 describe('seal with share', () => {
   it('says in a version 2 seal that others can map the memory, and that nothing but this library keeps it', async () => {
-    const { manager } = await openHost({ wrap: (device) => sharingDevice(device).device });
+    const { manager } = await openHost({ wrap: (device) => sharingDevice(device) });
     const sealed = await manager.seal(bytesSource(pattern(5000)), { share: true });
     expect(sealed).toMatchObject({
       v: 2,
@@ -20,7 +20,7 @@ describe('seal with share', () => {
   });
 
   it('changes nothing about other seals', async () => {
-    const { manager } = await openHost({ wrap: (device) => sharingDevice(device).device });
+    const { manager } = await openHost({ wrap: (device) => sharingDevice(device) });
     const sealed = await manager.seal(bytesSource(pattern(5000)), { share: false });
     expect(sealed.v).toBe(1);
     expect(sealed).not.toHaveProperty('shared');

@@ -7,10 +7,9 @@ export interface SharedRegion {
   fate: 'held' | 'wiped' | 'abandoned';
 }
 
-/** The host device, whose regions pretend that other processes can map them; it says what was wiped and what was given up. */
-export function sharingDevice(device: Device): { readonly device: Device; readonly regions: SharedRegion[] } {
-  const regions: SharedRegion[] = [];
-  const wrapped = overlay(device, {
+/** The host device, whose regions pretend that other processes can map them; `regions` says what became of them. */
+export function sharingDevice(device: Device, regions: SharedRegion[] = []): Device {
+  return overlay(device, {
     allocate: async (byteLength: number, { share, ...options }: AllocateOptions = {}): Promise<Region> => {
       const region = await device.allocate(byteLength, options);
       if (share !== true) return region;
@@ -29,5 +28,4 @@ export function sharingDevice(device: Device): { readonly device: Device; readon
       });
     },
   });
-  return { device: wrapped, regions };
 }

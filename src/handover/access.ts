@@ -1,0 +1,24 @@
+import type { Peer } from './port.js';
+
+/** What the kernel shows for a user id that this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
+const DEFAULT_OVERFLOW_UID = 65_534;
+const ROOT_UID = 0;
+
+/** Who may connect beside the modes of the socket file, which the kernel enforces. */
+export interface AccessRule {
+  /** Of this process. */
+  readonly uid: number;
+  /** Members of this group too. */
+  readonly group: number | null;
+  readonly overflowUid?: number | undefined;
+}
+
+/** Why this peer is refused; null if it is not. */
+export function refusal({ uid, gid, groups }: Peer, rule: AccessRule): string | null {
+  const { overflowUid = DEFAULT_OVERFLOW_UID } = rule;
+  if (uid === overflowUid) return 'your user id is not known in the user namespace of this worker';
+  if (uid === rule.uid || uid === ROOT_UID) return null;
+  if (rule.group === null) return 'only the user of this worker may connect';
+  if (gid === rule.group || groups.includes(rule.group)) return null;
+  return 'only members of the group of this socket may connect';
+}

@@ -1,0 +1,61 @@
+import { invalidInput } from '../base/index.js';
+import { SealedShard } from '../seal/index.js';
+
+/** Names fit into one line with all others. */
+const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,127}$/;
+const MAX_MODELS = 128;
+const MAX_SHARDS = 1024;
+
+/** One generation of a model. */
+export interface Offer {
+  readonly shards: readonly SealedShard[];
+}
+
+/** What clients may ask for, by name. */
+export class Offers {
+  readonly #models = new Map<string, Offer>();
+
+  /** In place of what stood under the name, whose leases go on. Errors: INVALID_INPUT. */
+  set(name: string, shards: SealedShard | readonly SealedShard[]): void {
+    if (typeof name !== 'string' || !MODEL_NAME.test(name)) {
+      throw invalidInput('name', 'must be 1 to 128 of A-Z, a-z, 0-9, ".", "_", ":", "@", "+", "/" and "-"');
+    }
+    const all = Array.isArray(shards) ? [...shards] : [shards];
+    if (all.length === 0 || all.length > MAX_SHARDS) {
+      throw invalidInput('shards', `must be 1 to ${MAX_SHARDS} sealed shards`);
+    }
+    for (const [index, shard] of all.entries()) {
+      if (!(shard instanceof SealedShard))
+        throw invalidInput(`shards[${index}]`, 'must be what seal() returned');
+      if (shard.shared !== true) {
+        throw invalidInput(
+          `shards[${index}]`,
+          'was not sealed with share: other processes cannot map its memory',
+        );
+      }
+    }
+    if (!this.#models.has(name) && this.#models.size >= MAX_MODELS) {
+      throw invalidInput('name', `would be one more than ${MAX_MODELS} models: withdraw another first`);
+    }
+    this.#models.set(name, { shards: all });
+  }
+
+  /** Leases go on. False if there is no such model. */
+  delete(name: string): boolean {
+    return this.#models.delete(name);
+  }
+
+  get(name: string): Offer | null {
+    return this.#models.get(name) ?? null;
+  }
+
+  names(): readonly string[] {
+    return [...this.#models.keys()];
+  }
+
+  /** Whether another generation stands under the name now. */
+  isReplaced(name: string, offer: Offer): boolean {
+    const now = this.#models.get(name);
+    return now !== undefined && now !== offer;
+  }
+}

@@ -1,0 +1,61 @@
+import { type Clock, timerOf } from '../base/index.js';
+import { encodeMessage, type ServerMessage } from './messages.js';
+import type { ShareConnection } from './port.js';
+
+/** Between two tries to send to a client that does not read. */
+const RETRY_MS = 250;
+
+/**
+ * Sends what a client must not miss. Where it does not read, such messages are kept, in order, and tried again: a handful at most,
+ * since each waits for an answer to the one before. What is told at intervals is left out instead, and told again at the next.
+ */
+export class Outbox {
+  readonly #connection: ShareConnection;
+  readonly #clock: Clock;
+  #kept: Uint8Array[] = [];
+  #callOff: () => void = () => undefined;
+  #closed = false;
+
+  constructor(connection: ShareConnection, clock: Clock) {
+    this.#connection = connection;
+    this.#clock = clock;
+  }
+
+  /** What the client must know, after everything it was told before. */
+  must(message: ServerMessage): void {
+    const line = encodeMessage(message);
+    if (line === null || this.#closed) return;
+    this.#kept.push(line);
+    this.#flush();
+  }
+
+  /** In place of all that is kept: nothing of it matters any more. */
+  last(message: ServerMessage): void {
+    this.#kept = [];
+    this.must(message);
+  }
+
+  /** What may be left out. */
+  may(message: ServerMessage): void {
+    const line = encodeMessage(message);
+    if (line === null || this.#closed || this.#kept.length > 0) return;
+    this.#connection.send(line);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#kept = [];
+    this.#callOff();
+  }
+
+  #flush(): void {
+    this.#callOff();
+    for (let line = this.#kept[0]; line !== undefined; line = this.#kept[0]) {
+      if (this.#connection.send(line) === 'full') {
+        this.#callOff = timerOf(this.#clock)(RETRY_MS, () => this.#flush());
+        return;
+      }
+      this.#kept.shift();
+    }
+  }
+}

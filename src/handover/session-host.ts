@@ -1,0 +1,19 @@
+import type { Clock } from '../base/index.js';
+import type { DeviceInfo, SharedMemory } from '../device/index.js';
+import type { LendRequest, Loan } from '../manager/index.js';
+import type { ShareLimits } from './limits.js';
+import type { Offers } from './offers.js';
+import type { Handover } from './port.js';
+
+/** The server, as its sessions see it. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly limits: ShareLimits;
+  readonly workerId: string;
+  readonly instance: string;
+  readonly device: DeviceInfo;
+  readonly offers: Offers;
+  /** One after another, so that clients cannot keep the device busy with verifications at once. */
+  lend(request: LendRequest): Promise<Loan>;
+  prepare(memory: SharedMemory, manifest: Uint8Array): Promise<Handover>;
+}

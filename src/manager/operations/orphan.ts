@@ -1,0 +1,60 @@
+import { VramError } from '../../base/index.js';
+import { eventError, type Operation } from '../../events/index.js';
+import type { Core, LiveShard, Survivor } from '../state/index.js';
+
+/** Process ids in one message. */
+const MAX_PIDS = 16;
+
+/**
+ * Gives up memory that other processes still map: unmapped here, never overwritten under them. Its bytes count as orphaned until
+ * all of them are gone. Never rejects; `error` is RELEASE_FAILED with their process ids.
+ */
+export async function orphan(
+  core: Core,
+  operation: Operation,
+  { region, reservation }: LiveShard,
+  survivors: readonly Survivor[],
+): Promise<{ readonly error: VramError; readonly unheard: VramError | null }> {
+  const [unmapped] = await Promise.allSettled([region.abandon()]);
+  const error = stillMapped(survivors, reservation.bytes, unmapped);
+  reservation.orphan();
+  void Promise.all(survivors.map(({ gone }) => gone)).then(() => freed(core, operation, reservation));
+  const unheard = await operation.tell('vram.deallocated', {
+    freedBytes: 0,
+    usedBytes: core.ledger.usedBytes,
+    availableBytes: core.ledger.availableBytes(null),
+    wiped: false,
+    error: eventError(error),
+  });
+  return { error, unheard };
+}
+
+/** The driver has the memory back. */
+async function freed(core: Core, operation: Operation, reservation: LiveShard['reservation']): Promise<void> {
+  reservation.giveBack();
+  // A closed manager has closed its observers too.
+  if (core.lifecycle.state === 'closed') return;
+  await operation.tell('vram.deallocated', {
+    freedBytes: reservation.bytes,
+    usedBytes: core.ledger.usedBytes,
+    availableBytes: core.ledger.availableBytes(null),
+    wiped: false,
+    error: null,
+  });
+}
+
+function stillMapped(
+  survivors: readonly Survivor[],
+  bytes: number,
+  unmapped: PromiseSettledResult<void>,
+): VramError {
+  const pids = survivors.map(({ pid }) => pid ?? 'unknown (another PID namespace)');
+  const more = pids.length > MAX_PIDS ? ` and ${pids.length - MAX_PIDS} more` : '';
+  const here = unmapped.status === 'fulfilled' ? 'unmapped here' : 'to be unmapped here, which failed';
+  return new VramError(
+    'RELEASE_FAILED',
+    `processes did not let go of the memory in time: ${pids.slice(0, MAX_PIDS).join(', ')}${more}; it was ${here} and not overwritten, and ` +
+      `its ${bytes} bytes count as orphaned until they exit`,
+    unmapped.status === 'rejected' ? { cause: unmapped.reason } : {},
+  );
+}

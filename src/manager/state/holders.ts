@@ -1,0 +1,71 @@
+import type { RevokeReason } from '../../events/index.js';
+
+/** A process that kept memory mapped although it was told to let go. */
+export interface Survivor {
+  /** null where the process lives in another PID namespace. */
+  readonly pid: number | null;
+  /** Resolves once it no longer maps the memory: it let go after all, or exited. */
+  readonly gone: Promise<void>;
+}
+
+/** Another process that maps a shard's memory. None of these throws or rejects. */
+export interface Holder {
+  /**
+   * Asked before blocks are patched. Resolves once the process has stopped reading; or once it was told that its lease is
+   * revoked, because it did not answer in time.
+   */
+  pause(): Promise<void>;
+  /** Ends a pause: the bytes are as sealed again. */
+  resume(): void;
+  /** Tells it to let go, for good; later reasons change nothing. */
+  revoke(reason: RevokeReason): void;
+  /** After revoke(): waits until the process no longer maps the memory, within a limit of its own. Resolves to it if it still does. */
+  leave(): Promise<Survivor | null>;
+}
+
+/** The processes that map one shard's memory. */
+export class Holders {
+  readonly #holders = new Set<Holder>();
+  /** Those that a healing under way has paused. */
+  #paused: readonly Holder[] = [];
+
+  get size(): number {
+    return this.#holders.size;
+  }
+
+  add(holder: Holder): void {
+    this.#holders.add(holder);
+  }
+
+  delete(holder: Holder): void {
+    this.#holders.delete(holder);
+  }
+
+  /** Nobody reads, or nobody in good faith, once this resolves. A second call before resume() does nothing. */
+  async pause(): Promise<void> {
+    if (this.#paused.length > 0) return;
+    this.#paused = [...this.#holders];
+    await Promise.all(this.#paused.map((holder) => holder.pause()));
+  }
+
+  /** Ends the pause, if there is one. */
+  resume(): void {
+    for (const holder of this.#paused) holder.resume();
+    this.#paused = [];
+  }
+
+  /** Damage was found. Those that are paused so that it can be healed are left to the end of the healing. */
+  damaged(): void {
+    for (const holder of this.#holders) if (!this.#paused.includes(holder)) holder.revoke('damaged');
+  }
+
+  revoke(reason: RevokeReason): void {
+    for (const holder of this.#holders) holder.revoke(reason);
+  }
+
+  /** Waits for all of them. Resolves to those that did not let go. */
+  async leave(): Promise<readonly Survivor[]> {
+    const answers = await Promise.all([...this.#holders].map((holder) => holder.leave()));
+    return answers.filter((survivor) => survivor !== null);
+  }
+}
