@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
-import { isVramError } from '../base/index.js';
+import { isVramError, type VramError } from '../base/index.js';
 import type { CliIo } from './io.js';
 import { type ErrorJson, errorJson, errorLine } from './output.js';
 import { stopOf } from './stop.js';
+import { withUnits } from './text.js';
 import { inOptionWords } from './wording.js';
 
 /** How the errors of one command line are told. */
@@ -23,7 +24,9 @@ export class Complaints {
   tell(error: unknown, file?: string): void {
     // What was given up since nobody reads it is no news to anybody.
     if (stopOf(this.#io.signal)?.silent && isVramError(error, 'ABORTED')) return;
-    this.#io.stderr(errorLine(error, file, (each) => inOptionWords(each, this.#command, { values: true })));
+    const wording = (each: VramError): string =>
+      withUnits(inOptionWords(each, this.#command, { values: true }));
+    this.#io.stderr(errorLine(error, file, wording));
   }
 
   /** As JSON documents carry it: no paths, beyond those that the document names by itself. */

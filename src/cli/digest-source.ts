@@ -4,17 +4,28 @@ import type { Source } from '../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
 
+export interface DigestSourceOptions {
+  /** Also the flat SHA-256, which is serial. */
+  readonly sha256: boolean;
+  readonly signal: AbortSignal;
+  /** Told how many bytes were hashed so far. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
 /** Hashes a whole source as it streams in. Errors: SOURCE_MISMATCH if it changed meanwhile, ABORTED. */
 export async function digestSource(
   source: Source,
   engine: DigestEngine,
-  options: { readonly sha256: boolean; readonly signal: AbortSignal },
+  options: DigestSourceOptions,
 ): Promise<HostDigest> {
   const hashing = engine.start({ byteLength: source.byteLength, sha256: options.sha256, keep: 'root' });
+  let bytes = 0;
   try {
     for await (const chunk of source.stream({ chunkBytes: CHUNK_BYTES, signal: options.signal })) {
       throwIfAborted(options.signal);
       await hashing.update(chunk);
+      bytes += chunk.length;
+      options.onBytes?.(bytes);
     }
     await source.unchanged();
     return await hashing.finish();

@@ -4,6 +4,7 @@ import { version } from '../generated/version.js';
 import { commandsFor } from './commands/index.js';
 import { Complaints } from './complaints.js';
 import type { CliContext } from './context.js';
+import { environmentHelp } from './environment.js';
 import { concludingCode, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
 import { stopOf } from './stop.js';
 import { escapeForTerminal } from './text.js';
@@ -28,6 +29,7 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
       getErrHelpWidth: () => io.columns,
     });
   try {
+    program.addHelpText('after', ({ command }) => environmentHelp(command));
     const commandContext = { ...context, complaints };
     for (const add of await commandsFor(args)) add(program, commandContext, (code) => codes.push(code));
     program.hook('preAction', (_program, command) => complaints.about(command));

@@ -19,6 +19,24 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit] ?? 'B'}`;
 }
 
+/** `2.2 MiB (2327524 bytes)`: a size that somebody may compare. */
+export function formatSize(bytes: number): string {
+  return bytes < 1024 ? formatBytes(bytes) : `${formatBytes(bytes)} (${bytes} bytes)`;
+}
+
+/** `1073741824 bytes (1.0 GiB)`, wherever a message of the library counts a MiB or more. */
+export function withUnits(message: string): string {
+  return message.replace(
+    /\b(\d{7,16})( bytes| are available| are free)\b/g,
+    (found, digits: string, after: string) => {
+      const bytes = Number(digits);
+      if (bytes < 1024 ** 2) return found;
+      const size = `(${formatBytes(bytes)})`;
+      return after === ' bytes' ? `${digits} bytes ${size}` : `${digits} ${size}${after}`;
+    },
+  );
+}
+
 /** `12.3 ms`, `4.56 s`. */
 export function formatMs(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;

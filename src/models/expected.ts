@@ -102,6 +102,12 @@ function parseDigestWord(word: string): ExpectedDigest | null {
       'names neither its algorithm nor a file: write "sha256:" or "fsverity-sha256-12:" before the digits',
     );
   }
+  const hyphen = /^(sha256|fsverity-sha256-12)-([0-9A-Fa-f]{64})$/.exec(word);
+  if (hyphen !== null) {
+    throw refuse(
+      `has hexadecimal digits after a hyphen: write "${hyphen[1]}:" before them (sha256- is for Base64)`,
+    );
+  }
   if (/^sha\d+-\S+(\s+sha\d+-\S+)+$/.test(word))
     throw refuse('has several integrity hashes; give the one of SHA-256');
   const match = INTEGRITY.exec(word);

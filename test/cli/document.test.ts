@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { commandsFor } from '../../src/cli/commands/by-name.js';
+import { COMMAND_NAMES, commandsFor } from '../../src/cli/commands/by-name.js';
 import { Complaints } from '../../src/cli/complaints.js';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { cli, program } from '../support/cli.js';
@@ -45,7 +45,8 @@ async function allCommands(): Promise<[string, Command][]> {
   };
   const root = new Command();
   const context = { io, backends: nothing, engine: nothing, complaints: new Complaints(io) };
-  for (const add of await commandsFor([])) add(root, context, nothing);
+  for (const [index, name] of COMMAND_NAMES.entries())
+    (await commandsFor([name]))[index]?.(root, context, nothing);
   const leaves = (command: Command, path: string): [string, Command][] => {
     const name = `${path}${command.name()}`;
     return command.commands.length === 0

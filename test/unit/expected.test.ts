@@ -113,6 +113,14 @@ describe('parseExpected [CI-009] [IV-004]', () => {
     ],
     [`sha512-${base64(A)}`, 'is an integrity string of another algorithm than sha256'],
     [`sha256-${base64(A)} sha512-${base64(A)}`, 'has several integrity hashes; give the one of SHA-256'],
+    [
+      `sha256-${A}`,
+      'has hexadecimal digits after a hyphen: write "sha256:" before them (sha256- is for Base64)',
+    ],
+    [
+      `fsverity-sha256-12-${A}`,
+      'has hexadecimal digits after a hyphen: write "fsverity-sha256-12:" before them (sha256- is for Base64)',
+    ],
     [`sha256-${base64(A).slice(4)}`, 'is an integrity string that does not hold 32 bytes in Base64'],
     [`sha256-${'A'.repeat(42)}B=`, 'is an integrity string that does not hold 32 bytes in Base64'],
     [`sha256-${base64(A)}?x`, 'is no integrity string: sha256- and Base64 were wanted'],

@@ -13,7 +13,7 @@ import { type ModelOptions, minBytesOption, modelOptions } from '../model-option
 import { type DeviceOptions, deviceOptions } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
-import { escapeForTerminal, formatBytes, formatMs, formatRate } from '../text.js';
+import { escapeForTerminal, formatBytes, formatMs, formatRate, formatSize } from '../text.js';
 
 interface CheckOptions extends DeviceOptions, ModelOptions {
   readonly expect?: string;
@@ -151,7 +151,8 @@ class CheckRun {
       const sealMs = performance.now() - sealing;
       progress.done();
       this.#people(
-        `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ${sealed.immutability}, shard ${sealed.shardId}\n`,
+        `  sealed    ${formatSize(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ` +
+          `${sealed.immutability}, shard ${sealed.shardId}\n`,
       );
       if (target.manifest !== null) this.#people(packingText(target.manifest));
       if (target.note !== null) this.#people(`  note      ${target.note}\n`);
@@ -230,7 +231,7 @@ function tensorsText(tensors: CheckTarget['tensors']): string {
     .map((tensor) => {
       const { name, dtype, shape, byteLength } = tensor;
       const at = 'offset' in tensor ? tensor.offset : tensor.byteOffset;
-      return `  tensor    ${escapeForTerminal(name)}  ${dtype} [${shape.join(', ')}]  ${formatBytes(byteLength)} at ${at}\n`;
+      return `  tensor    ${escapeForTerminal(name)}  ${dtype} [${shape.join(', ')}]  ${formatSize(byteLength)} at ${at}\n`;
     })
     .join('');
 }

@@ -9,7 +9,7 @@ import { jsonOption, requireOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { described, meets, type Requirement } from '../require.js';
 import { residencyInWords } from '../residency.js';
-import { escapeForTerminal, formatBytes } from '../text.js';
+import { escapeForTerminal, formatSize } from '../text.js';
 
 interface Missing {
   readonly backend: string;
@@ -77,7 +77,7 @@ function listedText(info: DeviceInfo): string {
   const capacity =
     info.facts.totalBytes === null
       ? 'unknown (the platform does not say; give --budget)'
-      : `${formatBytes(info.facts.totalBytes)} (from the ${CAPACITY_SOURCE[info.backend]})`;
+      : `${formatSize(info.facts.totalBytes)} (from the ${CAPACITY_SOURCE[info.backend]})`;
   const rows: readonly (readonly [string, string])[] = [
     ['class', `${residencyInWords(residency)} - ${why}`],
     ['capacity', capacity],

@@ -8,11 +8,13 @@ import type { CliIo } from '../io.js';
 import { type ModelOptions, modelOptions } from '../model-options.js';
 import { jsonOption } from '../options.js';
 import { jsonDocument } from '../output.js';
+import { Progress } from '../progress.js';
 import { digestTensors } from './digest-tensors.js';
 
 interface DigestOptions extends ModelOptions {
   readonly json?: boolean;
   readonly tensors?: boolean;
+  readonly sha256?: boolean;
 }
 
 interface Row {
@@ -28,11 +30,13 @@ interface Row {
 export const addDigest: AddCommand = (program, context, done) => {
   const { io, engine, complaints } = context;
   modelOptions(jsonOption(program.command('digest')))
-    .description('print the fs-verity digest of files (and SHA-256 with --json)')
+    .description('print the fs-verity digest of files, or their SHA-256')
     .argument('<file...>', 'files to hash')
+    .option('--sha256', 'SHA-256 in place of the fs-verity digest, as sha256sum prints it')
     .option('--tensors', 'of model files: the digest of each tensor; with --json a list of the model')
     .action(async (files: string[], options: DigestOptions) => {
-      const { json = false, tensors = false, ...model } = options;
+      const { json = false, tensors = false, sha256: flat = false, ...model } = options;
+      if (tensors && flat) throw invalidInput('sha256', 'is of whole files: it does not go with --tensors');
       if (tensors) return await digestTensors(files, { json, ...model }, context, done);
       if (model.layout === 'tensors') throw invalidInput('layout', 'is tensors, which needs --tensors');
       if (model.format !== undefined)
@@ -45,16 +49,20 @@ export const addDigest: AddCommand = (program, context, done) => {
           if (io.signal.aborted) break;
           try {
             const source = await fileSource(file);
+            const progress = new Progress(io, file);
             try {
-              // The flat hash is serial and bounds the speed: only the JSON form shows it.
+              // The flat hash is serial and bounds the speed: it is computed where it is shown.
               const { sha256, fsverity } = await digestSource(source, hashing, {
-                sha256: options.json === true,
+                sha256: json || flat,
                 signal: io.signal,
+                onBytes: (bytes) => progress.update('hash', bytes, source.byteLength),
               });
+              progress.done();
               rows.push({ v: 1, file, bytes: source.byteLength, sha256, fsverity });
-              if (!options.json) altered = printLine(io, fsverity, file) || altered;
+              if (!json) altered = printLine(io, flat ? (sha256 ?? '') : fsverity, file) || altered;
               done(EXIT.ok);
             } finally {
+              progress.done();
               await source.close();
             }
           } catch (error) {
@@ -70,7 +78,7 @@ export const addDigest: AddCommand = (program, context, done) => {
         io.stderr(
           'note: \\u{...} stands for a character that is not seen; output to a file has the names as they are\n',
         );
-      if (options.json) io.stdout(jsonDocument(rows));
+      if (json) io.stdout(jsonDocument(rows));
     });
 };
 

@@ -21,7 +21,7 @@ import { type ModelOptions, minBytesOption, modelOptions } from '../model-option
 import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
-import { escapeForTerminal, formatBytes, formatMs } from '../text.js';
+import { escapeForTerminal, formatMs, formatSize } from '../text.js';
 import { shardRow } from './check.js';
 
 interface DrillOptions extends DeviceOptions, ModelOptions {
@@ -169,7 +169,7 @@ class DrillRun {
       progress.done();
       this.#document['shards'] = [shardRow(target, sealed, sealMs, durationMs, false)];
       this.#people(
-        `  sealed    ${formatBytes(sealed.byteLength)} in ${formatMs(sealMs)}, ${sealed.immutability}\n` +
+        `  sealed    ${formatSize(sealed.byteLength)} in ${formatMs(sealMs)}, ${sealed.immutability}\n` +
           `  verified  in place in ${formatMs(durationMs)}: every byte is as sealed\n`,
       );
       return sealed;

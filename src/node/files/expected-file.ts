@@ -1,5 +1,6 @@
 import { invalidInput } from '../../base/index.js';
 import { type ExpectedDigests, parseExpected } from '../../models/index.js';
+import { pageOfServer, START_BYTES } from './not-weights.js';
 import { checkPath, OpenFile } from './open-file.js';
 
 /** What parseExpected() takes of a model list; of other texts it takes less. */
@@ -19,6 +20,8 @@ export async function loadExpected(value: string): Promise<ExpectedDigests> {
       throw invalidInput('expected', `is a file of more than ${MAX_EXPECTED_BYTES} bytes`);
     }
     const bytes = await source.readRange(0, source.byteLength);
+    const kind = pageOfServer(bytes.subarray(0, START_BYTES));
+    if (kind !== null) throw invalidInput('expected', `is a file that is ${kind}`);
     return parseExpected(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
     if (error instanceof TypeError) throw invalidInput('expected', 'is a file that is not UTF-8 text', error);

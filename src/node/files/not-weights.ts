@@ -6,6 +6,12 @@ const CHECKPOINT = 'a PyTorch checkpoint in pickle form: convert it to safetenso
 const PICKLE = 'a Python pickle: convert it to safetensors';
 const GGML = 'a GGML file from before GGUF: convert it to GGUF';
 
+/** What servers send in place of a file. */
+const PAGES: readonly (readonly [RegExp, string])[] = [
+  [/^\s*<(!doctype html|html|head|body)\b/i, 'an HTML page, such as a server sends in place of a file'],
+  [/^\s*<(\?xml|Error>)/, 'an XML document, such as a server sends in place of a file'],
+];
+
 /** What a file is that starts with this text. */
 const TEXTS: readonly (readonly [RegExp, string])[] = [
   [
@@ -16,8 +22,7 @@ const TEXTS: readonly (readonly [RegExp, string])[] = [
     /^[./]*(git\/)?annex\/objects\//,
     'a pointer of git-annex, not the file that it stands for: "git annex get" fetches that',
   ],
-  [/^\s*<(!doctype html|html|head|body)\b/i, 'an HTML page, such as a server sends in place of a file'],
-  [/^\s*<(\?xml|Error>)/, 'an XML document, such as a server sends in place of a file'],
+  ...PAGES,
   [/^(lmgg|tjgg|fmgg)/, GGML],
 ];
 
@@ -45,6 +50,12 @@ export function seemsToBe(name: string, start: Uint8Array): string | null {
   const text = latin1(start);
   const byText = TEXTS.find(([pattern]) => pattern.test(text));
   return (byText ?? BYTES.find(([bytes]) => bytes.every((byte, i) => start[i] === byte)))?.[1] ?? null;
+}
+
+/** The page of a server that a file is, by its first START_BYTES; else null. */
+export function pageOfServer(start: Uint8Array): string | null {
+  const text = latin1(start);
+  return PAGES.find(([pattern]) => pattern.test(text))?.[1] ?? null;
 }
 
 /** Does it open as a JSON document does, and go on as text? */
