@@ -1,17 +1,16 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DocExample, examplesOf } from '../support/doc-examples.js';
+import { type DocExample, documentPaths, examplesOf } from '../support/doc-examples.js';
 
 // The examples use the built package by its name, as a reader would: npm run build comes first.
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
-const documents = ['README.md', ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
-const examples = documents.filter((path) => path.endsWith('.md')).flatMap(examplesOf);
+const examples = documentPaths().flatMap(examplesOf);
 /** These need WebGPU and take long on a software adapter: test/slow/engines-document.test.ts runs them. */
 const needsEngine = ({ code }: DocExample): boolean => code.includes('onnxruntime-web');
 const TOKEN = Uint8Array.from({ length: 32 }, (_, index) => index + 1);
@@ -84,11 +83,7 @@ describe('examples in the documents', () => {
       for (const name of ['model.safetensors', 'worker.token', 'model-dir']) {
         await run('cp', ['-R', join(folder, name), cwd]);
       }
-      // Here there is no VRAM: what an example leaves to the default policy must be let through for it to run.
-      const open = /policy:/.test(code)
-        ? code
-        : code.replace('VramManager.open({', "VramManager.open({ policy: 'any',");
-      writeFileSync(join(cwd, 'example.mjs'), open);
+      writeFileSync(join(cwd, 'example.mjs'), code);
       const { stderr } = await run(process.execPath, ['example.mjs', 'model.safetensors'], {
         cwd,
         env: { ...process.env, VRAM_RESIDENCY_FORCE_HOST: '1', XDG_STATE_HOME: join(cwd, 'state') },

@@ -75,5 +75,8 @@ class DocumentsTest(EmulatedCase):
         self.assertEqual([report["outcome"] for report in names["reports"]], ["clean"])
         self.assertIn('model="llama"', names["text"])
 
+    def test_readme_of_the_repository(self) -> None:
+        self.run_blocks(REPOSITORY / "README.md")
+
     def test_readme(self) -> None:
         self.run_blocks(REPOSITORY / "clients/python/README.md")
