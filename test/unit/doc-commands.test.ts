@@ -19,8 +19,14 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^npm install /, 'installs: test/slow/consumers.test.ts installs the packed package'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
-  [/^node scripts\/build-native\.mjs --sanitize/, 'builds with sanitizers, which takes minutes'],
-  [/^(pip|python) /, 'clients/python/tests and test/slow/python.test.ts run the package of Python'],
+  [
+    /^(node scripts\/build-native\.mjs --sanitize|LD_PRELOAD=)/,
+    'builds with sanitizers, which takes minutes',
+  ],
+  [
+    /^(PYTHONPATH=\S+ )?(pip|python) /,
+    'clients/python/tests and test/slow/python.test.ts run the package of Python',
+  ],
   [
     /^(OTEL_\S+ node examples\/otlp|node examples\/prometheus|curl )/,
     'test/unit/observability-examples.test.ts runs these on free ports',
