@@ -13,6 +13,7 @@ export {
   type AuditLogOptions,
   type AuditRecord,
   type AuditSink,
+  type AuditWaitOptions,
   MemorySink,
 } from './audit/index.js';
 export {
@@ -57,6 +58,7 @@ export type { EventOf, EventType, Observer, OperationEvent, TraceOptions } from 
 export type {
   AttestOptions,
   Capacity,
+  CloseOptions,
   CudaLease,
   DrillArea,
   DrillFlip,

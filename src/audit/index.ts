@@ -57,6 +57,7 @@ export {
   type AuditLogOptions,
   type AuditObserverOptions,
   type AuditSink,
+  type AuditWaitOptions,
   auditFailed,
   auditObserver,
   Chain,

@@ -24,9 +24,8 @@ export interface AbandonedCalls {
 }
 
 /**
- * Calls into code that is not the library's own: sources, observers, signers, fetch. None of them is waited for without end,
- * and what one
- * that was given up does later is dropped and counted.
+ * Calls into code that is not the library's own: sources, observers, sinks, signers, fetch. None of them is waited for
+ * without end, and what one that was given up does later is dropped and counted.
  */
 export class ForeignCalls {
   readonly #timer: Timer;
@@ -94,6 +93,45 @@ export class ForeignCalls {
       };
       watch(limitMs);
     });
+  }
+}
+
+/**
+ * Foreign code that is called once at a time: while a call that was given up still runs, no other is made. So a hanging one
+ * costs one limit, not one for every call.
+ */
+export class Callee {
+  readonly #calls: ForeignCalls;
+  readonly #limitMs: number;
+  readonly #stalled: () => VramError;
+  #running: Promise<void> | null = null;
+
+  constructor(calls: ForeignCalls, limitMs: number, stalled: () => VramError) {
+    this.#calls = calls;
+    this.#limitMs = limitMs;
+    this.#stalled = stalled;
+  }
+
+  /** Settles when the call that was given up does; null while none runs. Never rejects. */
+  get running(): Promise<void> | null {
+    return this.#running;
+  }
+
+  /** Errors: those of the call; `stalled` at the limit, and at once while a call that was given up still runs. */
+  async call<T>(act: () => T | PromiseLike<T>): Promise<T> {
+    if (this.#running !== null) throw this.#stalled();
+    const answer = started(act);
+    const running = answer.then(
+      () => undefined,
+      () => undefined,
+    );
+    const stalled = (): VramError => {
+      this.#running = running.then(() => {
+        this.#running = null;
+      });
+      return this.#stalled();
+    };
+    return await this.#calls.run(() => answer, { limitMs: this.#limitMs, stalled });
   }
 }
 

@@ -19,7 +19,7 @@ export {
   throwIfAborted,
   VramError,
 } from './errors.js';
-export { type AbandonedCalls, type CallLimits, ForeignCalls } from './foreign-calls.js';
+export { type AbandonedCalls, Callee, type CallLimits, ForeignCalls } from './foreign-calls.js';
 export { fromHex, toHex } from './hex.js';
 export type { JsonObject, JsonValue } from './json.js';
 export { visibleJson } from './json-text.js';

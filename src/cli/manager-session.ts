@@ -26,7 +26,10 @@ export async function withManager<T>(
   const { io } = context;
   const forceHost = hostIsForced(io.env);
   checkRequirement(options, forceHost);
-  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
+  const token =
+    options.tokenFile === undefined
+      ? undefined
+      : await readToken(options.tokenFile, { trustOwner: options.trustOwner, signal: io.signal });
   const trace = { correlationId: options.correlationId };
   const engine = context.engine();
   try {

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { checkId, checkLabel, VramError } from '../base/index.js';
-import { readInput } from '../node/index.js';
+import { MAX_UID, readInput } from '../node/index.js';
 import { REQUIREMENTS, type Requirement } from './require.js';
 
 export const POLICIES = ['vram-only', 'gpu', 'any'] as const;
@@ -107,13 +107,10 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
     .addOption(new Option('--log <form>', 'log every step on stderr').choices(['json', 'pretty']));
 }
 
-/** What (uid_t)-1 leaves. */
-const MAX_UID = 2 ** 32 - 2;
-
-/** For the commands that write an audit log. */
+/** For the commands that read a private file, or write where others might. */
 export function trustOwnerOption(): Option {
   const meaning =
-    'a user id that is trusted with the directories of log and checkpoint key, beside yours and root';
+    'a user id that is trusted with private files and the directories of log and keys, beside yours and root';
   return new Option('--trust-owner <uid>', meaning).argParser(parseCount(0, MAX_UID));
 }
 
@@ -123,8 +120,16 @@ const MAX_TOKEN_BYTES = 65_536;
  * The token: exactly the file's bytes, less one trailing newline. The caller zeroes it. A file that others can read or
  * write is refused, as key files are; a link or a pipe (`<(...)`, /dev/stdin) is read. Errors: INVALID_INPUT, ABORTED.
  */
-export async function readToken(path: string, signal?: AbortSignal): Promise<Uint8Array> {
-  const bytes = await readInput('token-file', path, { maxBytes: MAX_TOKEN_BYTES, secret: true, signal });
+export async function readToken(
+  path: string,
+  { trustOwner, signal }: { readonly trustOwner?: number | undefined; readonly signal?: AbortSignal } = {},
+): Promise<Uint8Array> {
+  const bytes = await readInput('token-file', path, {
+    maxBytes: MAX_TOKEN_BYTES,
+    secret: true,
+    trustOwner,
+    signal,
+  });
   const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
   // A copy: Buffer's own slice() would share the memory that is zeroed next.
   const token = Uint8Array.from(bytes.subarray(0, end));

@@ -24,6 +24,7 @@ const PHRASES: Readonly<Record<string, string>> = {
 };
 
 const BUDGET = /\bbudgetBytes\b/g;
+const TRUST_OWNER = /\btrustOwner: (?=\d)/;
 const SHARD_LIMIT = /\bmaxShardBytes\b/g;
 /** Options of which the value may be repeated: paths and public values. */
 const REPEATED = /<(file|dir|digest|line)>/;
@@ -42,7 +43,10 @@ export function inOptionWords(
   const text = message.startsWith(named)
     ? `${subject(error, command, values) ?? named}${message.slice(named.length)}`
     : message;
-  return text.replace(BUDGET, '--budget').replace(SHARD_LIMIT, 'a shard may have');
+  return text
+    .replace(BUDGET, '--budget')
+    .replace(SHARD_LIMIT, 'a shard may have')
+    .replace(TRUST_OWNER, '--trust-owner ');
 }
 
 /** What was wrong, with a space behind it, or null where the library's own name is the best there is. */

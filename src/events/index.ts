@@ -17,6 +17,7 @@ export {
   type EventSource,
   eventError,
   Operation,
+  observerEnds,
   runOperation,
   TRACE_KEYS,
   type TraceOptions,

@@ -18,8 +18,7 @@ export const DEFAULT_OBSERVER_MS = 30_000;
 
 /**
  * Tells observers what happens, in order, and finds out whether the required ones could take it. One that has not answered
- * in time is
- * told of everything that follows, but not waited for until it answers: it costs one limit, not one an event.
+ * in time is told of everything that follows, but not waited for until it answers: it costs one limit, not one an event.
  */
 export class Observers {
   readonly #observers: readonly Observer[];
@@ -46,8 +45,7 @@ export class Observers {
 
   /**
    * Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a
-   * required one:
-   * AUDIT_FAILED, also for one that did not answer in time, or before one of `ends` had ended.
+   * required one: AUDIT_FAILED, also for one that did not answer in time, or before one of `ends` had ended.
    */
   async tell(event: OperationEvent, ends: readonly End[] = []): Promise<VramError | null> {
     const failures = await Promise.all(
@@ -56,14 +54,17 @@ export class Observers {
     return failures.find((failure) => failure !== null) ?? null;
   }
 
-  /** Waits until everything told is safe. Resolves to the failures, also of observers that are not required. */
-  async flush(): Promise<readonly ObserverFailure[]> {
-    return await this.#each((observer) => observer.flush?.());
+  /**
+   * Waits until everything told is safe, no longer than until one of `ends` has ended. Resolves to the failures, also of
+   * observers that are not required.
+   */
+  async flush(ends: readonly End[] = []): Promise<readonly ObserverFailure[]> {
+    return await this.#each((observer) => observer.flush?.(), ends);
   }
 
-  /** As flush(). */
-  async close(): Promise<readonly ObserverFailure[]> {
-    return await this.#each((observer) => observer.close?.());
+  /** As flush(). Every observer is told to close, whatever has ended. */
+  async close(ends: readonly End[] = []): Promise<readonly ObserverFailure[]> {
+    return await this.#each((observer) => observer.close?.(), ends);
   }
 
   async #tellOne(observer: Observer, event: OperationEvent, ends: readonly End[]): Promise<VramError | null> {
@@ -80,7 +81,7 @@ export class Observers {
       return failureOf(observer, error, ends);
     }
     // One that owes an answer may take what it was told of yet.
-    if (!this.#overdue.has(observer)) await this.#retryUntold(observer);
+    if (!this.#overdue.has(observer)) await this.#retryUntold(observer, ends);
     return null;
   }
 
@@ -128,7 +129,7 @@ export class Observers {
     else this.#untold.delete(observer);
   }
 
-  async #retryUntold(observer: Observer): Promise<void> {
+  async #retryUntold(observer: Observer, ends: readonly End[]): Promise<void> {
     const events = this.#untold.get(observer);
     if (events === undefined) return;
     this.#untold.delete(observer);
@@ -136,7 +137,7 @@ export class Observers {
       const [event] = events;
       if (event === undefined) return;
       try {
-        await this.#call(observer, () => observer.on(event), [], {
+        await this.#call(observer, () => observer.on(event), ends, {
           taken: () => this.#forget(observer, event),
         });
         events.shift();
@@ -148,11 +149,14 @@ export class Observers {
     }
   }
 
-  async #each(act: (observer: Observer) => void | Promise<void>): Promise<readonly ObserverFailure[]> {
+  async #each(
+    act: (observer: Observer) => void | Promise<void>,
+    ends: readonly End[],
+  ): Promise<readonly ObserverFailure[]> {
     const failures = await Promise.all(
       this.#observers.map(async (observer) => {
         try {
-          await this.#call(observer, () => act(observer), []);
+          await this.#call(observer, () => act(observer), ends);
           return [];
         } catch (error) {
           return [{ name: observer.name, error: asAuditFailure(observer, error, 'failed') }];

@@ -40,8 +40,8 @@ export interface EventSource {
   readonly workerId: string;
   readonly clock: Clock;
   readonly observers: Observers;
-  /** Ends when the device is lost or the manager closed. */
-  ended: Ending | null;
+  /** What ends a wait for observers besides the caller's signal: the loss of the device, the close of the manager. */
+  endings: readonly Ending[];
   readonly randomId: () => string;
   readonly nextOperation: () => number;
   /** The trace context of whoever calls now; null where there is none. */
@@ -88,8 +88,7 @@ export class Operation {
 
   /**
    * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed
-   * meanwhile.
-   * Resolves to the failure of a required one, for the caller to weigh.
+   * meanwhile. Resolves to the failure of a required one, for the caller to weigh.
    */
   tell<T extends EventType>(
     type: T,
@@ -99,20 +98,19 @@ export class Operation {
     // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow
     // for a generic T.
     const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
-    return this.#source.observers.tell(Object.freeze(event), this.#ends());
+    return this.#source.observers.tell(Object.freeze(event), observerEnds(this.#source, this.#signal));
   }
 
   /**
    * As tell(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED,
-   * DEVICE_LOST or STOPPED
-   * if that was not waited for.
+   * DEVICE_LOST or STOPPED if that was not waited for.
    */
   async record<T extends EventType>(
     type: T,
     payload: EventPayloads[T],
     durationMs: number | null = null,
   ): Promise<void> {
-    const ends = this.#ends();
+    const ends = observerEnds(this.#source, this.#signal);
     const failure = await this.tell(type, payload, durationMs);
     if (failure !== null) throw firstEnd(ends) ?? failure;
   }
@@ -134,12 +132,6 @@ export class Operation {
     await this.tell('operation.stage', { stage, startedMonotonicMs, byteLength }, durationMs);
   }
 
-  /** What happens after the device is lost or the manager closed is waited for again. */
-  #ends(): readonly End[] {
-    const { ended } = this.#source;
-    return ended === null || firstEnd([ended]) !== null ? [this.#signal] : [this.#signal, ended];
-  }
-
   #context(durationMs: number | null): EventContext {
     const { workerId, clock, device } = this.#source;
     return {
@@ -156,6 +148,14 @@ export class Operation {
       durationMs,
     };
   }
+}
+
+/** What ends a wait for observers that begins now: what happens after a loss or a close is waited for again. */
+export function observerEnds(
+  { endings }: Pick<EventSource, 'endings'>,
+  signal: AbortSignal | undefined,
+): readonly End[] {
+  return [signal, ...endings.filter((ending) => firstEnd([ending]) === null)];
 }
 
 /** Runs one operation between its `operation.started` and `operation.finished` events. */

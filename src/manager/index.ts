@@ -4,6 +4,7 @@ export { type Lender, lenderOf, type ShardHandle, VramManager } from './manager.
 export {
   type AttestOptions,
   type Capacity,
+  type CloseOptions,
   type CudaLease,
   type ExecuteOptions,
   type Execution,

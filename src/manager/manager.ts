@@ -1,5 +1,12 @@
 import type { AttestationEnvelope } from '../attest/index.js';
-import type { Clock, SetReport, VerificationReport } from '../base/index.js';
+import {
+  type Clock,
+  checkOptions,
+  invalidInput,
+  onEnd,
+  type SetReport,
+  type VerificationReport,
+} from '../base/index.js';
 import type { DeviceInfo } from '../device/index.js';
 import type { TraceOptions } from '../events/index.js';
 import type { SealedShard, SealedShardJson } from '../seal/index.js';
@@ -10,6 +17,8 @@ import {
   type AttestOptions,
   attestShard,
   type Capacity,
+  CLOSE_KEYS,
+  type CloseOptions,
   closeCore,
   type ExecuteOptions,
   type Execution,
@@ -61,6 +70,8 @@ export function lenderOf(manager: VramManager): Lender {
 export class VramManager {
   readonly #core: Core;
   readonly #running = new Set<Promise<unknown>>();
+  /** Fires with the signal of any call of close(). */
+  readonly #closeSignal = new AbortController();
   #closing: Promise<void> | undefined;
 
   static {
@@ -187,10 +198,19 @@ export class VramManager {
     return statusOf(this.#core);
   }
 
-  /** Ends running work, releases all shards, closes what the manager opened. Safe to call twice; never rejects. */
-  close(): Promise<void> {
-    this.#closing ??= closeCore(this.#core, this.#running);
-    return this.#closing;
+  /**
+   * Ends running work, releases all shards, closes what the manager opened. Safe to call twice. `signal` ends the waiting
+   * for observers and nothing else. Errors: INVALID_INPUT, of the options, and none once it has begun.
+   */
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('options', options, CLOSE_KEYS);
+    const { signal } = options;
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw invalidInput('signal', 'must be an AbortSignal');
+    const callOff = onEnd(signal, (reason) => this.#closeSignal.abort(reason));
+    this.#closing ??= closeCore(this.#core, this.#running, this.#closeSignal.signal);
+    await this.#closing;
+    callOff();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -149,6 +149,7 @@ describe('a log', () => {
       unrecordedEvents: 0,
       unrecordedReleases: 0,
       checkpointFailures: 0,
+      abandonedCalls: { total: 0, settled: 0 },
     });
   });
 
@@ -446,8 +447,8 @@ describe('closing', () => {
       'b sync',
       'a checkpoint 2',
       'b checkpoint 2',
-      'a close',
       'b close',
+      'a close',
     ]);
     expect(vi.getTimerCount()).toBe(0);
     expect(memory.records()[1]).toMatchObject({ type: 'audit.closed', data: { records: 2 } });
@@ -474,7 +475,7 @@ describe('closing', () => {
     expect(await refusal(() => log.close())).toBe(
       'AUDIT_FAILED: the audit log could not be closed in order: EIO',
     );
-    expect(calls).toEqual(['a append 0-0', 'b append 0-0', 'a sync', 'b sync', 'a close', 'b close']);
+    expect(calls).toEqual(['a append 0-0', 'b append 0-0', 'a sync', 'b sync', 'b close', 'a close']);
   });
 
   it('of a log that cannot be written says so first, and leaves no timer behind', async () => {
@@ -553,6 +554,7 @@ describe('while writing fails', () => {
       unrecordedEvents: 3,
       unrecordedReleases: 1,
       checkpointFailures: 0,
+      abandonedCalls: { total: 0, settled: 0 },
     });
     sink.failing.clear();
     clock.ms = 2_000;
@@ -564,6 +566,7 @@ describe('while writing fails', () => {
       unrecordedEvents: 0,
       unrecordedReleases: 0,
       checkpointFailures: 0,
+      abandonedCalls: { total: 0, settled: 0 },
     });
     const recovered = memory.records()[1];
     expect(recovered).toMatchObject({ type: 'audit.recovered', severity: 'CRITICAL', ts: NOW });

@@ -41,6 +41,11 @@ export function openLog(
   );
 }
 
+/** The system's platform over another file system. */
+export function systemPlatformWith(fs: AuditPlatform['fs']): AuditPlatform {
+  return { ...systemPlatform, fs };
+}
+
 /** Emits without waiting, as an operation does that need not wait. */
 export function emit(
   log: { readonly observer: Observer } | Observer,

@@ -25,7 +25,7 @@ describe.skipIf(process.platform === 'win32')('a file or pipe that an option nam
   });
 
   const token = async (name: string, signal?: AbortSignal): Promise<string> =>
-    new TextDecoder().decode(await readToken(join(folder, name), signal));
+    new TextDecoder().decode(await readToken(join(folder, name), signal === undefined ? {} : { signal }));
   const refused = (message: string) => ({
     code: 'INVALID_INPUT',
     argument: 'token-file',

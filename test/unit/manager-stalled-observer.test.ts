@@ -3,11 +3,13 @@ import type { AuditLogHead } from '../../src/attest/index.js';
 import { MemorySink } from '../../src/audit/index.js';
 import { auditObserver } from '../../src/audit/write/observer.js';
 import type { Signer } from '../../src/crypto/index.js';
+import type { DeviceLost } from '../../src/device/types.js';
 import type { EventType, Observer, OperationEvent } from '../../src/events/events.js';
+import type { CloseOptions } from '../../src/manager/index.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { bytesSource } from '../../src/source/index.js';
 import { testSigner } from './audit-signer.js';
-import { failure, type Opened, openHost, pattern, regionsOf, token } from './manager-fixture.js';
+import { failure, type Opened, openHost, overlay, pattern, regionsOf, token } from './manager-fixture.js';
 
 const LIMIT_MS = 5000;
 const bytes = pattern(10_000);
@@ -24,6 +26,9 @@ class Silent implements Observer {
   readonly seen: OperationEvent[] = [];
   about: EventType | 'flush' | 'close' | null = null;
   asked = 0;
+  readonly told: string[] = [];
+  /** Fails at once instead. */
+  refuses = false;
   #answers: { resolve: () => void; reject: (error: Error) => void }[] = [];
 
   constructor(required = true) {
@@ -36,10 +41,12 @@ class Silent implements Observer {
   }
 
   async flush(): Promise<void> {
+    this.told.push('flush');
     await this.#answer('flush');
   }
 
   async close(): Promise<void> {
+    this.told.push('close');
     await this.#answer('close');
   }
 
@@ -50,6 +57,7 @@ class Silent implements Observer {
 
   #answer(about: string): void | Promise<void> {
     if (about !== this.about) return undefined;
+    if (this.refuses) throw new Error('the disk is full');
     this.asked++;
     return new Promise((resolve, reject) => {
       this.#answers.push({ resolve, reject });
@@ -189,6 +197,90 @@ describe('a required observer that does not answer', () => {
       expect(manager.status().closeFailures).toBe(what === 'flush' ? 2 : 1);
     },
   );
+});
+
+describe('an observer that hangs while the manager closes', () => {
+  it.each(['vram.deallocated', 'manager.closed', 'flush', 'close'] as const)(
+    '[MS-005] in %s is waited for no longer than the signal of close() allows, and memory is given back',
+    async (what) => {
+      const witness = new Silent();
+      const { manager } = await watched(witness);
+      await manager.seal(bytesSource(bytes));
+      witness.about = what;
+      const aborting = new AbortController();
+      const closing = manager.close({ signal: aborting.signal });
+      await until(() => witness.asked > 0);
+      aborting.abort();
+      await closing;
+      expect(manager.status()).toMatchObject({ liveShards: 0, state: 'closed' });
+      expect(manager.status().closeFailures).toBe(what === 'close' ? 1 : 2);
+      expect(witness.told).toEqual(['flush', 'close']);
+    },
+  );
+
+  it.each(['flush', 'close'] as const)(
+    '[MS-005] in %s is waited for no longer than a device that is not the manager’s own is there',
+    async (what) => {
+      const witness = new Silent();
+      let lose = (): void => undefined;
+      const lost = new Promise<DeviceLost>((resolve) => {
+        lose = () => resolve({ reason: 'lost', message: 'it fell off the bus' });
+      });
+      const { manager } = await watched(witness, (device) => overlay(device, { lost }));
+      witness.about = what;
+      const closing = manager.close();
+      await until(() => witness.asked > 0);
+      lose();
+      await closing;
+      expect(manager.status().closeFailures).toBe(1);
+    },
+  );
+
+  it('a second call of close() with a signal ends the wait of the first', async () => {
+    const witness = new Silent();
+    const { manager } = await watched(witness);
+    witness.about = 'flush';
+    const closing = manager.close();
+    await until(() => witness.asked > 0);
+    await manager.close({ signal: AbortSignal.abort() });
+    await closing;
+  });
+
+  it('[IV-001] close() refuses options that it does not have before it ends anything', async () => {
+    const { manager } = await openHost();
+    for (const options of [{ force: true }, { signal: 'now' }, null]) {
+      const call = manager.close(options as unknown as CloseOptions);
+      expect(await failure(call)).toMatchObject({ code: 'INVALID_INPUT' });
+    }
+    expect(manager.status().state).toBe('open');
+    await manager.close();
+  });
+});
+
+describe('releases that a required observer is told of again', () => {
+  it.each(['abort', 'loss'] as const)('hold up an operation no longer than until its %s', async (what) => {
+    const witness = new Silent();
+    let lose = (): void => undefined;
+    const lost = new Promise<DeviceLost>((resolve) => {
+      lose = () => resolve({ reason: 'lost', message: 'it fell off the bus' });
+    });
+    const { manager } = await watched(witness, (device) => overlay(device, { lost }));
+    const shard = await manager.seal(bytesSource(bytes));
+    witness.about = 'vram.deallocated';
+    witness.refuses = true;
+    await manager.release(shard);
+    expect(manager.status().unrecordedReleases).toBe(1);
+    // Told again with what comes next, it hangs.
+    witness.refuses = false;
+    const aborting = new AbortController();
+    const sealing = failure(manager.seal(bytesSource(bytes), { signal: aborting.signal }));
+    await until(() => witness.asked > 0);
+    if (what === 'abort') aborting.abort();
+    else lose();
+    expect(await sealing).toMatchObject({ code: what === 'abort' ? 'ABORTED' : 'DEVICE_LOST' });
+    witness.about = null;
+    await manager.close();
+  });
 });
 
 describe('an observer that is not required', () => {

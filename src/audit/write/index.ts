@@ -1,5 +1,12 @@
 export { Chain, type ChainState, emptyChain, MAX_SEGMENT_BYTES } from './chain.js';
-export { AuditLog, type AuditLogOptions, auditFailed, type LogHead, recoveredData } from './log.js';
+export {
+  AuditLog,
+  type AuditLogOptions,
+  type AuditWaitOptions,
+  auditFailed,
+  type LogHead,
+  recoveredData,
+} from './log.js';
 export { MemorySink } from './memory-sink.js';
 export { type AuditObserverOptions, auditObserver, newLogId, openedData } from './observer.js';
 export { RecordedSecret } from './secret.js';

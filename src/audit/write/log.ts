@@ -1,5 +1,13 @@
-import { checkInteger, invalidInput, parseTraceparent, VramError } from '../../base/index.js';
-import type { CryptoProvider, Signer } from '../../crypto/index.js';
+import {
+  type AbandonedCalls,
+  checkInteger,
+  ForeignCalls,
+  invalidInput,
+  MAX_TIMER_MS,
+  parseTraceparent,
+  VramError,
+} from '../../base/index.js';
+import { boundedSigner, type CryptoProvider, type Signer } from '../../crypto/index.js';
 import { FAIL_CLOSED, type Observer, type OperationEvent } from '../../events/index.js';
 import {
   AUDIT_CATALOGUE,
@@ -14,7 +22,9 @@ import {
   signCheckpoint,
   text,
 } from '../format/index.js';
+import { BoundedSink } from './bounded-sink.js';
 import type { Chain, ChainedLine, RecordDraft } from './chain.js';
+import { CheckpointDelivery, type OnCheckpoint } from './delivery.js';
 import { REFUSAL_MS, RefusedHandles } from './refused-handles.js';
 import type { RecordedSecret } from './secret.js';
 import type { AuditGroup, AuditSink } from './sink.js';
@@ -28,9 +38,9 @@ const CHECKPOINT_MS = 1_000;
 /** Between two attempts to write while writing fails, ms. */
 const RETRY_MS = 100;
 const DEFAULT_MAX_QUEUE = 8_192;
-
-/** Takes each new checkpoint to a place that the log's directory is not. */
-export type OnCheckpoint = (checkpoint: SignedCheckpoint) => void | Promise<void>;
+const DEFAULT_SINK_MS = 30_000;
+/** Five minutes: a person may have to find the key and touch it. */
+const DEFAULT_SIGNER_MS = 300_000;
 
 export interface AuditLogOptions {
   /** Events that may wait to be written before emitters have to wait: 1 and more, default 8192. */
@@ -40,6 +50,16 @@ export interface AuditLogOptions {
    * `status().checkpointFailures` counts them.
    */
   readonly onCheckpoint?: OnCheckpoint | undefined;
+  /**
+   * Milliseconds that a sink or `onCheckpoint` may take for one call, from 1 to 2^31 - 1; default 30,000. After that the log
+   * fails (AUDIT_FAILED) until the sink answers, and what it was not given is kept for it; a checkpoint counts as not taken.
+   */
+  readonly sinkMs?: number | undefined;
+  /**
+   * Milliseconds that the signer may take for one checkpoint, from 1 to 2^31 - 1; default 300,000. After that the log fails
+   * (AUDIT_FAILED) until the signer answers.
+   */
+  readonly signerMs?: number | undefined;
   /** Wall clock; default the system's. */
   readonly now?: (() => Date) | undefined;
   /** Monotonic milliseconds; default performance.now. */
@@ -81,6 +101,14 @@ export interface AuditStatus {
   readonly unrecordedReleases: number;
   /** Checkpoints that `onCheckpoint` did not take. */
   readonly checkpointFailures: number;
+  /** Calls into sinks, signer and `onCheckpoint` that were given up, and how many of these ended later. */
+  readonly abandonedCalls: AbandonedCalls;
+}
+
+/** What the waits for a log take. */
+export interface AuditWaitOptions {
+  /** Ends the wait (ABORTED), not what is waited for. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Entry {
@@ -112,7 +140,10 @@ export class AuditLog implements Observer {
   readonly #signer: Signer | null;
   readonly #clean: Clean;
   readonly #maxQueue: number;
-  readonly #onCheckpoint: OnCheckpoint | null;
+  readonly #calls = new ForeignCalls();
+  /** Waits of callers for this log itself, which are no foreign calls. */
+  readonly #waits = new ForeignCalls();
+  readonly #delivery: CheckpointDelivery | null;
   readonly #now: () => Date;
   readonly #monotonicMs: () => number;
 
@@ -143,9 +174,6 @@ export class AuditLog implements Observer {
   #unrecordedEvents = 0;
   #unrecordedReleases = 0;
 
-  #delivery: Promise<void> = Promise.resolve();
-  #checkpointFailures = 0;
-  #deliveryError: unknown = null;
   #closing: Promise<void> | null = null;
 
   constructor(parts: AuditLogParts, options: AuditLogOptions = {}) {
@@ -153,12 +181,17 @@ export class AuditLog implements Observer {
     if (sinks.length === 0) throw invalidInput('sinks', 'must be at least one sink');
     this.#crypto = crypto;
     this.#chain = chain;
-    this.#sinks = [...sinks];
-    this.#signer = signer;
+    const sinkMs = checkInteger('sinkMs', options.sinkMs ?? DEFAULT_SINK_MS, 1, MAX_TIMER_MS);
+    const signerMs = checkInteger('signerMs', options.signerMs ?? DEFAULT_SIGNER_MS, 1, MAX_TIMER_MS);
+    this.#sinks = sinks.map((sink) => new BoundedSink(sink, this.#calls, sinkMs));
+    this.#signer =
+      signer === null ? null : boundedSigner(signer, this.#calls, signerMs, () => unsigned(signerMs));
     const { secret } = parts;
     this.#clean = secret === undefined ? (value) => value : (value) => secret.clean(value);
     this.#maxQueue = checkInteger('maxQueue', options.maxQueue ?? DEFAULT_MAX_QUEUE, 1);
-    this.#onCheckpoint = options.onCheckpoint ?? null;
+    const { onCheckpoint } = options;
+    this.#delivery =
+      onCheckpoint === undefined ? null : new CheckpointDelivery(onCheckpoint, this.#calls, sinkMs);
     this.#now = options.now ?? (() => new Date());
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
     this.#checkpointedSize = parts.checkpointedSize ?? chain.size;
@@ -196,8 +229,12 @@ export class AuditLog implements Observer {
     return this.#wait('durable');
   }
 
-  /** Resolves when everything told so far is on stable storage. Errors: AUDIT_FAILED. */
-  flush(): Promise<void> {
+  /** Resolves when everything told so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
+  flush(options: AuditWaitOptions = {}): Promise<void> {
+    return this.#until(options, () => this.#flush());
+  }
+
+  #flush(): Promise<void> {
     if (this.#closing !== null) return this.#closing;
     this.#recordRefusals();
     return this.#reached.durable === this.#enqueued && this.#failure === null
@@ -205,8 +242,12 @@ export class AuditLog implements Observer {
       : this.#wait('durable');
   }
 
-  /** Flushes, publishes a checkpoint of everything, and gives it. Errors: AUDIT_FAILED. */
-  async head(): Promise<LogHead> {
+  /** Flushes, publishes a checkpoint of everything, and gives it. Errors: AUDIT_FAILED, ABORTED. */
+  head(options: AuditWaitOptions = {}): Promise<LogHead> {
+    return this.#until(options, () => this.#head());
+  }
+
+  async #head(): Promise<LogHead> {
     if (this.#closing !== null) throw closedError();
     this.#recordRefusals();
     await this.#waitForCheckpoint();
@@ -226,17 +267,33 @@ export class AuditLog implements Observer {
       failing: this.#failure !== null,
       unrecordedEvents: this.#unrecordedEvents,
       unrecordedReleases: this.#unrecordedReleases,
-      checkpointFailures: this.#checkpointFailures,
+      checkpointFailures: this.#delivery?.failures ?? 0,
+      abandonedCalls: this.#calls.abandoned,
     };
   }
 
   /**
-   * Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same
-   * promise.
+   * Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same promise.
+   * A signal ends the wait; the log goes on closing. Errors: AUDIT_FAILED, ABORTED.
    */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  close(options: AuditWaitOptions = {}): Promise<void> {
+    return this.#until(options, () => {
+      this.#closing ??= this.#close();
+      return this.#closing;
+    });
+  }
+
+  /** Gives back what the sinks hold, and writes nothing more: for a log that could not be opened. Never rejects. */
+  async abandon(): Promise<void> {
+    this.#closing ??= this.#closeParts().then(() => undefined);
+    await Promise.allSettled([this.#closing]);
+  }
+
+  #until<T>({ signal }: AuditWaitOptions, wait: () => Promise<T>): Promise<T> {
+    if (signal === undefined) return wait();
+    if (!(signal instanceof AbortSignal))
+      return Promise.reject(invalidInput('signal', 'must be an AbortSignal'));
+    return this.#waits.run(wait, { ends: [signal] });
   }
 
   async #close(): Promise<void> {
@@ -248,8 +305,19 @@ export class AuditLog implements Observer {
     } catch (error) {
       failures.push(error);
     }
+    failures.push(...(await this.#closeParts()));
+    await this.#delivery?.done();
+    const undelivered = this.#delivery?.error ?? null;
+    if (undelivered !== null) failures.push(undelivered);
+    if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
+  }
+
+  /** Gives the failures. */
+  async #closeParts(): Promise<unknown[]> {
     this.#stopTimers();
-    for (const sink of this.#sinks) {
+    const failures: unknown[] = [];
+    // The first one last: a directory lets its next writer in when everything else is at rest.
+    for (const sink of [...this.#sinks].reverse()) {
       try {
         await sink.close();
       } catch (error) {
@@ -257,9 +325,7 @@ export class AuditLog implements Observer {
       }
     }
     this.#chain.destroy();
-    await this.#delivery;
-    if (this.#deliveryError !== null) failures.push(this.#deliveryError);
-    if (failures.length > 0) throw auditFailed('the audit log could not be closed in order', failures[0]);
+    return failures;
   }
 
   /**
@@ -459,21 +525,8 @@ export class AuditLog implements Observer {
     this.#checkpointed = checkpoint;
     this.#checkpointedSize = size;
     this.#reached.covered = taken;
-    this.#deliver(checkpoint);
+    this.#delivery?.deliver(checkpoint);
     this.#settle();
-  }
-
-  #deliver(checkpoint: SignedCheckpoint): void {
-    const onCheckpoint = this.#onCheckpoint;
-    if (onCheckpoint === null) return;
-    this.#delivery = this.#delivery.then(async () => {
-      try {
-        await onCheckpoint(checkpoint);
-      } catch (error) {
-        this.#checkpointFailures += 1;
-        this.#deliveryError = error;
-      }
-    });
   }
 
   /** Tells waiters whose entries have come far enough. */
@@ -563,6 +616,10 @@ function groupBySegment(lines: readonly ChainedLine[]): AuditGroup[] {
     else groups.push({ segment, firstSeq: seq, lines: [bytes] });
   }
   return groups;
+}
+
+function unsigned(signerMs: number): VramError {
+  return new VramError('AUDIT_FAILED', `the signer of the audit log has not signed for ${signerMs} ms`);
 }
 
 function closedError(): VramError {

@@ -11,7 +11,7 @@ import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
 import { type ModelOptions, minBytesOption, modelOptions } from '../model-options.js';
-import { type DeviceOptions, deviceOptions, jsonOption, parseCount } from '../options.js';
+import { type DeviceOptions, deviceOptions, jsonOption, parseCount, trustOwnerOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { readText } from '../read-text.js';
 import { residencyInWords } from '../residency.js';
@@ -66,6 +66,7 @@ function addMake(attest: Command, context: CommandContext, done: () => void): vo
         workerId: options.workerId,
         keyFile: options.attestationKey,
         auditDirectory: options.audit,
+        trustOwner: options.trustOwner,
       });
       const envelope = await withManager(context, options, { attestationKey }, async ({ manager, trace }) => {
         const source = await item.open();
@@ -146,6 +147,7 @@ function addVerify(attest: Command, { io, complaints }: CommandContext, done: ()
 interface KeyOptions {
   readonly attestationKey?: string;
   readonly workerId: string;
+  readonly trustOwner?: number;
   readonly json?: boolean;
 }
 
@@ -154,10 +156,12 @@ function addKey(attest: Command, { io }: CommandContext, done: () => void): void
     .description('print the public key of the attestations, for those who check them; made if there is none')
     .option('--attestation-key <file>', "the private key; default in the user's state directory")
     .option('--worker-id <id>', 'whose key', 'cli')
-    .action(async ({ attestationKey, workerId, json }: KeyOptions) => {
+    .addOption(trustOwnerOption())
+    .action(async ({ attestationKey, workerId, trustOwner, json }: KeyOptions) => {
       const { publicKey } = await openAttestationKey({
         workerId,
         keyFile: attestationKey,
+        trustOwner,
       });
       const pem = publicKeyPem(publicKey);
       io.stdout(json ? jsonDocument({ v: 1, publicKey: pem }) : pem);

@@ -64,12 +64,14 @@ export function auditCommand(io: CliIo, done: Done): Command {
 interface KeyOptions {
   readonly verifierKey?: string;
   readonly keyFile?: string;
+  readonly trustOwner?: number;
 }
 
 function keyOptions(command: Command): Command {
   return command
     .option('--verifier-key <line>', 'the line that "audit key" prints, or a file that holds it')
-    .option('--key-file <file>', 'the key file of the writer; its public half is used');
+    .option('--key-file <file>', 'the key file of the writer; its public half is used')
+    .addOption(trustOwnerOption());
 }
 
 function addVerify(audit: Command, io: CliIo, done: Done): void {
@@ -88,11 +90,15 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
     .option('--log-id <hex>', 'the log that is expected: finds another log of the same worker in its place')
     .addOption(new Option('--workers <n>', 'threads').argParser(parseCount(1, 256)))
     .action(async (dir: string, options: Options) => {
+      const { trustOwner } = options;
       const token =
-        options.tokenFile === undefined ? undefined : await readToken(options.tokenFile, io.signal);
+        options.tokenFile === undefined
+          ? undefined
+          : await readToken(options.tokenFile, { trustOwner, signal: io.signal });
       try {
         const report = await verifyAudit(dir, {
           ...(await keyChoice(options)),
+          trustOwner,
           token,
           ...(options.checkpoint === undefined
             ? {}
@@ -275,7 +281,10 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
     .addOption(trustOwnerOption())
     .option('--dry-run', 'only say what would go')
     .action(async (dir: string, options: Options) => {
-      const token = await readToken(options.tokenFile, io.signal);
+      const token = await readToken(options.tokenFile, {
+        trustOwner: options.trustOwner,
+        signal: io.signal,
+      });
       try {
         const report = await pruneAudit(dir, {
           token,
@@ -303,26 +312,33 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
 function addKey(audit: Command, io: CliIo, done: Done): void {
   interface Options {
     readonly keyFile?: string;
+    readonly trustOwner?: number;
     readonly json?: boolean;
   }
   jsonOption(audit.command('key'))
     .description('print the verifier key line of a log, for those who check its checkpoints')
     .argument('<dir>', 'the directory of the log')
     .option('--key-file <file>', 'the key file of the writer')
-    .action(async (dir: string, { keyFile, json }: Options) => {
-      const line = await auditVerifierKey(dir, { keyFile });
+    .addOption(trustOwnerOption())
+    .action(async (dir: string, { keyFile, trustOwner, json }: Options) => {
+      const line = await auditVerifierKey(dir, { keyFile, trustOwner });
       io.stdout(json ? jsonDocument({ v: 1, verifierKey: line }) : `${line}\n`);
       done(EXIT.ok);
     });
 }
 
 function addExport(audit: Command, io: CliIo, done: Done): void {
+  interface Options {
+    readonly trustOwner?: number;
+    readonly json?: boolean;
+  }
   jsonOption(audit.command('export'))
     .description('write the log as C2SP tlog-tiles, for transparency tools')
     .argument('<dir>', 'the directory of the log')
     .argument('<target>', 'the directory to write to')
-    .action(async (dir: string, target: string, { json }: { readonly json?: boolean }) => {
-      const report = await exportTiles(dir, target);
+    .addOption(trustOwnerOption())
+    .action(async (dir: string, target: string, { trustOwner, json }: Options) => {
+      const report = await exportTiles(dir, target, { trustOwner });
       io.stdout(
         json
           ? jsonDocument(report)
@@ -345,7 +361,8 @@ async function keyChoice(
 async function verifierLine(options: KeyOptions, origin: string): Promise<string> {
   const choice = await keyChoice(options);
   if (choice.verifierKey !== undefined) return choice.verifierKey;
-  const publicKey = choice.keyFile === undefined ? null : await readPublicKey(choice.keyFile);
+  const publicKey =
+    choice.keyFile === undefined ? null : await readPublicKey(choice.keyFile, options.trustOwner);
   if (publicKey === null) {
     throw invalidInput(
       'verifier-key',

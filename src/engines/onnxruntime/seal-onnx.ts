@@ -1,17 +1,15 @@
 import { invalidInput } from '../../base/index.js';
 import type { SealOptions, VramManager } from '../../manager/index.js';
 import {
-  type RandomAccess,
   readOnnx,
   refusalOf,
-  type TensorFile,
   type TensorManifest,
   type TensorModel,
   type TensorSource,
   tensorSource,
 } from '../../models/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import type { Source } from '../../source/index.js';
+import { type RangedSource, requireRanges, type Source } from '../../source/index.js';
 import {
   type GraphPlan,
   type MovingTensor,
@@ -19,6 +17,7 @@ import {
   rewriteGraph,
   type StayingTensor,
 } from './graph/index.js';
+import { ModelReads } from './model-reads.js';
 
 /** Below this share of its bytes in sealed memory, a model's `note` says so. */
 const FULL_SHARE = 0.9;
@@ -66,8 +65,9 @@ export async function sealOnnx(
       `holds its shards on ${backend}: an engine needs a GPU device, opened through WebGPU`,
     );
   }
-  const files = isSource(model) ? await modelOf(model) : model;
-  const { plan, graph } = await splitModel(files);
+  const reads = new ModelReads(options.signal);
+  const files = isSource(model) ? await modelOf(model, reads) : model;
+  const { plan, graph } = await splitModel(files, reads);
   const moving = new Set(plan.moving.map(({ name }) => name));
   // The engine binds whole buffers, so no two tensors may share one, however small they are.
   const source = tensorSource(files, { only: ({ name }) => moving.has(name), minBytes: 1 });
@@ -107,40 +107,24 @@ function noteOn({ movingBytes, stayingBytes, staying }: GraphPlan): string | nul
 }
 
 /** The plan of the model's graph, and the graph without what moves. The ONNX file is open meanwhile, an external one for each read. */
-async function splitModel(model: TensorModel): Promise<{ plan: GraphPlan; graph: Uint8Array }> {
+async function splitModel(
+  model: TensorModel,
+  reads: ModelReads,
+): Promise<{ plan: GraphPlan; graph: Uint8Array }> {
   const [onnx] = model?.shards ?? [];
   if (onnx === undefined)
     throw invalidInput('model', 'must be a source, or a model with shards: see openModel');
   const refuse = refusalOf(onnx.label);
-  return await withFile(onnx, async (access) => {
+  return await reads.withFile(onnx, async (access) => {
     const plan = await planGraph(access, onnx.label);
     const readExternal = async (path: string, offset: number, length: number): Promise<Uint8Array> => {
       const file = model.shards.find(({ label }) => label === path);
       if (file === undefined)
         throw refuse(`keeps weights in the file "${path}", which the model does not have`);
-      return await withFile(file, async ({ read }) => (await read(offset, length)).slice());
+      return await reads.withFile(file, ({ read }) => read(offset, length));
     };
     return { plan, graph: await rewriteGraph(access, plan, readExternal, refuse) };
   });
-}
-
-async function withFile<T>(file: TensorFile, use: (access: RandomAccess) => Promise<T>): Promise<T> {
-  const source = await file.open();
-  try {
-    const result = await use(accessTo(source));
-    await source.unchanged();
-    return result;
-  } finally {
-    await source.close();
-  }
-}
-
-function accessTo(source: Source): RandomAccess {
-  if (source.readRange === undefined) {
-    throw invalidInput('model', `cannot be read at a position: "${source.label}" is a stream`);
-  }
-  const readRange = source.readRange.bind(source);
-  return { byteLength: source.byteLength, read: readRange };
 }
 
 function isSource(model: TensorModel | Source): model is Source {
@@ -148,8 +132,8 @@ function isSource(model: TensorModel | Source): model is Source {
 }
 
 /** A model of one file. */
-async function modelOf(source: Source): Promise<TensorModel> {
-  const { tensors, external } = await readOnnx(accessTo(source), source.label);
+async function modelOf(source: Source, reads: ModelReads): Promise<TensorModel> {
+  const { tensors, external } = await readOnnx(reads.access(source), source.label);
   if (external.length > 0) {
     throw invalidInput(
       'model',
@@ -157,18 +141,18 @@ async function modelOf(source: Source): Promise<TensorModel> {
     );
   }
   const { label, byteLength } = source;
-  return { shards: [{ label, byteLength, tensors, open: async () => lent(source) }] };
+  return { shards: [{ label, byteLength, tensors, open: async () => lent(requireRanges(source)) }] };
 }
 
 /** The caller's source, which stays open when its borrower closes it. */
-function lent(source: Source): Source {
+function lent(source: RangedSource): Source {
   const { label, byteLength } = source;
   return {
     label,
     byteLength,
     stream: (options) => source.stream(options),
-    readRange: accessTo(source).read,
-    unchanged: () => source.unchanged(),
+    readRange: (offset, length, options) => source.readRange(offset, length, options),
+    unchanged: (options) => source.unchanged(options),
     close: async () => undefined,
   };
 }

@@ -98,7 +98,7 @@ async function attestLive(
   const envelope = await operation.stage('sign', null, () =>
     signEnvelope(
       core.crypto,
-      boundedSigner(core, signer, [signal, deviceEnd(core)]),
+      signerWithin(core, signer, [signal, deviceEnd(core)]),
       statementBytes(statement),
     ),
   );
@@ -124,7 +124,7 @@ async function headOf(core: Core, ends: readonly End[]): Promise<AuditLogHead | 
 /**
  * A signer may be a key in a box of its own. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`.
  */
-function boundedSigner({ calls, limits }: Core, signer: Signer, ends: readonly End[]): Signer {
+function signerWithin({ calls, limits }: Core, signer: Signer, ends: readonly End[]): Signer {
   const stalled = (): VramError =>
     new VramError('AUDIT_FAILED', `"attestationKey" has not signed for ${limits.signerMs} ms`);
   return {

@@ -1,24 +1,39 @@
+import type { End, OptionKeys } from '../../base/index.js';
 import { deviceId } from '../../device/index.js';
-import { type Operation, runOperation } from '../../events/index.js';
-import { type Core, revokeLeases, tellCloseFailed } from '../state/index.js';
+import { type Operation, observerEnds, runOperation } from '../../events/index.js';
+import { type Core, type OperationOptions, revokeLeases, tellCloseFailed } from '../state/index.js';
 import { releaseLive } from './release.js';
 
+export interface CloseOptions {
+  /** Ends the waiting for observers. Everything is closed all the same, and memory given back. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+export const CLOSE_KEYS = { signal: true } satisfies OptionKeys<CloseOptions>;
+
 /** Ends everything. Never rejects: what goes wrong on the way is told to the observers, and counted. See VramManager.close. */
-export async function closeCore(core: Core, running: ReadonlySet<Promise<unknown>>): Promise<void> {
+export async function closeCore(
+  core: Core,
+  running: ReadonlySet<Promise<unknown>>,
+  signal: AbortSignal,
+): Promise<void> {
   core.lifecycle.close();
   for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
   // Seals under way end at their next step and give back what they took.
   await Promise.allSettled([...running]);
-  await Promise.allSettled([closeDevice(core)]);
+  await Promise.allSettled([closeDevice(core, signal)]);
   // Each is closed whatever became of the one before: an observer that stays open may keep its log from everyone else.
   const { observers } = core.events;
-  const failures = [...(await observers.flush()), ...(await observers.close())];
+  const ends = (): readonly End[] => observerEnds(core.events, signal);
+  const failures = [...(await observers.flush(ends())), ...(await observers.close(ends()))];
   // Nobody is left to be told.
   core.tally.closeFailures += failures.length;
 }
 
-async function closeDevice(core: Core): Promise<void> {
-  await runOperation(core.events, 'close', undefined, async (operation) => {
+async function closeDevice(core: Core, signal: AbortSignal): Promise<void> {
+  const options: OperationOptions = { signal };
+  await runOperation(core.events, 'close', options, async (operation) => {
     const shards = core.shards.list();
     await Promise.allSettled([releaseAll(core, operation)]);
     const { device, engine } = core;

@@ -20,7 +20,7 @@ export function eventSource(
       calls,
       observerMs: observerLimit(options),
     }),
-    ended: null,
+    endings: [],
     randomId: () => toHex(crypto.randomBytes(ID_BYTES)),
     nextOperation: () => ++operations,
     activeTraceparent: activeTraceparent ?? (() => null),

@@ -1,6 +1,6 @@
 export { type AttestOptions, attestShard } from './attest.js';
 export { type Capacity, queryCapacity } from './capacity.js';
-export { closeCore } from './close.js';
+export { CLOSE_KEYS, type CloseOptions, closeCore } from './close.js';
 export { type ExecuteOptions, type Execution, executeShard } from './execute.js';
 export { type HealReport, healShard } from './heal.js';
 export type { CudaLease, HostLease, Lease, TensorRange, WebGpuLease } from './lease.js';

@@ -33,8 +33,10 @@ import {
 } from '../../policy/index.js';
 import { deriveSealKey, EPHEMERAL_TOKEN_BYTES, tokenFingerprint } from '../../seal/index.js';
 import {
+  boundedEngine,
   type Core,
   deviceEnd,
+  deviceLoss,
   type FailureReaction,
   type KeptLevel,
   Ledger,
@@ -68,7 +70,15 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       events.device = describeDevice(device);
       const residency = await admitDevice(device, checked, operation);
       const ledger = new Ledger(checked.budgetBytes, device.stats().scratchBytes);
-      const engine = options.engine ?? (await platform.engine());
+      const lifecycle = new Lifecycle();
+      const engine =
+        options.engine === undefined
+          ? await platform.engine()
+          : boundedEngine(options.engine, {
+              calls,
+              limitMs: checked.limits.stallMs,
+              ended: deviceEnd({ lifecycle }),
+            });
       if (options.engine === undefined) taken.push(() => engine.close());
       const key = await deriveKeys(platform, token, checked.workerId);
       const core: Core = {
@@ -87,9 +97,9 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
         ledger,
         admission: new Serial(),
         shards: new ShardTable(),
-        lifecycle: new Lifecycle(),
+        lifecycle,
       };
-      events.ended = deviceEnd(core);
+      events.endings = [deviceEnd(core), deviceLoss(device)];
       await tellOpened(core, operation, deviceMs);
       watchDevice(core);
       return core;

@@ -1,4 +1,5 @@
-import { isVramError } from '../../base/index.js';
+import { type Ending, isVramError, VramError } from '../../base/index.js';
+import type { Device } from '../../device/index.js';
 import { runOperation } from '../../events/index.js';
 import type { Core } from './core.js';
 
@@ -17,6 +18,28 @@ export function watchDevice(core: Core): void {
       // Nobody waits for this: an observer that failed has no operation to fail. The loss itself is already in force.
       if (!isVramError(error)) throw error;
     });
+}
+
+/**
+ * Ends when the device is lost, also while the manager is being closed, and never when it is closed in order. Errors of
+ * the ending: DEVICE_LOST.
+ */
+export function deviceLoss({ lost }: Pick<Device, 'lost'>): Ending {
+  const watchers = new Set<(reason: VramError) => void>();
+  let reason: VramError | null = null;
+  void lost.then((end) => {
+    if (end.reason !== 'lost') return;
+    reason = new VramError('DEVICE_LOST', `the device is lost: ${end.message}`);
+    for (const watcher of watchers) watcher(reason);
+    watchers.clear();
+  });
+  return {
+    onEnd(watcher) {
+      if (reason !== null) watcher(reason);
+      else watchers.add(watcher);
+      return () => void watchers.delete(watcher);
+    },
+  };
 }
 
 /** Ends running leases with the reason why their shard can no longer be trusted. Returns how many. */

@@ -1,3 +1,4 @@
+export { boundedEngine } from './bounded-engine.js';
 export { tellCloseFailed } from './close-failures.js';
 export {
   type Core,
@@ -8,7 +9,7 @@ export {
   readerOf,
   type WaitLimits,
 } from './core.js';
-export { revokeLeases, watchDevice } from './device-loss.js';
+export { deviceLoss, revokeLeases, watchDevice } from './device-loss.js';
 export { Freshness, type StartedVerification } from './freshness.js';
 export { type Holder, Holders, type Survivor } from './holders.js';
 export { Ledger, type Reservation } from './ledger.js';

@@ -1,9 +1,11 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
+  type AuditGroup,
   AuditLog,
   type AuditLogOptions,
   type AuditSink,
+  type AuditWaitOptions,
   auditFailed,
   Chain,
   formatVerifierKey,
@@ -13,6 +15,7 @@ import {
   openedData,
   RecordedSecret,
   recoveredData,
+  type SignedCheckpoint,
   verifierKey,
 } from '../../audit/index.js';
 import {
@@ -27,7 +30,7 @@ import {
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import type { Observer } from '../../events/index.js';
 import { nodeCrypto } from '../crypto.js';
-import { type AuditFileSystem, directoryFault, nodeFileSystem } from '../files/index.js';
+import { type AuditFileSystem, checkTrustOwner, directoryFault, nodeFileSystem } from '../files/index.js';
 import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
 import { checkExpectedKey, expectedLog } from './expected-log.js';
@@ -94,12 +97,15 @@ export interface AuditDirectory {
   readonly signerPublicKey: Uint8Array;
   /** The same as the line that "audit key" prints. */
   readonly verifierKey: string;
-  /** Flushes, publishes a checkpoint, and gives it: the log head for an attestation. Errors: AUDIT_FAILED. */
-  head(): Promise<LogHead>;
-  /** Waits until everything told so far is on stable storage. Errors: AUDIT_FAILED. */
-  flush(): Promise<void>;
-  /** Closes the log in order and lets the next writer in. Again: the same promise. Errors: AUDIT_FAILED. */
-  close(): Promise<void>;
+  /** Flushes, publishes a checkpoint, and gives it: the log head for an attestation. Errors: AUDIT_FAILED, ABORTED. */
+  head(options?: AuditWaitOptions): Promise<LogHead>;
+  /** Waits until everything told so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
+  flush(options?: AuditWaitOptions): Promise<void>;
+  /**
+   * Closes the log in order and lets the next writer in, once nothing writes any more. Again: the same promise. Errors:
+   * AUDIT_FAILED, ABORTED.
+   */
+  close(options?: AuditWaitOptions): Promise<void>;
 }
 
 const DIRECTORY_KEYS = {
@@ -115,12 +121,12 @@ const DIRECTORY_KEYS = {
   maxSegmentBytes: true,
   maxQueue: true,
   onCheckpoint: true,
+  sinkMs: true,
+  signerMs: true,
   now: true,
   monotonicMs: true,
 } satisfies OptionKeys<AuditDirectoryOptions>;
 const MIN_SEGMENT_BYTES = 1_024;
-/** What (uid_t)-1 leaves. */
-const MAX_UID = 2 ** 32 - 2;
 
 export const systemPlatform: AuditPlatform = {
   fs: nodeFileSystem,
@@ -162,7 +168,7 @@ export async function openAuditDirectory(
   });
   checkExpectedKey(expected, signer);
   const lock = await writing(() => acquireLock(fs, dir, processes));
-  try {
+  const prepared = await undone(lock, async () => {
     const context = {
       ...platform,
       dir,
@@ -177,26 +183,32 @@ export async function openAuditDirectory(
         await verifyWhole(context, found, logOrigin(workerId, found.state.logId));
       return found;
     });
-    return await start(options, platform, { dir, lock, signer, secret, survey, maxSegmentBytes });
+    const tornFile = await writing(() => mendLog(fs, dir, survey));
+    const chain = new Chain(crypto, survey.state, maxSegmentBytes);
+    const directory = new LockedSink(new DirectorySink(fs, dir, survey.segment), lock);
+    const sinks = [directory, ...(options.sinks ?? [])];
+    const { checkpointedSize } = survey;
+    const log = new AuditLog({ crypto, chain, sinks, signer, secret, checkpointedSize }, options);
+    return { dir, log, signer, survey, tornFile };
+  });
+  return await start(prepared, crypto);
+}
+
+/** Runs what comes before the log holds the lock, and gives the lock back where that fails. */
+async function undone<T>(lock: WriterLock, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-function checkTrustOwner(uid: number | undefined): number | undefined {
-  return uid === undefined ? undefined : checkInteger('trustOwner', uid, 0, MAX_UID);
-}
-
 /**
  * Makes the directory, if it is not there, and gives its path without links. Errors: INVALID_INPUT where others can
  * write there.
  */
-async function ownDirectory(
-  fs: AuditFileSystem,
-  path: string,
-  trustOwner: number | undefined,
-): Promise<string> {
+async function ownDirectory(fs: AuditFileSystem, path: string, trustOwner: number | null): Promise<string> {
   // Looked at before anything is made there, and again as what it is then.
   await refuseUnsafe(path, trustOwner);
   await fs.makeDirectory(path);
@@ -206,35 +218,28 @@ async function ownDirectory(
   return real;
 }
 
-async function refuseUnsafe(path: string, trustOwner: number | undefined): Promise<void> {
-  const fault = await directoryFault(path, trustOwner ?? null);
+async function refuseUnsafe(path: string, trustOwner: number | null): Promise<void> {
+  const fault = await directoryFault(path, trustOwner);
   if (fault !== null) throw invalidInput('dir', `is not safe to keep a log in: it ${fault}`);
 }
 
 interface Prepared {
   readonly dir: string;
-  readonly lock: WriterLock;
+  /** Holds the lock, and gives it back when it is closed. */
+  readonly log: AuditLog;
   readonly signer: Signer;
-  readonly secret: RecordedSecret;
   readonly survey: Survey;
-  readonly maxSegmentBytes: number;
+  readonly tornFile: string | null;
 }
 
 async function start(
-  options: AuditDirectoryOptions,
-  { fs, crypto }: AuditPlatform,
-  { dir, lock, signer, secret, survey, maxSegmentBytes }: Prepared,
+  { dir, log, signer, survey, tornFile }: Prepared,
+  crypto: CryptoProvider,
 ): Promise<AuditDirectory> {
   const { state } = survey;
   const { workerId, logId } = state;
   const resumed = state.tree.end > 0;
   const recordsPastCheckpoint = state.tree.end - survey.checkpointedSize;
-  const tornFile = await writing(() => mendLog(fs, dir, survey));
-  const directory = new DirectorySink(fs, dir, survey.segment);
-  const sinks = [directory, ...(options.sinks ?? []), new LockSink(lock)];
-  const chain = new Chain(crypto, state, maxSegmentBytes);
-  const { checkpointedSize } = survey;
-  const log = new AuditLog({ crypto, chain, sinks, signer, secret, checkpointedSize }, options);
   try {
     await log.record('audit.opened', await openedData(crypto, workerId, logId, signer, resumed));
     if (!survey.closed) {
@@ -251,7 +256,7 @@ async function start(
     }
     await log.head();
   } catch (error) {
-    await Promise.allSettled([directory.close()]);
+    await log.abandon();
     throw error;
   }
   const origin = logOrigin(workerId, logId);
@@ -262,29 +267,45 @@ async function start(
     origin,
     signerPublicKey: signer.publicKey,
     verifierKey: formatVerifierKey(await verifierKey(crypto, origin, signer.publicKey)),
-    head: () => log.head(),
-    flush: () => log.flush(),
-    close: () => log.close(),
+    head: (wait) => log.head(wait),
+    flush: (wait) => log.flush(wait),
+    close: (wait) => log.close(wait),
   };
 }
 
-/** Lets the next writer in once the log is closed, whoever closes it: the manager closes its observers itself. */
-class LockSink implements AuditSink {
-  readonly name = 'lock';
+/**
+ * The directory's sink with the writer's lock: the next writer is let in when the log is closed, whoever closes it (the
+ * manager closes its observers itself), and not before a write that hangs has ended.
+ */
+class LockedSink implements AuditSink {
+  readonly name: string;
+  readonly #sink: AuditSink;
   readonly #lock: WriterLock;
 
-  constructor(lock: WriterLock) {
+  constructor(sink: AuditSink, lock: WriterLock) {
+    this.name = sink.name;
+    this.#sink = sink;
     this.#lock = lock;
   }
 
-  async append(): Promise<void> {}
+  append(group: AuditGroup): Promise<void> {
+    return this.#sink.append(group);
+  }
 
-  async sync(): Promise<void> {}
+  sync(): Promise<void> {
+    return this.#sink.sync();
+  }
 
-  async checkpoint(): Promise<void> {}
+  checkpoint(checkpoint: SignedCheckpoint): Promise<void> {
+    return this.#sink.checkpoint(checkpoint);
+  }
 
-  close(): Promise<void> {
-    return this.#lock.release();
+  async close(): Promise<void> {
+    try {
+      await this.#sink.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 }
 

@@ -8,8 +8,8 @@ export type { ProveAuditOptions } from './prove.js';
 export type { PruneAuditOptions, PruneReport } from './prune.js';
 export { DEFAULT_RETENTION_DAYS } from './retention.js';
 export type { ShowAuditOptions } from './show.js';
-export type { ExportReport } from './tiles.js';
-export type { VerifyAuditOptions } from './verify.js';
+export type { ExportOptions, ExportReport } from './tiles.js';
+export type { VerifierKeyOptions, VerifyAuditOptions } from './verify.js';
 
 /**
  * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records

@@ -90,8 +90,8 @@ export async function pruneAudit(
       `must not be later than ${new Date(latest).toISOString()}: records are kept ${retentionDays} days`,
     );
   }
-  const { keyFile } = options;
-  const verified = await verifyAudit(dir, { token: options.token, keyFile }, platform);
+  const { keyFile, trustOwner } = options;
+  const verified = await verifyAudit(dir, { token: options.token, keyFile, trustOwner }, platform);
   if (verified.bad !== null) {
     throw new VramError('AUDIT_CORRUPT', `the audit log is not pruned: ${verified.bad.message}`);
   }
@@ -110,7 +110,6 @@ export async function pruneAudit(
   const kept = await reading(() => firstKept(platform, dir, old));
   if (report.dryRun) return { ...report, firstKeptSeq: kept.seq };
 
-  const { trustOwner } = options;
   const log = await openAuditDirectory(
     { dir, token: options.token, workerId: options.workerId, now, keyFile, trustOwner },
     platform,

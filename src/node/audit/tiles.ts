@@ -1,8 +1,16 @@
 import { dirname, join, resolve } from 'node:path';
 import { CompactRange } from '../../audit/index.js';
-import { concatBytes, equalBytes, invalidInput, utf8, VramError } from '../../base/index.js';
+import {
+  checkOptions,
+  concatBytes,
+  equalBytes,
+  invalidInput,
+  type OptionKeys,
+  utf8,
+  VramError,
+} from '../../base/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
-import { type AuditFileSystem, directoryFault, replaceFile } from '../files/index.js';
+import { type AuditFileSystem, checkTrustOwner, directoryFault, replaceFile } from '../files/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { listLog } from './layout.js';
 import { newestCheckpoint } from './prove.js';
@@ -23,16 +31,26 @@ export interface ExportReport {
   readonly minimumIndex: number;
 }
 
+export interface ExportOptions {
+  /** A user id that is trusted with `target` and the directories above it, beside this process's own and root. */
+  readonly trustOwner?: number | undefined;
+}
+
+const EXPORT_KEYS = { trustOwner: true } satisfies OptionKeys<ExportOptions>;
+
 /** Documented at the door, index.ts. */
 export async function exportTiles(
   dir: string,
   target: string,
+  options: ExportOptions = {},
   platform: AuditPlatform = systemPlatform,
 ): Promise<ExportReport> {
+  checkOptions('options', options, EXPORT_KEYS);
+  const trustOwner = checkTrustOwner(options.trustOwner);
   if (target === '') throw invalidInput('target', 'must be a path');
   return reading(async () => {
     const { fs, crypto } = platform;
-    const fault = await directoryFault(resolve(target), null);
+    const fault = await directoryFault(resolve(target), trustOwner);
     if (fault !== null) throw invalidInput('target', `is not safe to write to: it ${fault}`);
     const checkpoint = await newestCheckpoint(platform, dir);
     const files = await listLog(fs, dir);

@@ -17,6 +17,7 @@ import {
 } from '../../audit/index.js';
 import { checkInteger, checkOptions, invalidInput, isVramError, type OptionKeys } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
+import { checkTrustOwner } from '../files/index.js';
 import { defaultKeyFile, readPublicKey } from '../keys/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { directorySource } from './directory-source.js';
@@ -27,6 +28,8 @@ import { VerifyPool } from './verify-pool.js';
 export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'concurrency'> {
   /** Key file whose public half verifies the checkpoints; default the worker's own, if it is there. */
   readonly keyFile?: string | undefined;
+  /** A user id that is trusted with the key file, as in openAuditDirectory. */
+  readonly trustOwner?: number | undefined;
   /** Threads; default as many as there are cores and segments to feed them, at most 4; 1 stays in this thread. */
   readonly workers?: number | undefined;
 }
@@ -38,8 +41,18 @@ const VERIFY_KEYS = {
   logId: true,
   onProgress: true,
   keyFile: true,
+  trustOwner: true,
   workers: true,
 } satisfies OptionKeys<VerifyAuditOptions>;
+
+export interface VerifierKeyOptions {
+  /** Default the worker's own. */
+  readonly keyFile?: string | undefined;
+  /** A user id that is trusted with the key file, as in openAuditDirectory. */
+  readonly trustOwner?: number | undefined;
+}
+
+const VERIFIER_KEY_KEYS = { keyFile: true, trustOwner: true } satisfies OptionKeys<VerifierKeyOptions>;
 const MAX_DEFAULT_WORKERS = 4;
 /** Below this a thread costs more than it saves. */
 const MIN_PARALLEL_BYTES = 33_554_432;
@@ -55,7 +68,8 @@ export async function verifyAudit(
   checkOptions('options', options, VERIFY_KEYS);
   const { fs, processes, crypto } = platform;
   const source = await reading(() => directorySource(fs, crypto, dir));
-  const key = options.verifierKey ?? (await localVerifierKey(source, options.keyFile));
+  const trustOwner = checkTrustOwner(options.trustOwner);
+  const key = options.verifierKey ?? (await localVerifierKey(source, options.keyFile, trustOwner));
   const threads = platform === systemPlatform ? await threadsFor(dir, source, options.workers) : 1;
   const pool = threads > 1 ? new VerifyPool(threads, WORKER_SCRIPT) : null;
   try {
@@ -78,14 +92,13 @@ export async function verifyAudit(
 }
 
 /** Documented at the door, index.ts. */
-export async function auditVerifierKey(
-  dir: string,
-  options: { readonly keyFile?: string | undefined } = {},
-): Promise<string> {
+export async function auditVerifierKey(dir: string, options: VerifierKeyOptions = {}): Promise<string> {
+  checkOptions('options', options, VERIFIER_KEY_KEYS);
+  const trustOwner = checkTrustOwner(options.trustOwner);
   const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
   if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
   const { checkpoint: head, note } = parseCheckpoint(checkpoint, 'dir');
-  const line = await keyLine(head.origin, options.keyFile);
+  const line = await keyLine(head.origin, options.keyFile, trustOwner);
   if (line === null) throw invalidInput('keyFile', 'is not there: the key lies where the log was written');
   // The line names the log, and what names it here is a file that others may have put there.
   if (!(await verifyNote(nodeCrypto, note, await parseVerifierKey(nodeCrypto, line)))) {
@@ -97,7 +110,11 @@ export async function auditVerifierKey(
   return line;
 }
 
-async function localVerifierKey(source: LogSource, keyFile: string | undefined): Promise<string | null> {
+async function localVerifierKey(
+  source: LogSource,
+  keyFile: string | undefined,
+  trustOwner: number | null,
+): Promise<string | null> {
   if (source.checkpoint === null) return null;
   let origin: string;
   try {
@@ -107,13 +124,18 @@ async function localVerifierKey(source: LogSource, keyFile: string | undefined):
     if (isVramError(error, 'INVALID_INPUT')) return null;
     throw error;
   }
-  const line = await keyLine(origin, keyFile);
+  const line = await keyLine(origin, keyFile, trustOwner);
   if (line === null && keyFile !== undefined) throw invalidInput('keyFile', 'is not there');
   return line;
 }
 
-async function keyLine(origin: string, keyFile: string | undefined): Promise<string | null> {
-  const publicKey = await readPublicKey(keyFile ?? defaultKeyFile(parseOrigin(origin).workerId));
+async function keyLine(
+  origin: string,
+  keyFile: string | undefined,
+  trustOwner: number | null,
+): Promise<string | null> {
+  const path = keyFile ?? defaultKeyFile(parseOrigin(origin).workerId);
+  const publicKey = await readPublicKey(path, trustOwner);
   return publicKey === null ? null : formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
 }
 

@@ -14,4 +14,4 @@ export {
 export { type InputOptions, readInput } from './input-file.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
-export { directoryFault, ownerFault, secrecyFault } from './rights.js';
+export { checkTrustOwner, directoryFault, MAX_UID, ownerFault, secrecyFault } from './rights.js';

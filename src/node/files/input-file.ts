@@ -28,6 +28,8 @@ export interface InputOptions {
   readonly maxBytes: number;
   /** Holds a secret: others must not be able to read or write it, and it must be this user's or root's. */
   readonly secret?: boolean;
+  /** A user whose secrets are taken too. */
+  readonly trustOwner?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How long a pipe may stay without a byte, ms; default five minutes. */
   readonly stallMs?: number;
@@ -40,7 +42,7 @@ export interface InputOptions {
  * stalls); ABORTED.
  */
 export async function readInput(argument: string, path: string, options: InputOptions): Promise<Uint8Array> {
-  const { maxBytes, secret, signal } = options;
+  const { maxBytes, secret, signal, trustOwner = null } = options;
   throwIfAborted(signal);
   try {
     const fd = await open(path, READ_FLAGS);
@@ -48,7 +50,7 @@ export async function readInput(argument: string, path: string, options: InputOp
     let owned = true;
     try {
       const stats = await fstat(fd);
-      const fault = secret === true ? inputFault(path, stats) : null;
+      const fault = secret === true ? inputFault(path, stats, trustOwner) : null;
       if (fault !== null) throw invalidInput(argument, fault);
       if (stats.isDirectory()) throw invalidInput(argument, 'cannot be read: EISDIR');
       if (stats.isFile()) return await readFile(argument, fd, maxBytes);
@@ -68,9 +70,9 @@ export async function readInput(argument: string, path: string, options: InputOp
   }
 }
 
-function inputFault(path: string, stats: Stats): string | null {
-  if (stats.isFile()) return secrecyFault(stats, null);
-  return INHERITED.test(path) ? null : ownerFault(stats, null);
+function inputFault(path: string, stats: Stats, trustOwner: number | null): string | null {
+  if (stats.isFile()) return secrecyFault(stats, trustOwner);
+  return INHERITED.test(path) ? null : ownerFault(stats, trustOwner);
 }
 
 async function readFile(argument: string, fd: number, maxBytes: number): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { checkInteger } from '../../base/index.js';
 import { hasCode } from './file-system.js';
 
 /** Whose a file is and what others may do with it, as its descriptor tells. */
@@ -15,6 +16,13 @@ const GROUP_WRITES = 0o020;
 const EVERYBODY_WRITES = 0o002;
 const STICKY = 0o1000;
 const ROOT = 0;
+/** What (uid_t)-1 leaves. */
+export const MAX_UID = 2 ** 32 - 2;
+
+/** The option `trustOwner`; null where nobody is trusted but this user and root. Errors: INVALID_INPUT. */
+export function checkTrustOwner(uid: number | undefined): number | null {
+  return uid === undefined ? null : checkInteger('trustOwner', uid, 0, MAX_UID);
+}
 
 /**
  * Why a file that holds a secret is not taken, in words that say what to do; null where it may be. It must be the
@@ -40,7 +48,7 @@ export function secrecyFault(rights: Rights, trustOwner: number | null): string 
 export function ownerFault({ uid }: Rights, trustOwner: number | null): string | null {
   const user = process.geteuid?.();
   if (user === undefined || uid === user || uid === ROOT || uid === trustOwner) return null;
-  return `belongs to another user (uid ${uid}); give it to yours (chown), or run as that user`;
+  return `belongs to another user (uid ${uid}); give it to yours (chown), run as that user, or trust it (trustOwner: ${uid})`;
 }
 
 /**

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { resolve } from 'node:path';
 import { checkId, checkOptions, invalidInput, type OptionKeys } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
-import { readInput } from '../files/index.js';
+import { checkTrustOwner, readInput } from '../files/index.js';
 import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
 
 export interface AttestationKeyOptions {
@@ -13,6 +13,8 @@ export interface AttestationKeyOptions {
   readonly auditDirectory?: string | undefined;
   /** The audit log's own key file, whose key must not be this one; default the worker's. */
   readonly checkpointKeyFile?: string | undefined;
+  /** A user id that is trusted with key files and their directories, beside this process's own and root. Default: none. */
+  readonly trustOwner?: number | undefined;
 }
 
 const OPTION_KEYS = {
@@ -20,6 +22,7 @@ const OPTION_KEYS = {
   keyFile: true,
   auditDirectory: true,
   checkpointKeyFile: true,
+  trustOwner: true,
 } satisfies OptionKeys<AttestationKeyOptions>;
 const KEY_BYTES = 32;
 const MAX_PEM_BYTES = 4_096;
@@ -34,8 +37,9 @@ export async function openAttestationKey(options: AttestationKeyOptions): Promis
   const path = resolve(options.keyFile ?? defaultAttestationKeyFile(workerId));
   const checkpointFile = resolve(options.checkpointKeyFile ?? defaultKeyFile(workerId));
   if (path === checkpointFile) throw sharedKey();
-  const signer = await openKeyFile(path, { logDirectory: options.auditDirectory ?? null });
-  const checkpointKey = await readPublicKey(checkpointFile);
+  const trustOwner = checkTrustOwner(options.trustOwner);
+  const signer = await openKeyFile(path, { logDirectory: options.auditDirectory ?? null, trustOwner });
+  const checkpointKey = await readPublicKey(checkpointFile, trustOwner);
   if (checkpointKey !== null && Buffer.compare(checkpointKey, signer.publicKey) === 0) throw sharedKey();
   return signer;
 }

@@ -47,7 +47,7 @@ export interface KeyFileOptions {
   /** A key that is not there is refused, not made. Default false. */
   readonly mustExist?: boolean;
   /** A user who is trusted beside this one and root: with the key, and with the directories that it lies in. */
-  readonly trustOwner?: number | undefined;
+  readonly trustOwner?: number | null | undefined;
 }
 
 /**
@@ -64,9 +64,14 @@ export async function openKeyFile(path: string, options: KeyFileOptions): Promis
   return signerOf(existing ?? (await createKey(path, trustOwner)));
 }
 
-/** The public half, 32 bytes, or null where there is no key file. Errors: INVALID_INPUT. */
-export async function readPublicKey(path: string): Promise<Uint8Array | null> {
-  const key = await readKey(path, null);
+/**
+ * The public half, 32 bytes, or null where there is no key file. `trustOwner`: as in openKeyFile. Errors: INVALID_INPUT.
+ */
+export async function readPublicKey(
+  path: string,
+  trustOwner: number | null = null,
+): Promise<Uint8Array | null> {
+  const key = await readKey(path, trustOwner);
   return key === null ? null : publicKeyOf(key);
 }
 
