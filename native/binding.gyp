@@ -13,6 +13,7 @@
         'src/digest/sha256_shani.cc',
         'src/driver.cc',
         'src/fatbin.cc',
+        'src/held_stderr.cc',
         'src/loaded_files.cc',
         'src/memory.cc',
         'src/session.cc',

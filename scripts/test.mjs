@@ -1,9 +1,10 @@
 // npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run.
-// Ends with one line: N passed, N failed, N skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT
+// Failures, skips with their reasons and groups come from test/support/summary-reporter.ts. Ends with one line: N passed, N failed, N skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT
 // tells and counts what could not run before; other arguments are handed to vitest.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { quietLines } from './driver-noise.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
@@ -40,10 +41,24 @@ must('scripts/hardware.mjs', '--check');
 mkdirSync(`${root}.cache`, { recursive: true });
 const results = `${root}.cache/test-results.json`;
 rmSync(results, { force: true });
-const vitest = node(
+/** As node() does, but without what drivers write to stderr for nothing. */
+function quietly(...args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['inherit', 'inherit', 'pipe'] });
+    const stderr = quietLines((text) => process.stderr.write(text));
+    child.stderr.setEncoding('utf8').on('data', stderr.take);
+    child.on('error', reject);
+    child.on('close', (status) => {
+      stderr.end();
+      resolve({ status });
+    });
+  });
+}
+
+const vitest = await quietly(
   'node_modules/vitest/vitest.mjs',
   'run',
-  '--reporter=default',
+  '--reporter=./test/support/summary-reporter.ts',
   '--reporter=json',
   `--outputFile.json=${results}`,
   ...(proof ? ['--reporter=./test/support/proof-reporter.ts'] : []),
@@ -58,14 +73,9 @@ try {
   process.exit(vitest.status || 1);
 }
 
-const skipped = [
-  ...before,
-  ...report.testResults.flatMap((file) =>
-    file.assertionResults
-      .filter(({ status }) => status === 'skipped' || status === 'pending' || status === 'todo')
-      .map(({ fullName }) => fullName),
-  ),
-];
+const skipped = report.testResults
+  .flatMap((file) => file.assertionResults)
+  .filter(({ status }) => status === 'skipped' || status === 'pending' || status === 'todo');
 const brokenFiles = report.testResults.filter(
   (file) => file.status === 'failed' && file.assertionResults.length === 0,
 ).length;
@@ -75,7 +85,7 @@ console.log('');
 const strict = warnings.length === 0 ? ['--strict'] : [];
 const uncovered = filters.length === 0 && node('scripts/requirements.mjs', ...strict).status !== 0;
 for (const warning of warnings) console.log(`WARNING: ${warning}`);
-for (const name of skipped) console.log(`WARNING: skipped: ${name}`);
+for (const name of before) console.log(`skipped  ${name}`);
 const failed = report.numFailedTests + brokenFiles;
-console.log(`${report.numPassedTests} passed, ${failed} failed, ${skipped.length} skipped`);
+console.log(`${report.numPassedTests} passed, ${failed} failed, ${skipped.length + before.length} skipped`);
 process.exit(failed > 0 || vitest.status !== 0 || uncovered ? 1 : 0);

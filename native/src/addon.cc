@@ -6,6 +6,7 @@
 #include "border.h"
 #include "digest/digest_calls.h"
 #include "fatbin.h"
+#include "held_stderr.h"
 #include "wipe.h"
 
 namespace vram {
@@ -444,6 +445,7 @@ constexpr Export kExports[] = {
     {"blockHasherNames", guarded<blockHasherNames>},
     {"hashBlocks", guarded<hashBlocks>},
     {"hashBlocksAsync", guarded<hashBlocksAsync>},
+    {"holdStderr", guarded<holdStderr>},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

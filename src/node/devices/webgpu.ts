@@ -1,5 +1,6 @@
 import { VramError } from '../../base/index.js';
 import { type Backend, type GpuProvider, webgpuBackend } from '../../device/index.js';
+import { withoutDriverNoise } from './driver-noise.js';
 
 /** Dawn, from the optional dependency `webgpu`; loaded when first asked for. */
 class DawnProvider implements GpuProvider {
@@ -30,7 +31,11 @@ export function nodeWebGpuBackend(): Backend {
 async function loadDawn(): Promise<GPU> {
   try {
     const { create } = await import('webgpu');
-    return create([]);
+    const gpu = withoutDriverNoise(() => create([]));
+    const requestAdapter = gpu.requestAdapter.bind(gpu);
+    // Dawn asks its drivers before it returns.
+    gpu.requestAdapter = (options) => withoutDriverNoise(() => requestAdapter(options));
+    return gpu;
   } catch (cause) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',

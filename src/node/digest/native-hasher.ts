@@ -1,10 +1,8 @@
 import { hash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { arch, env, platform } from 'node:process';
+import { env } from 'node:process';
 import { invalidInput, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
-import { addonPaths, unfitHeader } from '../addon/index.js';
+import { hasFunctions, optionalAddon } from '../addon/index.js';
 
 const VARIABLE = 'VRAM_RESIDENCY_HASHER';
 /** Names node:crypto, which hashes one block after another. */
@@ -64,27 +62,18 @@ function withAddon(addon: DigestAddon, name: string): NativeHasher {
   };
 }
 
-/** Null where there is no addon that fits: node:crypto does its work, more slowly. What is wrong with a file, `devices` tells. */
+/** Null where there is no addon that fits: node:crypto does its work, more slowly. */
 function loadDigestAddon(): DigestAddon | null {
-  const path = platform === 'linux' ? addonPaths().find((candidate) => existsSync(candidate)) : undefined;
-  if (path === undefined) return null;
-  try {
-    if (unfitHeader(path, arch) !== null) return null;
-    const addon: unknown = createRequire(import.meta.url)(path);
-    return isDigestAddon(addon) ? addon : null;
-  } catch {
-    return null;
-  }
+  const addon = optionalAddon();
+  return isDigestAddon(addon) ? addon : null;
 }
 
 function isDigestAddon(value: unknown): value is DigestAddon {
-  if (typeof value !== 'object' || value === null) return false;
-  const functions = [
+  return hasFunctions(value, [
     'blockHasherNames',
     'hashBlocks',
     'hashBlocksAsync',
-  ] as const satisfies (keyof DigestAddon)[];
-  return functions.every((name) => typeof Reflect.get(value, name) === 'function');
+  ] satisfies (keyof DigestAddon)[]);
 }
 
 /** A wrong answer here would not go unnoticed later, but be blamed on the file or the device. */

@@ -1,0 +1,50 @@
+import { env, stderr } from 'node:process';
+import { hasFunctions, optionalAddon } from '../addon/index.js';
+
+/** What Dawn and the Vulkan loader write to stderr although nothing is wrong; what is missing is told in words of our own. */
+const NOISE: readonly RegExp[] = [
+  /^Warning: Couldn't load Vulkan: /,
+  /^Warning: vkCreateInstance/,
+  /^Warning: maxDynamic\w+ artificially reduced/,
+  /^ {4}at .*\/third_party\/dawn\//,
+];
+
+/** The addon's: calls with stderr held back, and gives what was written there. */
+type HoldStderr = (call: () => unknown) => { readonly value: unknown; readonly text: string };
+
+let hold: HoldStderr | null | undefined;
+
+/**
+ * Calls `call`, and keeps what drivers write for nothing from stderr meanwhile; everything else that is written comes
+ * through behind the call. Without the addon, and with VRAM_RESIDENCY_DEBUG=1, stderr stays as it is. See
+ * docs/decisions/driver-noise.md.
+ */
+export function withoutDriverNoise<T>(call: () => T): T {
+  hold ??= env['VRAM_RESIDENCY_DEBUG'] === '1' ? null : holdOf(optionalAddon());
+  if (hold === null) return call();
+  // What the addon hands through is told by assignment here, not by its untyped answer.
+  let result: { readonly value: T } | undefined;
+  const { text } = hold(() => {
+    result = { value: call() };
+  });
+  const rest = withoutNoise(text);
+  if (rest !== '') stderr.write(rest);
+  if (result === undefined) throw new Error('the call was not made');
+  return result.value;
+}
+
+/** The text without the lines that say nothing, and the empty lines behind them. */
+export function withoutNoise(text: string): string {
+  let afterNoise = false;
+  return text
+    .split('\n')
+    .filter((line) => {
+      afterNoise = NOISE.some((pattern) => pattern.test(line)) || (afterNoise && line === '');
+      return !afterNoise;
+    })
+    .join('\n');
+}
+
+function holdOf(addon: unknown): HoldStderr | null {
+  return hasFunctions(addon, ['holdStderr']) ? (addon.holdStderr as HoldStderr) : null;
+}
