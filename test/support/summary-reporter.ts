@@ -74,7 +74,15 @@ export default class SummaryReporter implements Reporter {
 
   #failure(where: string, error: SerializedError): void {
     const diff: unknown = error['diff'];
-    const text = [error.stack ?? error.message, ...(typeof diff === 'string' ? [diff] : [])].join('\n');
+    // The stack's own first line is not always the message: that of a test that took too long was made before it ran.
+    const frames = (error.stack ?? '')
+      .split('\n')
+      .filter((line) => /^ +at /.test(line) && !line.includes('/node_modules/'));
+    const text = [
+      `${error.name ?? 'Error'}: ${error.message}`,
+      ...(typeof diff === 'string' ? [diff] : []),
+      ...frames,
+    ].join('\n');
     const lines = stripVTControlCharacters(text).split('\n').slice(0, MAX_ERROR_LINES);
     this.#write(`\nFAILED  ${where}\n${lines.map((line) => `  ${line}`).join('\n')}`);
   }
