@@ -362,6 +362,7 @@ describe('capacity and status', () => {
       key: 'ephemeral',
       keyFingerprint: expect.stringMatching(/^[0-9a-f]{6}$/),
       liveShards: 0,
+      orphanedBytes: 0,
       quarantined: [],
       unrecordedReleases: 0,
       abandonedCalls: { total: 0, settled: 0 },
