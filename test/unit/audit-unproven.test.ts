@@ -210,6 +210,16 @@ describe('[AU-002] verifyAll finds what "audit verify" finds', () => {
     }
   });
 
+  it.each([0, 2])('a checkpoint that was removed, with the first %i segments', async (count) => {
+    const place = await written();
+    await unlink(join(place.dir, 'checkpoint'));
+    for (const name of (await segmentsOf(place)).slice(0, count)) await unlink(join(place.dir, name));
+    const verifying = verifyAudit(place.dir, { token: TOKEN });
+    expect((await verifying).bad).toMatchObject({ reason: 'checkpoint-missing' });
+    for (const verifyAll of [true, false])
+      await expect(openLog(place, { verifyAll })).rejects.toMatchObject({ code: 'AUDIT_CORRUPT' });
+  });
+
   it('and nothing in a log that is whole, pruned by its writer, or left by a crash', async () => {
     const place = await written();
     await (await openLog(place, { verifyAll: true })).close();
