@@ -6,6 +6,7 @@ import { prepareVulkan, testWebGpuBackend } from '../support/vulkan.js';
 import { captureBuffers, cryptoRoot, requestGpuDevice } from '../support/vulkan-device.js';
 
 const { adapter } = await prepareVulkan();
+const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
 async function open(options = {}): Promise<Device> {
@@ -21,6 +22,17 @@ describe.skipIf(adapter === 'host')('a WebGPU device (skipped without a WebGPU a
       device = await open({ drills: true });
     });
     afterAll(() => device.close());
+
+    it.skipIf(adapter === 'hardware')(
+      `a region leaves no memory behind${adapter === 'hardware' ? ' (SKIPPED: the memory of a GPU is not the process’s)' : ''}`,
+      async () => {
+        const before = process.memoryUsage.rss();
+        const region = await device.allocate(128 * MiB);
+        await region.release();
+        // The wipe has touched all of it.
+        expect(process.memoryUsage.rss() - before).toBeLessThan(64 * MiB);
+      },
+    );
 
     it('[MS-007] bytes land at every offset and length, and nowhere else', async () => {
       const model = xorshiftBytes(1, 9001);

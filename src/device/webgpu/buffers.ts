@@ -70,7 +70,7 @@ export async function createBuffers(
     await context.idle(purpose);
     return buffers;
   } catch (error) {
-    for (const buffer of buffers) buffer.destroy();
+    await context.free(buffers);
     throw error;
   }
 }

@@ -115,6 +115,18 @@ export class GpuContext {
     this.check();
   }
 
+  /**
+   * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, for a device at rest
+   * never: the next shard would lie beside the one that is gone. Never rejects: a lost device has nothing left to free, and
+   * any other failure shows at the next call.
+   */
+  async free(buffers: readonly GPUBuffer[]): Promise<void> {
+    for (const buffer of buffers) buffer.destroy();
+    if (this.#end !== null) return;
+    this.device.queue.submit([]);
+    await this.idle({ what: 'giving memory back' }).catch(() => undefined);
+  }
+
   async #accepted(purpose: Purpose, raised: readonly Promise<GPUError | null>[]): Promise<void> {
     let errors: (GPUError | null)[];
     try {

@@ -218,7 +218,7 @@ export class WebGpuRegion implements Region {
         cause,
       });
     } finally {
-      for (const buffer of this.#memory.buffers) buffer.destroy();
+      await this.#owner.context.free(this.#memory.buffers);
       this.#owner.forget(this);
     }
   }
