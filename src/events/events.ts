@@ -215,9 +215,10 @@ export interface EventPayloads {
     readonly sealId: string;
     readonly byte: number;
     readonly bit: number;
-    /** Where the layout is `tensors`: the tensor, and the byte counted from its first. */
+    /** Where the layout is `tensors`: the tensor, the byte counted from its first, and whether it is a zero behind its last. */
     readonly tensor?: string;
     readonly byteInTensor?: number;
+    readonly padding?: boolean;
   };
   'shard.attested': { readonly sealId: string; readonly nonce: string };
   /** Before the descriptor of its memory is handed over. */

@@ -137,6 +137,12 @@ const ENDED: Readonly<Record<EventOf<'lease.ended'>['how'], string>> = {
   cut: 'broke the protocol and was cut off',
 };
 
+/** `byte 5`, `byte 5 of the tensor "a"`, `byte 9 of the tensor "a" (padding behind its last byte)`. */
+function flippedByte({ byte, tensor, byteInTensor, padding }: EventOf<'drill.injected'>): string {
+  if (tensor === undefined) return `byte ${byte}`;
+  return `byte ${byteInTensor} of the tensor ${named(tensor)}${padding === true ? ' (padding behind its last byte)' : ''}`;
+}
+
 /** `, in 3 tensors, the first "a"`; empty where none is known. */
 function tensorsInWords(ranges: readonly DamagedRange[]): string {
   const names = new Set(ranges.flatMap(({ tensor }) => (tensor === undefined ? [] : [tensor])));
@@ -430,7 +436,7 @@ const TELLERS: Tellers = {
     level: 'warn',
     actor: 'manager',
     target: shardTarget(event),
-    human: `Drill: bit ${event.bit} of ${event.tensor === undefined ? `byte ${event.byte}` : `byte ${event.byteInTensor} of the tensor ${named(event.tensor)}`} of ${shard(event)} is about to be flipped on purpose.`,
+    human: `Drill: bit ${event.bit} of ${flippedByte(event)} of ${shard(event)} is about to be flipped on purpose.`,
     storybook: `A mouse was let into the vault, to see whether the cat is awake.`,
   }),
   'close.failed': (event) => ({

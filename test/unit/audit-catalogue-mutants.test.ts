@@ -130,8 +130,10 @@ describe('[AU-001] what is recorded', () => {
       buffers: 8,
       paddingBytes: 77,
     });
-    const drilled = event('drill.injected', { tensor: 'a', byteInTensor: 7 });
-    expect(auditData(drilled, marked)).toMatchObject({ tensor: '<a>', byteInTensor: 7 });
+    for (const padding of [true, false]) {
+      const drilled = event('drill.injected', { tensor: 'a', byteInTensor: 7, padding });
+      expect(auditData(drilled, marked)).toMatchObject({ tensor: '<a>', byteInTensor: 7, padding });
+    }
     const damaged = Array.from({ length: 40 }, (_, index) => ({
       firstBlock: index,
       blocks: 1,

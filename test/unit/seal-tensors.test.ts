@@ -3,17 +3,16 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileS
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { VerificationReport } from '../../src/base/reports.js';
-import type { CutLimits, Device, FaultPort } from '../../src/device/index.js';
+import type { CutLimits, Device } from '../../src/device/index.js';
 import { createPortableEngine } from '../../src/digest/index.js';
 import { VramManager } from '../../src/manager/index.js';
 import { manifestBytes, type TensorSource, tensorSource } from '../../src/models/index.js';
 import { openModel } from '../../src/node/files/model-files.js';
 import { bytesSource } from '../../src/source/index.js';
-import { presentBackends, webGpuTargets } from '../support/backends.js';
+import { webGpuTargets } from '../support/backends.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 import { type MadeFile, packedByHand, rising, tensorModel } from '../support/tensor-model.js';
-import { failure, openHost, overlay, platform, Recorder, wrapRegions } from './manager-fixture.js';
+import { failure, openHost, overlay, platform } from './manager-fixture.js';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -249,61 +248,6 @@ describe('a tensor source of anybody', () => {
   });
 });
 
-const backends = await presentBackends();
-
-describe.each(backends)('tensors on $name', ({ target, missing }) => {
-  it.skipIf(target === null)(
-    `[CI-008] are sealed, found damaged by name, and healed from their files${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
-    // A software GPU compiles its shaders first.
-    { timeout: 120_000 },
-    async () => {
-      if (target === null) return;
-      const opened = await target.open({ drills: true });
-      const device = wrapRegions(opened, (region) => region);
-      const recorder = new Recorder(true);
-      const manager = await VramManager.open(
-        { device, workerId: 'w', policy: 'any', keep: 'leaves', drills: true, observers: [recorder] },
-        platform(),
-      );
-      try {
-        // Tiny tensors would be too much padding on WebGPU.
-        const given = tensorSource(tensorModel(FEW), { minBytes: 1 });
-        const sealed = await manager.seal(given, { reopen: async () => tensorSource(tensorModel(FEW)) });
-        if (opened.info.backend === 'webgpu') expect(sealed.immutability).toBe('api-only');
-        const drilled = await manager.drill(sealed, { flips: 6, seed: 5 });
-        for (const { byte, tensor, byteInTensor } of drilled.flips) {
-          const place = given.manifest.tensors.find(({ name }) => name === tensor);
-          expect((place?.offset ?? Number.NaN) + (byteInTensor ?? Number.NaN)).toBe(byte);
-          expect(byteInTensor).toBeLessThan(Math.ceil((place?.byteLength ?? 0) / 4096) * 4096);
-        }
-        expect(recorder.of('drill.injected').map(({ tensor }) => tensor)).toEqual(
-          drilled.flips.map(({ tensor }) => tensor),
-        );
-        const error = await failure(manager.verify(sealed));
-        expect(error.code).toBe('INTEGRITY_VIOLATION');
-        const { damaged } = error.report as VerificationReport;
-        const blocks = damaged.flatMap(({ firstBlock, blocks: count }) =>
-          Array.from({ length: count }, (_, index) => firstBlock + index),
-        );
-        expect(blocks).toEqual(drilled.blocks);
-        expect(new Set(damaged.map(({ tensor }) => tensor))).toEqual(
-          new Set(drilled.flips.map(({ tensor }) => tensor)),
-        );
-        expect(error.message).toContain(' in the tensor');
-        const healed = await manager.heal(sealed, given);
-        expect(healed.healed).toEqual(damaged);
-        expect(await manager.verify(sealed)).toMatchObject({ verified: true });
-        expect(recorder.of('shard.healed')[0]?.healed[0]?.tensor).toBe(damaged[0]?.tensor);
-        await manager.release(sealed);
-        expect(opened.stats().liveBytes).toBe(0);
-      } finally {
-        await manager.close();
-        await opened.close();
-      }
-    },
-  );
-});
-
 describe('where a cut makes a buffer', () => {
   /** The host device, as if it made buffers; what it was asked for is kept. */
   async function openWith(cutLimits: CutLimits | null) {
@@ -330,7 +274,7 @@ describe('where a cut makes a buffer', () => {
     await manager.close();
   });
 
-  it('too many of them are refused with the figures, unless small tensors share one', async () => {
+  it('[MS-003] too many of them are refused with the figures, unless small tensors share one', async () => {
     const { manager, asked } = await openWith({ maxBuffers: 3, maxRunBytes: 2 ** 20 });
     const error = await failure(manager.seal(source()));
     expect(error).toMatchObject({ code: 'INVALID_INPUT', argument: 'source' });
@@ -413,40 +357,6 @@ describe('the buffer of a tensor', () => {
     await manager.execute(await manager.seal(source()), (lease) => {
       expect(() => lease.buffer('a')).toThrow('"tensor" has no buffer of its own: on this device (host)');
     });
-    await manager.close();
-  });
-});
-
-describe('damage', () => {
-  it('across the end of a tensor is a range for each of the two', async () => {
-    const faults: FaultPort[] = [];
-    const { manager } = await openHost({
-      options: { keep: 'leaves' },
-      wrap: (device) =>
-        wrapRegions(device, (region) => {
-          if (region.faults !== null) faults.push(region.faults);
-          return region;
-        }),
-    });
-    const sealed = await manager.seal(source());
-    // The tensor "b" has the blocks 1 to 3, and "c" begins with block 4.
-    for (const block of [2, 3, 4, 5]) await faults[0]?.flip(block * 4096 + 5, 1);
-    const { damaged } = (await failure(manager.verify(sealed))).report as VerificationReport;
-    expect(damaged).toEqual([
-      { firstBlock: 2, blocks: 2, byteOffset: 8192, byteLength: 8192, tensor: 'b', byteInTensor: 4096 },
-      { firstBlock: 4, blocks: 2, byteOffset: 16_384, byteLength: 8192, tensor: 'c', byteInTensor: 0 },
-    ]);
-    await manager.close();
-  });
-
-  it('of a group that no leaf narrows down names every tensor in it', async () => {
-    const { manager } = await openHost({ options: { keep: 'groups' } });
-    const sealed = await manager.seal(source());
-    await manager.drill(sealed, { flips: 1, seed: 9 });
-    const report = (await failure(manager.verify(sealed))).report as VerificationReport;
-    expect(report.exact).toBe(false);
-    expect(report.damaged.map(({ tensor }) => tensor)).toEqual(['a', 'b', 'c']);
-    expect(report.damaged.reduce((sum, { blocks }) => sum + blocks, 0)).toBe(128);
     await manager.close();
   });
 });

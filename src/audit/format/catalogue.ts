@@ -400,11 +400,15 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       bit: integer(event.bit),
     }),
     ofTensors(
-      { tensor: 'the tensor of that byte', byteInTensor: 'offset in that tensor, bytes' },
-      ({ tensor, byteInTensor }, clean) =>
+      {
+        tensor: 'the tensor of that byte',
+        byteInTensor: 'offset in that tensor, bytes',
+        padding: 'true if the byte is one of the zeros behind that tensor',
+      },
+      ({ tensor, byteInTensor, padding }, clean) =>
         tensor === undefined || byteInTensor === undefined
           ? null
-          : { tensor: text(tensor, clean), byteInTensor: integer(byteInTensor) },
+          : { tensor: text(tensor, clean), byteInTensor: integer(byteInTensor), padding: padding === true },
     ),
   ),
 };

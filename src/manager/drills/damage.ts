@@ -8,7 +8,10 @@ import { Pcg32 } from './pcg32.js';
  * aligned words of 32 bits changes, nor their exclusive or.
  */
 export type DrillPattern = 'bit' | 'neighbours' | 'word' | 'block' | 'pair';
-/** `data`: the shard's own bytes. `padding`: the zeros behind the last one, to the end of its block. `both`: either. */
+/**
+ * `data`: the shard's own bytes; of packed tensors also the zeros between them. `padding`: the zeros behind the last one, to the
+ * end of its block. `both`: either.
+ */
 export type DrillArea = 'data' | 'padding' | 'both';
 
 /** One bit of resident memory; bit 0 is a byte's lowest. */
@@ -20,6 +23,8 @@ export interface DrillFlip {
   readonly tensor?: string;
   /** Bytes from that tensor's first byte; in the padding behind it, its byteLength or more. */
   readonly byteInTensor?: number;
+  /** Where the layout is `tensors`: whether the byte is one of the zeros behind that tensor. */
+  readonly padding?: boolean;
 }
 
 export interface DamagePlan {

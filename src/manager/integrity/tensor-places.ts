@@ -5,13 +5,21 @@ import { type PackedTensor, quoted, type TensorManifest, tensorIndexAt } from '.
 /** Names shown to people in one sentence. */
 const SHOWN = 3;
 
-/** A byte's tensor, and where in it; nothing for a shard that is no sequence of tensors. */
-export function tensorPlace(
-  manifest: TensorManifest | null,
-  byte: number,
-): { readonly tensor?: string; readonly byteInTensor?: number } {
+/** Where a byte of packed tensors lies; no key is there for a shard that is not a sequence of tensors. */
+export interface TensorPlace {
+  /** Of tensors with one place the first. */
+  readonly tensor?: string;
+  /** Bytes from that tensor's first byte. */
+  readonly byteInTensor?: number;
+  /** Whether the byte is one of the zeros behind that tensor's last byte. */
+  readonly padding?: boolean;
+}
+
+export function tensorPlace(manifest: TensorManifest | null, byte: number): TensorPlace {
   const tensor = manifest?.tensors[tensorIndexAt(manifest, byte)];
-  return tensor === undefined ? {} : { tensor: tensor.name, byteInTensor: byte - tensor.offset };
+  if (tensor === undefined) return {};
+  const byteInTensor = byte - tensor.offset;
+  return { tensor: tensor.name, byteInTensor, padding: byteInTensor >= tensor.byteLength };
 }
 
 /** The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is no sequence of tensors. */
