@@ -5,11 +5,12 @@ import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { manifestBytes, tensorSource } from '../../src/models/index.js';
 import { openModel } from '../../src/node/files/model-files.js';
-import { ggufFile, ggufTensor } from '../fuzz/build.mjs';
+import { ggufFile, ggufTensor, safetensorsFile } from '../fuzz/build.mjs';
 import { cli } from '../support/cli.js';
 import { FIXTURE_FILES, fixtures } from '../support/fixtures.js';
 import { fsverityOf } from '../support/fsverity.js';
 import { collect } from '../support/tensor-model.js';
+import { testWebGpuBackend } from '../support/vulkan.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'vram-cli-tensors-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -97,8 +98,10 @@ describe('check --layout tensors', () => {
     });
     const { manifest } = tensorSource(await openModel(path));
     expect(row.tensors).toEqual(manifest.tensors);
-    expect(row.tensorCount).toBe(manifest.tensors.length);
-    expect(stderr).toContain(`packed    ${manifest.tensors.length} tensors of ${shards.length} files, `);
+    expect(row).toMatchObject({ tensorCount: manifest.tensors.length, buffers: 1 });
+    expect(stderr).toContain(
+      `packed    ${manifest.tensors.length} tensors of ${shards.length} files in one buffer, `,
+    );
     expect(stderr).toContain(' at 0\n');
   });
 
@@ -146,19 +149,56 @@ describe('check --layout tensors', () => {
     const [file] = list.files;
     const renamed = await run({ ...list, files: [{ ...file, name: 'other.safetensors' }] });
     expect([renamed.code, renamed.stderr]).toEqual([2, expect.stringContaining('does not name the file')]);
+    const longer = await run({ ...list, files: [{ ...file, byteLength: file.byteLength + 1 }] });
+    expect([longer.code, longer.stderr]).toEqual([
+      1,
+      expect.stringMatching(`has ${file.byteLength} bytes.*, expected ${file.byteLength + 1} bytes`),
+    ]);
+    const packed = await run({ ...list, packed: { ...list.packed, byteLength: 1 } });
+    expect([packed.code, packed.stderr]).toEqual([2, expect.stringContaining('is a list of another model')]);
     const file0 = { ...file, fsverity: `fsverity-sha256-12:${'0'.repeat(64)}` };
     expect((await run({ ...list, files: [file0] })).code).toBe(1);
     expect((await run(list)).code).toBe(0);
   });
 
-  it('takes a model list for plain files too', async () => {
+  it('takes a model list for plain files too, and says of a file of another size what it has', async () => {
     const path = model('external');
     const list = await listOf(path);
-    expect((await cli(['check', '--expect', list, path])).code).toBe(0);
-    const value = JSON.parse(readFileSync(list, 'utf8'));
-    value.files[0].fsverity = `fsverity-sha256-12:${'0'.repeat(64)}`;
-    writeFileSync(list, JSON.stringify(value));
-    expect((await cli(['check', '--expect', list, path])).code).toBe(1);
+    const run = async (change: (file: Record<string, unknown>) => void) => {
+      const value = JSON.parse(readFileSync(list, 'utf8'));
+      change(value.files[0]);
+      const changed = join(folder, 'changed.json');
+      writeFileSync(changed, JSON.stringify(value));
+      return await cli(['check', '--expect', changed, path]);
+    };
+    expect((await run(() => undefined)).code).toBe(0);
+    const digest = await run((file) =>
+      Object.assign(file, { fsverity: `fsverity-sha256-12:${'0'.repeat(64)}` }),
+    );
+    expect([digest.code, digest.stderr]).toEqual([
+      1,
+      expect.stringContaining('expected fsverity-sha256-12:0'),
+    ]);
+    const size = await run((file) => Object.assign(file, { byteLength: 7 }));
+    expect([size.code, size.stderr]).toEqual([
+      1,
+      expect.stringMatching(/the file has \d+ bytes.*expected 7 bytes/),
+    ]);
+  });
+
+  it('takes the size in a Git LFS pointer at its word', async () => {
+    const path = model('single');
+    const bytes = readFileSync(path);
+    const pointer = join(folder, 'pointer');
+    const run = async (size: number) => {
+      writeFileSync(
+        pointer,
+        `version https://git-lfs.github.com/spec/v1\noid sha256:${sha256(bytes)}\nsize ${size}\n`,
+      );
+      return await cli(['check', '--expect', pointer, path]);
+    };
+    expect((await run(bytes.length)).code).toBe(0);
+    expect((await run(bytes.length + 1)).code).toBe(1);
   });
 
   it.each([
@@ -197,6 +237,36 @@ describe('check --layout tensors', () => {
     const { code, stderr } = await cli(['check', '--expect', bad, path]);
     expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
   });
+});
+
+const webgpu = await testWebGpuBackend();
+
+describe('check --layout tensors on WebGPU', () => {
+  const small = join(folder, 'small.safetensors');
+  const header = {
+    a: { dtype: 'U8', shape: [5000], data_offsets: [0, 5000] },
+    b: { dtype: 'U8', shape: [77], data_offsets: [5000, 5077] },
+    c: { dtype: 'U8', shape: [3], data_offsets: [5077, 5080] },
+  };
+  writeFileSync(small, safetensorsFile(header, new Uint8Array(5080).fill(3)));
+  const skipped = webgpu === null ? ' (SKIPPED: not on this machine)' : '';
+
+  it.skipIf(webgpu === null)(
+    `tells the buffers that small tensors share${skipped}`,
+    { timeout: 60_000 },
+    async () => {
+      if (webgpu === null) return;
+      const args = ['check', '--device', 'webgpu:0', '--layout', 'tensors', '--min-bytes', '4096', '--json'];
+      const { code, stdout, stderr } = await cli([...args, small], { backends: [webgpu] });
+      expect(code, stderr).toBe(0);
+      expect(JSON.parse(stdout).shards[0]).toMatchObject({
+        tensorCount: 3,
+        buffers: 2,
+        paddingBytes: 11_304,
+      });
+      expect(stderr).toContain('packed    3 tensors of 1 file in 2 buffers, ');
+    },
+  );
 });
 
 describe('drill --layout tensors', () => {

@@ -5,8 +5,10 @@ import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } fr
 import { fromHex, invalidInput } from '../../base/index.js';
 import { nodeCrypto, openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import { checkItems, expectedDigests, isTarget } from '../check-files.js';
+import { expectedDigests } from '../check-expected.js';
+import { checkItems } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
+import { isTarget } from '../check-target.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';

@@ -3,8 +3,9 @@ import { VramError } from '../../base/index.js';
 import type { VramManager } from '../../manager/index.js';
 import { packedLength, paddingBytes, type TensorManifest } from '../../models/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import { type CheckItem, type CheckTarget, checkItems, isTarget } from '../check-files.js';
+import { checkItems } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
+import { type CheckItem, type CheckTarget, isTarget } from '../check-target.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.js';
@@ -154,7 +155,7 @@ class CheckRun {
         `  sealed    ${formatSize(sealed.byteLength)} in ${formatMs(sealMs)} (${formatRate(sealed.byteLength, sealMs)}), ` +
           `${sealed.immutability}, shard ${sealed.shardId}\n`,
       );
-      if (target.manifest !== null) this.#people(packingText(target.manifest));
+      if (target.manifest !== null) this.#people(packingText(target.manifest, buffersOf(target, sealed)));
       if (target.note !== null) this.#people(`  note      ${target.note}\n`);
       const report = await manager.verify(sealed, common);
       progress.done();
@@ -184,12 +185,13 @@ class CheckRun {
 }
 
 export function shardRow(
-  { file, tensors: all, manifest }: CheckTarget,
+  target: CheckTarget,
   sealed: SealedShard,
   sealMs: number,
   verifyMs: number,
   tensors: boolean,
 ): ShardRow {
+  const { file, manifest } = target;
   return {
     file,
     shardId: sealed.shardId,
@@ -212,18 +214,27 @@ export function shardRow(
           manifestSha256: sealed.tensors,
           files: manifest.files.map((each, index) => ({ ...each, ...sealed.source?.[index] })),
           tensorCount: manifest.tensors.length,
+          buffers: buffersOf(target, sealed),
           paddingBytes: paddingBytes(manifest),
         }),
-    ...(tensors ? { tensors: all } : {}),
+    ...(tensors ? { tensors: target.tensors } : {}),
   };
 }
 
-/** Padding and files of packed tensors. */
-export function packingText(manifest: TensorManifest): string {
+/** Cuts make buffers on WebGPU alone; elsewhere all tensors are one mapping. */
+function buffersOf({ buffers }: CheckTarget, { device }: SealedShard): number {
+  return device.backend === 'webgpu' ? buffers : 1;
+}
+
+/** Files, buffers and padding of packed tensors. */
+function packingText(manifest: TensorManifest, buffers: number): string {
   const { files, tensors } = manifest;
   const padding = paddingBytes(manifest);
   const share = ((padding / packedLength(manifest)) * 100).toFixed(2);
-  return `  packed    ${tensors.length} tensors of ${files.length} ${files.length === 1 ? 'file' : 'files'}, ${formatBytes(padding)} of padding (${share} %)\n`;
+  return (
+    `  packed    ${tensors.length} tensors of ${files.length} ${files.length === 1 ? 'file' : 'files'} ` +
+    `in ${buffers === 1 ? 'one buffer' : `${buffers} buffers`}, ${formatBytes(padding)} of padding (${share} %)\n`
+  );
 }
 
 function tensorsText(tensors: CheckTarget['tensors']): string {

@@ -11,8 +11,9 @@ import type {
 } from '../../manager/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import type { Source } from '../../source/index.js';
-import { type CheckTarget, checkItems, isTarget } from '../check-files.js';
+import { checkItems } from '../check-files.js';
 import { checkIndexes } from '../check-indexes.js';
+import { type CheckTarget, isTarget } from '../check-target.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceJson, deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
@@ -282,9 +283,10 @@ function checkPlan({ pattern, area }: DrillOptions, byteLength: number): void {
   }
 }
 
-function flipText({ byte, bit, tensor, byteInTensor }: DrillFlip): string {
+function flipText({ byte, bit, tensor, byteInTensor, padding }: DrillFlip): string {
   if (tensor === undefined) return `bit ${bit} of byte ${byte}`;
-  return `bit ${bit} of byte ${byteInTensor} of ${escapeForTerminal(tensor)}`;
+  const behind = padding === true ? ' (padding)' : '';
+  return `bit ${bit} of byte ${byteInTensor} of ${escapeForTerminal(tensor)}${behind}`;
 }
 
 /** The tensors that the damaged blocks are of; none where the shard is not of tensors. */
