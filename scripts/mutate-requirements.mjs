@@ -1,7 +1,8 @@
 // npm run mutate:requirements: shows that the tests of every requirement can fail. One textual mutation at a time (test/mutations/requirements.json)
 // is made in a copy of the tree, the test that guards the code runs there, and must go red by a test that carries the requirement's id. Before
-// that the same tests must be green in the copy. The table goes into docs/evidence.md, under "Requirements", unless only some ids were asked for.
-// Arguments: ids to try alone. Options: --jobs N (default 2), --keep (leave the copies).
+// that the same tests must be green in the copy. The table goes into docs/evidence.md, under "Requirements". Where only some mutations were asked
+// for, the rows of the others stay as they were recorded.
+// Arguments: ids to try alone. Options: --new (mutations that docs/evidence.md has no row of), --jobs N (default 2), --keep (leave the copies).
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -29,6 +30,7 @@ const { values, positionals } = parseArgs({
   options: {
     jobs: { type: 'string', default: String(Math.min(2, cpus().length)) },
     keep: { type: 'boolean', default: false },
+    new: { type: 'boolean', default: false },
   },
 });
 
@@ -114,14 +116,30 @@ function cell(text) {
   return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }
 
-function row({ id, file, what, test }, { verdict, red }) {
-  const first =
-    red[0] === undefined ? '' : `${cell(red[0])}${red.length > 1 ? ` and ${red.length - 1} more` : ''}`;
-  return `| ${id} | \`${file}\`: ${cell(what)} | \`${test}\` | ${verdict}: ${first} |`;
+/** What a mutation's row begins with: all but its outcome. */
+function rowHead({ id, file, what, test }) {
+  return `| ${id} | \`${file}\`: ${cell(what)} | \`${test}\` | `;
 }
 
+function row(mutation, { verdict, red }) {
+  const first =
+    red[0] === undefined ? '' : `${cell(red[0])}${red.length > 1 ? ` and ${red.length - 1} more` : ''}`;
+  return `${rowHead(mutation)}${verdict}: ${first} |`;
+}
+
+/** The row that docs/evidence.md has of a mutation; undefined if none. */
+function recordedRow(mutation) {
+  return recorded.find((line) => line.startsWith(rowHead(mutation)));
+}
+
+const EVIDENCE = 'docs/evidence.md';
+const recorded = readFileSync(join(root, EVIDENCE), 'utf8').split('\n');
 const table = JSON.parse(readFileSync(join(root, TABLE), 'utf8'));
-const wanted = positionals.length === 0 ? table : table.filter(({ id }) => positionals.includes(id));
+const wanted = table.filter(
+  (mutation) =>
+    (positionals.length === 0 || positionals.includes(mutation.id)) &&
+    (!values.new || recordedRow(mutation) === undefined),
+);
 const outcomes = new Map();
 const queue = [...wanted];
 let done = 0;
@@ -147,26 +165,30 @@ await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worke
 
 const failed = wanted.filter((mutation) => outcomes.get(mutation)?.verdict !== 'red');
 const missing = requirementIds().filter((id) => !table.some((mutation) => mutation.id === id));
-if (positionals.length === 0) {
-  const rows = table.map((mutation) => row(mutation, outcomes.get(mutation)));
-  const shown = `${table.length - failed.length} of ${table.length} mutations went red; ${requirementIds().length - missing.length} of ${requirementIds().length} requirements have one.`;
-  replaceSection(
-    'docs/evidence.md',
-    'requirements',
-    [
-      '## Requirements',
-      '',
-      'Each row is one change to the code that a requirement is enforced by, made alone in a copy of the tree, and a test with the',
-      "requirement's id that was green before and red with it. Made by `npm run mutate:requirements` from `test/mutations/requirements.json`.",
-      '',
-      shown,
-      '',
-      '| id | mutation | tests run | went red |',
-      '|---|---|---|---|',
-      ...rows,
-    ].join('\n'),
-  );
-}
+const rows = table
+  .map((mutation) => {
+    const outcome = outcomes.get(mutation);
+    return outcome === undefined ? recordedRow(mutation) : row(mutation, outcome);
+  })
+  .filter((line) => line !== undefined);
+const red = rows.filter((line) => line.includes(' | red: ')).length;
+const shown = `${red} of ${table.length} mutations went red; ${requirementIds().length - missing.length} of ${requirementIds().length} requirements have one.`;
+replaceSection(
+  EVIDENCE,
+  'requirements',
+  [
+    '## Requirements',
+    '',
+    'Each row is one change to the code that a requirement is enforced by, made alone in a copy of the tree, and a test with the',
+    "requirement's id that was green before and red with it. Made by `npm run mutate:requirements` from `test/mutations/requirements.json`.",
+    '',
+    shown,
+    '',
+    '| id | mutation | tests run | went red |',
+    '|---|---|---|---|',
+    ...rows,
+  ].join('\n'),
+);
 for (const id of missing) console.error(`${id}: no mutation in ${TABLE}`);
 for (const { id, file, what } of failed) console.error(`${id}: not shown by ${file}: ${what}`);
 console.log(`${wanted.length - failed.length} of ${wanted.length} mutations went red`);

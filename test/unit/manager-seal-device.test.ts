@@ -108,7 +108,7 @@ describe("seal with hashing 'device'", () => {
     await manager.close();
   });
 
-  describe('refuses before anything is allocated', () => {
+  describe('[CI-009] refuses before anything is allocated', () => {
     const bytes = pattern(5000);
     const sha256 = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     it.each([

@@ -46,7 +46,7 @@ function streamed(source: TensorSource, chunkBytes: number): Promise<Buffer> {
 
 describe('the packed sequence', () => {
   it.each([1, 63, 4095, 4096, 4097, 65_536, 2 ** 20])(
-    'is the same in chunks of %i bytes',
+    '[CI-008] is the same in chunks of %i bytes',
     async (chunkBytes) => {
       const source = tensorSource(tensorModel(FILES));
       const expected = packedByHand(FILES);
@@ -266,7 +266,7 @@ describe('a model that cannot be packed', () => {
     expect(() => tensorSource(model, { onyl: () => true } as object)).toThrow('"options"');
   });
 
-  it('is found out while it is read: a file of another length, a stream that ends early', async () => {
+  it('[IV-006] is found out while it is read: a file of another length, a stream that ends early', async () => {
     const [shard] = tensorModel(FILES).shards;
     if (shard === undefined) throw new Error('there is a file');
     const shorter = { shards: [{ ...shard, open: async () => bytesSource(new Uint8Array(29_999), 'one') }] };
