@@ -22,6 +22,7 @@ const FAULTS: readonly Fault[] = [
   { step: 'groups', fail: [['cuLaunchKernel', 100, INVALID_VALUE]] },
   { step: 'upload', hang: true },
   { step: 'seal', fail: [['cuMemCreate', 7, OUT_OF_MEMORY]] },
+  { step: 'many-tensors', fail: [['cuLaunchKernel', 30, INVALID_VALUE]] },
   { step: 'guard', fail: [['cuMemCreate', 1, OUT_OF_MEMORY]] },
   { step: 'guard-torch', crash: true },
   { step: 'jit', fail: [['cuModuleLoadDataEx', 1, INVALID_PTX]] },

@@ -112,6 +112,15 @@ export const PLAN: readonly StepPlan[] = [
     figures: ['seals'],
   },
   {
+    name: 'many-tensors',
+    shows:
+      'that the tensors of the largest models are sealed, found damaged by name and healed, in bounded memory',
+    quick: false,
+    limitMs: 60 * SECOND,
+    budgetMs: 15 * SECOND,
+    figures: ['tensors', 'sealMs', 'verifyMs', 'healMs', 'hostMiB'],
+  },
+  {
     name: 'guard',
     shows:
       "the guard over a decoder's weights: damage found and named, its cost, and that it leaves a capture whole",

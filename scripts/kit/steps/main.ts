@@ -9,6 +9,7 @@ import { environment } from './environment.js';
 import { guard } from './guard.js';
 import { jit } from './jit.js';
 import { loss } from './loss.js';
+import { manyTensors } from './many-tensors.js';
 import { probe } from './probe.js';
 import { profile } from './profile.js';
 import { readonlyProbe } from './readonly-probe.js';
@@ -32,6 +33,7 @@ const STEPS: Readonly<Record<string, (context: StepContext) => Promise<void>>> =
   groups: suite('groups'),
   upload,
   seal,
+  'many-tensors': manyTensors,
   guard: guard('guard_step.py'),
   'guard-torch': guard('guard_torch_step.py'),
   jit,
