@@ -1,7 +1,11 @@
-// node bench/onnxruntime.mjs [--model FILE.onnx --shape 1,3,48,64] [--runs N] [--layout NCHW]: what sealed weights cost ONNX Runtime Web.
-// Plain and sealed sessions of one engine on one device, measured in turns: making, first run (shaders are compiled), steady runs; sealed
-// ones without a verification and with one each. Without a model: a chain of four matrix products. Over the built library.
+// node bench/onnxruntime.mjs [--model FILE.onnx --shape 1,3,48,64] [--runs N] [--layout NCHW] [--redirected]: what sealed weights cost
+// ONNX Runtime Web. Plain and sealed sessions of one engine on one device, measured in turns: making, first run (shaders are compiled),
+// steady runs; sealed ones without a verification and with one each. Without a model: a chain of four matrix products.
+// Verification is also measured alone, at two sizes in one buffer, which tells its fixed time from its rate.
+// --redirected: also all weights in one sealed buffer, at offsets that are put into the engine's bind groups on their way.
+// Over the built library; prints one JSON document: clock and CPU time, and the load of the machine before and after.
 import { readFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-web/webgpu';
 import { gpuDeviceOf } from '../dist/device/index.js';
@@ -18,9 +22,12 @@ const { values: options } = parseArgs({
     shape: { type: 'string', default: '1,512' },
     runs: { type: 'string', default: '15' },
     layout: { type: 'string' },
+    redirected: { type: 'boolean', default: false },
   },
 });
 const RUNS = Number(options.runs);
+/** Bytes of the shards that verification alone is measured with. */
+const SIZES = { verify64KiB: 2 ** 16, verify8MiB: 2 ** 23 };
 const shape = options.shape.split(',').map(Number);
 const layout = options.layout === undefined ? {} : { preferredLayout: options.layout };
 ort.env.logLevel = 'error';
@@ -47,14 +54,92 @@ function products() {
   });
 }
 
+/** Clock time, and CPU time of all threads of this process: a software adapter computes on them. */
 async function timed(work) {
+  const cpuFrom = process.cpuUsage();
   const from = performance.now();
   const result = await work();
-  return { ms: performance.now() - from, result };
+  const ms = performance.now() - from;
+  const { user, system } = process.cpuUsage(cpuFrom);
+  return { ms, cpuMs: (user + system) / 1000, result };
 }
 
 function median(times) {
   return [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)];
+}
+
+/** The bytes of a source as one run, without what says that they are tensors. */
+function asBytes({ byteLength, label, stream, readRange, unchanged }, source) {
+  return {
+    byteLength,
+    label,
+    stream: stream.bind(source),
+    readRange: readRange.bind(source),
+    unchanged: unchanged.bind(source),
+    close: async () => {},
+  };
+}
+
+/** Runs `work`, and gives the buffers of sealed weights that the device made meanwhile. */
+async function sealedBuffers(gpu, work) {
+  const { createBuffer } = gpu;
+  const buffers = [];
+  Object.defineProperty(gpu, 'createBuffer', {
+    configurable: true,
+    value: (descriptor) => {
+      const buffer = Reflect.apply(createBuffer, gpu, [descriptor]);
+      if (descriptor.label === 'sealed weights') buffers.push(buffer);
+      return buffer;
+    },
+  });
+  try {
+    return { result: await work(), buffers };
+  } finally {
+    delete gpu.createBuffer;
+  }
+}
+
+/** A device as an engine gets it, which binds ranges of other buffers instead of those that stand for them. */
+function redirectingDevice(view, ranges) {
+  return new Proxy(view, {
+    get: (target, key) => {
+      const value = target[key];
+      if (key !== 'createBindGroup') return value;
+      return (descriptor) =>
+        value({
+          ...descriptor,
+          entries: [...descriptor.entries].map((entry) => ({
+            ...entry,
+            resource: ranges.get(entry.resource.buffer) ?? entry.resource,
+          })),
+        });
+    },
+  });
+}
+
+/** A session over all weights in one sealed buffer, and what it is to be fed for them. */
+async function redirectedSession(gpu, manager, sealed) {
+  const packed = asBytes(sealed.source, sealed.source);
+  const { result: shard, buffers } = await sealedBuffers(gpu, () => manager.seal(packed));
+  const [whole] = buffers;
+  if (buffers.length !== 1) throw new Error(`${buffers.length} buffers, not one`);
+  const ranges = new Map();
+  const weights = {};
+  const types = { FLOAT: 'float32', FLOAT16: 'float16', UINT8: 'uint8' };
+  for (const { name, dtype, shape: dims, offset, byteLength } of sealed.manifest.tensors) {
+    const stand = gpu.createBuffer({ size: 16, usage: 0x80 });
+    ranges.set(stand, { buffer: whole, offset, size: Math.ceil(byteLength / 16) * 16 });
+    weights[name] = ort.Tensor.fromGpuBuffer(stand, { dataType: types[dtype], dims });
+  }
+  const provider = {
+    name: 'webgpu',
+    device: redirectingDevice(new EngineView(gpu).device, ranges),
+    ...layout,
+  };
+  const session = await withGpuGlobals(() =>
+    ort.InferenceSession.create(sealed.graph, { executionProviders: [provider], logSeverityLevel: 3 }),
+  );
+  return { shard, session, weights };
 }
 
 const { adapter, description } = await prepareVulkan();
@@ -62,15 +147,18 @@ if (adapter === 'host') {
   console.error(`there is no WebGPU adapter to measure on: ${description}`);
   process.exit(3);
 }
+const loadBefore = loadavg();
 const model = options.model === undefined ? products() : new Uint8Array(await readFile(options.model));
 const device = await openDevice();
+const gpu = gpuDeviceOf(device);
 const manager = await VramManager.open({ device, workerId: 'bench', policy: 'any' });
 const sealed = await sealOnnx(manager, bytesSource(model, 'model.onnx'));
 // The plain session gets its device through a view too: in Node the engine runs on none without.
-const view = new EngineView(gpuDeviceOf(device));
-const provider = { name: 'webgpu', device: view.device, ...layout };
+const provider = { name: 'webgpu', device: new EngineView(gpu).device, ...layout };
 const plainMade = await timed(() =>
-  withGpuGlobals(() => ort.InferenceSession.create(model, { executionProviders: [provider] })),
+  withGpuGlobals(() =>
+    ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 }),
+  ),
 );
 const sealedMade = await timed(() => createSession(ort, sealed, { device, ...layout }));
 const plain = plainMade.result;
@@ -83,18 +171,39 @@ const kinds = {
   verified: () => run(session, feeds),
   verify: () => manager.verify(sealed.shard),
 };
+for (const [name, byteLength] of Object.entries(SIZES)) {
+  const bytes = new Uint8Array(byteLength).map((_, i) => i * 31);
+  const shard = await manager.seal(bytesSource(bytes, name));
+  kinds[name] = () => manager.verify(shard);
+}
+if (options.redirected) {
+  const one = await redirectedSession(gpu, manager, sealed);
+  kinds.redirected = () => one.session.run({ ...feeds, ...one.weights });
+  kinds.verifyOneBuffer = () => manager.verify(one.shard);
+}
 const first = {};
-const times = {};
-for (const [kind, work] of Object.entries(kinds)) first[kind] = (await timed(work)).ms;
+const steady = {};
+for (const [kind, work] of Object.entries(kinds)) first[kind] = await timed(work);
 for (let i = 0; i < RUNS; i++) {
   for (const [kind, work] of Object.entries(kinds)) {
-    times[kind] ??= [];
-    times[kind].push((await timed(work)).ms);
+    steady[kind] ??= [];
+    steady[kind].push(await timed(work));
   }
 }
-const steady = Object.fromEntries(Object.entries(times).map(([kind, each]) => [kind, median(each)]));
-const rounded = (object) =>
-  Object.fromEntries(Object.entries(object).map(([key, ms]) => [key, Number(ms.toFixed(2))]));
+/** Medians of what was measured of each kind. */
+function medians(of, unit) {
+  return Object.fromEntries(
+    Object.entries(of).map(([kind, measured]) => [
+      kind,
+      Number(median([measured].flat().map((each) => each[unit])).toFixed(2)),
+    ]),
+  );
+}
+function verificationCost({ verify64KiB, verify8MiB }) {
+  const msPerByte = (verify8MiB - verify64KiB) / (SIZES.verify8MiB - SIZES.verify64KiB);
+  const fixedMs = verify64KiB - SIZES.verify64KiB * msPerByte;
+  return { fixed: Number(fixedMs.toFixed(2)), perMiB: Number((msPerByte * 2 ** 20).toFixed(3)) };
+}
 console.log(
   JSON.stringify({
     v: 1,
@@ -103,10 +212,24 @@ console.log(
     layout: options.layout ?? 'default',
     sealedBytes: sealed.shard.byteLength,
     tensors: sealed.moved.length,
-    madeMs: rounded({ plain: plainMade.ms, sealed: sealedMade.ms }),
-    firstMs: rounded(first),
-    steadyMs: rounded(steady),
-    sealedToPlain: Number((steady.sealed / steady.plain).toFixed(3)),
+    ...Object.fromEntries(
+      ['ms', 'cpuMs'].map((unit) => {
+        const medianSteady = medians(steady, unit);
+        const ratio = medianSteady.sealed / medianSteady.plain;
+        return [
+          unit,
+          {
+            made: medians({ plain: plainMade, sealed: sealedMade }, unit),
+            first: medians(first, unit),
+            steady: medianSteady,
+            sealedToPlain: Number(ratio.toFixed(3)),
+            verification: verificationCost(medianSteady),
+          },
+        ];
+      }),
+    ),
+    cores: cpus().length,
+    load: { before: loadBefore, after: loadavg() },
   }),
 );
 await session.release();

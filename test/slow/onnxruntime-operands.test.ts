@@ -45,7 +45,8 @@ function feedsFor(inputs: readonly OnnxValue[]): Feeds {
           ),
         ];
       }
-      return [name, floats(sizes, place)];
+      // No number is zero: one of the operators divides by them.
+      return [name, floats(sizes, place + 0.5)];
     }),
   );
 }

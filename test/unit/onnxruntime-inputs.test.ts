@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gpuDeviceOf } from '../../src/device/index.js';
-import { bytesSource, isVramError, openModel, streamSource, type VramError } from '../../src/index.js';
+import {
+  adoptGpuDevice,
+  bytesSource,
+  isVramError,
+  openModel,
+  streamSource,
+  type VramError,
+} from '../../src/index.js';
 import { createSession, run, sealOnnx } from '../../src/onnxruntime.js';
 import { onnxFile } from '../fuzz/build.mjs';
 import {
@@ -194,7 +201,9 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     await sealed.source.close();
   });
 
-  it('says how much stays in the graph where that is more than a tenth', { timeout: 60_000 }, async () => {
+  it('says how much stays in the graph where that is more than a tenth', {
+    timeout: 60_000,
+  }, async () => {
     const nodes: OnnxNode[] = [
       { op: 'Tile', inputs: ['t', 'x'], outputs: ['u'] },
       { op: 'MatMul', inputs: ['u', 'w'], outputs: ['y'] },
@@ -230,6 +239,13 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
       expect(await made(ort, other, { device })).toBe('"sealed" must be what sealOnnx() returned');
     }
     expect(await made(ort, sealed, {})).toBe('"device" must be an open Device');
+    const gpu = gpuDeviceOf(device);
+    if (gpu === null) throw new Error('no GPU device');
+    const other = await adoptGpuDevice(gpu);
+    expect(await made(ort, sealed, { device: other })).toBe(
+      '"device" is not the one that holds the sealed weights: give the manager the same device',
+    );
+    await other.close();
     expect(await made(ort, sealed, { device, preferredLayout: 'CHWN' })).toMatch(
       /^"preferredLayout" must be/,
     );

@@ -249,7 +249,9 @@ describe.skipIf(adapter === 'host')(
       await other.release();
     });
 
-    it('ends a session with its release, once, and what waits for it', { timeout: 240_000 }, async () => {
+    it('ends a session with its release, once, and what waits for it', {
+      timeout: 240_000,
+    }, async () => {
       const other = await createSession(ort, sealed, { device: bench.device });
       const [first, last] = await Promise.allSettled([run(other, feeds), other.release(), other.release()]);
       expect(last?.status).toBe('fulfilled');
