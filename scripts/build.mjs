@@ -1,7 +1,8 @@
-// npm run build: WASM, generated modules, then TypeScript into dist/.
+// npm run build: WASM, generated modules, then TypeScript into dist/, then what the service takes from others into one file.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { bundleServicePackages } from './service-packages.mjs';
 import { removeStaleOutputs } from './stale-outputs.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,5 +15,6 @@ run('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json');
 // Files whose source was moved or deleted would be packed, and imported, as if they still had one.
 const stale = removeStaleOutputs(`${root}src`, `${root}dist`);
 if (stale.length > 0) console.log(`removed from dist/: ${stale.join(', ')}`);
+await bundleServicePackages(root);
 const bin = `${root}dist/cli/main.js`;
 if (existsSync(bin)) chmodSync(bin, 0o755);

@@ -9,17 +9,17 @@ export type PolicyName = (typeof POLICIES)[number];
 /** Common to the commands that open a device. */
 export interface DeviceOptions {
   readonly device: string;
-  readonly require?: Requirement;
+  readonly require?: Requirement | undefined;
   readonly policy: PolicyName;
-  readonly budget?: number;
-  readonly audit?: string;
-  readonly trustOwner?: number;
-  readonly tokenFile?: string;
+  readonly budget?: number | undefined;
+  readonly audit?: string | undefined;
+  readonly trustOwner?: number | undefined;
+  readonly tokenFile?: string | undefined;
   readonly workerId: string;
-  readonly correlationId?: string;
-  readonly verbose?: boolean;
-  readonly log?: 'json' | 'pretty';
-  readonly json?: boolean;
+  readonly correlationId?: string | undefined;
+  readonly verbose?: boolean | undefined;
+  readonly log?: 'json' | 'pretty' | undefined;
+  readonly json?: boolean | undefined;
 }
 
 const BYTE_UNITS: Readonly<Record<string, number>> = {

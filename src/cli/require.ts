@@ -8,7 +8,7 @@ export type Requirement = (typeof REQUIREMENTS)[number];
 /** What `--device` may have asked for at the same time. */
 interface Asked {
   readonly device: string;
-  readonly require?: Requirement;
+  readonly require?: Requirement | undefined;
 }
 
 /**

@@ -24,17 +24,20 @@ export { nodeCrypto } from './crypto.js';
 export { hostIsForced, nodeBackends, probeReadOnlyStore } from './devices/index.js';
 export { createNodeEngine } from './digest/index.js';
 export {
+  directoryFault,
   type FileSource,
   fileSource,
   loadExpected,
   MAX_UID,
   type Model,
   type ModelFile,
+  type ModelFormat,
   type ModelShard,
   nodeFileSystem,
   type OpenModelOptions,
   openModel,
   openShard,
+  placeOfFile,
   readInput,
 } from './files/index.js';
 export {

@@ -28,6 +28,10 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
     'clients/python/tests and test/slow/python.test.ts run the package of Python',
   ],
   [
+    /^(vram-residency serve |curl --unix-socket )/,
+    'test/cli/serve.test.ts starts a worker on a socket of its own and asks it',
+  ],
+  [
     /^(OTEL_\S+ node examples\/otlp|node examples\/prometheus|curl )/,
     'test/unit/observability-examples.test.ts runs these on free ports',
   ],

@@ -50,6 +50,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     description: 'verify, show, prove, prune and export an audit log',
     load: async () => (await import('./audit.js')).addAudit,
   },
+  serve: {
+    hasOptions: true,
+    description: 'hold models sealed and verified in device memory, and serve them over HTTP until stopped',
+    load: async () => (await import('./serve.js')).addServe,
+  },
   bench: {
     hasOptions: true,
     description: 'measure against peers on this machine, as ratios',

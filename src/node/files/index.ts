@@ -14,4 +14,5 @@ export {
 export { type InputOptions, readInput } from './input-file.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
+export { placeOfFile } from './place-of-file.js';
 export { checkTrustOwner, directoryFault, MAX_UID, ownerFault, secrecyFault } from './rights.js';

@@ -1,0 +1,9 @@
+// What worker and client say to each other over HTTP. Types and codes alone may enter: nothing that reaches a device.
+export {
+  ERROR_ANSWERS,
+  type ErrorAnswer,
+  type Problem,
+  type ServiceErrorCode,
+  type WorkerErrorCode,
+} from './codes.js';
+export type * from './messages.js';

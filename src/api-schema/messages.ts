@@ -1,0 +1,218 @@
+import type { WorkerErrorCode } from './codes.js';
+
+/** `lost`: the device is gone. `failed`: the manager stopped itself, for instance by its policy. */
+export type WorkerState = 'starting' | 'empty' | 'ready' | 'draining' | 'stopped' | 'lost' | 'failed';
+
+/** Where a model's bytes come from: below a configured root, or from an allowed host. */
+export type ModelOrigin =
+  | {
+      /** Absolute. */
+      readonly path: string;
+    }
+  | { readonly url: string };
+
+export interface PlanRequest {
+  readonly model?: ModelOrigin | undefined;
+  /** Instead of a model: bytes of one shard. */
+  readonly byteLength?: number | undefined;
+}
+
+export interface Plan {
+  readonly feasible: boolean;
+  /** Why not; null where it is. */
+  readonly reason: string | null;
+  /** Device bytes that are wanted, as far as can be told before they are taken. */
+  readonly bytes: number;
+  readonly shards: number;
+  /** Holds the bytes against other plans of this worker, not against other programs on the GPU. */
+  readonly reservationId: string | null;
+  readonly expiresInMs: number | null;
+  /** Which run of the worker answers: random at every start. */
+  readonly instance: string;
+}
+
+/** Which part of a tensor-parallel set a model is; from 0. */
+export interface ModelPart {
+  readonly index: number;
+  readonly of: number;
+}
+
+export type CommitRequest = ModelOrigin & {
+  /** 1 to 128 of [A-Za-z0-9._-], beginning with a letter or digit. */
+  readonly name: string;
+  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, one for every file in order. */
+  readonly expected?: readonly string[] | undefined;
+  /** `device`: the host only copies; every file needs its fsverity digest in `expected`. */
+  readonly hashing?: 'host' | 'device' | undefined;
+  readonly format?: 'auto' | 'safetensors' | 'gguf' | 'onnx' | 'raw' | undefined;
+  readonly part?: ModelPart | undefined;
+  readonly reservationId?: string | undefined;
+};
+
+/** `damaged`: at least one shard is in quarantine. */
+export type ModelState = 'loading' | 'ready' | 'damaged' | 'failed' | 'releasing';
+
+export interface ShardView {
+  readonly shardId: string;
+  readonly sealId: string;
+  /** The file's name. */
+  readonly label: string;
+  readonly byteLength: number;
+  readonly sha256: string | null;
+  readonly fsverity: string;
+  readonly sealedAt: string;
+  readonly quarantined: boolean;
+  /** When its latest good verification began; RFC 3339, or null. */
+  readonly lastVerifiedAt: string | null;
+  readonly lastScrubbedAt: string | null;
+}
+
+export interface LoadProgress {
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+export interface FailureView {
+  readonly code: WorkerErrorCode;
+  readonly detail: string;
+}
+
+export interface ModelView {
+  readonly name: string;
+  /** Counts up with every commit under this name, from 1. */
+  readonly generation: number;
+  readonly state: ModelState;
+  readonly byteLength: number;
+  readonly part: ModelPart | null;
+  readonly shards: readonly ShardView[];
+  /** While it is being loaded. */
+  readonly progress: LoadProgress | null;
+  /** Why the load failed. */
+  readonly failure: FailureView | null;
+  /** A newer generation that is being loaded, or failed to. The one above serves meanwhile. */
+  readonly next: {
+    readonly generation: number;
+    readonly progress: LoadProgress | null;
+    readonly failure: FailureView | null;
+  } | null;
+}
+
+export interface ModelList {
+  readonly models: readonly ModelView[];
+}
+
+export interface Committed {
+  readonly name: string;
+  readonly generation: number;
+  readonly instance: string;
+  /** Server-sent events of the load. */
+  readonly events: string;
+}
+
+/** What verifying or healing found of one shard. */
+export interface ShardOutcome {
+  readonly shardId: string;
+  readonly label: string;
+  readonly ok: boolean;
+  readonly fsverity: string | null;
+  readonly durationMs: number | null;
+  /** Verifying: damaged blocks found. Healing: blocks healed. */
+  readonly blocks: number;
+  readonly failure: FailureView | null;
+}
+
+export interface ModelOutcome {
+  readonly name: string;
+  readonly generation: number;
+  readonly ok: boolean;
+  readonly shards: readonly ShardOutcome[];
+}
+
+export interface AttestRequest {
+  /** 16 to 64 bytes of the asker's own, as 32 to 128 hex digits. */
+  readonly nonce: string;
+}
+
+export interface Attested {
+  readonly name: string;
+  readonly generation: number;
+  /** DSSE envelopes over in-toto statements, one a shard. */
+  readonly attestations: readonly unknown[];
+}
+
+export interface DrillRequest {
+  /** Of the model's shards, in order; default 0. */
+  readonly shard?: number | undefined;
+  /** Bits to flip, from 1 to 1024; default 1. */
+  readonly flips?: number | undefined;
+  /** From 0 to 2^32 - 1: the same seed flips the same bits. Random if absent. */
+  readonly seed?: number | undefined;
+}
+
+/** What a drill did. Nothing tells the worker but its own verification. */
+export interface Drilled {
+  readonly name: string;
+  readonly generation: number;
+  readonly shardId: string;
+  readonly seed: number;
+  /** Numbers of the damaged blocks of 4096 bytes, ascending. */
+  readonly blocks: readonly number[];
+}
+
+export interface DrainRequest {
+  /** Neither waits nor wipes: the process that comes next may want what is left. Without it, shards are wiped. */
+  readonly keep?: boolean | undefined;
+}
+
+export interface WorkerStatus {
+  readonly version: string;
+  readonly workerId: string;
+  readonly instance: string;
+  readonly state: WorkerState;
+  /** Why it is not ready; null where it is. */
+  readonly reason: string | null;
+  readonly startedAt: string;
+  readonly device: {
+    readonly id: string;
+    readonly name: string;
+    readonly uuid: string | null;
+    readonly residency: string;
+    readonly residencyReason: string;
+    readonly execution: string;
+  };
+  readonly policy: string;
+  /** Bytes; null where neither the platform nor a budget tells. */
+  readonly capacity: {
+    readonly totalBytes: number | null;
+    readonly usedBytes: number;
+    readonly scratchBytes: number;
+    readonly availableBytes: number | null;
+    readonly reservedBytes: number;
+  };
+  readonly reservations: number;
+  readonly models: readonly ModelView[];
+}
+
+export interface WorkerEvent {
+  /** Counts up from 1 in each instance. */
+  readonly id: number;
+  /** RFC 3339. */
+  readonly at: string;
+  readonly type:
+    | 'worker.state'
+    | 'model.loading'
+    | 'model.progress'
+    | 'model.ready'
+    | 'model.failed'
+    | 'model.replaced'
+    | 'model.released'
+    | 'shard.damaged'
+    | 'shard.healed'
+    | 'heal.failed'
+    | 'scrub.finished'
+    | 'drill.injected';
+  readonly model: string | null;
+  readonly generation: number | null;
+  readonly shardId: string | null;
+  readonly data: Readonly<Record<string, string | number | boolean | null>>;
+}

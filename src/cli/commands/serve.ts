@@ -1,0 +1,157 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { openAttestationKey } from '../../node/index.js';
+import { checkSettings, readSettingsFile, type Settings, ShardWatch, serve } from '../../worker/index.js';
+import type { AddCommand, CommandContext } from '../context.js';
+import { deviceText } from '../device-report.js';
+import { EXIT } from '../exit-codes.js';
+import { withManager } from '../manager-session.js';
+import { type DeviceOptions, deviceOptions } from '../options.js';
+import { errorLine, jsonDocument } from '../output.js';
+import { escapeForTerminal } from '../text.js';
+
+interface ServeFlags extends DeviceOptions {
+  readonly config?: string;
+  readonly checkConfig?: boolean;
+  readonly socket?: string;
+  readonly listen?: { readonly host: string; readonly port: number };
+  readonly root?: readonly string[];
+  readonly urlHost?: readonly string[];
+  readonly model?: readonly { readonly name: string; readonly path: string }[];
+  readonly readTokens?: string;
+  readonly executeTokens?: string;
+  readonly adminTokens?: string;
+  readonly attestationKey?: string;
+  readonly scrub: boolean;
+  readonly drills?: boolean;
+}
+
+/** `serve`: one worker that holds models sealed and verified, over HTTP. */
+export const addServe: AddCommand = (program, context, done) => {
+  deviceOptions(program.command('serve'), 'vram-only')
+    .description('hold models sealed and verified in device memory, and serve them over HTTP until stopped')
+    .option('--config <file>', 'settings as JSON; flags take precedence')
+    .option('--check-config', 'check the settings and print them, without opening a device')
+    .option('--socket <path>', 'Unix socket to listen on, for this user alone')
+    .addOption(
+      new Option(
+        '--listen <host:port>',
+        'TCP address to listen on; needs --admin-tokens, and TLS beyond loopback',
+      ).argParser(parseAddress),
+    )
+    .addOption(repeated('--root <dir>', 'a folder that models may be loaded from', (text) => resolve(text)))
+    .addOption(repeated('--url-host <host>', 'a server that models may be loaded from', (text) => text))
+    .addOption(
+      repeated('--model <name=path>', 'load this at start; not ready before it is verified', parseModel),
+    )
+    .option('--read-tokens <file>', 'one or two bearer tokens that may read')
+    .option('--execute-tokens <file>', 'one or two bearer tokens that may also verify and plan')
+    .option('--admin-tokens <file>', 'one or two bearer tokens that may do everything')
+    .option('--attestation-key <file>', 'signs residency statements; made if there is none')
+    .option('--no-scrub', 'do not verify in the background')
+    .option('--drills', 'allow deliberate damage; never in production')
+    .action(async (flags: ServeFlags, command: Command) => {
+      const file = flags.config === undefined ? {} : await readSettingsFile(flags.config, context.io.signal);
+      const settings = checkSettings({ ...file, ...given(flags, command) });
+      if (flags.checkConfig === true) context.io.stdout(jsonDocument({ v: 1, ok: true, settings }));
+      else await run(context, flags, settings);
+      done(EXIT.ok);
+    });
+};
+
+async function run(context: CommandContext, flags: ServeFlags, settings: Settings): Promise<void> {
+  const { io } = context;
+  const watch = new ShardWatch();
+  const {
+    device,
+    policy,
+    workerId,
+    budget,
+    tokenFile,
+    audit,
+    trustOwner,
+    attestationKey: keyFile,
+  } = settings;
+  const attestationKey =
+    keyFile === undefined
+      ? undefined
+      : await openAttestationKey({ workerId, keyFile, auditDirectory: audit, trustOwner });
+  const options = {
+    ...flags,
+    device,
+    policy,
+    workerId,
+    budget,
+    tokenFile,
+    audit,
+    trustOwner,
+  };
+  const extra = {
+    observers: [watch],
+    drills: settings.drills,
+    stallMs: 2 * settings.stallMs,
+    attestationKey,
+  };
+  await withManager(context, options, extra, async ({ manager }) => {
+    const service = await serve({
+      settings,
+      manager,
+      watch,
+      onUnforeseen: (error) => io.stderr(errorLine(error)),
+    });
+    try {
+      io.stderr(deviceText(manager.device, manager.status()));
+      for (const address of service.addresses) io.stderr(`listening on ${escapeForTerminal(address)}\n`);
+      await stopped(io.signal);
+    } finally {
+      await service.close();
+    }
+  });
+}
+
+/** The settings that the command line itself gives: what it leaves out is the file's to say. */
+function given(flags: ServeFlags, command: Command): Record<string, unknown> {
+  const said = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
+  const plain = ['device', 'policy', 'workerId', 'budget', 'trustOwner', 'listen', 'drills'] as const;
+  const paths = ['tokenFile', 'audit', 'socket', 'attestationKey'] as const;
+  const settings: Record<string, unknown> = {};
+  for (const name of plain) if (said(name)) settings[name] = flags[name];
+  for (const name of paths) {
+    const value = flags[name];
+    if (value !== undefined) settings[name] = resolve(value);
+  }
+  if (said('root')) settings['roots'] = flags.root;
+  if (said('urlHost')) settings['urlHosts'] = flags.urlHost;
+  if (said('model')) settings['models'] = flags.model;
+  if (!flags.scrub) settings['scrub'] = false;
+  const { readTokens, executeTokens, adminTokens } = flags;
+  const tokens = Object.entries({ read: readTokens, execute: executeTokens, admin: adminTokens });
+  const files = tokens.flatMap(([role, path]) => (path === undefined ? [] : [[role, resolve(path)]]));
+  if (files.length > 0) settings['tokens'] = Object.fromEntries(files);
+  return settings;
+}
+
+function repeated<T>(flags: string, description: string, parse: (text: string) => T): Option {
+  return new Option(flags, `${description} (repeatable)`).argParser(
+    (text: string, before: readonly T[] | undefined) => [...(before ?? []), parse(text)],
+  );
+}
+
+function parseModel(text: string): { readonly name: string; readonly path: string } {
+  const split = text.indexOf('=');
+  if (split < 1 || split === text.length - 1) throw new InvalidArgumentError('It must be NAME=PATH.');
+  return { name: text.slice(0, split), path: resolve(text.slice(split + 1)) };
+}
+
+function parseAddress(text: string): { readonly host: string; readonly port: number } {
+  const [, host, digits] = /^(?:\[?)([A-Za-z0-9.:-]+?)(?:\]?):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined) throw new InvalidArgumentError('It must be HOST:PORT, such as 127.0.0.1:8077.');
+  return { host, port: Number(digits) };
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', () => done(), { once: true });
+  });
+}

@@ -1,0 +1,36 @@
+import type { OperationEvent } from '../../events/index.js';
+import type { EventDraft } from './event-log.js';
+
+/** What readers of the worker's events see of the manager's own; null for the rest. */
+export function toWorkerEvent(
+  event: OperationEvent,
+  generation: { readonly name: string; readonly number: number } | null,
+): EventDraft | null {
+  const about = {
+    model: generation?.name ?? null,
+    generation: generation?.number ?? null,
+    shardId: event.shardId,
+  };
+  switch (event.type) {
+    case 'shard.quarantined':
+      return {
+        type: 'shard.damaged',
+        ...about,
+        data: { reason: event.reason, leasesRevoked: event.leasesRevoked },
+      };
+    case 'shard.healed':
+      return {
+        type: 'shard.healed',
+        ...about,
+        data: { blocks: event.healedBlocks, durationMs: event.durationMs },
+      };
+    case 'heal.failed':
+      return { type: 'heal.failed', ...about, data: { code: event.error.code, detail: event.error.message } };
+    case 'scrub.finished':
+      return { type: 'scrub.finished', ...about, data: { ok: event.ok, durationMs: event.durationMs } };
+    case 'drill.injected':
+      return { type: 'drill.injected', ...about, data: { byte: event.byte, bit: event.bit } };
+    default:
+      return null;
+  }
+}

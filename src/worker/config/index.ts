@@ -1,0 +1,2 @@
+// How a worker is to run: the file, the flags, and what they must be together.
+export { checkSettings, readSettingsFile, type Settings } from './settings.js';

@@ -1,0 +1,151 @@
+import { isAbsolute } from 'node:path';
+import { invalidInput, isVramError, MAX_TIMER_MS, parseStrictJson, VramError } from '../../base/index.js';
+import { MAX_UID, readInput } from '../../node/index.js';
+import { commitRequest } from '../http/index.js';
+import { z } from '../packages/index.js';
+
+const MAX_CONFIG_BYTES = 1_048_576;
+const MAX_PATH = 4_096;
+const MAX_LIST = 256;
+const LEAST_SCRUB_BYTES = 512 * 1024;
+
+const path = z.string().min(1).max(MAX_PATH).refine(isAbsolute, 'must be an absolute path');
+const port = z.int().min(0).max(65_535);
+const milliseconds = z.int().min(1).max(MAX_TIMER_MS);
+const host = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[A-Za-z0-9.:-]+$/, 'must be a name or an address');
+
+const listen = z.strictObject({
+  host,
+  port,
+  /** Both in PEM. */
+  tls: z.strictObject({ cert: path, key: path }).optional(),
+  /** Names beside `host` by which callers reach this worker, with their port where it is not the scheme's own. */
+  names: z.array(host).max(MAX_LIST).optional(),
+});
+
+const scrub = z.union([
+  z.literal(false),
+  z.strictObject({
+    intervalMs: milliseconds.optional(),
+    bytesPerSecond: z.int().min(LEAST_SCRUB_BYTES).optional(),
+  }),
+]);
+
+const settings = z.strictObject({
+  device: z
+    .string()
+    .regex(/^(?:auto|host|(?:cuda|webgpu):\d{1,4})$/, 'must be auto, host, cuda:N or webgpu:N')
+    .default('auto'),
+  policy: z.enum(['vram-only', 'gpu', 'any']).default('vram-only'),
+  workerId: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,256}$/, 'must be 1 to 256 of [A-Za-z0-9_-]')
+    .default('worker'),
+  /** Device bytes that shards and scratch may take. */
+  budget: z.int().min(1).optional(),
+  /** The worker token, from which seals and the audit log derive their keys. */
+  tokenFile: path.optional(),
+  /** Directory of the audit log; needs `tokenFile`. */
+  audit: path.optional(),
+  trustOwner: z.int().min(0).max(MAX_UID).optional(),
+  attestationKey: path.optional(),
+  /** Unix socket of the HTTP service. */
+  socket: path.optional(),
+  listen: listen.optional(),
+  /** Files with one or two bearer tokens each. */
+  tokens: z
+    .strictObject({ read: path.optional(), execute: path.optional(), admin: path.optional() })
+    .default({}),
+  /** Folders that models may be loaded from. */
+  roots: z.array(path).max(MAX_LIST).default([]),
+  /** Servers that models may be loaded from: `name` or `name:port`. */
+  urlHosts: z.array(host).max(MAX_LIST).default([]),
+  /** Loaded at start; the worker is ready once all of them are verified. */
+  models: z.array(commitRequest).max(MAX_LIST).default([]),
+  mostModels: z.int().min(1).max(65_536).default(1_024),
+  scrub: scrub.default({}),
+  /** Without a byte for so long, a load is given up. */
+  stallMs: milliseconds.default(30_000),
+  /** How long a plan holds its memory. */
+  reservationMs: milliseconds.default(60_000),
+  /** Allows deliberate damage. Never in production. */
+  drills: z.boolean().default(false),
+});
+
+/** How a worker is to run, checked. */
+export type Settings = z.infer<typeof settings>;
+/** The same as it is written, with everything optional. */
+export type SettingsInput = z.input<typeof settings>;
+
+/** Reads a configuration file: JSON, each key at most once. Errors: INVALID_INPUT naming the file. */
+export async function readSettingsFile(file: string, signal: AbortSignal): Promise<Record<string, unknown>> {
+  const bytes = await readInput('config', file, { maxBytes: MAX_CONFIG_BYTES, signal });
+  let value: unknown;
+  try {
+    value = parseStrictJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    const why = isVramError(cause) ? cause.message : 'it is not UTF-8';
+    throw new VramError('INVALID_INPUT', `"config" cannot be used: ${why}`, { argument: 'config', cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidInput('config', 'must hold a JSON object');
+  }
+  return { ...value };
+}
+
+/** Checks what file and flags say together. Errors: INVALID_INPUT naming the field and what it must be. */
+export function checkSettings(input: unknown): Settings {
+  const parsed = settings.safeParse(input);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const field =
+      issue === undefined || issue.path.length === 0 ? 'config' : issue.path.map(String).join('.');
+    throw invalidInput(field, issue?.message ?? 'cannot be used');
+  }
+  checkTogether(parsed.data);
+  return parsed.data;
+}
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
+
+function checkTogether({
+  audit,
+  tokenFile,
+  socket,
+  listen: address,
+  tokens,
+  models,
+  roots,
+  urlHosts,
+}: Settings): void {
+  if (audit !== undefined && tokenFile === undefined) {
+    throw invalidInput('audit', 'needs "tokenFile": without it nobody could check the log later');
+  }
+  if (socket === undefined && address === undefined) {
+    throw invalidInput('socket', 'or "listen" must be given: nobody could reach the worker');
+  }
+  if (address !== undefined) {
+    if (tokens.admin === undefined) {
+      throw invalidInput(
+        'tokens.admin',
+        'is needed with "listen": whoever reaches the port could do everything',
+      );
+    }
+    if (address.tls === undefined && !LOOPBACK.test(address.host)) {
+      throw invalidInput('listen.tls', 'is needed beyond loopback: tokens would travel in the clear');
+    }
+  }
+  const names = models.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw invalidInput('models', `names ${JSON.stringify(twice)} twice`);
+  if (roots.length === 0 && models.some((model) => 'path' in model)) {
+    throw invalidInput('roots', 'must name the folders that models are loaded from');
+  }
+  if (urlHosts.length === 0 && models.some((model) => 'url' in model)) {
+    throw invalidInput('urlHosts', 'must name the servers that models are loaded from');
+  }
+}

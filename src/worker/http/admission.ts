@@ -1,0 +1,66 @@
+import type { Clock } from '../../base/index.js';
+import { ServiceError } from '../common/index.js';
+import { type Caller, ROLES, type Role, type Tokens } from './tokens.js';
+
+/** Wrong tokens that are looked at in a second; more are refused unread. */
+const MOST_FAILURES = 20;
+const WINDOW_MS = 1_000;
+
+export interface AdmissionSettings {
+  readonly tokens: Tokens;
+  /** Values of Host that are this server's own; null on a Unix socket, where nothing else can be meant. */
+  readonly hosts: ReadonlySet<string> | null;
+  readonly clock: Clock;
+}
+
+/** Decides whether a request may come in at all, before anything of it is read. */
+export class Admission {
+  readonly #settings: AdmissionSettings;
+  #failures = 0;
+  #windowFrom = Number.NEGATIVE_INFINITY;
+
+  constructor(settings: AdmissionSettings) {
+    this.#settings = settings;
+  }
+
+  /** A page that was led here by another name (DNS rebinding), or that another site serves. Errors: INVALID_INPUT, AUTH_FAILED. */
+  checkOrigin(header: (name: string) => string | null): void {
+    const { hosts } = this.#settings;
+    const host = header('host');
+    if (hosts !== null && (host === null || !hosts.has(host.toLowerCase()))) {
+      throw new ServiceError('INVALID_INPUT', '"Host" is not a name of this worker', { status: 421 });
+    }
+    const origin = header('origin');
+    if (origin === null) return;
+    const from = URL.canParse(origin) ? new URL(origin).host : null;
+    if (from === null || from !== host?.toLowerCase()) {
+      throw new ServiceError('AUTH_FAILED', '"Origin" is another site', { status: 403 });
+    }
+  }
+
+  /** Errors: AUTH_FAILED, QUEUE_FULL after too many wrong tokens. */
+  async admit(role: Role, authorization: string | null): Promise<Caller> {
+    const { tokens, clock } = this.#settings;
+    if (tokens.isEmpty) return { role: 'admin', fingerprint: null };
+    const now = clock.monotonic();
+    if (now - this.#windowFrom >= WINDOW_MS) {
+      this.#windowFrom = now;
+      this.#failures = 0;
+    }
+    if (this.#failures >= MOST_FAILURES) {
+      throw new ServiceError('QUEUE_FULL', 'too many wrong tokens; wait', { retryAfterMs: WINDOW_MS });
+    }
+    const [, token] = /^Bearer ([\x21-\x7e]{1,4096})$/i.exec(authorization ?? '') ?? [];
+    const caller = token === undefined ? null : await tokens.callerOf(token);
+    if (caller === null) {
+      this.#failures += 1;
+      throw new ServiceError('AUTH_FAILED', '"Authorization" must be a bearer token of this worker');
+    }
+    if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) {
+      throw new ServiceError('AUTH_FAILED', `this needs the role ${role}; the token has ${caller.role}`, {
+        status: 403,
+      });
+    }
+    return caller;
+  }
+}

@@ -1,0 +1,7 @@
+// The worker over HTTP: routes, schemas, who may call, and the sockets.
+export { Admission } from './admission.js';
+export { workerApp } from './app.js';
+export { type Address, type Listener, listen } from './listener.js';
+export { ROUTES } from './routes.js';
+export { commitRequest } from './schemas.js';
+export { ROLES, type Role, Tokens } from './tokens.js';

@@ -1,0 +1,141 @@
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { invalidInput, VramError } from '../../base/index.js';
+import { directoryFault } from '../../node/index.js';
+import { getRequestListener } from '../packages/index.js';
+
+/** Longest name of a Unix socket, in bytes (sockaddr_un). */
+const MAX_SOCKET_PATH = 107;
+const MAX_HEADER_BYTES = 16_384;
+const HEADERS_MS = 10_000;
+const REQUEST_MS = 60_000;
+const KEEP_ALIVE_MS = 5_000;
+/** Connections at one time; more are closed at once. */
+const MOST_CONNECTIONS = 1_024;
+
+export type Address =
+  | {
+      readonly socket: string;
+      /** A user whose directories are trusted beside this one's and root's. */
+      readonly trustOwner: number | null;
+    }
+  | {
+      readonly host: string;
+      readonly port: number;
+      readonly tls: { readonly cert: Buffer; readonly key: Buffer } | null;
+    };
+
+export interface Listener {
+  /** Where it listens, for people: a path or a URL. */
+  readonly name: string;
+  /** Takes no more requests and ends connections. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** Serves an app on one address. Errors: INVALID_INPUT for an address that cannot be used. */
+export async function listen(
+  address: Address,
+  app: (request: Request) => Promise<Response>,
+): Promise<Listener> {
+  const server = serverFor(address, app);
+  if ('socket' in address) {
+    await listenOnSocket(server, address.socket, address.trustOwner);
+    return { name: address.socket, close: () => close(server) };
+  }
+  await started(server, `${address.host}:${address.port}`, () => server.listen(address.port, address.host));
+  const bound = server.address();
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return { name: `${address.tls === null ? 'http' : 'https'}://${host}:${port}`, close: () => close(server) };
+}
+
+function serverFor(address: Address, app: (request: Request) => Promise<Response>): Server {
+  const answer = getRequestListener(app, { overrideGlobalObjects: false, hostname: 'localhost' });
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  };
+  const tls = 'socket' in address ? null : address.tls;
+  const server =
+    tls === null
+      ? createServer(limits, (incoming, outgoing) => void answer(incoming, outgoing))
+      : createTlsServer(
+          { ...limits, ...tls, minVersion: 'TLSv1.2' },
+          (incoming, outgoing) => void answer(incoming, outgoing),
+        );
+  server.maxConnections = MOST_CONNECTIONS;
+  return server;
+}
+
+/** Only this user may connect. A socket that nobody listens on any more is taken away first. */
+async function listenOnSocket(server: Server, path: string, trustOwner: number | null): Promise<void> {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
+    throw invalidInput(
+      'socket',
+      `is longer than ${MAX_SOCKET_PATH} bytes, the most that a socket's name can have`,
+    );
+  }
+  const fault = await directoryFault(dirname(path), trustOwner);
+  if (fault !== null) throw invalidInput('socket', `lies in a directory that cannot be trusted: ${fault}`);
+  await removeStale(path);
+  // The name exists with these rights from its first moment on.
+  const before = process.umask(0o177);
+  try {
+    await started(server, path, () => server.listen(path));
+  } finally {
+    process.umask(before);
+  }
+  await chmod(path, 0o600);
+}
+
+async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => null);
+  if (found === null) return;
+  if (!found.isSocket())
+    throw invalidInput('socket', `names something else than a socket: ${JSON.stringify(path)}`);
+  if (await answers(path))
+    throw invalidInput('socket', `is in use by another process: ${JSON.stringify(path)}`);
+  await unlink(path);
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function started(server: Server, where: string, listenNow: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (cause: NodeJS.ErrnoException): void => {
+      reject(
+        new VramError('INVALID_INPUT', `cannot listen on ${where}: ${cause.code ?? 'unknown error'}`, {
+          cause,
+        }),
+      );
+    };
+    server.once('error', failed);
+    server.once('listening', () => {
+      server.off('error', failed);
+      resolve();
+    });
+    listenNow();
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    // Streams of events would hold it open for ever.
+    server.closeAllConnections();
+  });
+}

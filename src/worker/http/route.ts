@@ -1,0 +1,62 @@
+import type { z } from '../packages/index.js';
+import type { Worker } from '../service/index.js';
+import type { Role } from './tokens.js';
+
+/** A request that was admitted and whose body was checked. */
+export interface Call<Body> {
+  readonly worker: Worker;
+  readonly body: Body;
+  /** The model that the path names; empty on routes without one. */
+  readonly name: string;
+  readonly query: URLSearchParams;
+  readonly header: (name: string) => string | null;
+  /** Fires when the caller is gone. */
+  readonly signal: AbortSignal;
+  /** Wall clock, milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export type Answer = { readonly status: number; readonly json: unknown } | Response;
+
+/** One route: what the OpenAPI document says of it, and what it does. */
+export interface Route {
+  readonly method: 'get' | 'post' | 'delete';
+  /** As OpenAPI writes it: `/v1/models/{name}`. */
+  readonly path: string;
+  /** null: open to everybody who reaches the socket. */
+  readonly role: Role | null;
+  readonly summary: string;
+  /** null: it takes no body. */
+  readonly body: z.ZodType | null;
+  /** May be sent without one, which is then `{}`. */
+  readonly bodyOptional: boolean;
+  /** Changes what the worker holds: heeds Idempotency-Key, X-Instance and X-Fence. */
+  readonly changes: boolean;
+  readonly status: number;
+  /** null: the answer is no JSON, and has this media type. */
+  readonly answer: z.ZodType | string | null;
+  /** `body` has been checked against the schema. */
+  readonly handle: (call: Call<unknown>) => Promise<Answer> | Answer;
+}
+
+interface RouteOf<Body> extends Omit<Route, 'body' | 'bodyOptional' | 'changes' | 'status' | 'handle'> {
+  readonly body?: z.ZodType<Body>;
+  readonly bodyOptional?: boolean;
+  readonly changes?: boolean;
+  readonly status?: number;
+  readonly handle: (call: Call<Body>) => Promise<Answer> | Answer;
+}
+
+/** Checks that a route's handler takes what its schema gives. */
+export function route<Body>(definition: RouteOf<Body>): Route {
+  const { body = null, bodyOptional = false, changes = false, status = 200, handle } = definition;
+  return {
+    ...definition,
+    body,
+    bodyOptional,
+    changes,
+    status,
+    // The one place where the schema's type is lost: the dispatcher parses with `body` before it calls this.
+    handle: (call) => handle(call as Call<Body>),
+  };
+}

@@ -1,0 +1,44 @@
+import { realpath } from 'node:fs/promises';
+import { isAbsolute, sep } from 'node:path';
+import { invalidInput } from '../../base/index.js';
+import { type Model, type ModelFormat, openModel, placeOfFile } from '../../node/index.js';
+import type { SourceModel } from './source-model.js';
+
+/**
+ * A model below one of the roots, which are real paths. Each file is judged by its descriptor, and the very file that was
+ * judged is what is sealed: one that was exchanged meanwhile is SOURCE_MISMATCH.
+ * Errors: INVALID_INPUT, SOURCE_MISMATCH.
+ */
+export async function modelBelow(
+  roots: readonly string[],
+  path: string,
+  format: ModelFormat | 'auto' | undefined,
+): Promise<SourceModel> {
+  if (!isAbsolute(path)) throw invalidInput('path', 'must be absolute');
+  // Before it is opened: of what lies outside nobody is told whether it is there.
+  requireBelow(roots, await realpath(path).catch(() => null));
+  const model = await openModel(path, { format });
+  for (const file of model.index === null ? model.shards : [model.index, ...model.shards]) {
+    requireBelow(roots, await placeOfFile(file));
+  }
+  return sourceModel(model, path);
+}
+
+function requireBelow(roots: readonly string[], real: string | null): void {
+  const isBelow = (root: string): boolean =>
+    real?.startsWith(root.endsWith(sep) ? root : root + sep) === true;
+  if (!roots.some(isBelow))
+    throw invalidInput('path', "is not there, or not below one of the worker's model roots");
+}
+
+function sourceModel({ shards, byteLength }: Model, path: string): SourceModel {
+  return {
+    label: path.slice(path.lastIndexOf(sep) + 1),
+    byteLength,
+    shards: shards.map(({ label, byteLength: bytes, open }) => ({
+      label,
+      byteLength: bytes,
+      open: () => open(),
+    })),
+  };
+}

@@ -1,0 +1,13 @@
+// Models of the worker: where they come from, how they are loaded, replaced and released, and what room they take.
+export { modelBelow } from './allowed-paths.js';
+export { modelAtUrl } from './allowed-urls.js';
+export { type CommitOptions, checkCommitOptions, checkName } from './commit-options.js';
+export { Generation, type LoadedShard } from './generation.js';
+export { load, release } from './load.js';
+export { LoadWatch } from './load-watch.js';
+export { type ModelEntry, ModelTable } from './model-table.js';
+export { Reservations } from './reservations.js';
+export { plannedBytes, roomFor } from './room.js';
+export { ShardWatch } from './shard-watch.js';
+export type { SourceModel, SourceShard } from './source-model.js';
+export { modelView } from './view.js';

@@ -1,0 +1,77 @@
+import type { Clock } from '../../base/index.js';
+import { ServiceError } from '../common/index.js';
+
+export interface Reservation {
+  readonly id: string;
+  readonly bytes: number;
+  readonly expiresAtMs: number;
+}
+
+/** Plans that nobody has committed yet. More than enough: each of them holds memory back. */
+const MOST_RESERVATIONS = 1_024;
+
+/** Bytes that plans hold against other plans until they are committed or too old. */
+export class Reservations {
+  readonly #clock: Clock;
+  readonly #lifetimeMs: number;
+  readonly #makeId: () => string;
+  readonly #held = new Map<string, Reservation>();
+
+  constructor(clock: Clock, lifetimeMs: number, makeId: () => string) {
+    this.#clock = clock;
+    this.#lifetimeMs = lifetimeMs;
+    this.#makeId = makeId;
+  }
+
+  get lifetimeMs(): number {
+    return this.#lifetimeMs;
+  }
+
+  get count(): number {
+    this.#dropExpired();
+    return this.#held.size;
+  }
+
+  get bytes(): number {
+    this.#dropExpired();
+    let bytes = 0;
+    for (const one of this.#held.values()) bytes += one.bytes;
+    return bytes;
+  }
+
+  /** Errors: QUEUE_FULL. */
+  hold(bytes: number): Reservation {
+    this.#dropExpired();
+    if (this.#held.size >= MOST_RESERVATIONS) {
+      throw new ServiceError('QUEUE_FULL', `${MOST_RESERVATIONS} plans are waiting for their commit`, {
+        retryAfterMs: this.#lifetimeMs,
+      });
+    }
+    const held = { id: this.#makeId(), bytes, expiresAtMs: this.#clock.monotonic() + this.#lifetimeMs };
+    this.#held.set(held.id, held);
+    return held;
+  }
+
+  /** Takes a reservation for its commit. Errors: RESERVATION_EXPIRED, also for one that never was: nobody can tell. */
+  take(id: string): Reservation {
+    this.#dropExpired();
+    const held = this.#held.get(id);
+    if (held === undefined) {
+      throw new ServiceError(
+        'RESERVATION_EXPIRED',
+        'the reservation has expired or was committed already; plan again',
+      );
+    }
+    this.#held.delete(id);
+    return held;
+  }
+
+  /** In the order in which they were made, all with one lifetime: the first that lives ends the search. */
+  #dropExpired(): void {
+    const now = this.#clock.monotonic();
+    for (const one of this.#held.values()) {
+      if (one.expiresAtMs > now) return;
+      this.#held.delete(one.id);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { Capacity } from '../../manager/index.js';
+import type { Generation } from './generation.js';
+import type { Reservations } from './reservations.js';
+
+/** Drivers hand out device memory in units of this size; a shard takes whole ones. */
+const UNIT_BYTES = 2 * 2 ** 20;
+
+/** Device bytes that shards will take, as far as can be told before they are allocated. */
+export function plannedBytes(shards: readonly { readonly byteLength: number }[]): number {
+  return shards.reduce((sum, { byteLength }) => sum + Math.ceil(byteLength / UNIT_BYTES) * UNIT_BYTES, 0);
+}
+
+/**
+ * Bytes that are left for another plan: what the manager may still take, less what was promised and is not taken yet.
+ * null where neither the platform nor a budget tells how much memory there is.
+ */
+export function roomFor(
+  { availableBytes, usedBytes }: Capacity,
+  generations: readonly Pick<Generation, 'state' | 'plannedBytes'>[],
+  reservations: Reservations,
+): number | null {
+  if (availableBytes === null) return null;
+  const settled = generations.filter(({ state }) => state === 'resident' || state === 'releasing');
+  const loading = generations.filter(({ state }) => state === 'loading');
+  const sum = (all: typeof settled): number => all.reduce((bytes, one) => bytes + one.plannedBytes, 0);
+  // What is used beyond the settled generations was taken by loads under way: it must not count twice.
+  const takenByLoads = Math.max(0, usedBytes - sum(settled));
+  const outstanding = Math.max(0, sum(loading) - takenByLoads);
+  return Math.max(0, availableBytes - outstanding - reservations.bytes);
+}

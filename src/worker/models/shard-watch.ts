@@ -1,0 +1,64 @@
+import type { Observer, OperationEvent } from '../../events/index.js';
+
+export interface ShardHealth {
+  readonly quarantined: boolean;
+  /** When its latest good verification of the whole shard began; RFC 3339, or null. */
+  readonly lastVerifiedAt: string | null;
+  readonly lastScrubbedAt: string | null;
+}
+
+const UNKNOWN: ShardHealth = { quarantined: false, lastVerifiedAt: null, lastScrubbedAt: null };
+
+/** Follows the health of live shards by the manager's own events. Must be among the manager's observers from its opening on. */
+export class ShardWatch implements Observer {
+  readonly name = 'worker';
+  readonly required = false;
+  readonly #health = new Map<string, ShardHealth>();
+  #follower: (event: OperationEvent) => void = () => undefined;
+
+  /** Passes on every event from now on. */
+  follow(follower: (event: OperationEvent) => void): void {
+    this.#follower = follower;
+  }
+
+  of(sealId: string): ShardHealth {
+    return this.#health.get(sealId) ?? UNKNOWN;
+  }
+
+  forget(sealId: string): void {
+    this.#health.delete(sealId);
+  }
+
+  on(event: OperationEvent): void {
+    switch (event.type) {
+      case 'vram.sealed':
+        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: event.sealedAt });
+        break;
+      case 'seal.verified':
+        // A sample says nothing of the rest.
+        if (event.mode !== 'sampled') this.#set(event.sealId, { lastVerifiedAt: beganAt(event) });
+        break;
+      case 'scrub.finished':
+        if (event.ok) this.#set(event.sealId, { lastVerifiedAt: beganAt(event), lastScrubbedAt: event.at });
+        break;
+      case 'shard.quarantined':
+        this.#set(event.sealId, { quarantined: true });
+        break;
+      case 'shard.healed':
+        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: event.at });
+        break;
+      default:
+        break;
+    }
+    this.#follower(event);
+  }
+
+  #set(sealId: string, change: Partial<ShardHealth>): void {
+    this.#health.set(sealId, { ...this.of(sealId), ...change });
+  }
+}
+
+/** A verification speaks of the bytes as they were when it began to read them. */
+function beganAt({ at, durationMs }: OperationEvent): string {
+  return new Date(Date.parse(at) - (durationMs ?? 0)).toISOString();
+}

@@ -1,0 +1,5 @@
+// What the service takes from others. The build puts these packages into one file, so that the library does not depend on
+// them.
+export { getRequestListener } from '@hono/node-server';
+export { OpenAPIHono, z } from '@hono/zod-openapi';
+export { type Context, Hono } from 'hono';

@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, realpath } from 'node:fs/promises';
+import { type Clock, invalidInput, systemClock } from '../base/index.js';
+import type { VramManager } from '../manager/index.js';
+import type { Settings } from './config/index.js';
+import { type Address, Admission, type Listener, listen, Tokens, workerApp } from './http/index.js';
+import type { ShardWatch } from './models/index.js';
+import { Worker } from './service/index.js';
+
+const SCRUB_INTERVAL_MS = 60_000;
+
+export interface ServeOptions {
+  readonly settings: Settings;
+  readonly manager: VramManager;
+  /** One of the manager's observers. */
+  readonly watch: ShardWatch;
+  readonly clock?: Clock;
+  /** Told of failures that nobody foresaw. */
+  readonly onUnforeseen: (error: unknown) => void;
+}
+
+/** A worker that answers. */
+export interface Service {
+  readonly worker: Worker;
+  /** Where it listens. */
+  readonly addresses: readonly string[];
+  /** Drains the worker, then takes no more requests. Errors: RELEASE_FAILED. */
+  close(): Promise<void>;
+}
+
+/** Starts a worker and its listeners over an open manager. Errors: INVALID_INPUT naming the setting. */
+export async function serve({
+  settings,
+  manager,
+  watch,
+  onUnforeseen,
+  clock = systemClock,
+}: ServeOptions): Promise<Service> {
+  const tokens = await Tokens.open(settings.tokens, () => clock.monotonic(), settings.trustOwner);
+  const roots = await Promise.all(settings.roots.map(realRoot));
+  const { scrub } = settings;
+  const worker = Worker.start({
+    manager,
+    watch,
+    roots,
+    urlHosts: settings.urlHosts,
+    models: settings.models,
+    stallMs: settings.stallMs,
+    reservationMs: settings.reservationMs,
+    mostModels: settings.mostModels,
+    scrub:
+      scrub === false
+        ? null
+        : { intervalMs: scrub.intervalMs ?? SCRUB_INTERVAL_MS, bytesPerSecond: scrub.bytesPerSecond ?? null },
+    clock,
+    randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+  });
+  const listeners: Listener[] = [];
+  const close = async (): Promise<void> => {
+    const [drained] = await Promise.allSettled([worker.close()]);
+    await Promise.all(listeners.map((listener) => listener.close()));
+    if (drained.status === 'rejected') throw drained.reason;
+  };
+  try {
+    for (const { address, hosts } of await addressesOf(settings)) {
+      const admission = new Admission({ tokens, hosts, clock });
+      listeners.push(await listen(address, workerApp({ worker, admission, clock, onUnforeseen })));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { worker, addresses: listeners.map(({ name }) => name), close };
+}
+
+async function realRoot(root: string): Promise<string> {
+  return await realpath(root).catch((cause: unknown) => {
+    throw invalidInput('roots', `names a folder that is not there: ${JSON.stringify(root)}`, cause);
+  });
+}
+
+interface Endpoint {
+  readonly address: Address;
+  /** Values of Host that mean this endpoint. */
+  readonly hosts: ReadonlySet<string> | null;
+}
+
+async function addressesOf({ socket, listen: tcp, trustOwner }: Settings): Promise<Endpoint[]> {
+  const endpoints: Endpoint[] = [];
+  if (socket !== undefined)
+    endpoints.push({ address: { socket, trustOwner: trustOwner ?? null }, hosts: null });
+  if (tcp !== undefined) {
+    const { host, port, tls = null, names = [] } = tcp;
+    const pair = tls === null ? null : { cert: await pem('cert', tls.cert), key: await pem('key', tls.key) };
+    const own = [host, 'localhost', '127.0.0.1', '[::1]'].flatMap((name) => [name, `${name}:${port}`]);
+    endpoints.push({
+      address: { host, port, tls: pair },
+      hosts: new Set([...own, ...names].map((name) => name.toLowerCase())),
+    });
+  }
+  return endpoints;
+}
+
+async function pem(which: 'cert' | 'key', path: string): Promise<Buffer> {
+  return await readFile(path).catch((cause: unknown) => {
+    throw invalidInput(`listen.tls.${which}`, `cannot be read: ${JSON.stringify(path)}`, cause);
+  });
+}

@@ -1,0 +1,34 @@
+import type { CommitRequest, ModelView, WorkerState } from '../../api-schema/index.js';
+import type { VramManager } from '../../manager/index.js';
+
+/** Whether requests should be sent to a worker. */
+export interface Readiness {
+  readonly state: WorkerState;
+  readonly ready: boolean;
+  /** Why it is not ready; null where it is. */
+  readonly reason: string | null;
+}
+
+export type Phase = 'serving' | 'draining' | 'stopped';
+
+/** Ready = nothing is ending, and every configured model lies sealed and verified in device memory. */
+export function readinessOf(
+  phase: Phase,
+  manager: VramManager,
+  configured: readonly CommitRequest[],
+  models: readonly ModelView[],
+): Readiness {
+  const not = (state: WorkerState, reason: string): Readiness => ({ state, ready: false, reason });
+  if (phase === 'stopped') return not('stopped', 'the worker has stopped');
+  if (phase === 'draining') return not('draining', 'the worker is being drained');
+  const { state, device } = manager.status();
+  if (state === 'lost') return not('lost', `the device ${device} is gone`);
+  if (state !== 'open') return not('failed', 'the manager has stopped; its audit log says why');
+  for (const { name } of configured) {
+    const found = models.find((model) => model.name === name)?.state;
+    if (found === 'ready') continue;
+    return not(found === 'damaged' ? 'ready' : 'starting', `the model ${name} is ${found ?? 'not there'}`);
+  }
+  const resident = models.some((model) => model.state === 'ready' || model.state === 'damaged');
+  return { state: resident ? 'ready' : 'empty', ready: true, reason: null };
+}

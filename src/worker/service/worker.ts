@@ -1,0 +1,471 @@
+import type {
+  Attested,
+  CommitRequest,
+  Committed,
+  Drilled,
+  DrillRequest,
+  ModelOrigin,
+  ModelOutcome,
+  ModelView,
+  Plan,
+  PlanRequest,
+  ShardOutcome,
+  WorkerState,
+  WorkerStatus,
+} from '../../api-schema/index.js';
+import { type Clock, checkInteger, invalidInput, Serial, timestamp, VramError } from '../../base/index.js';
+import { version } from '../../generated/version.js';
+import type { VramManager } from '../../manager/index.js';
+import { EventLog, failureOf, type ServiceError, toWorkerEvent } from '../common/index.js';
+import {
+  type CommitOptions,
+  checkCommitOptions,
+  checkName,
+  Generation,
+  type LoadedShard,
+  LoadWatch,
+  load,
+  ModelTable,
+  modelAtUrl,
+  modelBelow,
+  modelView,
+  plannedBytes,
+  Reservations,
+  release,
+  roomFor,
+  type ShardWatch,
+  type SourceModel,
+} from '../models/index.js';
+import { type Phase, type Readiness, readinessOf } from './readiness.js';
+import { Scrubbing, type ScrubSettings } from './scrubbing.js';
+
+export interface WorkerOptions {
+  /** Stays open when the worker closes. */
+  readonly manager: VramManager;
+  /** One of the manager's observers. */
+  readonly watch: ShardWatch;
+  /** Real paths of the folders that models may be loaded from. */
+  readonly roots: readonly string[];
+  /** `name` or `name:port` of servers that models may be loaded from. */
+  readonly urlHosts: readonly string[];
+  /** Must be resident for the worker to be ready. */
+  readonly models: readonly CommitRequest[];
+  readonly stallMs: number;
+  readonly reservationMs: number;
+  readonly mostModels: number;
+  /** null: no scrubbing. */
+  readonly scrub: ScrubSettings | null;
+  readonly clock: Clock;
+  readonly randomHex: (bytes: number) => string;
+}
+
+const INSTANCE_BYTES = 8;
+const RESERVATION_BYTES = 16;
+
+/** Holds models sealed and verified on one device, for as long as it lives. */
+export class Worker {
+  readonly instance: string;
+  readonly events: EventLog;
+  readonly #options: WorkerOptions;
+  readonly #manager: VramManager;
+  readonly #watch: ShardWatch;
+  readonly #table: ModelTable;
+  readonly #reservations: Reservations;
+  readonly #scrubbing: Scrubbing;
+  readonly #admission = new Serial();
+  readonly #background = new Set<Promise<void>>();
+  readonly #startedAt: string;
+  #phase: Phase = 'serving';
+  #lastState: WorkerState = 'starting';
+  #draining: Promise<void> | null = null;
+
+  private constructor(options: WorkerOptions) {
+    const { manager, watch, clock } = options;
+    this.#options = options;
+    this.#manager = manager;
+    this.#watch = watch;
+    this.#table = new ModelTable(options.mostModels);
+    this.events = new EventLog(clock);
+    this.instance = options.randomHex(INSTANCE_BYTES);
+    this.#startedAt = timestamp(clock);
+    this.#reservations = new Reservations(clock, options.reservationMs, () =>
+      options.randomHex(RESERVATION_BYTES),
+    );
+    this.#scrubbing = new Scrubbing(manager, options.scrub);
+  }
+
+  /** Begins to load the configured models, one after the other. */
+  static start(options: WorkerOptions): Worker {
+    const worker = new Worker(options);
+    options.watch.follow((event) => {
+      const draft = toWorkerEvent(event, worker.#table.ofModelRef(event.modelRef));
+      if (draft !== null) worker.events.append(draft);
+    });
+    worker.#inBackground(worker.#loadConfigured());
+    return worker;
+  }
+
+  /** Holds memory for a model that is to be committed. Atomic against the worker's other plans. */
+  async plan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
+    this.#requireServing();
+    const shards = await this.#shardsOf(request, signal);
+    const bytes = plannedBytes(shards);
+    return await this.#admission.run(async () => {
+      this.#requireServing();
+      const reason = await this.#whyNot(bytes);
+      const common = { bytes, shards: shards.length, instance: this.instance };
+      if (reason !== null) {
+        return { feasible: false, reason: reason.message, reservationId: null, expiresInMs: null, ...common };
+      }
+      const { id } = this.#reservations.hold(bytes);
+      return {
+        feasible: true,
+        reason: null,
+        reservationId: id,
+        expiresInMs: this.#reservations.lifetimeMs,
+        ...common,
+      };
+    });
+  }
+
+  /**
+   * Begins to load a model. Under a name that serves already, the new one takes over once it is sealed and verified.
+   * Errors: INVALID_INPUT, RESERVATION_EXPIRED, INSUFFICIENT_VRAM, SOURCE_MISMATCH, STOPPED, ABORTED.
+   */
+  async commit(request: CommitRequest, signal?: AbortSignal): Promise<Committed> {
+    this.#requireServing();
+    const name = checkName(request.name);
+    const source = await this.#sourceOf(request, request.format, signal);
+    const options: CommitOptions = {
+      expected: request.expected ?? null,
+      hashing: request.hashing ?? 'host',
+      part: request.part ?? null,
+    };
+    checkCommitOptions(options, source);
+    return await this.#admission.run(async () => {
+      this.#requireServing();
+      const number = this.#table.nextNumber(name);
+      const bytes = plannedBytes(source.shards);
+      if (request.reservationId === undefined) {
+        const reason = await this.#whyNot(bytes);
+        // Where nobody tells how much there is, the load finds out.
+        if (reason?.code === 'INSUFFICIENT_VRAM') throw reason;
+      } else {
+        const held = this.#reservations.take(request.reservationId);
+        if (held.bytes < bytes) {
+          throw invalidInput(
+            'reservationId',
+            `holds ${held.bytes} bytes, but the model takes ${bytes}; plan it again`,
+          );
+        }
+      }
+      const watch = new LoadWatch(this.#options.clock, this.#options.stallMs);
+      const generation = new Generation(name, number, source, options, bytes, watch);
+      this.#table.begin(generation);
+      generation.loaded = this.#load(generation);
+      this.#inBackground(generation.loaded);
+      return { name, generation: number, instance: this.instance, events: `/v1/events?model=${name}` };
+    });
+  }
+
+  models(): readonly ModelView[] {
+    return this.#table.list().flatMap((entry) => modelView(entry, this.#watch) ?? []);
+  }
+
+  /** Errors: NOT_FOUND. */
+  model(name: string): ModelView {
+    const view = modelView(this.#table.find(name), this.#watch);
+    if (view === null) throw new VramError('NOT_FOUND', `the model ${JSON.stringify(name)} is gone`);
+    return view;
+  }
+
+  /** Ends a load, waits for whoever uses the model, wipes it. Errors: NOT_FOUND, RELEASE_FAILED. */
+  async remove(name: string): Promise<void> {
+    const { current, next } = this.#table.remove(name);
+    next?.watch.cancel(new VramError('ABORTED', 'the model was deleted while it was loaded'));
+    await next?.loaded;
+    if (current !== null) await this.#leave(current, 'model.released');
+    this.#noteState();
+  }
+
+  /** Verifies every shard in place. Damage is an outcome here, not an error. Errors: NOT_FOUND, STOPPED. */
+  async verify(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
+    return await this.#eachShard(name, async ({ sealed }) => {
+      const report = await this.#manager.verify(sealed, { signal });
+      return { fsverity: report.actual, durationMs: report.durationMs, blocks: 0 };
+    });
+  }
+
+  /** Repairs every shard from where it came from. Errors: NOT_FOUND, STOPPED. */
+  async heal(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
+    return await this.#eachShard(name, async ({ sealed, from }) => {
+      const source = await from.open({ signal });
+      try {
+        const report = await this.#manager.heal(sealed, source, { signal });
+        return { fsverity: report.fsverity, durationMs: report.durationMs, blocks: report.healedBlocks };
+      } finally {
+        await source.close();
+      }
+    });
+  }
+
+  /** Errors: NOT_FOUND, STOPPED, INVALID_INPUT, INTEGRITY_VIOLATION, and the others of VramManager.attest(). */
+  async attest(name: string, nonce: Uint8Array, signal?: AbortSignal): Promise<Attested> {
+    const generation = this.#table.serving(name);
+    return await generation.use(async () => {
+      const attestations: unknown[] = [];
+      for (const { sealed } of generation.shards) {
+        attestations.push(await this.#manager.attest(sealed, { nonce, signal }));
+      }
+      return { name, generation: generation.number, attestations };
+    });
+  }
+
+  /** Damages one shard on purpose. Errors: NOT_FOUND, STOPPED, INVALID_INPUT (also without drills), AUDIT_FAILED. */
+  async drill(name: string, { shard = 0, flips, seed }: DrillRequest): Promise<Drilled> {
+    const generation = this.#table.serving(name);
+    return await generation.use(async () => {
+      const target = generation.shards[shard];
+      if (target === undefined) {
+        throw invalidInput(
+          'shard',
+          `must be below ${generation.shards.length}, the number of the model's shards`,
+        );
+      }
+      const report = await this.#manager.drill(target.sealed, { flips, seed });
+      const { shardId, blocks } = report;
+      return { name, generation: generation.number, shardId, seed: report.seed, blocks };
+    });
+  }
+
+  async status(): Promise<WorkerStatus> {
+    const { device, residency, residencyReason, workerId, policy } = this.#manager.status();
+    const { state, reason } = this.readiness();
+    const info = this.#manager.device;
+    return {
+      version,
+      workerId,
+      instance: this.instance,
+      state,
+      reason,
+      startedAt: this.#startedAt,
+      device: {
+        id: device,
+        name: info.name,
+        uuid: info.uuid,
+        residency,
+        residencyReason,
+        execution: info.execution,
+      },
+      policy: typeof policy === 'string' ? policy : 'custom',
+      capacity: await this.#capacity(),
+      reservations: this.#reservations.count,
+      models: this.models(),
+    };
+  }
+
+  /** Whether requests should be sent here, and why not. */
+  readiness(): Readiness {
+    return readinessOf(this.#phase, this.#manager, this.#options.models, this.models());
+  }
+
+  /** Refuses new work, waits for what runs, and gives everything back unless `keep`. Safe to call twice. */
+  drain(options: { readonly keep?: boolean | undefined } = {}): Promise<void> {
+    this.#draining ??= this.#drain(options.keep === true);
+    return this.#draining;
+  }
+
+  /** Drains, and ends the events. Errors: RELEASE_FAILED. */
+  async close(): Promise<void> {
+    const [drained] = await Promise.allSettled([this.drain()]);
+    this.#phase = 'stopped';
+    this.#noteState();
+    this.events.end();
+    if (drained.status === 'rejected') throw drained.reason;
+  }
+
+  async #drain(keep: boolean): Promise<void> {
+    this.#phase = 'draining';
+    this.#noteState();
+    for (const one of this.#table.generations()) {
+      if (one.state === 'loading') one.watch.cancel(new VramError('STOPPED', 'the worker is being drained'));
+    }
+    await this.#scrubbing.stop();
+    await Promise.all(this.#background);
+    if (keep) return;
+    const names = this.#table.list().flatMap(({ current, next }) => (current ?? next)?.name ?? []);
+    const results = await Promise.allSettled(names.map((name) => this.remove(name)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #loadConfigured(): Promise<void> {
+    for (const request of this.#options.models) {
+      try {
+        const { name } = await this.commit(request);
+        await this.#table.find(name).next?.loaded;
+      } catch (error) {
+        const { code, detail } = failureOf(error);
+        this.#emit('model.failed', { name: request.name, number: null }, { code, detail });
+      }
+    }
+  }
+
+  /** Never rejects. */
+  async #load(generation: Generation): Promise<void> {
+    this.#emit('model.loading', generation, { byteLength: generation.source.byteLength });
+    try {
+      const verified = await load(this.#manager, generation, (bytes) => this.#progress(generation, bytes));
+      const replaced = this.#table.promote(generation);
+      this.#emit('model.ready', generation, { shards: generation.shards.length });
+      this.#noteState();
+      if (verified !== null)
+        this.#inBackground(this.#scrubbing.measured(verified.byteLength, verified.durationMs));
+      if (replaced !== null) this.#inBackground(this.#leave(replaced, 'model.replaced'));
+    } catch (error) {
+      await release(this.#manager, generation.shards.splice(0));
+      generation.state = 'failed';
+      generation.failure = failureOf(error);
+      this.#table.gone(generation);
+      this.#emit('model.failed', generation, { ...generation.failure });
+    }
+  }
+
+  #progress(generation: Generation, bytes: number): void {
+    const { totalBytes } = generation.progress;
+    const tenth = (count: number): number => Math.floor((count * 10) / totalBytes);
+    const passed = tenth(bytes) > tenth(generation.progress.bytes);
+    generation.progress = { bytes, totalBytes };
+    if (passed) this.#emit('model.progress', generation, { bytes, totalBytes });
+  }
+
+  /** Waits until nobody uses a generation that was replaced or deleted, then wipes it. Errors: RELEASE_FAILED. */
+  async #leave(generation: Generation, type: 'model.replaced' | 'model.released'): Promise<void> {
+    await generation.unused();
+    const shards = generation.shards.splice(0);
+    const failure = await release(this.#manager, shards);
+    for (const { sealed } of shards) this.#watch.forget(sealed.sealId);
+    this.#table.gone(generation);
+    this.#emit(type, generation, failure === null ? {} : { ...failureOf(failure) });
+    if (failure !== null) throw failure;
+  }
+
+  async #eachShard(
+    name: string,
+    work: (shard: LoadedShard) => Promise<Pick<ShardOutcome, 'fsverity' | 'durationMs' | 'blocks'>>,
+  ): Promise<ModelOutcome> {
+    const generation = this.#table.serving(name);
+    return await generation.use(async () => {
+      const shards: ShardOutcome[] = [];
+      for (const shard of generation.shards) {
+        const who = { shardId: shard.sealed.shardId, label: shard.from.label };
+        try {
+          shards.push({ ...who, ok: true, ...(await work(shard)), failure: null });
+        } catch (error) {
+          shards.push({
+            ...who,
+            ok: false,
+            fsverity: null,
+            durationMs: null,
+            ...damageOf(error),
+            failure: failureOf(error),
+          });
+        }
+      }
+      return { name, generation: generation.number, ok: shards.every(({ ok }) => ok), shards };
+    });
+  }
+
+  async #shardsOf(
+    { model, byteLength }: PlanRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly { readonly byteLength: number }[]> {
+    if ((model === undefined) === (byteLength === undefined)) {
+      throw invalidInput('model', 'or "byteLength" must be given, and not both');
+    }
+    if (model !== undefined) return (await this.#sourceOf(model, undefined, signal)).shards;
+    return [{ byteLength: checkInteger('byteLength', byteLength, 1) }];
+  }
+
+  async #sourceOf(
+    origin: ModelOrigin,
+    format: CommitRequest['format'],
+    signal: AbortSignal | undefined,
+  ): Promise<SourceModel> {
+    return 'url' in origin
+      ? await modelAtUrl(this.#options.urlHosts, origin.url, { signal, stallMs: this.#options.stallMs })
+      : await modelBelow(this.#options.roots, origin.path, format);
+  }
+
+  /** Why a plan for so many bytes is not feasible; null where it is. */
+  async #whyNot(bytes: number): Promise<ServiceError | VramError | null> {
+    // As they are before the figures are taken: a load that ends meanwhile must not count in neither.
+    const generations = this.#table
+      .generations()
+      .map(({ state, plannedBytes: planned }) => ({ state, plannedBytes: planned }));
+    const left = roomFor(await this.#manager.capacity(), generations, this.#reservations);
+    if (left === null) {
+      return new VramError(
+        'INVALID_INPUT',
+        'this device tells nobody how much memory it has: start the worker with a budget',
+      );
+    }
+    if (bytes <= left) return null;
+    return new VramError(
+      'INSUFFICIENT_VRAM',
+      `${bytes} bytes are wanted, ${left} are left beside other plans and loads`,
+      {
+        neededBytes: bytes,
+        availableBytes: left,
+      },
+    );
+  }
+
+  async #capacity(): Promise<WorkerStatus['capacity']> {
+    const reservedBytes = this.#reservations.bytes;
+    try {
+      const { totalBytes, usedBytes, scratchBytes, availableBytes } = await this.#manager.capacity();
+      return { totalBytes, usedBytes, scratchBytes, availableBytes, reservedBytes };
+    } catch {
+      // The device is gone or the manager closed, which the state says.
+      return { totalBytes: null, usedBytes: 0, scratchBytes: 0, availableBytes: null, reservedBytes };
+    }
+  }
+
+  #requireServing(): void {
+    if (this.#phase === 'serving') return;
+    throw new VramError('STOPPED', 'the worker is being drained and takes no new work');
+  }
+
+  #emit(
+    type: Parameters<EventLog['append']>[0]['type'],
+    { name, number }: { readonly name: string; readonly number: number | null },
+    data: Parameters<EventLog['append']>[0]['data'],
+  ): void {
+    this.events.append({ type, model: name, generation: number, shardId: null, data });
+  }
+
+  #noteState(): void {
+    const { state, reason } = this.readiness();
+    if (state === this.#lastState) return;
+    this.#lastState = state;
+    this.events.append({
+      type: 'worker.state',
+      model: null,
+      generation: null,
+      shardId: null,
+      data: { state, reason },
+    });
+  }
+
+  #inBackground(work: Promise<void>): void {
+    // What fails was told by its event; close() waits for it.
+    const settled = work.catch(() => undefined).finally(() => this.#background.delete(settled));
+    this.#background.add(settled);
+  }
+}
+
+/** Damaged blocks, of the error of a verification that found some. */
+function damageOf(error: unknown): { readonly blocks: number } {
+  const damaged = error instanceof VramError ? (error.report?.damaged ?? []) : [];
+  return { blocks: damaged.reduce((sum, { blocks }) => sum + blocks, 0) };
+}

@@ -1,0 +1,420 @@
+import { chmod, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/base/index.js';
+import { Admission, listen, ROUTES, Tokens, workerApp } from '../../../src/worker/http/index.js';
+import { TestClock } from '../manager-fixture.js';
+import { MIB, type Rig, rig } from './fixture.js';
+
+const open: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one[Symbol.asyncDispose]();
+});
+
+/** Nothing in these tests may fail in a way that the service does not know. */
+function unforeseen(error: unknown): void {
+  throw error;
+}
+
+type Send = (
+  method: string,
+  path: string,
+  options?: { readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> },
+) => Promise<Response>;
+
+interface Service extends Rig {
+  readonly send: Send;
+}
+
+/** A worker's app, called without a socket; with tokens where they are given. */
+async function service(
+  tokens: Tokens | null = null,
+  hosts: ReadonlySet<string> | null = null,
+  ...options: Parameters<typeof rig>
+): Promise<Service> {
+  const made = await rig(...options);
+  open.push(made);
+  const clock = new TestClock();
+  const all = tokens ?? (await Tokens.open({}, () => clock.monotonic()));
+  const admission = new Admission({ tokens: all, hosts, clock });
+  const app = workerApp({ worker: made.worker, admission, clock, onUnforeseen: unforeseen });
+  const send: Send = (method, path, { body, headers = {} } = {}) => {
+    const text = body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body);
+    const type = text === null ? {} : { 'content-type': 'application/json' };
+    return app(
+      new Request(`http://localhost${path}`, {
+        method,
+        body: text,
+        headers: { host: 'localhost', ...type, ...headers },
+      }),
+    );
+  };
+  return { ...made, send, [Symbol.asyncDispose]: () => made[Symbol.asyncDispose]() };
+}
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'vram-http-'));
+  open.push({ [Symbol.asyncDispose]: () => rm(path, { recursive: true }) });
+  return path;
+}
+
+const READ = 'r'.repeat(40);
+const EXECUTE = 'e'.repeat(40);
+const ADMIN = 'a'.repeat(40);
+
+async function threeTokens(
+  now: () => number = () => performance.now(),
+): Promise<{ tokens: Tokens; dir: string }> {
+  const dir = await folder();
+  for (const [role, token] of Object.entries({ read: READ, execute: EXECUTE, admin: ADMIN })) {
+    await writeFile(join(dir, role), `${token}\n`, { mode: 0o600 });
+  }
+  const tokens = await Tokens.open(
+    { read: join(dir, 'read'), execute: join(dir, 'execute'), admin: join(dir, 'admin') },
+    now,
+  );
+  return { tokens, dir };
+}
+
+const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+
+describe('the routes', () => {
+  it('go from plan to drain', async () => {
+    const { send, write, settled, worker } = await service();
+    expect((await send('GET', '/livez')).status).toBe(204);
+    expect((await send('GET', '/readyz')).status).toBe(204);
+    const path = await write('a.bin', MIB);
+    const plan = await (await send('POST', '/v1/plan', { body: { model: { path } } })).json();
+    expect(plan).toMatchObject({ feasible: true, shards: 1, instance: worker.instance });
+    const commit = await send('POST', '/v1/models', {
+      body: { name: 'a', path, reservationId: plan.reservationId },
+    });
+    expect(commit.status).toBe(202);
+    await settled('a');
+    expect(await (await send('GET', '/v1/models/a')).json()).toMatchObject({ name: 'a', state: 'ready' });
+    expect(await (await send('GET', '/v1/models')).json()).toMatchObject({ models: [{ name: 'a' }] });
+    expect(await (await send('POST', '/v1/models/a/verify')).json()).toMatchObject({ ok: true });
+    expect(await (await send('POST', '/v1/models/a/heal')).json()).toMatchObject({
+      ok: true,
+      shards: [{ blocks: 0 }],
+    });
+    const metrics = await (await send('GET', '/metrics')).text();
+    expect(metrics).toContain('vram_residency_model_ready{model="a"} 1');
+    expect(metrics).toMatch(/vram_residency_model_verified_age_seconds\{model="a"\} \d/);
+    expect((await send('DELETE', '/v1/models/a')).status).toBe(204);
+    expect((await send('GET', '/v1/models/a')).status).toBe(404);
+    expect(await (await send('POST', '/v1/drain')).json()).toMatchObject({ state: 'draining' });
+    expect((await send('GET', '/readyz')).status).toBe(503);
+    expect((await send('GET', '/livez')).status).toBe(204);
+    const refused = await send('POST', '/v1/models', { body: { name: 'b', path } });
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('content-type')).toBe('application/problem+json');
+    expect(await refused.json()).toMatchObject({ code: 'STOPPED', retriable: false });
+  });
+
+  it('answer what is wrong with a request, by field', async () => {
+    const { send } = await service();
+    const refused = async (method: string, path: string, options?: Parameters<Send>[2]) => {
+      const response = await send(method, path, options);
+      const { code, detail, argument } = await response.json();
+      return { status: response.status, code, detail, argument };
+    };
+    expect(await refused('GET', '/v1/nothing')).toMatchObject({ status: 404, code: 'NOT_FOUND' });
+    expect(await refused('PUT', '/v1/models')).toMatchObject({
+      status: 405,
+      detail: 'this path takes GET, POST',
+    });
+    expect(await refused('POST', '/v1/plan', { body: '{' })).toMatchObject({
+      status: 400,
+      detail: 'the body is not JSON',
+    });
+    expect(await refused('POST', '/v1/plan', { body: { byteLength: 0 } })).toMatchObject({
+      status: 400,
+      detail: expect.stringContaining('"byteLength"'),
+    });
+    expect(await refused('POST', '/v1/plan', { body: { byteLength: 1, more: 2 } })).toMatchObject({
+      status: 400,
+    });
+    expect(await refused('POST', '/v1/plan', { body: {} })).toMatchObject({ status: 400, argument: 'model' });
+    expect(await refused('POST', '/v1/models', { body: { name: '../x', path: '/x' } })).toMatchObject({
+      argument: 'name',
+    });
+    expect(
+      await refused('POST', '/v1/plan', {
+        body: { byteLength: 1 },
+        headers: { 'content-type': 'text/plain' },
+      }),
+    ).toMatchObject({
+      status: 415,
+    });
+    expect(await refused('POST', '/v1/plan', { body: 'x'.repeat(1_048_577) })).toMatchObject({ status: 413 });
+    expect(await refused('POST', '/v1/models/x/attest', { body: { nonce: '00' } })).toMatchObject({
+      status: 400,
+    });
+  });
+
+  it('are those of the OpenAPI document, with what they take and answer', async () => {
+    const { send } = await service();
+    const document = await (await send('GET', '/openapi.json')).json();
+    expect(document.openapi).toBe('3.1.0');
+    const told = Object.entries<Record<string, unknown>>(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    expect(told.sort()).toEqual(ROUTES.map(({ method, path }) => `${method} ${path}`).sort());
+    expect(Object.keys(document.components.schemas)).toEqual(
+      expect.arrayContaining(['CommitRequest', 'Plan', 'Problem', 'Status']),
+    );
+    expect(document.paths['/v1/models'].post.responses).toHaveProperty('202');
+    expect(document.paths['/livez'].get.security).toEqual([]);
+    expect(JSON.stringify(document)).not.toContain('undefined');
+  });
+});
+
+describe('tokens', () => {
+  it('admit by role', async () => {
+    const { tokens } = await threeTokens();
+    const { send } = await service(tokens);
+    expect((await send('GET', '/livez')).status).toBe(204);
+    const none = await send('GET', '/v1/status');
+    expect(none.status).toBe(401);
+    expect(none.headers.get('www-authenticate')).toContain('Bearer');
+    expect((await send('GET', '/v1/status', bearer('x'.repeat(40)))).status).toBe(401);
+    for (const token of [READ, EXECUTE, ADMIN])
+      expect((await send('GET', '/v1/status', bearer(token))).status).toBe(200);
+    const plan = { body: { byteLength: 1 } };
+    expect((await send('POST', '/v1/plan', { ...plan, ...bearer(READ) })).status).toBe(403);
+    expect((await send('POST', '/v1/plan', { ...plan, ...bearer(EXECUTE) })).status).toBe(200);
+    expect((await send('POST', '/v1/drain', bearer(EXECUTE))).status).toBe(403);
+    expect((await send('DELETE', '/v1/models/x', bearer(EXECUTE))).status).toBe(403);
+    expect((await send('DELETE', '/v1/models/x', bearer(ADMIN))).status).toBe(404);
+  });
+
+  it('are exchanged without a restart, two being good meanwhile', async () => {
+    let now = 0;
+    const { tokens, dir } = await threeTokens(() => now);
+    const next = 'n'.repeat(40);
+    await writeFile(join(dir, 'admin'), `${ADMIN}\n${next}\n`);
+    now += 1_001;
+    expect(await tokens.callerOf(next)).toMatchObject({ role: 'admin' });
+    expect(await tokens.callerOf(ADMIN)).toMatchObject({ role: 'admin' });
+    await writeFile(join(dir, 'admin'), `${next}\n`);
+    now += 1_001;
+    expect(await tokens.callerOf(ADMIN)).toBeNull();
+    expect(await tokens.callerOf(next)).toMatchObject({
+      fingerprint: expect.stringMatching(/^[0-9a-f]{6}$/),
+    });
+    await rm(join(dir, 'admin'));
+    now += 1_001;
+    expect(await tokens.callerOf(next)).toBeNull();
+  });
+
+  it('are not taken from files that others can read, nor short ones', async () => {
+    const dir = await folder();
+    const path = join(dir, 'token');
+    const refused = () => Tokens.open({ admin: path }, () => 0);
+    await expect(refused()).rejects.toMatchObject({ argument: 'tokens.admin' });
+    await writeFile(path, ADMIN, { mode: 0o600 });
+    await chmod(path, 0o644);
+    await expect(refused()).rejects.toThrow(/others/);
+    await chmod(path, 0o600);
+    for (const text of [
+      'short',
+      '',
+      `${ADMIN}\n${READ}\n${EXECUTE}`,
+      `${'a'.repeat(20)} ${'b'.repeat(20)}`,
+    ]) {
+      await writeFile(path, text);
+      await expect(refused()).rejects.toThrow(/one or two lines/);
+    }
+  });
+
+  it('that are wrong are not looked at without end', async () => {
+    const { tokens } = await threeTokens();
+    const { send } = await service(tokens);
+    const answers: number[] = [];
+    for (let tries = 0; tries < 25; tries++)
+      answers.push((await send('GET', '/v1/status', bearer(`${tries}`.padStart(40, 'x')))).status);
+    expect(answers.filter((status) => status === 401)).toHaveLength(20);
+    expect(answers.filter((status) => status === 429)).toHaveLength(5);
+  });
+});
+
+describe('pages', () => {
+  it('of other sites, or led here by another name, are refused', async () => {
+    const { send } = await service(null, new Set(['localhost', 'localhost:8077']));
+    expect((await send('GET', '/v1/status', { headers: { host: 'evil.example' } })).status).toBe(421);
+    expect((await send('GET', '/v1/status', { headers: { origin: 'http://evil.example' } })).status).toBe(
+      403,
+    );
+    expect((await send('GET', '/v1/status', { headers: { origin: 'null' } })).status).toBe(403);
+    expect((await send('GET', '/v1/status', { headers: { origin: 'http://localhost' } })).status).toBe(200);
+  });
+});
+
+describe('orders', () => {
+  it('with one idempotency key are carried out once', async () => {
+    const { send, write, settled, worker } = await service();
+    const path = await write('a.bin', MIB);
+    const order = { body: { name: 'a', path }, headers: { 'idempotency-key': 'k1' } };
+    const answers = await Promise.all([send('POST', '/v1/models', order), send('POST', '/v1/models', order)]);
+    const texts = await Promise.all(answers.map((answer) => answer.text()));
+    expect(texts[0]).toBe(texts[1]);
+    await settled('a');
+    expect(await (await send('POST', '/v1/models', order)).text()).toBe(texts[0]);
+    expect(worker.model('a').generation).toBe(1);
+    const other = await send('POST', '/v1/models', { ...order, body: { name: 'b', path } });
+    expect(other.status).toBe(409);
+    const failed = { body: { name: 'c', path: '/nowhere' }, headers: { 'idempotency-key': 'k2' } };
+    expect((await send('POST', '/v1/models', failed)).status).toBe(400);
+    expect((await send('POST', '/v1/models', { ...failed, body: { name: 'c', path } })).status).toBe(202);
+  });
+
+  it('for another run of the worker, or of a scheduler that was overtaken, are refused', async () => {
+    const { send, worker } = await service();
+    const status = async (headers: Record<string, string>) =>
+      (await send('DELETE', '/v1/models/x', { headers })).status;
+    expect(await status({ 'x-instance': 'other' })).toBe(412);
+    expect(await status({ 'x-instance': worker.instance })).toBe(404);
+    expect(await status({ 'x-fence': 's:p:7' })).toBe(404);
+    expect(await status({ 'x-fence': 's:p:6' })).toBe(412);
+    expect(await status({ 'x-fence': 's:q:6' })).toBe(404);
+    expect(await status({ 'x-fence': 'nonsense' })).toBe(400);
+  });
+});
+
+describe('events', () => {
+  it('are streamed, and resumed behind the last one seen', async () => {
+    const { send, write, settled } = await service();
+    const first = await send('GET', '/v1/events');
+    expect(first.headers.get('content-type')).toBe('text/event-stream');
+    await send('POST', '/v1/models', { body: { name: 'a', path: await write('a.bin', MIB) } });
+    await settled('a');
+    const seen = await readUntil(first, 'event: model.ready');
+    expect(seen).toContain('event: model.loading');
+    const [, id] = /id: (\d+)\nevent: model\.loading/.exec(seen) ?? [];
+    const resumed = await readUntil(
+      await send('GET', '/v1/events?model=a', { headers: { 'last-event-id': id ?? '' } }),
+      'event: model.ready',
+    );
+    expect(resumed).not.toContain('event: model.loading');
+  });
+});
+
+describe('a socket', () => {
+  it('is for its user alone, and takes the place of one that nobody listens on', async () => {
+    const { worker } = await service();
+    const dir = await folder();
+    const path = join(dir, 'worker.sock');
+    const admission = new Admission({
+      tokens: await Tokens.open({}, () => 0),
+      hosts: null,
+      clock: systemClock,
+    });
+    const app = workerApp({ worker, admission, clock: systemClock, onUnforeseen: unforeseen });
+    const listener = await listen({ socket: path, trustOwner: null }, app);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await get(path, '/livez')).toBe(204);
+    await expect(listen({ socket: path, trustOwner: null }, app)).rejects.toThrow(
+      /in use by another process/,
+    );
+    await listener.close();
+    await writeFile(join(dir, 'file'), '');
+    await expect(listen({ socket: join(dir, 'file'), trustOwner: null }, app)).rejects.toThrow(
+      /something else than a socket/,
+    );
+    await symlink(join(dir, 'file'), join(dir, 'link'));
+    await expect(listen({ socket: join(dir, 'link'), trustOwner: null }, app)).rejects.toThrow(
+      /something else than a socket/,
+    );
+    await expect(listen({ socket: join(dir, 'x'.repeat(120)), trustOwner: null }, app)).rejects.toThrow(
+      /107 bytes/,
+    );
+    await chmod(dir, 0o777);
+    await expect(listen({ socket: path, trustOwner: null }, app)).rejects.toThrow(/cannot be trusted/);
+    await chmod(dir, 0o700);
+  });
+
+  it('ends connections that say too much, or nothing', async () => {
+    const { worker } = await service();
+    const path = join(await folder(), 'worker.sock');
+    const admission = new Admission({
+      tokens: await Tokens.open({}, () => 0),
+      hosts: null,
+      clock: systemClock,
+    });
+    const listener = await listen(
+      { socket: path, trustOwner: null },
+      workerApp({ worker, admission, clock: systemClock, onUnforeseen: unforeseen }),
+    );
+    expect(await raw(path, `GET /v1/status HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431/,
+    );
+    expect(await raw(path, 'nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400/);
+    expect(await get(path, '/livez')).toBe(204);
+    await listener.close();
+  });
+
+  it('carries requests with and without a body', async () => {
+    const { worker, write, settled } = await service();
+    const path = join(await folder(), 'worker.sock');
+    const admission = new Admission({
+      tokens: await Tokens.open({}, () => 0),
+      hosts: null,
+      clock: systemClock,
+    });
+    const settings = { worker, admission, clock: systemClock, onUnforeseen: unforeseen };
+    const listener = await listen({ socket: path, trustOwner: null }, workerApp(settings));
+    const commit = { name: 'a', path: await write('a.bin', MIB) };
+    expect(await get(path, '/v1/models', { method: 'POST', body: JSON.stringify(commit) })).toBe(202);
+    await settled('a');
+    expect(await get(path, '/v1/models/a/verify', { method: 'POST' })).toBe(200);
+    expect(await get(path, '/v1/plan', { method: 'POST', body: ' '.repeat(2_000_000) })).toBe(413);
+    await listener.close();
+  });
+});
+
+function get(
+  socketPath: string,
+  path: string,
+  { method = 'GET', body }: { readonly method?: string; readonly body?: string } = {},
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+    httpRequest({ socketPath, path, method, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      // A refused body is not read to its end: writing the rest of it may fail once the answer is there.
+      .on('socket', (socket) => socket.on('error', () => undefined))
+      .on('error', reject)
+      .end(body);
+  });
+}
+
+function raw(socketPath: string, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(socketPath, () => socket.write(text));
+    socket.on('data', (chunk) => {
+      answer += chunk.toString();
+    });
+    socket.on('end', () => resolve(answer)).on('error', reject);
+  });
+}
+
+async function readUntil(response: Response, text: string): Promise<string> {
+  let seen = '';
+  const decoder = new TextDecoder();
+  const reader = response.body?.getReader();
+  if (reader === undefined) throw new Error('no body');
+  while (!seen.includes(text)) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`the stream ended after: ${seen}`);
+    seen += decoder.decode(value, { stream: true });
+  }
+  await reader.cancel();
+  return seen;
+}
