@@ -11,7 +11,10 @@ export const ENVIRONMENT: readonly (readonly [name: string, effect: string])[] =
     'VRAM_RESIDENCY_HASHER',
     'how `native` hashes 4096-byte blocks: `avx512`, `sha-ni`, `avx2`, `armv8` or `node`; default: the fastest here',
   ],
-  ['VRAM_RESIDENCY_DEBUG', '`1`: an internal error (70) shows its stack, and all that drivers write to stderr is shown'],
+  [
+    'VRAM_RESIDENCY_DEBUG',
+    '`1`: an internal error (70) shows its stack, and all that drivers write to stderr is shown',
+  ],
   [
     'VRAM_RESIDENCY_LIBCUDA',
     "the CUDA driver library to open instead of the system's; refused under `vram-only`",
