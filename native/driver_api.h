@@ -117,6 +117,7 @@ constexpr int CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS = 88;
 constexpr int CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS = 89;
 constexpr int CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES = 100;
 constexpr int CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED = 102;
+constexpr int CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED = 103;
 
 // CUpointer_attribute and its values
 constexpr int CU_POINTER_ATTRIBUTE_CONTEXT = 1;
@@ -147,6 +148,7 @@ constexpr int CU_FUNC_ATTRIBUTE_BINARY_VERSION = 6;
 // Virtual memory management
 constexpr int CU_MEM_ALLOCATION_TYPE_PINNED = 1;
 constexpr int CU_MEM_HANDLE_TYPE_NONE = 0;
+constexpr int CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR = 1;
 constexpr int CU_MEM_LOCATION_TYPE_DEVICE = 1;
 constexpr int CU_MEM_ALLOC_GRANULARITY_MINIMUM = 0;
 constexpr int CU_MEM_ALLOC_GRANULARITY_RECOMMENDED = 1;
@@ -256,6 +258,9 @@ static_assert(sizeof(CUmemAccessDesc) == 12, "layout of CUmemAccessDesc");
   X(cuMemUnmap, (CUdeviceptr address, std::size_t bytes))                                                              \
   X(cuMemSetAccess, (CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* access, std::size_t count))        \
   X(cuMemGetAccess, (unsigned long long* flags, const CUmemLocation* location, CUdeviceptr address))                   \
+  X(cuMemExportToShareableHandle,                                                                                      \
+    (void* shareable, CUmemGenericAllocationHandle handle, int handleType, unsigned long long flags))                  \
+  X(cuMemImportFromShareableHandle, (CUmemGenericAllocationHandle * handle, void* shareable, int handleType))          \
   X(cuStreamCreate, (CUstream * stream, unsigned flags))                                                               \
   X(cuStreamDestroy_v2, (CUstream stream))                                                                             \
   X(cuStreamSynchronize, (CUstream stream))                                                                            \

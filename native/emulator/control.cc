@@ -175,6 +175,7 @@ void apply(const Js& js, napi_value object, DeviceConfig& c) {
   take(js, object, "managed", c.managed);
   take(js, object, "ecc", c.ecc);
   take(js, object, "vmm", c.vmm);
+  take(js, object, "posixHandles", c.posixHandles);
   take(js, object, "tcc", c.tcc);
   take(js, object, "memoryType", c.memoryType);
   take(js, object, "totalBytes", c.totalBytes);

@@ -43,6 +43,7 @@ bool applyToDevice(const std::string& key, const char* value, DeviceConfig& devi
   else if (key == "managed") device.managed = number != 0;
   else if (key == "ecc") device.ecc = number != 0;
   else if (key == "vmm") device.vmm = number != 0;
+  else if (key == "posixHandles") device.posixHandles = number != 0;
   else if (key == "tcc") device.tcc = number != 0;
   else if (key == "memoryType") device.memoryType = static_cast<unsigned>(number);
   else if (key == "totalBytes") device.totalBytes = number;
@@ -173,13 +174,27 @@ size_t Driver::pendingCopies() const {
   return count;
 }
 
+CUuuid Driver::uuidOf(int device) const {
+  CUuuid uuid{};
+  uint64_t mixed = 0xcbf29ce484222325u + static_cast<uint64_t>(device);
+  for (char c : devices[static_cast<size_t>(device)].config.name) mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  for (unsigned char& byte : uuid.bytes) {
+    mixed = mixed * 6364136223846793005u + 1442695040888963407u;
+    byte = static_cast<unsigned char>(mixed >> 56);
+  }
+  return uuid;
+}
+
 std::vector<std::shared_ptr<Physical>> Driver::allocations() {
   std::map<uint64_t, std::shared_ptr<Physical>> ordered;
   for (const auto& entry : addresses.all())
     if (entry.second.plain) ordered[entry.second.number] = entry.second.physical;
   for (const auto& entry : physical) ordered[entry.second.number] = entry.second.physical;
   std::vector<std::shared_ptr<Physical>> list;
-  for (const auto& entry : ordered) list.push_back(entry.second);
+  for (const auto& entry : ordered) {
+    // What was imported into its own process has a second handle.
+    if (std::find(list.begin(), list.end(), entry.second) == list.end()) list.push_back(entry.second);
+  }
   return list;
 }
 

@@ -40,6 +40,7 @@ struct DeviceConfig {
   std::string name = "Emulated GPU";
   int major = 9, minor = 0;
   bool integrated = false, managed = false, ecc = true, vmm = true, tcc = false;
+  bool posixHandles = true;  // memory can be exported as a descriptor
   unsigned memoryType = CU_MEMORYTYPE_DEVICE;  // what pointer attributes say of allocations
   uint64_t totalBytes = uint64_t{4} << 30;
   uint64_t usedByOthers = 0;
@@ -185,6 +186,9 @@ class Driver {
   uint64_t newHandle() { return handle_ += 16; }
   Live live() const;
   size_t pendingCopies() const;
+
+  // Made up from its name and number, and the same in every process.
+  CUuuid uuidOf(int device) const;
 
   // Device memory in order of creation.
   std::vector<std::shared_ptr<Physical>> allocations();

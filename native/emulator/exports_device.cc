@@ -19,15 +19,9 @@ CUresult ofDevice(Call which, CUdevice device, F body) {
 }
 
 CUresult uuidOf(Call which, CUuuid* uuid, CUdevice device) {
-  return ofDevice(which, device, [&](Driver&, Device& d) -> CUresult {
+  return ofDevice(which, device, [&](Driver& driver, Device&) -> CUresult {
     if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    // Made up from the name, and the same in every run.
-    uint64_t mixed = 0xcbf29ce484222325u + static_cast<uint64_t>(device);
-    for (char c : d.config.name) mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-    for (unsigned k = 0; k < 16; k++) {
-      mixed = mixed * 6364136223846793005u + 1442695040888963407u;
-      uuid->bytes[k] = static_cast<unsigned char>(mixed >> 56);
-    }
+    *uuid = driver.uuidOf(device);
     return CUDA_SUCCESS;
   });
 }
@@ -72,6 +66,7 @@ int attributeOf(const DeviceConfig& c, int attribute, int device) {
     case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS: case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS: return c.managed;
     case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES: return c.integrated && c.managed;
     case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED: return c.vmm;
+    case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED: return c.vmm && c.posixHandles;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_MODE: case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID: case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID: return 0;
     default: return -1;
   }

@@ -7,19 +7,41 @@
 
 namespace emulator {
 
-GuardedPages::GuardedPages(size_t bytes) : bytes_(bytes) {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t inner = (bytes + page - 1) / page * page;
-  wholeBytes_ = inner + 2 * page;
+namespace {
+
+size_t pageBytes() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+
+size_t wholePages(size_t bytes) { return (bytes + pageBytes() - 1) / pageBytes() * pageBytes(); }
+
+}  // namespace
+
+// Takes the addresses, all of them inaccessible.
+void GuardedPages::reserve() {
+  wholeBytes_ = wholePages(bytes_) + 2 * pageBytes();
   void* whole = mmap(nullptr, wholeBytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (whole == MAP_FAILED) throw std::bad_alloc();
   whole_ = static_cast<uint8_t*>(whole);
-  if (mprotect(whole_ + page, inner, PROT_READ | PROT_WRITE) != 0) {
+}
+
+GuardedPages::GuardedPages(size_t bytes) : bytes_(bytes) {
+  reserve();
+  const size_t inner = wholePages(bytes);
+  if (mprotect(whole_ + pageBytes(), inner, PROT_READ | PROT_WRITE) != 0) {
     munmap(whole_, wholeBytes_);
     throw std::bad_alloc();
   }
   // The end touches the guard: bytes are overrun more often than underrun. Kernels want 256-byte alignment of the start.
-  data_ = whole_ + page + (inner - bytes) / 256 * 256;
+  data_ = whole_ + pageBytes() + (inner - bytes) / 256 * 256;
+}
+
+GuardedPages::GuardedPages(const ExportedPages& file) : bytes_(file.size()) {
+  reserve();
+  data_ = whole_ + pageBytes();
+  const int flags = MAP_SHARED | MAP_FIXED;
+  if (mmap(data_, bytes_, PROT_READ | PROT_WRITE, flags, file.descriptor(), 0) == MAP_FAILED) {
+    munmap(whole_, wholeBytes_);
+    throw std::bad_alloc();
+  }
 }
 
 GuardedPages::~GuardedPages() { munmap(whole_, wholeBytes_); }
@@ -46,6 +68,7 @@ std::atomic<uint64_t> Physical::freed{0};
 std::atomic<uint64_t> Physical::freedUnwiped{0};
 
 Physical::~Physical() {
+  if (origin == Origin::Imported) return;
   freed++;
   const uint8_t* data = pages.data();
   for (size_t k = 0; k < pages.size(); k++) {

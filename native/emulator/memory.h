@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
+
+#include "exported_pages.h"
 
 namespace emulator {
 
@@ -15,6 +18,8 @@ class GuardedPages {
  public:
   // Zero-filled. Errors: std::bad_alloc.
   explicit GuardedPages(size_t bytes);
+  // The pages of a file, which other processes can map too. Errors: std::bad_alloc.
+  explicit GuardedPages(const ExportedPages& file);
   ~GuardedPages();
   GuardedPages(const GuardedPages&) = delete;
   GuardedPages& operator=(const GuardedPages&) = delete;
@@ -22,20 +27,31 @@ class GuardedPages {
   size_t size() const { return bytes_; }
 
  private:
-  uint8_t* whole_;
-  size_t wholeBytes_;
-  uint8_t* data_;
+  void reserve();
+
+  uint8_t* whole_ = nullptr;
+  size_t wholeBytes_ = 0;
+  uint8_t* data_ = nullptr;
   size_t bytes_;
 };
 
 struct Physical {
+  enum class Origin {
+    Created,
+    Imported,  // of another process, which wipes it and counts it
+  };
   Physical(int device_, size_t bytes) : device(device_), pages(bytes) {}
+  Physical(int device_, std::unique_ptr<ExportedPages> file_, Origin origin_)
+      : device(device_), origin(origin_), file(std::move(file_)), pages(*file) {}
   // Counts the memory that goes back with something in it.
   ~Physical();
   Physical(const Physical&) = delete;
   Physical& operator=(const Physical&) = delete;
   static std::atomic<uint64_t> freed, freedUnwiped;
   int device;
+  Origin origin = Origin::Created;
+  // Null for memory that was not made to be exported.
+  std::unique_ptr<ExportedPages> file;
   GuardedPages pages;
 };
 

@@ -6,6 +6,8 @@
 #include "border.h"
 #include "digest/digest_calls.h"
 #include "fatbin.h"
+#include "handover/descriptor_calls.h"
+#include "handover/socket_calls.h"
 #include "held_stderr.h"
 #include "wipe.h"
 
@@ -159,6 +161,7 @@ napi_value deviceInfo(napi_env env, const Arguments& arguments) {
   napi_value info = makeObject(env);
   set(env, info, "granularity", makeNumber(env, static_cast<double>(session->granularity())));
   set(env, info, "virtualMemory", makeBoolean(env, session->virtualMemory()));
+  set(env, info, "shareable", makeBoolean(env, session->shareable()));
   set(env, info, "stagingBytes", makeNumber(env, static_cast<double>(session->stagingBytes())));
   return info;
 }
@@ -199,11 +202,16 @@ napi_value close(napi_env env, const Arguments& arguments) {
       });
 }
 
+MemoryKind toMemoryKind(napi_env env, napi_value isVirtual, napi_value isShared) {
+  if (!toBoolean(env, isVirtual, "virtual")) return MemoryKind::kPlain;
+  return !isNullish(env, isShared) && toBoolean(env, isShared, "shared") ? MemoryKind::kShared : MemoryKind::kVirtual;
+}
+
 napi_value allocate(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<SessionHandle>(env, arguments[0]);
   const uint64_t bytes = toInteger(env, arguments[1], "bytes", kMaxSafe);
   if (bytes == 0) throw ArgumentError{"bytes must not be 0"};
-  const MemoryKind kind = toBoolean(env, arguments[2], "virtual") ? MemoryKind::kVirtual : MemoryKind::kPlain;
+  const MemoryKind kind = toMemoryKind(env, arguments[2], arguments[3]);
   const auto environment = handle.environment;
   return environment->start(env, handle.session->worker, [environment, session = handle.session, kind, bytes](Outcome& outcome) {
     std::shared_ptr<Memory> memory;
@@ -216,7 +224,7 @@ napi_value allocationInfo(napi_env env, const Arguments& arguments) {
   const Memory& memory = *unwrap<MemoryHandle>(env, arguments[0]).memory;
   napi_value info = makeObject(env);
   set(env, info, "bytes", makeNumber(env, static_cast<double>(memory.size())));
-  set(env, info, "virtual", makeBoolean(env, memory.kind() == MemoryKind::kVirtual));
+  set(env, info, "virtual", makeBoolean(env, memory.kind() != MemoryKind::kPlain));
   return info;
 }
 
@@ -266,15 +274,7 @@ napi_value read(napi_env env, const Arguments& arguments) {
   return handle.environment->start(
       env, handle.session->worker, [session = handle.session, memory = handle.memory, range, bytes](Outcome& outcome) {
         outcome.status = session->read(*memory, range.offset, bytes.get(), range.length);
-        outcome.value = [bytes, length = range.length](napi_env to) {
-          void* data = nullptr;
-          napi_value buffer = nullptr;
-          must(napi_create_arraybuffer(to, length, &data, &buffer));
-          std::memcpy(data, bytes.get(), length);
-          napi_value array = nullptr;
-          must(napi_create_typedarray(to, napi_uint8_array, length, buffer, 0, &array));
-          return array;
-        };
+        outcome.value = [bytes, length = range.length](napi_env to) { return makeBytes(to, bytes.get(), length); };
       });
 }
 
@@ -312,12 +312,17 @@ napi_value protect(napi_env env, const Arguments& arguments) {
       });
 }
 
-napi_value release(napi_env env, const Arguments& arguments) {
+napi_value giveBack(napi_env env, const Arguments& arguments, bool wiped) {
   const auto& handle = unwrap<MemoryHandle>(env, arguments[0]);
-  return handle.environment->start(
-      env, handle.session->worker,
-      [session = handle.session, memory = handle.memory](Outcome& outcome) { outcome.status = session->release(memory); });
+  return handle.environment->start(env, handle.session->worker,
+                                   [session = handle.session, memory = handle.memory, wiped](Outcome& outcome) {
+                                     outcome.status = session->release(memory, wiped);
+                                   });
 }
+
+napi_value release(napi_env env, const Arguments& arguments) { return giveBack(env, arguments, true); }
+
+napi_value abandon(napi_env env, const Arguments& arguments) { return giveBack(env, arguments, false); }
 
 // PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile, and the driver
 // reads it on another thread. A string ends in a null character, which is how the driver finds the end of PTX.
@@ -439,6 +444,22 @@ constexpr Export kExports[] = {
     {"copy", guarded<copy>},
     {"protect", guarded<protect>},
     {"release", guarded<release>},
+    {"abandon", guarded<abandon>},
+    {"exportMemory", guarded<exportMemory>},
+    {"importMemory", guarded<importMemory>},
+    {"sealBytes", guarded<sealBytes>},
+    {"readSealedBytes", guarded<readSealedBytes>},
+    {"shareDescriptor", guarded<shareDescriptor>},
+    {"closeDescriptor", guarded<closeDescriptor>},
+    {"openSockets", guarded<openSockets>},
+    {"closeSockets", guarded<closeSockets>},
+    {"listenAt", guarded<listenAt>},
+    {"closeListener", guarded<closeListener>},
+    {"connectTo", guarded<connectTo>},
+    {"send", guarded<send>},
+    {"closeConnection", guarded<closeConnection>},
+    {"watchPeer", guarded<watchPeer>},
+    {"forgetConnection", guarded<forgetConnection>},
     {"loadModule", guarded<loadModule>},
     {"unloadModule", guarded<unloadModule>},
     {"launch", guarded<launch>},
@@ -456,7 +477,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       must(napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function));
       set(env, exports, entry.name, function);
     }
-    set(env, exports, "interfaceVersion", makeNumber(env, 3));
+    set(env, exports, "interfaceVersion", makeNumber(env, 4));
   } catch (const NapiError&) {
     throwArgument(env, "the addon could not be initialised");
   } catch (const std::exception&) {

@@ -1,6 +1,7 @@
 #include "border.h"
 
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -23,6 +24,10 @@ const char* codeOf(Failure failure) {
       return "HOST_MEMORY";
     case Failure::kHostThread:
       return "HOST_THREAD";
+    case Failure::kSystem:
+      return "SYSTEM";
+    case Failure::kPath:
+      return "PATH";
     case Failure::kState:
     case Failure::kNone:
       break;
@@ -70,6 +75,13 @@ void Environment::create(napi_env env) {
   must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settle,
                                        &environment->settle_));
   must(napi_unref_threadsafe_function(env, environment->settle_));
+  const auto run = [](napi_env to, napi_value, void*, void* data) {
+    const std::unique_ptr<Delivery> delivery(static_cast<Delivery*>(data));
+    // Without an environment it is only thrown away.
+    if (to != nullptr) delivery->run(to);
+  };
+  must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run, &environment->deliver_));
+  must(napi_unref_threadsafe_function(env, environment->deliver_));
   auto held = std::make_unique<std::shared_ptr<Environment>>(environment);
   must(napi_set_instance_data(
       env, held.get(), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); }, nullptr));
@@ -100,6 +112,21 @@ void Environment::end() {
     });
   }
   sessions.clear();
+  for (const std::shared_ptr<Background>& background : backgrounds) background->end();
+  backgrounds.clear();
+}
+
+void Environment::deliver(std::unique_ptr<Delivery> delivery) const noexcept {
+  // Refused only while the environment ends, when there is nobody left to tell.
+  if (napi_call_threadsafe_function(deliver_, delivery.get(), napi_tsfn_nonblocking) == napi_ok) static_cast<void>(delivery.release());
+}
+
+void Environment::await(napi_env env) noexcept {
+  if (awaiting_++ == 0 && !cleanedUp_) static_cast<void>(napi_ref_threadsafe_function(env, deliver_));
+}
+
+void Environment::unawait(napi_env env) noexcept {
+  if (--awaiting_ == 0 && !cleanedUp_) static_cast<void>(napi_unref_threadsafe_function(env, deliver_));
 }
 
 // All that this needs is allocated here: the worker thread only hands it on.
@@ -185,6 +212,10 @@ void Environment::settle(napi_env env, napi_value, void*, void* data) {
     } else {
       must(napi_get_undefined(env, &value));
     }
+  } catch (const StatusError& error) {
+    return reject(env, completion.deferred, error.status);
+  } catch (const ArgumentError& error) {
+    return reject(env, completion.deferred, Status::fail(Failure::kClosed, error.message));
   } catch (const NapiError&) {
     // The value could not be built: the environment holds an exception, or is ending.
     const napi_value error = pendingException(env);
@@ -201,7 +232,7 @@ void SessionHandle::dropped() { environment->closeSilently(session); }
 
 void MemoryHandle::dropped() {
   environment->startSilently(session->worker, [session = session, memory = memory](Outcome& outcome) {
-    outcome.status = session->release(memory);
+    outcome.status = session->release(memory, memory->isPrivate());
   });
 }
 
@@ -303,6 +334,16 @@ napi_value makeBoolean(napi_env env, bool flag) {
   return value;
 }
 
+napi_value makeBytes(napi_env env, const void* bytes, std::size_t length) {
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  must(napi_create_arraybuffer(env, length, &data, &buffer));
+  if (length > 0) std::memcpy(data, bytes, length);
+  napi_value array = nullptr;
+  must(napi_create_typedarray(env, napi_uint8_array, length, buffer, 0, &array));
+  return array;
+}
+
 napi_value makeObject(napi_env env) {
   napi_value value = nullptr;
   must(napi_create_object(env, &value));
@@ -317,6 +358,8 @@ napi_value makeError(napi_env env, const Status& status) {
   std::string text;
   if (status.failure == Failure::kDriver) {
     text = std::string(status.call) + " returned " + (status.name.empty() ? std::to_string(status.result) : status.name);
+  } else if (status.failure == Failure::kSystem) {
+    text = std::string(status.call) + " failed: " + status.name;
   }
   if (!status.detail.empty()) text += (text.empty() ? "" : ": ") + status.detail;
   // Told without memory of our own.
@@ -348,6 +391,16 @@ void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept
 
 void throwArgument(napi_env env, const std::string& message) {
   static_cast<void>(napi_throw_type_error(env, "ARGUMENT", message.c_str()));
+}
+
+void throwStatus(napi_env env, const Status& status) noexcept {
+  try {
+    static_cast<void>(napi_throw(env, makeError(env, status)));
+  } catch (const NapiError&) {
+    // The environment holds an exception already, or is ending.
+  } catch (const std::exception&) {
+    throwHostMemory(env);
+  }
 }
 
 void throwHostMemory(napi_env env) {

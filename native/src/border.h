@@ -25,6 +25,21 @@ struct Outcome {
 
 using Operation = std::function<void(Outcome&)>;
 
+// Something that runs by itself until it is told to end.
+class Background {
+ public:
+  virtual ~Background() = default;
+  // Ends what runs. On the environment's thread, when that ends; throws nothing.
+  virtual void end() noexcept = 0;
+};
+
+// Something to do on the environment's thread.
+class Delivery {
+ public:
+  virtual ~Delivery() = default;
+  virtual void run(napi_env env) = 0;
+};
+
 // The addon's state in one environment: the main thread or a worker thread of Node.
 class Environment {
  public:
@@ -40,10 +55,16 @@ class Environment {
   // Throws std::bad_alloc.
   void startSilently(Worker& worker, Operation operation, std::function<void()> afterwards = {});
   void closeSilently(const std::shared_ptr<Session>& session);
+  // Has it done on the environment's thread, in the order of the calls. From any thread that ends with the environment.
+  void deliver(std::unique_ptr<Delivery> delivery) const noexcept;
+  // Deliveries are awaited: the process does not end by itself. Counted; on the environment's thread.
+  void await(napi_env env) noexcept;
+  void unawait(napi_env env) noexcept;
 
   // Opening and listing: calls that belong to no session.
   Worker control;
   std::set<std::shared_ptr<Session>> sessions;
+  std::set<std::shared_ptr<Background>> backgrounds;
 
  private:
   struct Completion;
@@ -54,6 +75,8 @@ class Environment {
   void end();
 
   napi_threadsafe_function settle_ = nullptr;
+  napi_threadsafe_function deliver_ = nullptr;
+  std::size_t awaiting_ = 0;
   std::size_t underWay_ = 0;
   bool cleanedUp_ = false;
 };
@@ -92,6 +115,10 @@ struct ModuleHandle {
   void dropped();
 };
 
+// Thrown inside the addon where a call that answers at once has failed; becomes an Error with the status' code.
+struct StatusError {
+  Status status;
+};
 // Thrown inside the addon for a wrong argument; becomes a TypeError with code ARGUMENT at the border.
 struct ArgumentError {
   std::string message;
@@ -133,6 +160,8 @@ napi_value element(napi_env env, napi_value array, uint32_t index);
 napi_value makeString(napi_env env, std::string_view text);
 napi_value makeNumber(napi_env env, double number);
 napi_value makeBoolean(napi_env env, bool value);
+// A Uint8Array of its own memory.
+napi_value makeBytes(napi_env env, const void* bytes, std::size_t length);
 napi_value makeObject(napi_env env);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value makeError(napi_env env, const Status& status);
@@ -179,6 +208,7 @@ napi_value wrap(napi_env env, T content) {
 // Carries out a call from JavaScript; whatever is thrown inside becomes a JavaScript exception.
 void throwArgument(napi_env env, const std::string& message);
 void throwHostMemory(napi_env env);
+void throwStatus(napi_env env, const Status& status) noexcept;
 
 template <napi_value (*body)(napi_env, const Arguments&)>
 napi_value guarded(napi_env env, napi_callback_info info) {
@@ -186,6 +216,8 @@ napi_value guarded(napi_env env, napi_callback_info info) {
     return body(env, Arguments(env, info));
   } catch (const ArgumentError& error) {
     throwArgument(env, error.message);
+  } catch (const StatusError& error) {
+    throwStatus(env, error.status);
   } catch (const NapiError&) {
     bool pending = false;
     if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) throwArgument(env, "a Node-API call failed");

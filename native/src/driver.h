@@ -45,6 +45,8 @@ namespace vram {
   X(cuMemUnmap)                    \
   X(cuMemSetAccess)                \
   X(cuMemGetAccess)                \
+  X(cuMemExportToShareableHandle)  \
+  X(cuMemImportFromShareableHandle) \
   X(cuStreamCreate)                \
   X(cuStreamDestroy_v2)            \
   X(cuStreamSynchronize)           \
@@ -116,13 +118,6 @@ class Driver {
 
 // Calls a driver function and checks what it returned.
 #define VRAM_CALL(driver, name, ...) (driver).check((driver).fn().name(__VA_ARGS__), #name)
-
-// Ends the enclosing function with the first failure.
-#define VRAM_TRY(expression)                      \
-  do {                                            \
-    ::vram::Status status_ = (expression);        \
-    if (!status_.ok()) return status_;            \
-  } while (false)
 
 }  // namespace vram
 

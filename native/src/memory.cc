@@ -1,5 +1,8 @@
 #include "memory.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <limits>
 #include <utility>
 
@@ -11,21 +14,56 @@ bool roundUp(std::size_t bytes, std::size_t unit, std::size_t& out) {
   return true;
 }
 
+CUmemAllocationProp propertiesOf(MemoryKind kind, CUdevice device) {
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.requestedHandleTypes =
+      kind == MemoryKind::kShared ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : CU_MEM_HANDLE_TYPE_NONE;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
+  return properties;
+}
+
 Status Memory::allocate() {
   if (kind_ == MemoryKind::kPlain) {
     VRAM_TRY(VRAM_CALL(driver_, cuMemAlloc_v2, &address_, size_));
     usable_ = true;
     return {};
   }
-  CUmemAllocationProp properties{};
-  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, device_};
+  const CUmemAllocationProp properties = propertiesOf(kind_, device_);
   VRAM_TRY(VRAM_CALL(driver_, cuMemAddressReserve, &address_, size_, 0, 0, 0));
   VRAM_TRY(VRAM_CALL(driver_, cuMemCreate, &handle_, size_, &properties, 0));
-  VRAM_TRY(VRAM_CALL(driver_, cuMemMap, address_, size_, 0, handle_, 0));
-  mapped_ = true;
+  VRAM_TRY(map());
   VRAM_TRY(setAccess(CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
   usable_ = true;
+  return {};
+}
+
+Status Memory::import(const Descriptor& descriptor, int& granted) {
+  // The driver takes the descriptor's number in the place of a pointer.
+  void* const shareable = reinterpret_cast<void*>(static_cast<intptr_t>(descriptor.get()));
+  VRAM_TRY(VRAM_CALL(driver_, cuMemAddressReserve, &address_, size_, 0, 0, 0));
+  VRAM_TRY(VRAM_CALL(driver_, cuMemImportFromShareableHandle, &handle_, shareable, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+  VRAM_TRY(map());
+  VRAM_TRY(setAccess(CU_MEM_ACCESS_FLAGS_PROT_READ));
+  VRAM_TRY(access(granted));
+  usable_ = true;
+  return {};
+}
+
+Status Memory::exportTo(Descriptor& out) {
+  if (kind_ != MemoryKind::kShared) return Status::fail(Failure::kState, "the memory was not allocated to be shared");
+  int descriptor = -1;
+  VRAM_TRY(VRAM_CALL(driver_, cuMemExportToShareableHandle, &descriptor, handle_, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+  Descriptor owned(descriptor);
+  if (fcntl(owned.get(), F_SETFD, FD_CLOEXEC) != 0) return Status::system("fcntl", errno);
+  exported_ = true;
+  out = std::move(owned);
+  return {};
+}
+
+Status Memory::map() {
+  VRAM_TRY(VRAM_CALL(driver_, cuMemMap, address_, size_, 0, handle_, 0));
+  mapped_ = true;
   return {};
 }
 
@@ -36,14 +74,18 @@ Status Memory::setAccess(int flags) {
   return {};
 }
 
-Status Memory::protect(bool readOnly, int& granted) {
-  if (kind_ == MemoryKind::kPlain) return Status::fail(Failure::kState, "plain memory has no access rights to set");
-  VRAM_TRY(setAccess(readOnly ? CU_MEM_ACCESS_FLAGS_PROT_READ : CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
+Status Memory::access(int& granted) const {
   unsigned long long flags = 0;
   const CUmemLocation location{CU_MEM_LOCATION_TYPE_DEVICE, device_};
   VRAM_TRY(VRAM_CALL(driver_, cuMemGetAccess, &flags, &location, address_));
   granted = static_cast<int>(flags);
   return {};
+}
+
+Status Memory::protect(bool readOnly, int& granted) {
+  if (kind_ == MemoryKind::kPlain) return Status::fail(Failure::kState, "plain memory has no access rights to set");
+  VRAM_TRY(setAccess(readOnly ? CU_MEM_ACCESS_FLAGS_PROT_READ : CU_MEM_ACCESS_FLAGS_PROT_READWRITE));
+  return access(granted);
 }
 
 bool Memory::given(const Status& status) const {

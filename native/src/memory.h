@@ -6,13 +6,19 @@
 #include <cstdint>
 
 #include "driver.h"
+#include "handover/descriptor.h"
 
 namespace vram {
 
 enum class MemoryKind {
-  kVirtual,  // mapped by the addon itself, so that access rights can be set
-  kPlain,    // cuMemAlloc
+  kVirtual,   // mapped by the addon itself, so that access rights can be set
+  kShared,    // the same, and can be exported to other processes
+  kPlain,     // cuMemAlloc
+  kImported,  // another process's, mapped here
 };
+
+// What the driver is asked for. Only kShared memory has handles that leave the process.
+CUmemAllocationProp propertiesOf(MemoryKind kind, CUdevice device);
 
 // Rounds up to a multiple of `unit`; false if that leaves the range of size_t.
 bool roundUp(std::size_t bytes, std::size_t unit, std::size_t& out);
@@ -35,13 +41,20 @@ class Memory {
 
   // On failure empty() may still be false: then giveBack() has more to do.
   Status allocate();
-  // Sets the access rights of virtual memory and asks the driver what they now are.
+  // Maps another process's memory, read-only, and asks the driver what rights that gave. `descriptor` stays the caller's.
+  // On failure as allocate().
+  Status import(const Descriptor& descriptor, int& granted);
+  // One more descriptor of kShared memory.
+  Status exportTo(Descriptor& out);
+  // Sets the access rights of mapped memory and asks the driver what they now are.
   Status protect(bool readOnly, int& granted);
   // Carries out what is left to be given back: each step is tried, whatever became of the one before. A call that fails may have done its
   // work all the same; when it is made again, the driver's not knowing the thing counts as success.
   Status giveBack();
 
   bool usable() const { return usable_; }
+  // Its bytes are this process's own to wipe without being told to: nobody else was given them.
+  bool isPrivate() const { return kind_ != MemoryKind::kImported && !exported_; }
   bool writable() const { return usable_ && !readOnly_; }
   // Nothing is held of the driver's any more.
   bool empty() const { return address_ == 0 && handle_ == 0; }
@@ -51,7 +64,9 @@ class Memory {
   Status pending;
 
  private:
+  Status map();
   Status setAccess(int flags);
+  Status access(int& granted) const;
   bool given(const Status& status) const;
 
   const Driver& driver_;
@@ -64,6 +79,7 @@ class Memory {
   bool usable_ = false;
   bool readOnly_ = false;
   bool retrying_ = false;
+  bool exported_ = false;
 };
 
 }  // namespace vram

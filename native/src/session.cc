@@ -33,20 +33,24 @@ Status Session::start(std::size_t stagingBytes) {
   virtualMemory_ = supported != 0;
   granularity_ = kPlainGranularity;
   if (virtualMemory_) {
-    CUmemAllocationProp properties{};
-    properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, device_};
-    VRAM_TRY(VRAM_CALL(*driver_, cuMemGetAllocationGranularity, &granularity_, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
+    VRAM_TRY(granularityOf(MemoryKind::kVirtual, granularity_));
+    VRAM_TRY(driver_->attribute(CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, device_, supported));
+    shareable_ = supported != 0;
   }
   VRAM_TRY(VRAM_CALL(*driver_, cuStreamCreate, &compute_, CU_STREAM_NON_BLOCKING));
   return staging_.open(stagingBytes);
+}
+
+Status Session::granularityOf(MemoryKind kind, std::size_t& out) const {
+  const CUmemAllocationProp properties = propertiesOf(kind, device_);
+  return VRAM_CALL(*driver_, cuMemGetAllocationGranularity, &out, &properties, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
 }
 
 Status Session::close() {
   if (closed()) return {};
   Status first;
   for (const std::shared_ptr<Memory>& memory : memories_) {
-    if (memory->usable()) first.keep(wipe(memory));
+    if (memory->usable()) first.keep(memory->isPrivate() ? wipe(memory) : settle(*memory));
     first.keep(memory->giveBack());
     if (!memory->empty()) static_cast<void>(memory->giveBack());
   }
@@ -74,17 +78,12 @@ Status Session::memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const {
   return {};
 }
 
-Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out) {
-  if (closed()) return closedStatus("device");
-  // Plain memory is no larger than was asked for: tools that watch bounds then see the first byte too many.
-  std::size_t size = bytes;
-  if (kind == MemoryKind::kVirtual && !roundUp(bytes, granularity_, size)) {
-    return Status::fail(Failure::kState, "the size leaves the address range");
-  }
+template <typename Take>
+Status Session::take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>& out, Take step) {
   auto memory = std::make_shared<Memory>(*driver_, device_, kind, size);
   // Before anything is taken: from here on closing the device gives it back, whatever fails.
   memories_.insert(memory);
-  Status status = memory->allocate();
+  Status status = step(*memory);
   if (!status.ok()) {
     // What cannot be given back now is tried again when the device is closed.
     static_cast<void>(memory->giveBack());
@@ -93,6 +92,32 @@ Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Mem
   }
   out = std::move(memory);
   return {};
+}
+
+Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out) {
+  if (closed()) return closedStatus("device");
+  std::size_t unit = granularity_;
+  if (kind == MemoryKind::kShared) {
+    if (!shareable_) return Status::fail(Failure::kState, "the driver exports no memory of this device as a file descriptor");
+    VRAM_TRY(granularityOf(kind, unit));
+  }
+  // Plain memory is no larger than was asked for: tools that watch bounds then see the first byte too many.
+  std::size_t size = bytes;
+  if (kind != MemoryKind::kPlain && !roundUp(bytes, unit, size)) {
+    return Status::fail(Failure::kState, "the size leaves the address range");
+  }
+  return take(kind, size, out, [](Memory& memory) { return memory.allocate(); });
+}
+
+Status Session::exportMemory(Memory& memory, Descriptor& out) const {
+  if (closed() || !memory.usable()) return closedStatus("memory");
+  return memory.exportTo(out);
+}
+
+Status Session::importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted) {
+  if (closed()) return closedStatus("device");
+  if (!virtualMemory_) return Status::fail(Failure::kState, "the device maps no memory of other processes");
+  return take(MemoryKind::kImported, bytes, out, [&](Memory& memory) { return memory.import(descriptor, granted); });
 }
 
 Status Session::wipe(const std::shared_ptr<Memory>& memory) {
@@ -108,10 +133,16 @@ Status Session::wipe(const std::shared_ptr<Memory>& memory) {
   return first;
 }
 
-Status Session::release(const std::shared_ptr<Memory>& memory) {
+Status Session::settle(Memory& memory) {
+  Status first = drain(memory);
+  first.keep(synchronize());
+  return first;
+}
+
+Status Session::release(const std::shared_ptr<Memory>& memory, bool wiped) {
   if (closed() || memory->empty()) return {};
   Status first;
-  if (memory->usable()) first.keep(wipe(memory));
+  if (memory->usable()) first.keep(wiped && memory->kind() != MemoryKind::kImported ? wipe(memory) : settle(*memory));
   first.keep(memory->giveBack());
   if (memory->empty()) memories_.erase(memory);
   return first;

@@ -47,18 +47,24 @@ class Session {
 
   // On failure everything that was taken is given back.
   Status open(std::size_t stagingBytes);
-  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out.
+  // Wipes and gives back all there is; tells the first failure. What was exported is not wiped: others may compute on it. The session is closed whatever comes out.
   Status close();
   bool closed() const { return context_ == nullptr; }
 
   std::size_t granularity() const { return granularity_; }
   bool virtualMemory() const { return virtualMemory_; }
+  // Memory can be exported to other processes.
+  bool shareable() const { return shareable_; }
   std::size_t stagingBytes() const { return staging_.size(); }
 
   Status memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const;
   Status allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out);
-  // Overwrites with zeros, read-only or not, then gives back.
-  Status release(const std::shared_ptr<Memory>& memory);
+  // Gives back, overwritten with zeros before, read-only or not, unless `wiped` is false or the bytes are another process's.
+  Status release(const std::shared_ptr<Memory>& memory, bool wiped);
+  // One more descriptor of kShared memory, for one more process.
+  Status exportMemory(Memory& memory, Descriptor& out) const;
+  // Maps `bytes` of another process's memory, read-only; `granted` is what the driver says the rights are.
+  Status importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted);
   Status pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const;
 
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length);
@@ -79,6 +85,12 @@ class Session {
  private:
   Status start(std::size_t stagingBytes);
   Status wipe(const std::shared_ptr<Memory>& memory);
+  // Waits for what is under way with the memory: it would meet what is unmapped.
+  Status settle(Memory& memory);
+  Status granularityOf(MemoryKind kind, std::size_t& out) const;
+  // Registers the memory, carries out what takes it, and gives back what a failure left.
+  template <typename Take>
+  Status take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>& out, Take step);
 
   const std::shared_ptr<Driver> driver_;
   const int index_;
@@ -89,6 +101,7 @@ class Session {
   Staging staging_;
   std::size_t granularity_ = 0;
   bool virtualMemory_ = false;
+  bool shareable_ = false;
   std::set<std::shared_ptr<Memory>> memories_;
   std::set<std::shared_ptr<Module>> modules_;
 };

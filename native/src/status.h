@@ -17,14 +17,16 @@ enum class Failure {
   kHostMemory,  // the host ran out of memory
   kHostThread,  // the host starts no more threads
   kState,       // the call does not fit the state of the memory: a write to a read-only mapping
+  kSystem,      // a system call failed: call and name say which and how
+  kPath,        // a socket cannot be made at this path; detail completes "the path ..."
 };
 
 struct [[nodiscard]] Status {
   Failure failure = Failure::kNone;
   CUresult result = CUDA_SUCCESS;
-  // The driver function that failed.
+  // The driver function or system call that failed.
   const char* call = "";
-  // The driver's own name for the result: CUDA_ERROR_OUT_OF_MEMORY.
+  // The driver's own name for the result, CUDA_ERROR_OUT_OF_MEMORY; the system's words for it.
   std::string name;
   // What more is known: a loader's message, the PTX compiler's log.
   std::string detail;
@@ -45,11 +47,21 @@ struct [[nodiscard]] Status {
     return status;
   }
 
+  // `call` is a literal; `error` is what errno was.
+  static Status system(const char* call, int error);
+
   // Keeps the first failure of several steps that are all carried out.
   void keep(Status next) {
     if (ok() && !next.ok()) *this = std::move(next);
   }
 };
+
+// Ends the enclosing function with the first failure.
+#define VRAM_TRY(expression)                      \
+  do {                                            \
+    ::vram::Status status_ = (expression);        \
+    if (!status_.ok()) return status_;            \
+  } while (false)
 
 }  // namespace vram
 

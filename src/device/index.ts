@@ -1,4 +1,11 @@
-export { type Addon, cudaBackend, type Kernels, NotInstalled } from './cuda/index.js';
+export {
+  type Addon,
+  cudaBackend,
+  type DescriptorHandle,
+  exportMemory,
+  type Kernels,
+  NotInstalled,
+} from './cuda/index.js';
 export { type BlockHasher, hostBackend } from './host/index.js';
 export { type SkippedDevice, selectDevice } from './select.js';
 export {

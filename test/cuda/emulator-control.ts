@@ -9,6 +9,8 @@ export interface EmulatedDevice {
   readonly managed?: boolean;
   readonly ecc?: boolean;
   readonly vmm?: boolean;
+  /** Memory can be exported as a descriptor. */
+  readonly posixHandles?: boolean;
   readonly tcc?: boolean;
   /** CUmemorytype that pointer attributes give: 1 host, 2 device, 4 unified. */
   readonly memoryType?: number;

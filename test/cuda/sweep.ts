@@ -1,8 +1,12 @@
+import { readdirSync } from 'node:fs';
 import { isVramError } from '../../src/base/errors.js';
+import { typed } from '../../src/device/cuda/failures.js';
+import { type DescriptorHandle, exportMemory } from '../../src/device/index.js';
 import type { CudaBinding, Device, DeviceInfo } from '../../src/device/types.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/bytes.js';
 import type { PresentTestbed } from '../support/cuda.js';
+import { socketAddon } from '../support/share-client.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { platform } from '../unit/manager-fixture.js';
 import { ADD } from './programs.js';
@@ -63,6 +67,48 @@ export async function regionWork(device: Device): Promise<void> {
     }
   } finally {
     await region.release();
+  }
+}
+
+/** Memory that is exported and imported again: what an owner and a client do, in one process. Then memory that is given up. */
+export async function sharedWork(device: Device, bed: PresentTestbed): Promise<void> {
+  const bytes = xorshiftBytes(63, 2 * BLOCK + 77);
+  const region = await device.allocate(bytes.length, { share: true });
+  try {
+    await region.write(0, bytes);
+    await region.freeze();
+    await region.root();
+    await region.patch(0, bytes.slice(0, BLOCK));
+    if (region.shared === null) throw new Error('the region is not shared');
+    const descriptor = await exportMemory(region.shared);
+    try {
+      await importedOnce(bed, descriptor, region.shared.mappedBytes).catch((error: unknown) => {
+        // The addon's own failure: what uses it gives it a type.
+        throw typed(error, 'DEVICE_UNAVAILABLE', 'the import');
+      });
+    } finally {
+      socketAddon(bed.addon).closeDescriptor(descriptor);
+    }
+  } finally {
+    await region.release();
+  }
+  const given = await device.allocate(BLOCK, { share: true });
+  await given.freeze();
+  await given.abandon();
+}
+
+async function importedOnce(
+  { addon, libraryPath }: PresentTestbed,
+  descriptor: DescriptorHandle,
+  bytes: number,
+): Promise<void> {
+  const device = await addon.open(await addon.load(libraryPath), 0, BLOCK);
+  try {
+    const { memory } = await addon.importMemory(device, descriptor, bytes);
+    await addon.read(memory, 0, BLOCK);
+    await addon.release(memory);
+  } finally {
+    await addon.close(device);
   }
 }
 
@@ -149,6 +195,7 @@ export async function sweepOne(
   const { emulator } = bed;
   emulator.reset();
   emulator.failCall(call, nth, result);
+  const descriptors = openDescriptors();
   const outcome = await wholeRun(bed, work);
   const reached = emulator.injections().every((injection) => injection.reached);
   const live = emulator.liveAllocations();
@@ -156,5 +203,11 @@ export async function sweepOne(
   if (!reached) faults.push('not reached');
   if (!wasTold(call, outcome)) faults.push(`not told: ${String(outcome.error)}; ${outcome.ending}`);
   if (live.total !== 0) faults.push(`left behind: ${JSON.stringify(live)}`);
+  const left = openDescriptors() - descriptors;
+  if (left !== 0) faults.push(`${left} descriptors left`);
   return faults.length === 0 ? null : { call, nth, found: faults.join('; ') };
+}
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
 }

@@ -18,6 +18,8 @@ export interface EmulatedDevice {
   readonly ecc?: boolean;
   /** Virtual memory management. */
   readonly vmm?: boolean;
+  /** Memory can be exported as a descriptor. */
+  readonly posixHandles?: boolean;
   /** What pointer attributes say: 1 host, 2 device, 4 unified. */
   readonly memoryType?: number;
   readonly totalBytes?: number;

@@ -14,6 +14,10 @@ export interface MemoryHandle {
 export interface ModuleHandle {
   readonly [kind]: 'module';
 }
+/** A file descriptor of the addon's; its number stays there. Closed when it is used up, or collected. */
+export interface DescriptorHandle {
+  readonly [kind]: 'descriptor';
+}
 
 export interface DriverInfo {
   /** The file that the library was loaded from, links resolved, as the kernel tells it; what was asked for where it does not. */
@@ -72,6 +76,8 @@ export interface Addon {
   deviceInfo(device: DeviceHandle): {
     readonly granularity: number;
     readonly virtualMemory: boolean;
+    /** The driver exports memory of this device as file descriptors. */
+    readonly shareable: boolean;
     readonly stagingBytes: number;
   };
   memoryInfo(device: DeviceHandle): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
@@ -79,7 +85,8 @@ export interface Addon {
   synchronize(device: DeviceHandle): Promise<void>;
   /** Wipes and gives back everything; the handle is dead whatever comes out. */
   close(device: DeviceHandle): Promise<void>;
-  allocate(device: DeviceHandle, bytes: number, virtual: boolean): Promise<MemoryHandle>;
+  /** `shared`: virtual memory that can be exported. */
+  allocate(device: DeviceHandle, bytes: number, virtual: boolean, shared?: boolean): Promise<MemoryHandle>;
   allocationInfo(memory: MemoryHandle): { readonly bytes: number; readonly virtual: boolean };
   /** The driver's pointer attributes: 1 host, 2 device, 4 unified. */
   pointerInfo(memory: MemoryHandle): Promise<{ readonly memoryType: number; readonly managed: boolean }>;
@@ -101,8 +108,21 @@ export interface Addon {
   ): Promise<void>;
   /** Waits for writes, then sets the access rights of virtual memory; resolves to what the driver says they are now. */
   protect(memory: MemoryHandle, readOnly: boolean): Promise<number>;
-  /** Overwrites with zeros, read-only or not, then gives back. */
+  /** Overwrites with zeros, read-only or not, then gives back. What was imported is only unmapped. */
   release(memory: MemoryHandle): Promise<void>;
+  /** Gives back without overwriting: another process maps it. */
+  abandon(memory: MemoryHandle): Promise<void>;
+  /** One more descriptor of shared memory, for one more process. */
+  exportMemory(memory: MemoryHandle): Promise<DescriptorHandle>;
+  /**
+   * Maps the first `bytes` of another process's memory, read-only; a multiple of the granularity. `granted`: what the driver
+   * says the rights are. The descriptor may be closed afterwards.
+   */
+  importMemory(
+    device: DeviceHandle,
+    descriptor: DescriptorHandle,
+    bytes: number,
+  ): Promise<{ readonly memory: MemoryHandle; readonly granted: number }>;
   /** At most 64 MiB. The bytes are copied, and must be a fat binary whose sizes add up. */
   loadModule(device: DeviceHandle, kernels: KernelImage): Promise<ModuleHandle>;
   unloadModule(module: ModuleHandle): Promise<void>;

@@ -1,7 +1,6 @@
-import { checkInteger, type ErrorCode, Serial, VramError } from '../../base/index.js';
+import { checkInteger, type ErrorCode, invalidInput, Serial, VramError } from '../../base/index.js';
 import { checkCuts } from '../cuts.js';
 import type { FillProbe } from '../known-answers.js';
-import { refuseShare } from '../share.js';
 import {
   type AllocateOptions,
   type Device,
@@ -34,6 +33,9 @@ export interface CudaDeviceSettings {
   info(pointer: PointerInfo): Promise<DeviceInfo>;
 }
 
+/** Mapped with access rights of its own; the same for other processes too; or neither. */
+type MemoryKind = 'virtual' | 'shared' | 'plain';
+
 /** What is taken at open, once for all regions. */
 interface Resources {
   readonly kernels: ModuleHandle;
@@ -49,6 +51,7 @@ export class CudaDevice implements Device {
   readonly #machine: TreeMachine;
   readonly #granularity: number;
   readonly #virtual: boolean;
+  readonly #shareable: boolean;
   readonly #stagingBytes: number;
   readonly #runs = new Serial();
   readonly #regions = new Set<CudaRegion>();
@@ -62,11 +65,12 @@ export class CudaDevice implements Device {
 
   private constructor(settings: CudaDeviceSettings, info: DeviceInfo, resources: Resources) {
     const { addon, device, windowBytes } = settings;
-    const { granularity, virtualMemory, stagingBytes } = addon.deviceInfo(device);
+    const { granularity, virtualMemory, shareable, stagingBytes } = addon.deviceInfo(device);
     this.info = info;
     this.#settings = settings;
     this.#granularity = granularity;
     this.#virtual = virtualMemory;
+    this.#shareable = shareable;
     this.#stagingBytes = stagingBytes;
     this.#machine = {
       addon,
@@ -133,11 +137,17 @@ export class CudaDevice implements Device {
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const neededBytes = this.allocationBytes(byteLength);
     checkCuts(options.cuts, byteLength);
-    refuseShare(options, 'this addon does not export memory');
+    const share = options.share === true;
+    if (share && !this.#shareable) {
+      throw invalidInput(
+        'share',
+        `is not possible on ${deviceId(this.info)}: its driver exports no memory as file descriptors`,
+      );
+    }
     this.#checkPresent();
-    const memory = await this.#take(neededBytes, this.#virtual);
+    const memory = await this.#take(neededBytes, share ? 'shared' : this.#virtual ? 'virtual' : 'plain');
     try {
-      const region = await CudaRegion.create(this.#regionOwner, memory, byteLength);
+      const region = await CudaRegion.create(this.#regionOwner, memory, { byteLength, share });
       // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
       this.#checkPresent();
       this.#regions.add(region);
@@ -170,7 +180,7 @@ export class CudaDevice implements Device {
   }
 
   /** Zero-filled memory of `neededBytes`. */
-  async #take(neededBytes: number, virtual: boolean): Promise<MemoryHandle> {
+  async #take(neededBytes: number, kind: MemoryKind): Promise<MemoryHandle> {
     const { addon, device } = this.#settings;
     return await this.#attempt('ALLOCATION_FAILED', 'allocation', async () => {
       const { freeBytes } = await addon.memoryInfo(device);
@@ -181,7 +191,7 @@ export class CudaDevice implements Device {
           { neededBytes, availableBytes: freeBytes },
         );
       }
-      const memory = await this.#allocate(neededBytes, virtual, freeBytes);
+      const memory = await this.#allocate(neededBytes, kind, freeBytes);
       try {
         // The driver may hand out what another allocation left behind, and padding is hashed.
         await addon.fill(memory, 0, neededBytes, 0);
@@ -194,12 +204,13 @@ export class CudaDevice implements Device {
     });
   }
 
-  async #allocate(neededBytes: number, virtual: boolean, availableBytes: number): Promise<MemoryHandle> {
+  async #allocate(neededBytes: number, kind: MemoryKind, availableBytes: number): Promise<MemoryHandle> {
     const { addon, device } = this.#settings;
     try {
-      return await addon.allocate(device, neededBytes, virtual);
+      return await addon.allocate(device, neededBytes, kind !== 'plain', kind === 'shared');
     } catch (error) {
-      if (virtual && isUnsupported(error)) return await this.#allocate(neededBytes, false, availableBytes);
+      if (kind === 'virtual' && isUnsupported(error))
+        return await this.#allocate(neededBytes, 'plain', availableBytes);
       throw typed(error, 'ALLOCATION_FAILED', `${neededBytes} bytes could not be allocated`, {
         neededBytes,
         availableBytes,
@@ -241,7 +252,7 @@ export class CudaDevice implements Device {
       device,
       stagingBytes: this.#stagingBytes,
       attempt: (code, what, work) => this.#attempt(code, what, work),
-      takeMemory: (byteLength) => this.#take(byteLength, false),
+      takeMemory: (byteLength) => this.#take(byteLength, 'plain'),
     };
   }
 

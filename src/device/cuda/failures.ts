@@ -1,6 +1,15 @@
 import { type ErrorCode, type ErrorDetails, VramError } from '../../base/index.js';
 
-const CODES = ['DRIVER', 'NO_DRIVER', 'CLOSED', 'HOST_MEMORY', 'HOST_THREAD', 'STATE', 'ARGUMENT'] as const;
+const CODES = [
+  'DRIVER',
+  'NO_DRIVER',
+  'CLOSED',
+  'HOST_MEMORY',
+  'HOST_THREAD',
+  'STATE',
+  'SYSTEM',
+  'ARGUMENT',
+] as const;
 
 /** What the addon rejects with: an Error with these properties. */
 export interface NativeFailure {

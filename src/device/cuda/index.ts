@@ -1,4 +1,5 @@
-export type { Addon } from './addon.js';
+export type { Addon, DescriptorHandle } from './addon.js';
 export { cudaBackend } from './backend.js';
 export { NotInstalled } from './failures.js';
 export type { Kernels } from './kernels.js';
+export { exportMemory } from './shared-memory.js';

@@ -10,8 +10,9 @@ import {
 } from '../region-border.js';
 import { SegmentTable } from '../segments.js';
 import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
-import { ACCESS_READ, type Addon, type MemoryHandle } from './addon.js';
+import { ACCESS_READ, type Addon, type DescriptorHandle, type MemoryHandle } from './addon.js';
 import { isUnsupported } from './failures.js';
+import { CudaSharedMemory } from './shared-memory.js';
 
 /** A device, as its regions see it. */
 export interface RegionOwner {
@@ -32,6 +33,13 @@ export interface RegionOwner {
   forget(region: CudaRegion): void;
 }
 
+/** What a region's memory was taken for. */
+export interface RegionRequest {
+  readonly byteLength: number;
+  /** It can be exported to other processes. */
+  readonly share: boolean;
+}
+
 type State = 'filling' | 'frozen' | 'released';
 
 /** A region in one allocation of device memory. Its calls are carried out in the order in which they were made. */
@@ -39,7 +47,7 @@ export class CudaRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
   readonly faults: FaultPort | null;
-  readonly shared = null;
+  readonly shared: CudaSharedMemory | null;
   readonly #owner: RegionOwner;
   readonly #memory: MemoryHandle;
   readonly #virtual: boolean;
@@ -49,10 +57,17 @@ export class CudaRegion implements Region {
   #state: State = 'filling';
   /** The driver did not close the mapping again after a write under it: nothing may rest on these bytes until it has. */
   #writable = false;
+  /** This process's mapping has been made read-only, and the driver has said so. */
+  #readOnly = false;
   #freezing: Promise<Immutability> | null = null;
   #release: Promise<void> | null = null;
 
-  private constructor(owner: RegionOwner, memory: MemoryHandle, byteLength: number, table: SegmentTable) {
+  private constructor(
+    owner: RegionOwner,
+    memory: MemoryHandle,
+    { byteLength, share }: RegionRequest,
+    table: SegmentTable,
+  ) {
     const { bytes, virtual } = owner.addon.allocationInfo(memory);
     this.#owner = owner;
     this.#memory = memory;
@@ -61,12 +76,13 @@ export class CudaRegion implements Region {
     this.#layout = treeLayout(byteLength);
     this.byteLength = byteLength;
     this.allocatedBytes = bytes;
+    this.shared = share ? new CudaSharedMemory(bytes, () => this.#export()) : null;
     this.faults = owner.drills ? { flip: (byte, mask) => this.#flip(byte, mask) } : null;
   }
 
   /** `memory` holds zeros, and is a whole number of blocks. */
-  static async create(owner: RegionOwner, memory: MemoryHandle, byteLength: number): Promise<CudaRegion> {
-    return new CudaRegion(owner, memory, byteLength, await SegmentTable.create([byteLength]));
+  static async create(owner: RegionOwner, memory: MemoryHandle, request: RegionRequest): Promise<CudaRegion> {
+    return new CudaRegion(owner, memory, request, await SegmentTable.create([request.byteLength]));
   }
 
   async write(offset: number, bytes: Uint8Array): Promise<void> {
@@ -113,7 +129,8 @@ export class CudaRegion implements Region {
     this.#checkState('frozen');
     const whole = paddedBlock(this.#layout, block, bytes);
     await this.#inTurn('DEVICE_UNAVAILABLE', 'patch', async () => {
-      await this.#overwrite(block * BLOCK_BYTES, whole, await this.#freezing);
+      await this.#freezing;
+      await this.#overwrite(block * BLOCK_BYTES, whole);
       this.#owner.countUpload(bytes.length);
     });
   }
@@ -145,48 +162,63 @@ export class CudaRegion implements Region {
     return this.#owner.bind(this.#memory, offset, length, check);
   }
 
-  /** Nobody else maps it: wiping does no harm. */
   abandon(): Promise<void> {
-    return this.release();
+    // Nobody else maps what is not shared: there wiping does no harm.
+    if (this.shared === null) return this.release();
+    const { addon } = this.#owner;
+    return this.#end('given back', () => addon.abandon(this.#memory));
   }
 
   release(): Promise<void> {
+    const { addon } = this.#owner;
+    return this.#end('wiped and given back', () => addon.release(this.#memory));
+  }
+
+  /** Once: the first call says how. */
+  #end(what: string, giveBack: () => Promise<void>): Promise<void> {
     this.#state = 'released';
-    this.#release ??= this.#calls.run(() => this.#giveBack());
+    this.#release ??= this.#calls.run(() => this.#giveBack(what, giveBack));
     return this.#release;
   }
 
-  async #giveBack(): Promise<void> {
+  async #giveBack(what: string, giveBack: () => Promise<void>): Promise<void> {
     try {
-      await this.#owner.addon.release(this.#memory);
+      await giveBack();
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'an unknown error';
-      throw new VramError(
-        'RELEASE_FAILED',
-        `device memory could not be wiped and given back in full: ${reason}`,
-        { cause },
-      );
+      throw new VramError('RELEASE_FAILED', `device memory could not be ${what} in full: ${reason}`, {
+        cause,
+      });
     } finally {
       this.#owner.forget(this);
     }
+  }
+
+  async #export(): Promise<DescriptorHandle> {
+    this.#checkState('frozen');
+    return await this.#inTurn('DEVICE_UNAVAILABLE', 'export', async () => {
+      await this.#freezing;
+      return await this.#owner.addon.exportMemory(this.#memory);
+    });
   }
 
   /** The strongest means there is: asked for, then asked back. */
   async #protect(): Promise<Immutability> {
     if (!this.#virtual) return 'api-only';
     try {
-      const granted = await this.#owner.addon.protect(this.#memory, true);
-      return granted === ACCESS_READ ? 'mmu-readonly' : 'api-only';
+      this.#readOnly = (await this.#owner.addon.protect(this.#memory, true)) === ACCESS_READ;
+      // Other processes choose rights of their own for shared memory.
+      return this.#readOnly && this.shared === null ? 'mmu-readonly' : 'api-only';
     } catch (error) {
       if (isUnsupported(error)) return 'api-only';
       throw error;
     }
   }
 
-  /** Writes under the read-only mapping, which stands again on every way out. */
-  async #overwrite(offset: number, bytes: Uint8Array, frozen: Immutability | null): Promise<void> {
+  /** Writes under the read-only mapping, if there is one; it stands again on every way out. */
+  async #overwrite(offset: number, bytes: Uint8Array): Promise<void> {
     const { addon } = this.#owner;
-    const readOnly = frozen === 'mmu-readonly';
+    const readOnly = this.#readOnly;
     let failure: { readonly error: unknown } | null = null;
     try {
       if (readOnly) await addon.protect(this.#memory, false);
@@ -234,7 +266,8 @@ export class CudaRegion implements Region {
     const freezing = this.#freezing;
     await this.#inTurn('DEVICE_UNAVAILABLE', 'flip', async () => {
       const [value = 0] = await this.#owner.addon.read(this.#memory, byte, 1);
-      await this.#overwrite(byte, Uint8Array.of(value ^ mask), await freezing);
+      await freezing;
+      await this.#overwrite(byte, Uint8Array.of(value ^ mask));
     });
   }
 

@@ -13,3 +13,9 @@ export const probeReadOnlyStore = onFirstCall(
 
 /** Dawn's GPU object, always the same one. Errors: DEVICE_UNAVAILABLE without the npm package `webgpu`. */
 export const dawnGpu = onFirstCall(async () => (await import('./webgpu.js')).dawnGpu);
+
+/**
+ * The addon of this machine, for what needs more of it than a device. Errors: DEVICE_UNAVAILABLE; the message says whether
+ * the machine, the file or its version is at fault, and what to do.
+ */
+export const loadAddon = onFirstCall(async () => (await import('./cuda/index.js')).loadAddon);

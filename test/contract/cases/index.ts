@@ -9,6 +9,7 @@ import { openingCases } from './opening.js';
 import { patchCases } from './patch.js';
 import { randomCases } from './random.js';
 import { readbackCases } from './readback.js';
+import { sharingCases } from './sharing.js';
 import { stateCases } from './states.js';
 import { treeCases } from './tree.js';
 import { writingCases } from './writing.js';
@@ -27,5 +28,6 @@ export const contractCases: readonly ContractCase[] = [
   ...isolationCases,
   ...bindingCases,
   ...cutCases,
+  ...sharingCases,
   ...randomCases,
 ];

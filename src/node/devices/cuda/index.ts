@@ -1,2 +1,3 @@
 export { nodeCudaBackend } from './backend.js';
+export { loadAddon } from './loader.js';
 export { probeReadOnlyStore } from './probe.js';

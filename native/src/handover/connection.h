@@ -1,0 +1,95 @@
+// One connected Unix socket: lines in, lines with descriptors out. It never waits: what the peer does not take is queued, within
+// bounds, and what the process does not handle stays in the socket. Not safe to use from two threads at once.
+#ifndef VRAM_RESIDENCY_HANDOVER_CONNECTION_H
+#define VRAM_RESIDENCY_HANDOVER_CONNECTION_H
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "descriptor.h"
+
+namespace vram {
+
+using SharedDescriptor = std::shared_ptr<Descriptor>;
+
+// Why a connection ends.
+enum class Ending {
+  kNone,         // it goes on
+  kPeer,         // the other side closed it, or died
+  kLineTooLong,  // the next three: the other side sent what it must not
+  kNulByte,
+  kDescriptor,
+  kFailed,  // the socket failed
+  kServer,  // closed here
+};
+
+enum class Sending { kSent, kQueued, kFull };
+
+// One line to send; the descriptors go out with its first byte.
+struct Outgoing {
+  std::string bytes;
+  std::vector<SharedDescriptor> descriptors;
+  std::size_t sent = 0;
+};
+
+// One line that came, without its newline. A server's connection takes no descriptors, a client's does.
+struct Incoming {
+  std::string bytes;
+  std::vector<SharedDescriptor> descriptors;
+};
+
+class Connection {
+ public:
+  // Lines have at most `maxLineBytes` with their newline.
+  Connection(Descriptor socket, std::size_t maxLineBytes, bool takesDescriptors)
+      : socket_(std::move(socket)), maxLineBytes_(maxLineBytes), takesDescriptors_(takesDescriptors) {}
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  int socket() const { return socket_.get(); }
+  bool open() const { return socket_.open(); }
+
+  // Takes what has come, once. Only when nextLine() has no more: then what waits here stays below a line and a chunk.
+  Ending receive();
+  // False: there is no whole line. `ending` is then set if there will be none.
+  bool nextLine(Incoming& out, Ending& ending);
+
+  // Behind what is queued. `message` is left as it was if the answer is kFull. `ending` is set if the socket has failed.
+  Sending send(Outgoing& message, Ending& ending);
+  // Sends what is queued, as far as the peer takes it.
+  Ending flush();
+  bool hasQueue() const { return !queue_.empty(); }
+
+  // Drops what is queued, descriptors too.
+  void close();
+
+ private:
+  struct Carried {
+    // The byte behind the chunk that they came with: its last byte is in their line.
+    std::size_t end;
+    SharedDescriptor descriptor;
+  };
+  Ending receiveChunk(std::string& chunk, std::vector<SharedDescriptor>& descriptors);
+  void dropTaken();
+  Ending sendSome(Outgoing& message);
+
+  Descriptor socket_;
+  const std::size_t maxLineBytes_;
+  const bool takesDescriptors_;
+  std::string arrived_;
+  // Bytes of it that lines were made of.
+  std::size_t taken_ = 0;
+  // Where the search for a newline goes on.
+  std::size_t searched_ = 0;
+  std::vector<Carried> carried_;
+  std::list<Outgoing> queue_;
+  std::size_t queuedBytes_ = 0;
+};
+
+}  // namespace vram
+
+#endif

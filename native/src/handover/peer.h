@@ -1,0 +1,42 @@
+// Who is at the other end of a Unix socket, by what the kernel says of it.
+#ifndef VRAM_RESIDENCY_HANDOVER_PEER_H
+#define VRAM_RESIDENCY_HANDOVER_PEER_H
+
+#include <sys/types.h>
+
+#include <memory>
+#include <vector>
+
+#include "../status.h"
+#include "descriptor.h"
+
+namespace vram {
+
+// Of the moment at which it connected.
+struct Peer {
+  // 0: it lives in a PID namespace that this process does not see.
+  pid_t pid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  // Supplementary ones.
+  std::vector<gid_t> groups;
+};
+
+// The process at the other end. Its descriptor becomes readable when the process ends; closed where there is no telling.
+struct Process {
+  pid_t pid = 0;
+  Descriptor descriptor;
+  // It was gone already.
+  bool ended = false;
+};
+
+Status readPeer(const Descriptor& socket, Peer& out);
+
+// Without a descriptor for a PID of 0, for a process that is gone, and before Linux 5.3.
+std::shared_ptr<Process> openProcess(const Descriptor& socket, pid_t pid);
+// Its end can be seen, and has not come.
+bool stillRuns(const Process& process);
+
+}  // namespace vram
+
+#endif

@@ -1,0 +1,89 @@
+import type { Addon, DescriptorHandle } from '../../device/index.js';
+import type { CloseReason } from '../port.js';
+
+declare const sockets: unique symbol;
+export interface SocketsHandle {
+  readonly [sockets]: true;
+}
+
+/** The peer of an accepted connection, and through which listener it came. */
+export interface NativePeer {
+  readonly listener: number;
+  /** 0: of another PID namespace. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+/** What happens to a connection, in order. Descriptors come with a line, to clients alone. */
+export type NativeEvent =
+  | [kind: 'connected', connection: number, peer: NativePeer]
+  | [kind: 'line', connection: number, line: Uint8Array, descriptors: readonly DescriptorHandle[]]
+  | [kind: 'closed', connection: number, reason: CloseReason]
+  | [kind: 'exited', connection: number];
+
+/**
+ * The part of native/ for Unix sockets that pass descriptors: mechanism without policy. It owns the sockets and every
+ * descriptor; a connection is a number that counts up. No call waits for a peer.
+ */
+export interface SocketAddon {
+  /** Starts the thread that watches the sockets. */
+  openSockets(onEvent: (...event: NativeEvent) => void): SocketsHandle;
+  /** Closes everything; no event comes any more. Safe to call twice. */
+  closeSockets(sockets: SocketsHandle): void;
+  /** Rejects with code PATH and words for the path, or SYSTEM. */
+  listenAt(
+    sockets: SocketsHandle,
+    path: string,
+    mode: number,
+    group: number | null,
+    maxLineBytes: number,
+  ): Promise<number>;
+  /** Connections go on. Safe to call twice. */
+  closeListener(sockets: SocketsHandle, listener: number): void;
+  /** As a client, which takes descriptors. Throws with code PATH or SYSTEM. */
+  connectTo(sockets: SocketsHandle, path: string, maxLineBytes: number): number;
+  /** The handles are empty afterwards, unless the answer is `full`. */
+  send(
+    sockets: SocketsHandle,
+    connection: number,
+    line: Uint8Array,
+    descriptors: readonly DescriptorHandle[],
+  ): 'sent' | 'queued' | 'full';
+  /** Drops what is queued. Safe to call twice. */
+  closeConnection(sockets: SocketsHandle, connection: number): void;
+  /** Asks for `exited`. */
+  watchPeer(sockets: SocketsHandle, connection: number): void;
+  /** Closes the connection if it is open, and gives up what is known of its peer. */
+  forgetConnection(sockets: SocketsHandle, connection: number): void;
+  /** A sealed memfd with these bytes, at most 256 MiB. */
+  sealBytes(bytes: Uint8Array): Promise<DescriptorHandle>;
+  /** Rejects for a file that is not sealed against every change, and for one of more than `limit` bytes. */
+  readSealedBytes(descriptor: DescriptorHandle, limit: number): Promise<Uint8Array>;
+  /** One more handle of the same descriptor. */
+  shareDescriptor(descriptor: DescriptorHandle): DescriptorHandle;
+  /** Safe to call twice. */
+  closeDescriptor(descriptor: DescriptorHandle): void;
+}
+
+const FUNCTIONS = [
+  'openSockets',
+  'closeSockets',
+  'listenAt',
+  'closeListener',
+  'connectTo',
+  'send',
+  'closeConnection',
+  'watchPeer',
+  'forgetConnection',
+  'sealBytes',
+  'readSealedBytes',
+  'shareDescriptor',
+  'closeDescriptor',
+] as const satisfies readonly (keyof SocketAddon)[];
+
+/** An addon of this version has both parts. */
+export function hasSockets(addon: Addon): addon is Addon & SocketAddon {
+  return FUNCTIONS.every((name) => typeof Reflect.get(addon, name) === 'function');
+}

@@ -1,0 +1,1 @@
+export { addonTransport, openAddonTransport } from './transport.js';

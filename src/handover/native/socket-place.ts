@@ -1,0 +1,37 @@
+import { stat } from 'node:fs/promises';
+import { dirname, isAbsolute } from 'node:path';
+import { invalidInput } from '../../base/index.js';
+import { directoryFault } from '../../node/index.js';
+
+/** Room of a socket's address, `sun_path`, less the null at its end. */
+const MAX_PATH_BYTES = 107;
+const OTHERS_WRITE = 0o022;
+
+/**
+ * Refuses a path at which clients could be led to somebody else's socket: whoever may write the directory can put a socket
+ * of its own there. Errors: INVALID_INPUT.
+ */
+export async function checkSocketPlace(path: string): Promise<void> {
+  if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {
+    throw invalidInput('path', 'must be an absolute path without null characters');
+  }
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    throw invalidInput('path', `must have at most ${MAX_PATH_BYTES} bytes: no socket address has more`);
+  }
+  const directory = dirname(path);
+  const fault = await faultOf(directory);
+  if (fault !== null) throw invalidInput('path', `is in a directory that ${fault}`);
+}
+
+async function faultOf(directory: string): Promise<string | null> {
+  let mode: number;
+  try {
+    const found = await stat(directory);
+    if (!found.isDirectory()) return 'is a file';
+    mode = found.mode;
+  } catch (error) {
+    return `cannot be used (${error instanceof Error ? error.message : 'an unknown error'})`;
+  }
+  if ((mode & OTHERS_WRITE) !== 0) return 'others can write; take that away (chmod go-w)';
+  return await directoryFault(directory, null);
+}
