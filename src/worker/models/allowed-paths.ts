@@ -24,11 +24,15 @@ export async function modelBelow(
   return sourceModel(model, path);
 }
 
+/** A root may be a model's folder itself. */
 function requireBelow(roots: readonly string[], real: string | null): void {
-  const isBelow = (root: string): boolean =>
-    real?.startsWith(root.endsWith(sep) ? root : root + sep) === true;
-  if (!roots.some(isBelow))
+  const isBelow = (root: string): boolean => {
+    const folder = root.endsWith(sep) ? root : root + sep;
+    return real !== null && `${real}${sep}`.startsWith(folder);
+  };
+  if (!roots.some(isBelow)) {
     throw invalidInput('path', "is not there, or not below one of the worker's model roots");
+  }
 }
 
 function sourceModel({ shards, byteLength }: Model, path: string): SourceModel {

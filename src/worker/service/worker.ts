@@ -315,18 +315,27 @@ export class Worker {
     this.#emit('model.loading', generation, { byteLength: generation.source.byteLength });
     try {
       const verified = await load(this.#manager, generation, (bytes) => this.#progress(generation, bytes));
-      const replaced = this.#table.promote(generation);
+      const replaced = await this.#promote(generation);
       this.#emit('model.ready', generation, { shards: generation.shards.length });
       this.#noteState();
       if (verified !== null)
         this.#inBackground(this.#scrubbing.measured(verified.byteLength, verified.durationMs));
       if (replaced !== null) this.#inBackground(this.#leave(replaced, 'model.replaced'));
     } catch (error) {
-      await release(this.#manager, generation.shards.splice(0));
       generation.state = 'failed';
       generation.failure = failureOf(error);
       this.#table.gone(generation);
       this.#emit('model.failed', generation, { ...generation.failure });
+    }
+  }
+
+  /** Errors: ABORTED for a model that was deleted meanwhile; it is wiped then. */
+  async #promote(generation: Generation): Promise<Generation | null> {
+    try {
+      return this.#table.promote(generation);
+    } catch (error) {
+      await release(this.#manager, generation.shards.splice(0));
+      throw error;
     }
   }
 

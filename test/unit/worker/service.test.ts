@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { rename, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { safetensorsFile } from '../../fuzz/build.mjs';
 import { pattern, TestClock } from '../manager-fixture.js';
 import { MIB, type Rig, rig } from './fixture.js';
 
@@ -238,6 +239,29 @@ describe('a load', () => {
     expect(await worker.heal('one')).toMatchObject({ ok: true });
   });
 
+  it('of several files leaves nothing where a later one is wrong', async () => {
+    const { worker, manager, root, settled } = await start();
+    const [first, second] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+    await writeFile(join(root, first), tensors('a', MIB));
+    await writeFile(join(root, second), tensors('b', MIB));
+    const index = { metadata: {}, weight_map: { a: first, b: second } };
+    await writeFile(join(root, 'model.safetensors.index.json'), JSON.stringify(index));
+    await worker.commit({ name: 'one', path: root });
+    await settled('one');
+    const [good] = worker.model('one').shards;
+    expect(worker.model('one').shards).toHaveLength(2);
+    await worker.remove('one');
+    const expected = [good?.fsverity ?? '', `fsverity-sha256-12:${'0'.repeat(64)}`];
+    await worker.commit({ name: 'two', path: root, expected });
+    await settled('two');
+    expect(worker.model('two')).toMatchObject({
+      state: 'failed',
+      shards: [],
+      failure: { code: 'SOURCE_MISMATCH' },
+    });
+    expect(manager.status().liveShards).toBe(0);
+  });
+
   it('is ended by deleting the model', async () => {
     const host = await serve(stalling(MIB, pattern(1)));
     const { worker, manager } = await start({ urlHosts: [host] });
@@ -267,6 +291,23 @@ describe('where models may come from', () => {
     expect(absent.message).toBe(present.message);
     await symlink(await write('inside.bin', MIB), join(root, 'good.bin'));
     await worker.commit({ name: 'one', path: join(root, 'good.bin') });
+  });
+
+  it('is not beside a root into which a hub cache links', async () => {
+    const { root, worker, settled } = await start();
+    const [snapshots, blobs] = [join(root, 'snapshots'), join(root, 'blobs')];
+    await mkdir(join(snapshots, 'main'), { recursive: true });
+    await mkdir(blobs);
+    await writeFile(join(blobs, 'b1'), tensors('a', MIB));
+    await symlink('../../blobs/b1', join(snapshots, 'main', 'model.safetensors'));
+    const path = join(snapshots, 'main');
+    const inner = await start({ roots: [snapshots] });
+    await expect(inner.worker.commit({ name: 'one', path })).rejects.toThrow(
+      /below one of the worker's model roots/,
+    );
+    await worker.commit({ name: 'one', path });
+    await settled('one');
+    expect(worker.model('one').state).toBe('ready');
   });
 
   it('is the file that was looked at', async () => {
@@ -337,6 +378,12 @@ describe('drain', () => {
     expect(manager.status().liveShards).toBe(1);
   });
 });
+
+/** A safetensors file of one tensor. */
+function tensors(name: string, byteLength: number): Uint8Array {
+  const header = { [name]: { dtype: 'U8', shape: [byteLength], data_offsets: [0, byteLength] } };
+  return safetensorsFile(header, pattern(byteLength));
+}
 
 /** Promises so many bytes and gives only these. */
 function stalling(byteLength: number, given: Uint8Array): RequestListener {
