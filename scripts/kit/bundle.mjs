@@ -29,8 +29,8 @@ export async function bundleKit(folder) {
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    // Optional, and in the kit's node_modules as it is.
-    external: ['webgpu'],
+    // Optional, and in the kit's node_modules as they are.
+    external: ['webgpu', 'onnxruntime-web'],
     plugins: [distForSrc],
     logLevel: 'warning',
   });

@@ -1,9 +1,11 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { env } from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
 import { PLAN } from '../../scripts/kit/runner/plan.js';
 import { type Fault, KIT_FILES, Kit, kitMissing } from '../support/kit.js';
 import { oldRoot } from '../support/old-root.js';
+import { prepareVulkan } from '../support/vulkan.js';
 
 const INVALID_VALUE = 1;
 const OUT_OF_MEMORY = 2;
@@ -30,14 +32,23 @@ const FAULTS: readonly Fault[] = [
   { step: 'loss', fail: [['cuDevicePrimaryCtxRetain', 1, UNKNOWN]] },
   { step: 'probe', crash: true },
   { step: 'webgpu', crash: true },
+  { step: 'engine', crash: true },
   { step: 'profile', crash: true },
 ];
 const BUILT = PLAN.filter(({ notBuilt }) => notBuilt !== true).map(({ name }) => name);
 const NOT_BUILT = PLAN.filter(({ notBuilt }) => notBuilt === true).map(({ name }) => name);
 /** Where what the step needs is not on this machine. */
-const MAY_SKIP = ['probe', 'webgpu', 'profile', 'guard', 'guard-torch'];
+const MAY_SKIP = ['probe', 'webgpu', 'engine', 'profile', 'guard', 'guard-torch'];
 
 const missing = await kitMissing();
+
+/** What leads another process to the driver that prepareVulkan() chose. */
+function vulkanEnvironment(): Record<string, string> {
+  const driver = env['VK_DRIVER_FILES'];
+  if (driver === undefined) return {};
+  // SwiftShader comes with a Vulkan loader of its own beside it.
+  return { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: dirname(driver) };
+}
 
 describe('kit: the whole of it over the emulated driver', () => {
   if (missing !== null) {
@@ -55,6 +66,22 @@ describe('kit: the whole of it over the emulated driver', () => {
     });
     expect(wrong).toEqual([]);
     expect(lines.map(({ step }) => step)).toEqual(PLAN.map(({ name }) => name));
+    expect(code).toBe(0);
+  });
+
+  it('an engine computes on sealed weights, over the Vulkan of this machine', async ({ skip }) => {
+    const { adapter } = await prepareVulkan();
+    if (adapter === 'host') skip('this machine has no Vulkan');
+    const { code, lines } = await kit.run(['--emulated', '--steps', 'engine'], {
+      environment: vulkanEnvironment(),
+    });
+    const [, line] = lines;
+    expect([line?.step, line?.status, line?.reason]).toEqual(['engine', 'passed', null]);
+    expect(line?.figures).toMatchObject({
+      sealed: adapter === 'hardware' ? { tensors: 122 } : { bytes: 22_656, tensors: 9 },
+      witness: { copies: 0, readWrite: 0, unknown: 0 },
+      damage: { flips: 64 },
+    });
     expect(code).toBe(0);
   });
 

@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly faults?: readonly Fault[];
   /** null: no --out is given. */
   readonly out?: string | null;
+  /** Beside what a bare server has. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Told of everything that appears on stdout, as it appears. */
   readonly onLine?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
@@ -109,7 +111,7 @@ export class Kit {
   async #start(
     [command = '', ...first]: readonly string[],
     args: readonly string[],
-    { faults, out = this.#newOut(), onLine }: RunOptions,
+    { faults, out = this.#newOut(), onLine, environment = {} }: RunOptions,
   ): Promise<KitRun> {
     const own = mkdtempSync(join(this.#work, 'run-'));
     const temporary = join(own, 'tmp');
@@ -117,6 +119,7 @@ export class Kit {
     const child = spawn(command, [...first, ...args, ...(out === null ? [] : ['--out', out])], {
       cwd: own,
       env: {
+        ...environment,
         PATH: this.#bin,
         TMPDIR: temporary,
         VRAM_KIT_WORK: temporary,

@@ -178,6 +178,15 @@ export const PLAN: readonly StepPlan[] = [
     figures: ['adapter', 'execution', 'residency', 'verifyGBps', 'contract.passed'],
   },
   {
+    name: 'engine',
+    shows:
+      'ONNX Runtime computes on sealed weights through WebGPU, is refused damaged ones, and is right again once healed',
+    quick: false,
+    limitMs: 90 * SECOND,
+    budgetMs: 20 * SECOND,
+    figures: ['adapter', 'execution', 'difference', 'witness.readOnly', 'damage.tensors', 'steadyMs.sealed'],
+  },
+  {
     name: 'profile',
     shows: "the leaf kernel's pipes and memory under Nsight Compute, where it is",
     quick: false,
@@ -187,7 +196,6 @@ export const PLAN: readonly StepPlan[] = [
   },
   notBuilt('sharing', 'another process maps sealed memory read-only'),
   notBuilt('torch-lent', 'PyTorch computes on lent weights'),
-  notBuilt('engine', 'an engine computes on sealed weights'),
 ];
 
 function notBuilt(name: string, shows: string): StepPlan {

@@ -5,6 +5,7 @@ import { readSetting, SETTING_VARIABLE } from '../runner/step-setting.js';
 import { loseChild, openChild, verifyChild } from './children.js';
 import { Failure, Skip, StepContext, Unusable } from './context.js';
 import { drill } from './drill.js';
+import { engine } from './engine.js';
 import { environment } from './environment.js';
 import { guard } from './guard.js';
 import { jit } from './jit.js';
@@ -41,6 +42,7 @@ const STEPS: Readonly<Record<string, (context: StepContext) => Promise<void>>> =
   loss,
   probe,
   webgpu,
+  engine,
   profile,
 };
 

@@ -1,4 +1,5 @@
 import { Failure, Skip, type StepContext } from './context.js';
+import { requireDawn } from './dawn.js';
 import { Fields, parseDocument } from './json.js';
 import { gigabytesPerSecond } from './measuring.js';
 import { endInWords } from './program.js';
@@ -40,19 +41,4 @@ export async function webgpu(context: StepContext): Promise<void> {
   const contract = await runSuite(context, 'webgpu', isHardware ? 2 ** 28 : 2 ** 22);
   context.figure('contract', contract.figures);
   if (contract.wrong !== null) throw new Failure(contract.wrong);
-}
-
-/** Dawn's binding is built for newer systems than the rest of the kit. Errors: Skip, saying what it misses here. */
-async function requireDawn(): Promise<void> {
-  try {
-    await import('webgpu');
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const version = /version `([\w.]+)' not found/.exec(message)?.[1];
-    throw new Skip(
-      version === undefined
-        ? `Dawn does not load: ${message}`
-        : `Dawn needs ${version}, which this system lacks`,
-    );
-  }
 }
