@@ -9,42 +9,24 @@ from types import SimpleNamespace
 from typing import Any, Tuple
 
 from vram_residency.driver import SIGNATURES, Address, Driver, Handle, Int, Out, Size
+from vram_residency.virtual_memory import (
+    ACCESS_READ_WRITE,
+    ALLOCATION_TYPE_PINNED,
+    LOCATION_TYPE_DEVICE,
+    Access,
+    AllocationProperties,
+    Location,
+)
 
 MIB = 1 << 20
-READ_WRITE = 3
-ALLOCATION_TYPE_PINNED = 1
-LOCATION_TYPE_DEVICE = 1
+READ_WRITE = ACCESS_READ_WRITE
 
-
-class Location(ctypes.Structure):
-    _fields_ = [("type", Int), ("id", Int)]
-
-
-class AllocationProperties(ctypes.Structure):
-    _fields_ = [
-        ("type", Int), ("requestedHandleTypes", Int), ("location", Location),
-        ("win32HandleMetaData", Handle), ("allocFlags", ctypes.c_ubyte * 8),
-    ]  # fmt: skip
-
-
-class Access(ctypes.Structure):
-    _fields_ = [("location", Location), ("flags", Int)]
-
-
-# What the guard itself never calls.
+# What neither guard nor client calls.
 SIGNATURES.update(
     {
         "cuCtxSetCurrent": [Handle],
         "cuMemcpyHtoD_v2": [Address, Handle, Size],
         "cuMemcpyDtoH_v2": [Handle, Address, Size],
-        "cuMemGetAllocationGranularity": [Out(Size), Out(AllocationProperties), Int],
-        "cuMemAddressReserve": [Out(Address), Size, Size, Address, ctypes.c_ulonglong],
-        "cuMemAddressFree": [Address, Size],
-        "cuMemCreate": [Out(Address), Size, Out(AllocationProperties), ctypes.c_ulonglong],
-        "cuMemRelease": [Address],
-        "cuMemMap": [Address, Size, Size, Address, ctypes.c_ulonglong],
-        "cuMemUnmap": [Address, Size],
-        "cuMemSetAccess": [Address, Size, Out(Access), Size],
         "cuStreamBeginCapture_v2": [Handle, Int],
         "cuStreamEndCapture": [Handle, Out(Handle)],
         "cuGraphGetNodes": [Handle, Handle, Out(Size)],

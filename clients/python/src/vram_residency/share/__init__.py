@@ -1,0 +1,40 @@
+"""Weights that a vram-residency worker holds, mapped into this process: verified there, computed on here, copied nowhere."""
+
+from .assign import assign
+from .client import Client, connect
+from .errors import (
+    AccessRefused,
+    DeviceNotVisible,
+    Disconnected,
+    InUse,
+    ManifestMismatch,
+    MpsRefused,
+    Paused,
+    ProtocolFailure,
+    Refused,
+    Revoked,
+    ShareError,
+    Stale,
+)
+from .lease import Lease
+from .tensor import LentTensor
+
+__all__ = [
+    "AccessRefused",
+    "Client",
+    "DeviceNotVisible",
+    "Disconnected",
+    "InUse",
+    "Lease",
+    "LentTensor",
+    "ManifestMismatch",
+    "MpsRefused",
+    "Paused",
+    "ProtocolFailure",
+    "Refused",
+    "Revoked",
+    "ShareError",
+    "Stale",
+    "assign",
+    "connect",
+]

@@ -1,0 +1,183 @@
+"""Asking a worker for weights."""
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+from ..context import Context
+from ..driver import Driver
+from ..errors import InvalidInput
+from .device import find_device
+from .errors import Disconnected, ManifestMismatch, ProtocolFailure, Refused, Revoked
+from .lease import Lease, LentShard
+from .mapping import Mapping
+from .packed import parse_packed, read_sealed
+from .tensor import LentTensor
+from .wire import Message, Wire
+
+VERSION = 1
+MAX_CLIENT_BYTES = 128
+# A worker verifies before it lends: a large model on a busy GPU takes its time.
+LEND_SECONDS = 120.0
+MAX_MAPPED_BYTES = 1 << 46  # beyond every GPU
+
+
+def connect(socket: str, *, client: str = "python", timeout: float = 10.0) -> Client:
+    """
+    `socket`: path of the worker's Unix socket. `client`: what this process calls itself in the worker's log, at most 128
+    bytes. `timeout`: seconds for connecting and for each answer. Errors: InvalidInput, Disconnected, Refused,
+    ProtocolFailure.
+    """
+    if not isinstance(client, str) or not 1 <= len(client.encode("utf-8", "replace")) <= MAX_CLIENT_BYTES:
+        raise InvalidInput(f"client must be a text of 1 to {MAX_CLIENT_BYTES} bytes")
+    wire = Wire(os.fspath(socket), timeout)
+    try:
+        wire.say({"type": "hello", "versions": [VERSION], "client": client})
+        return Client(wire, _expect(wire.next(), "welcome"))
+    except BaseException:
+        wire.close()
+        raise
+
+
+class Client:
+    """A connection to a worker. It takes one lease; connect again for another."""
+
+    def __init__(self, wire: Wire, welcome: Message) -> None:
+        """Errors: ProtocolFailure."""
+        device, models = welcome.get("device"), welcome.get("models")
+        if welcome.get("version") != VERSION or not isinstance(device, dict) or not isinstance(models, list):
+            raise ProtocolFailure("the worker's welcome is not of version 1")
+        self.models: Sequence[str] = tuple(str(model) for model in models)
+        self.worker_id = str(welcome.get("workerId"))
+        #: Random for each start of the worker.
+        self.instance = str(welcome.get("instance"))
+        self._uuid: Optional[str] = device.get("uuid")
+        self._wire = wire
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def lend(self, model: str, *, max_age_ms: Optional[int] = None, timeout: float = LEND_SECONDS) -> Lease:
+        """
+        The worker verifies the model, or takes a verification that is at most `max_age_ms` old, and hands it over. The
+        connection is the lease's from then on. Errors: Refused (ask again if you like), Revoked, DeviceNotVisible,
+        MpsRefused, AccessRefused, ManifestMismatch, Disconnected, ProtocolFailure, Unavailable.
+        """
+        self._wire.say({"type": "lend", "model": model, **({} if max_age_ms is None else {"maxAgeMs": max_age_ms})})
+        taken = ExitStack()
+        try:
+            return self._lend(taken, timeout)
+        except Refused:
+            taken.close()
+            raise
+        except BaseException:
+            # Unmapped before the worker hears that nothing is mapped any more.
+            taken.close()
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Of a connection whose lease goes on: the lease. Harmless when repeated."""
+        self._wire.close()
+
+    def _lend(self, taken: ExitStack, timeout: float) -> Lease:
+        context: Optional[Context] = None
+        shards: List[LentShard] = []
+        while True:
+            message = _expect(self._wire.next(timeout), "shard", "lent")
+            if message["type"] == "lent":
+                break
+            memory, manifest = self._wire.take_descriptors()
+            try:
+                if context is None:
+                    context = self._context(taken)
+                shard = _take_shard(context, message, memory, manifest, taken)
+            finally:
+                os.close(memory)
+                os.close(manifest)
+            shards.append(shard)
+            self._wire.say({"type": "received", "shardId": shard.shard_id})
+        if context is None:
+            raise ProtocolFailure("the worker lent a model without a shard")
+        _require_unique_names(shards)
+        finish = _finisher(self._wire, taken.pop_all())
+        return Lease(self._wire, str(message.get("leaseId")), shards, _synchronizer(context), finish)
+
+    def _context(self, taken: ExitStack) -> Context:
+        driver = Driver()
+        facts = find_device(driver, self._uuid)
+        context = Context(driver, facts["index"])
+        taken.callback(context.release)
+        return context
+
+
+def _finisher(wire: Wire, taken: ExitStack) -> Callable[[], None]:
+    def finish() -> None:
+        try:
+            taken.close()
+            wire.say({"type": "end"})
+        except Disconnected:
+            pass  # the worker is gone, and with it whoever would want to know
+        finally:
+            wire.close()
+
+    return finish
+
+
+def _synchronizer(context: Context) -> Callable[[], None]:
+    def synchronize() -> None:
+        with context.entered():
+            context.driver.call("cuCtxSynchronize")
+
+    return synchronize
+
+
+def _take_shard(context: Context, message: Message, memory: int, manifest: int, taken: ExitStack) -> LentShard:
+    seal, mapped = message.get("seal"), message.get("mappedBytes")
+    if not isinstance(seal, dict) or seal.get("shardId") != message.get("shardId"):
+        raise ProtocolFailure("the worker sent a shard without its seal")
+    length = seal.get("byteLength")
+    if not _is_length(length) or not _is_length(mapped) or not length <= mapped:
+        raise ManifestMismatch("the shard is longer than the memory that was handed over")
+    packed = parse_packed(read_sealed(manifest), _digest(seal), length)
+    mapping = Mapping(context, memory, mapped)
+    taken.callback(mapping.close)
+    return LentShard(seal, mapping, [LentTensor(tensor, mapping, context.device) for tensor in packed])
+
+
+def _digest(seal: Dict[str, Any]) -> Optional[str]:
+    if seal.get("layout") == "bytes":
+        return None
+    digest = seal.get("tensors")
+    if seal.get("layout") != "tensors" or not isinstance(digest, str):
+        raise ManifestMismatch("the seal does not say which manifest belongs to it")
+    return digest
+
+
+def _require_unique_names(shards: Sequence[LentShard]) -> None:
+    seen = set()
+    for shard in shards:
+        for tensor in shard.tensors:
+            if tensor.name in seen:
+                raise ManifestMismatch(f'the model has the tensor "{tensor.name}" in two shards')
+            seen.add(tensor.name)
+
+
+def _is_length(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MAX_MAPPED_BYTES
+
+
+def _expect(message: Optional[Message], *types: str) -> Message:
+    if message is None:
+        raise ProtocolFailure("the worker did not answer in time")
+    if message["type"] == "error":
+        raise Refused(str(message.get("code")), str(message.get("message")))
+    if message["type"] == "revoked":
+        raise Revoked(str(message.get("reason")))
+    if message["type"] not in types:
+        raise ProtocolFailure(f"the worker sent {message['type']!r} where {' or '.join(types)} belongs")
+    return message
