@@ -10,6 +10,13 @@ import { nodePlatform } from './node-platform.js';
 
 export * from './core-exports.js';
 export {
+  type LeaseView,
+  openShareServer,
+  type ShareLimitOptions,
+  type ShareServer,
+  type ShareServerOptions,
+} from './handover/index.js';
+export {
   type AttestationKeyOptions,
   type AuditDirectory,
   type AuditDirectoryOptions,

@@ -1,5 +1,6 @@
 import type { Backend } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
+import type { ShareTransport } from '../handover/index.js';
 import type { Complaints } from './complaints.js';
 import type { CliIo } from './io.js';
 
@@ -9,6 +10,8 @@ export interface CliContext {
   /** In the order in which `auto` tries them. */
   readonly backends: () => readonly Backend[];
   readonly engine: () => DigestEngine;
+  /** Default: the addon's sockets. */
+  readonly shareTransport?: (() => Promise<ShareTransport>) | undefined;
 }
 
 /** The same for one command. */

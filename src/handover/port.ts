@@ -45,7 +45,10 @@ export interface ShareConnection {
   send(line: Uint8Array, handover?: Handover): SendResult;
   /** What was queued is dropped. Safe to call twice. */
   close(): void;
-  /** Resolves when the process that connected is gone, by its pidfd; also after the connection is closed. Never where its pid is null. */
+  /**
+   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Asked for before the handler of
+   * onClosed has returned it goes on after that; later it never resolves: a closed connection costs nothing.
+   */
   processExited(): Promise<void>;
 }
 

@@ -17,6 +17,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/\[|<|\b(FILE|DIR|MODEL|HEX)\b/, 'a synopsis: its parts in brackets and capitals stand for others'],
   [/^npm ci && npm (run demo|test)$/, 'installs, then runs this very suite or the demo'],
   [/^npm install /, 'installs: test/slow/consumers.test.ts installs the packed package'],
+  [/^npx vram-residency lend /, 'test/clients/share-cli.test.ts runs it over the test driver'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
   [

@@ -13,6 +13,8 @@ const run = promisify(execFile);
 const examples = documentPaths().flatMap(examplesOf);
 /** These need WebGPU and take long on a software adapter: test/slow/engines-document.test.ts runs them. */
 const needsEngine = ({ code }: DocExample): boolean => code.includes('onnxruntime-web');
+/** These need CUDA: test/clients/share-cli.test.ts runs them over the test driver. */
+const needsCuda = ({ code }: DocExample): boolean => code.includes('openShareServer');
 const TOKEN = Uint8Array.from({ length: 32 }, (_, index) => index + 1);
 
 /** A safetensors file of one tensor, 4096 floats. */
@@ -75,7 +77,7 @@ describe('examples in the documents', () => {
     );
   });
 
-  it.each(examples.filter((example) => !example.forPages && !needsEngine(example)))(
+  it.each(examples.filter((example) => !example.forPages && !needsEngine(example) && !needsCuda(example)))(
     '$name runs',
     { timeout: 30_000 },
     async ({ code }) => {

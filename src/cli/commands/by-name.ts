@@ -40,6 +40,12 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
       'check a file, then flip bits of it in device memory and show that they are found and healed',
     load: async () => (await import('./drill.js')).addDrill,
   },
+  lend: {
+    operand: '<name=path...>',
+    hasOptions: true,
+    description: 'seal models into GPU memory and lend them to other processes over a Unix socket',
+    load: async () => (await import('./lend.js')).addLend,
+  },
   attest: {
     hasOptions: false,
     description: 'make and check signed residency statements',

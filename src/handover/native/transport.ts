@@ -52,15 +52,10 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
   readonly #waiting = new Map<number, () => void>();
   /** A manifest is the same for each client of a shard. */
   readonly #manifests = new WeakMap<Uint8Array, Promise<DescriptorHandle>>();
-  readonly #collected: FinalizationRegistry<number>;
 
   constructor(addon: SocketAddon) {
     this.addon = addon;
     this.sockets = addon.openSockets(this.#onEvent);
-    // Whoever waits for the process has a promise, not the connection.
-    this.#collected = new FinalizationRegistry((id) => {
-      if (!this.#waiting.has(id)) addon.forgetConnection(this.sockets, id);
-    });
   }
 
   async listen({ path, mode, group, maxLineBytes, onConnection }: ListenOptions): Promise<ShareListener> {
@@ -126,6 +121,8 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
         const connection = this.#open.get(id);
         this.#open.delete(id);
         connection?.ended(value);
+        // Nobody waits for its process: what stands for that here is of no use any more.
+        if (!this.#waiting.has(id)) this.addon.forgetConnection(this.sockets, id);
         break;
       }
       case 'exited':
@@ -145,7 +142,6 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
     }
     const connection = new NativeConnection(this, id, peer);
     this.#open.set(id, connection);
-    this.#collected.register(connection, id);
     onConnection(connection);
   }
 }

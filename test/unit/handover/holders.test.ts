@@ -12,7 +12,7 @@ async function damage({ manager, shard }: Shared): Promise<void> {
 }
 
 describe('damage under a lease', () => {
-  it('is told at once as revoked, and the shard is lent again once it is healed', async () => {
+  it('[SH-003] is told at once as revoked, and the shard is lent again once it is healed', async () => {
     const shared = await share();
     const client = await borrower(shared);
     await damage(shared);
@@ -33,7 +33,7 @@ describe('damage under a lease', () => {
     await closeAll(shared);
   });
 
-  it('that only healing finds pauses first, patches, and resumes', async () => {
+  it('[SH-003] that only healing finds pauses first, patches, and resumes', async () => {
     const shared = await share();
     const client = await borrower(shared);
     await damage(shared);
@@ -72,7 +72,7 @@ describe('damage under a lease', () => {
     await closeAll(shared);
   });
 
-  it('is healed all the same where a client does not answer: it is revoked first', async () => {
+  it('[SH-003] is healed all the same where a client does not answer: it is revoked first', async () => {
     const shared = await share({ pauseLimitMs: 700 });
     const client = await borrower(shared);
     await damage(shared);
@@ -90,7 +90,7 @@ describe('damage under a lease', () => {
     await closeAll(shared);
   });
 
-  it('revokes whoever waited for a healing that failed', async () => {
+  it('[SH-003] revokes whoever waited for a healing that failed', async () => {
     const shared = await share();
     const client = await borrower(shared);
     await damage(shared);
@@ -148,7 +148,7 @@ describe('damage under a lease', () => {
 });
 
 describe('release under a lease', () => {
-  it('waits for the client to let go, and only then overwrites', async () => {
+  it('[SH-002] waits for the client to let go, and only then overwrites', async () => {
     const shared = await share();
     const client = await borrower(shared);
     const releasing = shared.manager.release(shared.shard);
@@ -162,7 +162,7 @@ describe('release under a lease', () => {
     await closeAll(shared);
   });
 
-  it('never overwrites what a client maps: past the limit it is given up, counted, and told with the process id', async () => {
+  it('[SH-002] never overwrites what a client maps: past the limit it is given up, counted, and told with the process id', async () => {
     const shared = await share({ releaseLimitMs: 2000 }, { options: { budgetBytes: 2 ** 20 } });
     const { manager, recorder } = shared;
     const client = await borrower(shared);
@@ -194,7 +194,7 @@ describe('release under a lease', () => {
     await closeAll(shared);
   });
 
-  it('counts orphaned bytes until a client in another PID namespace closes its connection', async () => {
+  it('[SH-002] counts orphaned bytes until a client in another PID namespace closes its connection', async () => {
     const shared = await share();
     const client = await shared.transport.connect({ pid: null });
     await client.say(HELLO);

@@ -62,7 +62,7 @@ const GARBAGE: readonly (readonly [string, string | Uint8Array])[] = [
 
 describe('hostile clients', () => {
   it.each(GARBAGE)(
-    '%s ends the connection with a reason, in every state, and nothing else',
+    '[SH-004] %s ends the connection with a reason, in every state, and nothing else',
     async (_, line) => {
       const answers: [string, boolean][] = [];
       for (const [state, enter] of Object.entries(STATES)) {
@@ -88,7 +88,7 @@ describe('hostile clients', () => {
   );
 
   it.each(Object.keys(STATES) as (keyof typeof STATES)[])(
-    'killed while %s: the lease ends, and the memory is released and overwritten',
+    '[SH-004] killed while %s: the lease ends, and the memory is released and overwritten',
     async (state) => {
       const shared = await share();
       const client = await STATES[state](shared);
@@ -102,7 +102,7 @@ describe('hostile clients', () => {
   );
 
   it.each(Object.keys(STATES) as (keyof typeof STATES)[])(
-    'stopped while %s: nothing waits for it without end, and what it maps is not overwritten',
+    '[SH-002] stopped while %s: nothing waits for it without end, and what it maps is not overwritten',
     async (state) => {
       const shared = await share();
       const client = await STATES[state](shared);
@@ -123,7 +123,7 @@ describe('hostile clients', () => {
     },
   );
 
-  it('a client that reads again after a stop is told that its lease was revoked', async () => {
+  it('[SH-003] a client that reads again after a stop is told that its lease was revoked', async () => {
     const shared = await share();
     const client = await borrower(shared);
     client.room = 0;
@@ -140,7 +140,7 @@ describe('hostile clients', () => {
   });
 
   it.each(['line-too-long', 'nul-byte', 'descriptor'] as const)(
-    'cut off for %s, it may map the memory until its process is gone',
+    '[SH-002] cut off for %s, it may map the memory until its process is gone',
     async (reason) => {
       const shared = await share({ releaseLimitMs: 1000 });
       const client = await borrower(shared);
@@ -157,7 +157,7 @@ describe('hostile clients', () => {
     },
   );
 
-  it('a million hellos are one too many', async () => {
+  it('[SH-004] a million hellos are one too many', async () => {
     const shared = await share();
     const client = await shared.transport.connect();
     for (let hello = 0; hello < 1_000_000 && client.closed === null; hello++) await client.say(HELLO);
@@ -166,7 +166,7 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
-  it('many connections are bounded, and those without a word are closed in time', async () => {
+  it('[SH-004] many connections are bounded, and those without a word are closed in time', async () => {
     const shared = await share();
     const crowd = [];
     for (let index = 0; index < 70; index++) crowd.push(await shared.transport.connect());
@@ -180,7 +180,7 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
-  it('one that never lends, and one that never sends `received`, are given up', async () => {
+  it('[SH-004] one that never lends, and one that never sends `received`, are given up', async () => {
     const shared = await share();
     const idle = await STATES.ready(shared);
     const mute = await STATES.handing(shared);
@@ -195,7 +195,7 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
-  it('says too much: a budget of lines ends it, also where each line means nothing', async () => {
+  it('[SH-004] says too much: a budget of lines ends it, also where each line means nothing', async () => {
     const shared = await share();
     const client = await borrower(shared);
     await shared.manager.drill(shared.shard, { seed: 3 });
@@ -218,7 +218,7 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
-  it('leaves while its shard is verified, or while its descriptors are made: nothing stays open', async () => {
+  it('[SH-004] leaves while its shard is verified, or while its descriptors are made: nothing stays open', async () => {
     const shared = await share();
     const { transport } = shared;
     const early = await transport.connect();

@@ -5,7 +5,7 @@ import { BYTES, borrower, closeAll, HELLO, receive, share } from './fixture.js';
 import { settle } from './memory-transport.js';
 
 describe('vram-residency/share/1', () => {
-  it('greets, verifies, hands over, lends, and tells every 5 s how old the verification is', async () => {
+  it('[SH-001] greets, verifies, hands over, lends, and tells every 5 s how old the verification is', async () => {
     const shared = await share();
     const { transport, recorder, clock, shard } = shared;
     const client = await transport.connect({ pid: 77 });
@@ -111,7 +111,7 @@ describe('vram-residency/share/1', () => {
     await closeAll(shared);
   });
 
-  it('answers a model that is not there, and one that is damaged, and lends another afterwards', async () => {
+  it('[SH-001] answers a model that is not there, and one that is damaged, and lends another afterwards', async () => {
     const shared = await share();
     const { manager, server, transport } = shared;
     const good = await manager.seal(bytesSource(pattern(5000, 9)), { shardId: 'good', share: true });
@@ -134,7 +134,7 @@ describe('vram-residency/share/1', () => {
     await closeAll(shared);
   });
 
-  it('lends nothing that is not on record', async () => {
+  it('[SH-001] lends nothing that is not on record', async () => {
     const shared = await share();
     shared.recorder.refuse = ({ type }) => type === 'shard.lent';
     const client = await shared.transport.connect();
@@ -147,7 +147,7 @@ describe('vram-residency/share/1', () => {
     await closeAll(shared);
   });
 
-  it('refuses what was not sealed with share, a name that does not fit, and a socket that cannot be', async () => {
+  it('[SH-001] refuses what was not sealed with share, a name that does not fit, and a socket that cannot be', async () => {
     const shared = await share();
     const plain = await shared.manager.seal(bytesSource(pattern(5000, 3)));
     expect(() => shared.server.offer('plain', plain)).toThrow('was not sealed with share');
@@ -160,7 +160,7 @@ describe('vram-residency/share/1', () => {
     await closeAll(shared);
   });
 
-  it('lets in its own user and root, and the group where there is one', async () => {
+  it('[SH-004] lets in its own user and root, and the group where there is one', async () => {
     const uid = process.geteuid?.() ?? 0;
     const shared = await share();
     expect(shared.transport.options).toMatchObject({ mode: 0o600, group: undefined });

@@ -81,8 +81,8 @@ describeSockets('lines over a Unix socket', (bed) => {
       expect(await closed).toBe('descriptor');
       expect(await client.closed).toBe('peer');
       expect(lines).toEqual([]);
-      // The sender's own has gone out, and both sockets are closed.
-      expect(openDescriptors()).toBe(before - 3);
+      // The sender's own has gone out, both sockets are closed, and nobody waits for the process.
+      expect(openDescriptors()).toBe(before - 4);
     });
   });
 

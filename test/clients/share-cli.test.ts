@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { safetensorsFile } from '../fuzz/build.mjs';
+import { cli, ended, startProgram } from '../support/cli.js';
+import { cudaTestbed } from '../support/cuda.js';
+import { examplesOf } from '../support/doc-examples.js';
+import { findPython, runPython } from '../support/python.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const bed = await cudaTestbed();
+const python = findPython(process.env['PYTHON'] ?? 'python3');
+const missing = bed.missing ?? python.missing;
+
+/** Borrows the model, checks it, compares a tensor, gives it back. */
+const BORROW = `
+import sys, time
+from vram_residency.share import Stale, connect
+with connect(sys.argv[1], client="cli test") as client:
+    lease = client.lend("tiny")
+    for _ in range(100):
+        try:
+            lease.check(60_000)
+            break
+        except Stale:
+            time.sleep(0.05)
+    print(client.models, sorted(lease.tensors), bytes(lease["a"].buffer()).hex())
+    lease.close()
+`;
+
+describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}`, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lend-'));
+  const model = join(folder, 'tiny.safetensors');
+  writeFileSync(
+    model,
+    safetensorsFile(
+      {
+        a: { dtype: 'U8', shape: [3], data_offsets: [0, 3] },
+        b: { dtype: 'F32', shape: [2], data_offsets: [3, 11] },
+      },
+      Uint8Array.of(1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0),
+    ),
+  );
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.skipIf(missing !== null)(
+    'lends until it is stopped, and wipes what it held',
+    { timeout: 60_000 },
+    async () => {
+      if (bed.missing !== null || python.missing !== null) throw new Error('there is no test bed');
+      const socket = join(folder, 'share.sock');
+      const child = startProgram(
+        ['lend', `tiny=${model}`, '--socket', socket, '--device', 'cuda:0', '--json', '--verbose'],
+        {
+          VRAM_RESIDENCY_LIBCUDA: bed.libraryPath,
+        },
+      );
+      const result = ended(child);
+      const document = await new Promise<string>((resolve) =>
+        child.stdout?.once('data', (data) => resolve(String(data))),
+      );
+      expect(JSON.parse(document)).toMatchObject({
+        v: 1,
+        ok: true,
+        socket,
+        models: [{ name: 'tiny', shards: [{ layout: 'tensors', shared: true, immutability: 'api-only' }] }],
+      });
+      const borrowed = runPython(python.python, ['-c', BORROW, socket], {
+        PYTHONPATH: 'clients/python/src',
+        VRAM_RESIDENCY_LIBCUDA: bed.libraryPath,
+      });
+      expect(borrowed.stderr).toBe('');
+      expect(borrowed.stdout).toBe("('tiny',) ['a', 'b'] 010203\n");
+      child.kill('SIGTERM');
+      const { code, stderr } = await result;
+      expect(code).toBe(143);
+      expect(stderr).toContain('is lent to "cli test" (process ');
+      expect(stderr).toContain('the client gave it back');
+      expect(stderr).toContain('overwritten with zeros and given back');
+    },
+  );
+
+  it.skipIf(missing !== null)('the program of docs/sharing.md runs', { timeout: 60_000 }, async () => {
+    if (bed.missing !== null) throw new Error(bed.missing);
+    const [example] = examplesOf('docs/sharing.md');
+    mkdirSync(`${ROOT}.cache`, { recursive: true });
+    const cwd = mkdtempSync(`${ROOT}.cache/sharing-`);
+    try {
+      writeFileSync(join(cwd, 'model.safetensors'), readFileSync(model));
+      writeFileSync(join(cwd, 'example.mjs'), example?.code ?? '');
+      const env = { ...process.env, VRAM_RESIDENCY_LIBCUDA: bed.libraryPath };
+      const { code, stdout, stderr } = await ended(spawn(process.execPath, ['example.mjs'], { cwd, env }));
+      expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "[ 'llama' ]\n", stderr: '' });
+    } finally {
+      rmSync(cwd, { recursive: true, force: true });
+    }
+  });
+
+  it.each([
+    [['lend', 'tiny', '--socket', '/run/x.sock'], '"name=path" must be a name'],
+    [['lend', `tiny=${model}`], "required option '--socket <path>' not specified"],
+    [['lend', `tiny=${model}`, '--socket', 'x.sock'], 'needs a CUDA device'],
+    [['lend', `tiny=${model}`, '--socket', '/run/x.sock'], 'needs a CUDA device'],
+    [['lend', `tiny=${model}`, '--socket', '/run/x.sock', '--verify-every', '0'], 'from 1 to 86400'],
+    [['lend', `tiny=${join(folder, 'absent')}`, '--socket', '/run/x.sock'], 'absent'],
+  ])('%j is refused in words', async (args, words) => {
+    const { code, stderr } = await cli(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(words);
+  });
+});
