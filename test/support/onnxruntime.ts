@@ -43,7 +43,10 @@ export async function engineBench(): Promise<EngineBench> {
 
 /** Outputs of the plain model on the CPU, by the engine's own CPU kernels: what the sealed one is compared with. */
 export async function onCpu(model: Uint8Array, feeds: Feeds): Promise<Readonly<Record<string, ort.Tensor>>> {
-  const session = await ort.InferenceSession.create(model, { executionProviders: ['wasm'] });
+  // As createSession() compiles the engine's WebAssembly, when it comes first: without the optimising compiler.
+  const session = await withGpuGlobals(() =>
+    ort.InferenceSession.create(model, { executionProviders: ['wasm'] }),
+  );
   try {
     return await session.run(feeds);
   } finally {

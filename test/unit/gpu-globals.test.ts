@@ -17,7 +17,7 @@ function globals(): Readonly<Record<string, PropertyDescriptor | undefined>> {
   );
 }
 
-describe('globals of a page, for the making of a session', () => {
+describe('[EN-005] globals of a page, for the making of a session', () => {
   if (missing !== null) {
     it.skip(`NOT RUN: ${missing}`);
     return;

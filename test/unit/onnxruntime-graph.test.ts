@@ -54,7 +54,7 @@ describe('planGraph', () => {
     expect(new Set(plan.staying.map(({ reason }) => reason))).toEqual(new Set(['small']));
   });
 
-  it('says of each tensor why it stays', async () => {
+  it('[EN-003] says of each tensor why it stays', async () => {
     const large = Array.from({ length: 16 }, () => 1);
     const shape = int64Weights('shape', large);
     const nodes: OnnxNode[] = [
@@ -86,7 +86,7 @@ describe('planGraph', () => {
     expect(await reasonOf(file, 'alone')).toBe('unused: is read by no node');
   });
 
-  it('leaves what a graph inside a node defines or reads', async () => {
+  it('[EN-003] leaves what a graph inside a node defines or reads', async () => {
     const branch = onnxGraph({
       inputs: [],
       outputs: [{ name: 'z', type: 'float', shape: [8, 8] }],
@@ -106,7 +106,7 @@ describe('planGraph', () => {
     );
   });
 
-  it('refuses a model without a weight that can move, naming the largest', async () => {
+  it('[EN-003] refuses a model without a weight that can move, naming the largest', async () => {
     const file = onnxModel({
       inputs: [],
       outputs: [{ name: 'y', type: 'float', shape: [8, 8] }],

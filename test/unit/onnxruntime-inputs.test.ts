@@ -98,7 +98,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     );
   });
 
-  it('refuses a model whose weights all lie inside subgraphs', async () => {
+  it('[EN-003] refuses a model whose weights all lie inside subgraphs', async () => {
     const branch = onnxGraph({
       inputs: [],
       outputs: [{ name: 'z', type: 'float', shape: [64, 64] }],
@@ -117,7 +117,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     );
   });
 
-  it('refuses a model whose weights are of a type that WebGPU lacks', async () => {
+  it('[EN-003] refuses a model whose weights are of a type that WebGPU lacks', async () => {
     const doubles: OnnxWeights = { name: 'w', type: 'double', shape: [8, 8], bytes: new Uint8Array(512) };
     expect(await refusal(bytesSource(modelOf([doubles]), 'double.onnx'))).toBe(
       '"double.onnx" has no weights that can move into sealed memory; the largest, "w", is of type DOUBLE, which the engine ' +
@@ -154,7 +154,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     expect(bench.device.stats().liveRegions).toBe(0);
   });
 
-  it('computes on external data, and heals from it', { timeout: 120_000 }, async () => {
+  it('[EN-004] computes on external data, and heals from it', { timeout: 120_000 }, async () => {
     const w = randomWeights('w', [64, 64], 7);
     const halved = floatWeights('halved', [1], [0.5]);
     const nodes: OnnxNode[] = [
@@ -201,7 +201,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     await sealed.source.close();
   });
 
-  it('says how much stays in the graph where that is more than a tenth', {
+  it('[EN-003] says how much stays in the graph where that is more than a tenth', {
     timeout: 60_000,
   }, async () => {
     const nodes: OnnxNode[] = [

@@ -102,7 +102,7 @@ describe.skipIf(adapter === 'host')(
       expect([session.inputNames, session.outputNames]).toEqual([['x'], ['y']]);
     });
 
-    it('computes on the sealed bytes: all of them bound read-only, none copied', {
+    it('[EN-001] computes on the sealed bytes: all of them bound read-only, none copied', {
       timeout: 120_000,
     }, async () => {
       const { outputs, report, witness } = await run(session, feeds);
@@ -114,7 +114,7 @@ describe.skipIf(adapter === 'host')(
       expect((await run(session, feeds, { maxAgeMs: 1e9 })).report).toBeNull();
     });
 
-    it('reads what lies there: a flipped exponent changes the output, is refused by name, and heals to the same bits', {
+    it('[EN-004] reads what lies there: a flipped exponent changes the output, is refused by name, and heals to the same bits', {
       timeout: 240_000,
     }, async () => {
       const before = await outputOf(session);
@@ -158,7 +158,7 @@ describe.skipIf(adapter === 'host')(
       expect(relativeError(await outputOf(session), expected)).toBeLessThan(1e-5);
     });
 
-    it('refuses an engine that was fed copies, and its session from then on', {
+    it('[EN-001] refuses an engine that was fed copies, and its session from then on', {
       timeout: 240_000,
     }, async () => {
       const copies = tampered((given) =>
@@ -182,7 +182,7 @@ describe.skipIf(adapter === 'host')(
       expect((await errorOf(run(fed, feeds))).code).toBe('NOT_FOUND');
     });
 
-    it('names the one weight for which another buffer was read', { timeout: 240_000 }, async () => {
+    it('[EN-001] names the one weight for which another buffer was read', { timeout: 240_000 }, async () => {
       const swapped = tampered((given) => ({
         ...given,
         'b.scales': ort.Tensor.fromGpuBuffer(copyOf(gpu, new Uint8Array(512)), {
@@ -198,7 +198,7 @@ describe.skipIf(adapter === 'host')(
       await fed.release();
     });
 
-    it('refuses a binding through an automatic layout', { timeout: 240_000 }, async () => {
+    it('[EN-002] refuses a binding through an automatic layout', { timeout: 240_000 }, async () => {
       let device: GPUDevice | undefined;
       const curious = engineWith(
         async (made, given) => {
@@ -223,7 +223,7 @@ describe.skipIf(adapter === 'host')(
       expect(await outputOf(session)).toEqual(before);
     });
 
-    it('gives no result after an abort, before the engine runs or while it does, and goes on', {
+    it('[EN-004] gives no result after an abort, before the engine runs or while it does, and goes on', {
       timeout: 240_000,
     }, async () => {
       const early = new AbortController();
@@ -249,7 +249,7 @@ describe.skipIf(adapter === 'host')(
       await other.release();
     });
 
-    it('ends a session with its release, once, and what waits for it', {
+    it('[EN-004] ends a session with its release, once, and what waits for it', {
       timeout: 240_000,
     }, async () => {
       const other = await createSession(ort, sealed, { device: bench.device });
@@ -260,12 +260,12 @@ describe.skipIf(adapter === 'host')(
       expect(relativeError(await outputOf(session), expected)).toBeLessThan(1e-5);
     });
 
-    it('leaves no global behind', () => {
+    it('[EN-005] leaves no global behind', () => {
       expect(Object.keys(globalThis).filter((name) => name.startsWith('GPU'))).toEqual([]);
       expect('GPUDevice' in globalThis).toBe(false);
     });
 
-    it('refuses a run over a buffer that was destroyed', { timeout: 240_000 }, async () => {
+    it('[EN-004] refuses a run over a buffer that was destroyed', { timeout: 240_000 }, async () => {
       const model = await sealOnnx(bench.manager, bytesSource(MODEL, 'short-lived.onnx'));
       const brief = await createSession(ort, model, { device: bench.device });
       await bench.manager.execute(model.shard, (lease) => lease.buffer('a.scales').destroy());

@@ -94,7 +94,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     return view.takeLedger();
   };
 
-  it('counts what dispatches read, once for each', async () => {
+  it('[EN-001] counts what dispatches read, once for each', async () => {
     const layout = layoutOf('read-only-storage');
     const ledger = await submitted((pass) => {
       pass.setPipeline(pipelineOf(layout, READ));
@@ -124,7 +124,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
         pass.dispatchWorkgroups(16, 0);
       },
     ],
-  ])('counts nothing for %s', async (_, record) => {
+  ])('[EN-001] counts nothing for %s', async (_, record) => {
     const layout = layoutOf('read-only-storage');
     const group = groupOf(layout);
     const pipeline = pipelineOf(layout, READ);
@@ -136,7 +136,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(ledger.isBound(tensor)).toBe(false);
   });
 
-  it('counts nothing for commands that are not submitted, or that the device refuses', async () => {
+  it('[EN-001] counts nothing for commands that are not submitted, or that the device refuses', async () => {
     const layout = layoutOf('read-only-storage');
     const record = (weights: GPUBindGroup): GPUCommandBuffer => {
       const encoder = view.device.createCommandEncoder();
@@ -156,7 +156,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect([ledger.counts().binds, ledger.refusedSubmits]).toEqual([0, 1]);
   });
 
-  it('counts nothing for a group in a place that the pipeline does not have', async () => {
+  it('[EN-001] counts nothing for a group in a place that the pipeline does not have', async () => {
     const layout = layoutOf('read-only-storage');
     const other = gpu.createBuffer({ size: BYTES, usage: STORAGE });
     const ledger = await submitted((pass) => {
@@ -168,7 +168,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(ledger.counts().binds).toBe(0);
   });
 
-  it('takes a tensor for bound only where all its bytes were', async () => {
+  it('[EN-001] takes a tensor for bound only where all its bytes were', async () => {
     const layout = layoutOf('read-only-storage');
     const half = BYTES / 2;
     const last = { buffer: sealed, offset: half, size: half };
@@ -188,7 +188,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(bound).toEqual([false, false, false, true]);
   });
 
-  it('keeps a writable binding from the device', async () => {
+  it('[EN-002] keeps a writable binding from the device', async () => {
     const layout = layoutOf('storage');
     const ledger = await submitted((pass) => {
       pass.setPipeline(pipelineOf(layout, WRITE));
@@ -200,7 +200,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(new Uint32Array((await lookInside(gpu, sealed, BYTES)).buffer)[0]).toBe(21);
   });
 
-  it('cannot judge an automatic layout, and keeps what uses it from the device', async () => {
+  it('[EN-002] cannot judge an automatic layout, and keeps what uses it from the device', async () => {
     const pipeline = pipelineOf('auto', READ);
     const ledger = await submitted((pass) => {
       pass.setPipeline(pipeline);
@@ -211,7 +211,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(new Uint32Array((await lookInside(gpu, result, BYTES)).buffer)[0]).toBe(0);
   });
 
-  it('cannot judge a layout, or a pipeline, that was made behind its back', async () => {
+  it('[EN-002] cannot judge a layout, or a pipeline, that was made behind its back', async () => {
     const hidden = layoutOf('read-only-storage', gpu);
     const known = layoutOf('read-only-storage');
     const cases: [GPUBindGroupLayout, GPUComputePipeline][] = [
@@ -232,7 +232,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     ['a copy out of', (encoder) => encoder.copyBufferToBuffer(sealed, 0, result, 0, 64)],
     ['a copy into', (encoder) => encoder.copyBufferToBuffer(result, 0, sealed, 0, 64)],
     ['clearing', (encoder) => encoder.clearBuffer(sealed)],
-  ])('keeps %s sealed memory from the device', async (_, record) => {
+  ])('[EN-002] keeps %s sealed memory from the device', async (_, record) => {
     const encoder = view.device.createCommandEncoder();
     record(encoder);
     // The device would refuse it too, for its usage; what counts is that it was tried.
@@ -246,7 +246,7 @@ describe.skipIf(adapter === 'host')('the witness (skipped without a WebGPU adapt
     expect(uncaptured).toEqual([]);
   });
 
-  it('keeps an upload into sealed memory from the device', async () => {
+  it('[EN-002] keeps an upload into sealed memory from the device', async () => {
     view.device.queue.writeBuffer(sealed, 0, new Uint8Array(64));
     expect((await taken()).counts().copies).toBe(1);
     expect(uncaptured).toEqual([]);
