@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { cli } from '../support/cli.js';
+import { cli, startProgram } from '../support/cli.js';
 
 let dir: string;
 beforeEach(async () => {
@@ -69,14 +70,48 @@ describe('serve', () => {
       ],
       { io: { signal: stop.signal } },
     );
-    const ready = async (): Promise<boolean> => (await status(socket, '/readyz')) === 204;
-    for (let round = 0; round < 400 && !(await ready()); round++)
-      await new Promise((wake) => setTimeout(wake, 25));
-    expect(await ready()).toBe(true);
+    await ready(socket);
+    const text = await cli(['status', '--worker', socket]);
+    expect(text.stdout).toMatch(/^model {5}w@1 {2}ready {2}976\.6 KiB.*, all verified within /m);
+    expect(text).toMatchObject({ code: 0, stderr: '' });
+    const json = JSON.parse((await cli(['status', '--worker', socket, '--json'])).stdout);
+    expect(json).toMatchObject({ v: 1, status: { state: 'ready', models: [{ name: 'w' }] } });
     stop.abort();
     const { stderr } = await running;
     expect(stderr).toContain(`listening on ${socket}`);
     expect(await status(socket, '/livez')).toBeNull();
+    const gone = await cli(['status', '--worker', socket]);
+    expect(gone.code).toBe(2);
+    expect(gone.stderr).toContain('does not answer');
+  });
+
+  it('begins again where it was killed: socket, lock and log are its own', async () => {
+    const weights = join(dir, 'weights.bin');
+    await writeFile(weights, Buffer.alloc(1_000_000, 7));
+    await writeFile(join(dir, 'token'), 'secret-of-the-worker-0123456789', { mode: 0o600 });
+    const socket = join(dir, 'worker.sock');
+    const log = ['--audit', join(dir, 'log'), '--token-file', join(dir, 'token')];
+    const model = ['--root', dir, '--model', `w=${weights}`];
+    const start = () =>
+      startProgram(['serve', '--device', 'host', '--policy', 'any', '--socket', socket, ...log, ...model], {
+        XDG_STATE_HOME: join(dir, 'state'),
+      });
+    const first = start();
+    await ready(socket);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    const second = start();
+    await ready(socket);
+    second.kill('SIGTERM');
+    expect(await once(second, 'exit')).toEqual([143, null]);
+    const { code, stdout } = await cli(
+      ['audit', 'verify', join(dir, 'log'), '--token-file', join(dir, 'token')],
+      {
+        io: { env: { XDG_STATE_HOME: join(dir, 'state') } },
+      },
+    );
+    expect(stdout).toContain('OK');
+    expect(code).toBe(0);
   });
 
   it('does not begin where its policy is not met', async () => {
@@ -85,6 +120,12 @@ describe('serve', () => {
     expect(stderr).toContain('POLICY_VIOLATION');
   });
 });
+
+async function ready(socket: string): Promise<void> {
+  for (let round = 0; round < 400 && (await status(socket, '/readyz')) !== 204; round++)
+    await new Promise((wake) => setTimeout(wake, 25));
+  expect(await status(socket, '/readyz')).toBe(204);
+}
 
 function status(socketPath: string, path: string): Promise<number | null> {
   return new Promise((resolve) => {

@@ -61,6 +61,11 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     description: 'hold models sealed and verified in device memory, and serve them over HTTP until stopped',
     load: async () => (await import('./serve.js')).addServe,
   },
+  status: {
+    hasOptions: true,
+    description: 'ask a worker on this host what it holds, and whether all of it is well',
+    load: async () => (await import('./status.js')).addStatus,
+  },
   bench: {
     hasOptions: true,
     description: 'measure against peers on this machine, as ratios',

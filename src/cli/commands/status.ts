@@ -1,0 +1,109 @@
+import type { ModelView, WorkerStatus } from '../../api-schema/index.js';
+import { VramError } from '../../base/index.js';
+import type { AddCommand } from '../context.js';
+import { EXIT } from '../exit-codes.js';
+import { jsonOption, readToken } from '../options.js';
+import { jsonDocument } from '../output.js';
+import { escapeForTerminal, formatMs, formatSize } from '../text.js';
+import { askWorker } from '../worker-call.js';
+
+const DEFAULT_SOCKET = '/run/vram-residency/worker.sock';
+
+interface StatusOptions {
+  readonly worker: string;
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+}
+
+/** `status`: what a worker holds, and whether it is well. */
+export const addStatus: AddCommand = (program, { io }, done) => {
+  jsonOption(program.command('status'))
+    .description('ask a worker on this host what it holds, and whether all of it is well')
+    .option('--worker <socket>', "the worker's Unix socket", DEFAULT_SOCKET)
+    .option('--token-file <file>', 'a bearer token that may read')
+    .action(async ({ worker, tokenFile, json }: StatusOptions) => {
+      const answer = await askWorker({
+        socket: worker,
+        path: '/v1/status',
+        token: tokenFile === undefined ? null : await bearer(tokenFile, io.signal),
+        signal: io.signal,
+      });
+      if (!isStatus(answer)) {
+        throw new VramError(
+          'DEVICE_UNAVAILABLE',
+          'the worker answers in a form that this version does not know',
+        );
+      }
+      io.stdout(json === true ? jsonDocument({ v: 1, status: answer }) : statusText(answer, Date.now()));
+      done(answer.reason === null && !answer.models.some(isIll) ? EXIT.ok : EXIT.verification);
+    });
+};
+
+async function bearer(file: string, signal: AbortSignal): Promise<string> {
+  const bytes = await readToken(file, { signal });
+  // A header is text: the string cannot be zeroed, and lives for this one request.
+  const [first = ''] = new TextDecoder().decode(bytes).split('\n');
+  bytes.fill(0);
+  return first;
+}
+
+/** The members that are read here; a newer worker may send more. */
+function isStatus(value: unknown): value is WorkerStatus {
+  if (typeof value !== 'object' || value === null) return false;
+  const has = (name: string): boolean => name in value;
+  return (
+    ['state', 'reason', 'device', 'capacity', 'models', 'instance'].every(has) &&
+    'models' in value &&
+    Array.isArray(value.models)
+  );
+}
+
+function isIll({ state, next }: ModelView): boolean {
+  return state === 'damaged' || state === 'failed' || (next !== null && next.failure !== null);
+}
+
+export function statusText(status: WorkerStatus, nowMs: number): string {
+  const { device, capacity } = status;
+  const total = capacity.totalBytes === null ? '' : ` of ${formatSize(capacity.totalBytes)}`;
+  const reserved =
+    status.reservations === 0
+      ? ''
+      : `, ${status.reservations} plans hold ${formatSize(capacity.reservedBytes)}`;
+  const lines = [
+    `worker    ${escapeForTerminal(status.workerId)}  ${status.state}${status.reason === null ? '' : `: ${escapeForTerminal(status.reason)}`}`,
+    `device    ${device.id}  ${escapeForTerminal(device.name)} (${device.residency}, ${device.execution})`,
+    `memory    ${formatSize(capacity.usedBytes)}${total} used by shards${reserved}`,
+    ...(status.models.length === 0
+      ? ['models    none']
+      : status.models.flatMap((model) => modelLines(model, nowMs))),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function modelLines(model: ModelView, nowMs: number): string[] {
+  const { name, generation, state, byteLength, shards, progress, failure, next } = model;
+  const parts = [formatSize(byteLength)];
+  if (shards.length > 1) parts.push(`${shards.length} shards`);
+  const damaged = shards.filter(({ quarantined }) => quarantined).length;
+  if (damaged > 0) parts.push(`${damaged} DAMAGED`);
+  if (progress !== null) parts.push(`${percent(progress)} loaded`);
+  const verified = shards.map(({ lastVerifiedAt }) =>
+    lastVerifiedAt === null ? null : Date.parse(lastVerifiedAt),
+  );
+  const known = verified.filter((at) => at !== null);
+  if (known.length > 0 && known.length === verified.length) {
+    parts.push(`all verified within ${formatMs(Math.max(0, nowMs - Math.min(...known)))}`);
+  }
+  const lines = [`model     ${escapeForTerminal(name)}@${generation}  ${state}  ${parts.join(', ')}`];
+  if (failure !== null) lines.push(`          ${escapeForTerminal(failure.detail)} [${failure.code}]`);
+  if (next === null) return lines;
+  const what =
+    next.failure === null
+      ? `${next.progress === null ? '' : percent(next.progress)} loaded`
+      : `failed: ${escapeForTerminal(next.failure.detail)} [${next.failure.code}]`;
+  return [...lines, `          next: @${next.generation}  ${what}`];
+}
+
+function percent({ bytes, totalBytes }: { readonly bytes: number; readonly totalBytes: number }): string {
+  return `${Math.floor((bytes * 100) / totalBytes)} %`;
+}

@@ -1,0 +1,74 @@
+import { request } from 'node:http';
+import type { Problem } from '../api-schema/index.js';
+import { invalidInput, VramError } from '../base/index.js';
+
+const MOST_ANSWER_BYTES = 16 * 2 ** 20;
+const ANSWER_MS = 30_000;
+
+export interface WorkerCall {
+  readonly socket: string;
+  readonly path: string;
+  /** Bearer token; null where the socket's own rights are enough. */
+  readonly token: string | null;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Asks a worker on this host for a JSON document. Errors: INVALID_INPUT (nobody answers on the socket, or refuses),
+ * DEVICE_UNAVAILABLE (an answer that is not the worker's), ABORTED.
+ */
+export async function askWorker(call: WorkerCall): Promise<unknown> {
+  const { status, text } = await send(call);
+  const value = parse(text);
+  if (status === 200) return value;
+  const { detail = `it answered ${status}` } = isProblem(value) ? value : {};
+  throw invalidInput('worker', `refused: ${detail}`);
+}
+
+function send({
+  socket,
+  path,
+  token,
+  signal,
+}: WorkerCall): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+    const call = request({ socketPath: socket, path, headers, signal, timeout: ANSWER_MS }, (response) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > MOST_ANSWER_BYTES) call.destroy(new Error('the answer is too long'));
+        else chunks.push(chunk);
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      );
+    });
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${ANSWER_MS} ms`)));
+    call.on('error', (cause: NodeJS.ErrnoException) => {
+      if (signal.aborted) reject(new VramError('ABORTED', 'the call was aborted', { cause }));
+      else
+        reject(
+          invalidInput(
+            'worker',
+            `does not answer on ${JSON.stringify(socket)}: ${cause.code ?? cause.message}`,
+            cause,
+          ),
+        );
+    });
+    call.end();
+  });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new VramError('DEVICE_UNAVAILABLE', 'what answers on the socket is not a worker', { cause });
+  }
+}
+
+function isProblem(value: unknown): value is Problem {
+  return typeof value === 'object' && value !== null && 'detail' in value && typeof value.detail === 'string';
+}
