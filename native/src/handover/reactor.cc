@@ -65,7 +65,10 @@ void Reactor::stop() {
   doors_.clear();
   links_.clear();
   watches_.clear();
+  processes_.clear();
   openLinks_ = 0;
+  wakeUp_.close();
+  epoll_.close();
 }
 
 void Reactor::wake() const {
