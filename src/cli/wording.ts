@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander';
-import type { VramError } from '../base/index.js';
+import { VramError } from '../base/index.js';
 
 /** The options that fill the library's arguments, where their names differ by more than hyphens. */
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
@@ -43,10 +43,18 @@ export function inOptionWords(
   const text = message.startsWith(named)
     ? `${subject(error, command, values) ?? named}${message.slice(named.length)}`
     : message;
-  return text
+  const worded = text
     .replace(BUDGET, '--budget')
     .replace(SHARD_LIMIT, 'a shard may have')
     .replace(TRUST_OWNER, '--trust-owner ');
+  return values ? `${worded}${unnamedPath(error, worded)}` : worded;
+}
+
+/** The file that the system could not serve, where the message does not name it. */
+function unnamedPath({ cause }: VramError, worded: string): string {
+  if (cause instanceof VramError) return unnamedPath(cause, worded);
+  if (!(cause instanceof Error) || !('path' in cause) || typeof cause.path !== 'string') return '';
+  return worded.includes(JSON.stringify(cause.path).slice(1, -1)) ? '' : ` (${JSON.stringify(cause.path)})`;
 }
 
 /** What was wrong, with a space behind it, or null where the library's own name is the best there is. */

@@ -189,7 +189,11 @@ function isExact(bytes: Uint8Array): boolean {
 
 function unavailable(id: string, step: string, cause: unknown): VramError {
   const reason = cause instanceof Error ? cause.message : 'an unknown error';
-  return new VramError('DEVICE_UNAVAILABLE', `${id} failed its known-answer test with ${step}: ${reason}`, {
-    cause,
-  });
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    `${id} could not run its known-answer test with ${step}: ${reason}`,
+    {
+      cause,
+    },
+  );
 }

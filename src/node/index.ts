@@ -24,9 +24,11 @@ export { nodeCrypto } from './crypto.js';
 export { hostIsForced, loadAddon, nodeBackends, probeReadOnlyStore } from './devices/index.js';
 export { createNodeEngine } from './digest/index.js';
 export {
+  codeOf,
   directoryFault,
   type FileSource,
   fileSource,
+  hasCode,
   loadExpected,
   MAX_UID,
   type Model,

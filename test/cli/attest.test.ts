@@ -56,7 +56,7 @@ describe('attest make', () => {
     const before = await readFile(attestation, 'utf8');
     const { code, stderr } = await make('--out', attestation);
     expect(code).toBe(2);
-    expect(stderr).toContain('must not exist');
+    expect(stderr).toContain('it exists already');
     expect(await readFile(attestation, 'utf8')).toBe(before);
   });
 

@@ -12,7 +12,7 @@ describeCuda('cuda: what is missing', (bed) => {
     expect(await backend.problem()).toMatchObject({
       backend: 'cuda',
       code: 'DEVICE_UNAVAILABLE',
-      message: expect.stringMatching(/no NVIDIA driver.*install driver 525/),
+      message: expect.stringMatching(/no NVIDIA driver.*VRAM_RESIDENCY_LIBCUDA/),
     });
     await expect(backend.open(0)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
   });

@@ -165,7 +165,7 @@ describe('[CI-011] known answers', () => {
       const failure = new VramError('DEVICE_LOST', 'unplugged');
       await expect(proved(() => Promise.reject(failure))).rejects.toMatchObject({
         code: 'DEVICE_UNAVAILABLE',
-        message: 'host failed its known-answer test with a fill: unplugged',
+        message: 'host could not run its known-answer test with a fill: unplugged',
         cause: failure,
       });
     });

@@ -1,9 +1,16 @@
-import { open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { type AttestationReport, MAX_ENVELOPE_CHARACTERS, verifyAttestation } from '../../attest/index.js';
 import { fromHex, invalidInput } from '../../base/index.js';
-import { nodeCrypto, openAttestationKey, publicKeyPem, readPublicKeyPem } from '../../node/index.js';
+import {
+  codeOf,
+  hasCode,
+  nodeCrypto,
+  openAttestationKey,
+  publicKeyPem,
+  readPublicKeyPem,
+} from '../../node/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { expectedDigests } from '../check-expected.js';
 import { checkItems } from '../check-files.js';
@@ -215,10 +222,12 @@ function nonceOption(description: string): Option {
   });
 }
 
-/** Nothing is overwritten. */
+/** Nothing is overwritten, and nothing is left of a file that could not be written whole. Errors: INVALID_INPUT. */
 async function writeNew(path: string, text: string): Promise<void> {
+  let made = false;
   try {
     const handle = await open(path, 'wx', 0o644);
+    made = true;
     try {
       await handle.writeFile(text);
       await handle.sync();
@@ -226,6 +235,9 @@ async function writeNew(path: string, text: string): Promise<void> {
       await handle.close();
     }
   } catch (error) {
-    throw invalidInput('out', 'cannot be written (it must not exist)', error);
+    // What went wrong first is told.
+    if (made) await Promise.allSettled([unlink(path)]);
+    const why = hasCode(error, 'EEXIST') ? ': it exists already' : codeOf(error);
+    throw invalidInput('out', `cannot be written${why}; name another file`, error);
   }
 }

@@ -195,7 +195,7 @@ class CudaBackend implements Backend {
       );
     }
     const driver = await addon.load(libraryPath).catch((error: unknown) => {
-      throw loadFailure(error);
+      throw loadFailure(error, libraryPath);
     });
     const info = addon.driverInfo(driver);
     if (info.version < OLDEST_CUDA) {
@@ -220,13 +220,22 @@ function isAbsence({ cause }: VramError): boolean {
   );
 }
 
-function loadFailure(error: unknown): VramError {
+/** What helps where the driver's file was named. */
+const NAMED_DRIVER =
+  "set VRAM_RESIDENCY_LIBCUDA to the file of driver 525 or newer, or unset it for the system's own";
+
+function loadFailure(error: unknown, libraryPath: string | null): VramError {
   if (nativeFailure(error)?.code === 'NO_DRIVER' && error instanceof Error) {
-    return new VramError(
-      'DEVICE_UNAVAILABLE',
-      `no NVIDIA driver can be used (${error.message}); install driver 525 or newer`,
-      { cause: error },
-    );
+    const remedy = libraryPath === null ? 'install driver 525 or newer' : NAMED_DRIVER;
+    return new VramError('DEVICE_UNAVAILABLE', `no NVIDIA driver can be used (${error.message}); ${remedy}`, {
+      cause: error,
+    });
   }
-  return typed(error, 'DEVICE_UNAVAILABLE', 'the NVIDIA driver could not be started');
+  return typed(
+    error,
+    'DEVICE_UNAVAILABLE',
+    libraryPath === null
+      ? 'the NVIDIA driver could not be started'
+      : `the NVIDIA driver ${libraryPath} could not be started; ${NAMED_DRIVER}`,
+  );
 }

@@ -40,7 +40,6 @@ export async function surveyLog(context: SurveyContext): Promise<Survey> {
   checkExpected(context, logId);
   if (logId === null) return freshSurvey(context, files);
   checkOrder(files);
-  if (checkpoint === null) await refuseLostCheckpoint(context, files);
   const end =
     (await fromFrontier(context, files, checkpoint, logId)) ??
     (await fromFirstRecord(context, files, checkpoint, logId));
@@ -85,23 +84,6 @@ async function logIdOfRecordZero({ fs, dir }: SurveyContext, files: LogFiles): P
     return logId !== null && /^[0-9a-f]{32}$/.test(logId) ? logId : null;
   }
   return null;
-}
-
-/** What an opening writes before the first checkpoint is there. A log that cannot sign may have been opened often. */
-const BEFORE_FIRST_CHECKPOINT: ReadonlySet<string> = new Set(['audit.opened', 'audit.recovered']);
-
-/** Errors: AUDIT_CORRUPT for a log with records of which there was a checkpoint. */
-async function refuseLostCheckpoint({ fs, dir }: SurveyContext, { stems }: LogFiles): Promise<void> {
-  for (const stem of stems) {
-    for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
-      for (const { bytes } of lines) {
-        const parsed = parseLine(bytes);
-        // What is no record is the walk's to judge.
-        if (typeof parsed !== 'string' && !BEFORE_FIRST_CHECKPOINT.has(parsed.record.type))
-          throw corrupt('its checkpoint is missing');
-      }
-    }
-  }
 }
 
 /** A new log, or one whose first record never became whole. */

@@ -79,7 +79,7 @@ export async function exportTiles(
       files: written + 1,
       minimumIndex: Math.min(whole, checkpoint.size),
     };
-  });
+  }, 'the audit log cannot be exported');
 }
 
 class TileWriter {

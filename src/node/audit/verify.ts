@@ -18,7 +18,7 @@ import {
 import { checkInteger, checkOptions, invalidInput, isVramError, type OptionKeys } from '../../base/index.js';
 import { nodeCrypto } from '../crypto.js';
 import { checkTrustOwner } from '../files/index.js';
-import { defaultKeyFile, readPublicKey } from '../keys/index.js';
+import { defaultKeyFile, defaultKeyFileIfAny, readPublicKey } from '../keys/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { directorySource } from './directory-source.js';
 import { readCheckpointFile, segmentPath } from './layout.js';
@@ -98,7 +98,8 @@ export async function auditVerifierKey(dir: string, options: VerifierKeyOptions 
   const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
   if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
   const { checkpoint: head, note } = parseCheckpoint(checkpoint, 'dir');
-  const line = await keyLine(head.origin, options.keyFile, trustOwner);
+  const keyFile = options.keyFile ?? defaultKeyFile(parseOrigin(head.origin).workerId);
+  const line = await keyLine(head.origin, keyFile, trustOwner);
   if (line === null) throw invalidInput('keyFile', 'is not there: the key lies where the log was written');
   // The line names the log, and what names it here is a file that others may have put there.
   if (!(await verifyNote(nodeCrypto, note, await parseVerifierKey(nodeCrypto, line)))) {
@@ -134,8 +135,8 @@ async function keyLine(
   keyFile: string | undefined,
   trustOwner: number | null,
 ): Promise<string | null> {
-  const path = keyFile ?? defaultKeyFile(parseOrigin(origin).workerId);
-  const publicKey = await readPublicKey(path, trustOwner);
+  const path = keyFile ?? defaultKeyFileIfAny(parseOrigin(origin).workerId);
+  const publicKey = path === null ? null : await readPublicKey(path, trustOwner);
   return publicKey === null ? null : formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
 }
 
@@ -149,10 +150,13 @@ async function threadsFor(dir: string, source: LogSource, wanted: number | undef
 }
 
 /** Turns what the system says into AUDIT_FAILED; errors of the library stay as they are. */
-export async function reading<T>(action: () => Promise<T>): Promise<T> {
+export async function reading<T>(
+  action: () => Promise<T>,
+  what = 'the audit log cannot be read',
+): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    throw isVramError(error) ? error : auditFailed('the audit log cannot be read', error);
+    throw isVramError(error) ? error : auditFailed(what, error);
   }
 }

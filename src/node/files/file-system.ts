@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { VramError } from '../../base/index.js';
+import { makeDirectories } from './make-directories.js';
+import { hasCode, withPath } from './system-error.js';
 
 /** An open file. Offsets and lengths in bytes. */
 export interface AuditFile {
@@ -58,14 +60,12 @@ const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
 export const nodeFileSystem: AuditFileSystem = {
-  open: async (path, mode) => new NodeFile(await openRegular(path, FLAGS[mode])),
+  open: async (path, mode) => new NodeFile(path, await openRegular(path, FLAGS[mode])),
   list: (directory) => readdir(directory),
   rename,
   link,
   remove: unlink,
-  async makeDirectory(path) {
-    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
-  },
+  makeDirectory: (path) => makeDirectories(path, DIRECTORY_MODE),
   async syncDirectory(path) {
     // Windows opens no directories; NTFS journals names by itself.
     if (process.platform === 'win32') return;
@@ -115,14 +115,17 @@ function irregular(path: string, cause?: unknown): VramError {
 }
 
 class NodeFile implements AuditFile {
+  readonly #path: string;
   readonly #handle: FileHandle;
 
-  constructor(handle: FileHandle) {
+  constructor(path: string, handle: FileHandle) {
+    this.#path = path;
     this.#handle = handle;
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<number> {
-    return (await this.#handle.write(bytes, 0, bytes.length, offset)).bytesWritten;
+    const writing = withPath(this.#path, () => this.#handle.write(bytes, 0, bytes.length, offset));
+    return (await writing).bytesWritten;
   }
 
   async read(target: Uint8Array, offset: number): Promise<number> {
@@ -134,11 +137,11 @@ class NodeFile implements AuditFile {
   }
 
   truncate(length: number): Promise<void> {
-    return this.#handle.truncate(length);
+    return withPath(this.#path, () => this.#handle.truncate(length));
   }
 
   sync(): Promise<void> {
-    return this.#handle.sync();
+    return withPath(this.#path, () => this.#handle.sync());
   }
 
   async identity(): Promise<string> {
@@ -152,13 +155,6 @@ class NodeFile implements AuditFile {
 
 function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
   return `${dev}:${ino}`;
-}
-
-/** True for a system error with one of these codes. */
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return (
-    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
-  );
 }
 
 /** Writes all bytes, however many calls it takes. */

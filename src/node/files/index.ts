@@ -3,7 +3,6 @@ export { type FileSource, fileSource } from './file-source.js';
 export {
   type AuditFile,
   type AuditFileSystem,
-  hasCode,
   nodeFileSystem,
   readChunks,
   readSmall,
@@ -12,7 +11,9 @@ export {
   writeFully,
 } from './file-system.js';
 export { type InputOptions, readInput } from './input-file.js';
+export { makeDirectories } from './make-directories.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
 export { placeOfFile } from './place-of-file.js';
 export { checkTrustOwner, directoryFault, MAX_UID, ownerFault, secrecyFault } from './rights.js';
+export { codeOf, hasCode, withPath } from './system-error.js';

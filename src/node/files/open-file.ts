@@ -10,7 +10,7 @@ import {
   VramError,
 } from '../../base/index.js';
 import type { RangedSource } from '../../source/index.js';
-import { hasCode } from './file-system.js';
+import { hasCode } from './system-error.js';
 
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;

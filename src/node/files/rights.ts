@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { checkInteger } from '../../base/index.js';
-import { hasCode } from './file-system.js';
+import { hasCode } from './system-error.js';
 
 /** Whose a file is and what others may do with it, as its descriptor tells. */
 export interface Rights {

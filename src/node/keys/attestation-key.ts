@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { checkId, checkOptions, invalidInput, type OptionKeys } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
 import { checkTrustOwner, readInput } from '../files/index.js';
-import { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
+import { defaultKeyFile, defaultKeyFileIfAny, openKeyFile, readPublicKey } from './key-file.js';
 
 export interface AttestationKeyOptions {
   readonly workerId: string;
@@ -35,11 +35,11 @@ export async function openAttestationKey(options: AttestationKeyOptions): Promis
   checkOptions('options', options, OPTION_KEYS);
   const workerId = checkId('workerId', options.workerId);
   const path = resolve(options.keyFile ?? defaultAttestationKeyFile(workerId));
-  const checkpointFile = resolve(options.checkpointKeyFile ?? defaultKeyFile(workerId));
-  if (path === checkpointFile) throw sharedKey();
+  const checkpointFile = options.checkpointKeyFile ?? defaultKeyFileIfAny(workerId);
+  if (checkpointFile !== null && path === resolve(checkpointFile)) throw sharedKey();
   const trustOwner = checkTrustOwner(options.trustOwner);
   const signer = await openKeyFile(path, { logDirectory: options.auditDirectory ?? null, trustOwner });
-  const checkpointKey = await readPublicKey(checkpointFile, trustOwner);
+  const checkpointKey = checkpointFile === null ? null : await readPublicKey(checkpointFile, trustOwner);
   if (checkpointKey !== null && Buffer.compare(checkpointKey, signer.publicKey) === 0) throw sharedKey();
   return signer;
 }

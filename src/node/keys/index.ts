@@ -4,4 +4,4 @@ export {
   publicKeyPem,
   readPublicKeyPem,
 } from './attestation-key.js';
-export { defaultKeyFile, openKeyFile, readPublicKey } from './key-file.js';
+export { defaultKeyFile, defaultKeyFileIfAny, openKeyFile, readPublicKey } from './key-file.js';

@@ -7,12 +7,20 @@ import {
   sign as signBytes,
 } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, realpath, unlink } from 'node:fs/promises';
+import { link, open, realpath, unlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { invalidInput, isVramError } from '../../base/index.js';
 import type { Signer } from '../../crypto/index.js';
-import { directoryFault, hasCode, nodeFileSystem, secrecyFault } from '../files/index.js';
+import {
+  codeOf,
+  directoryFault,
+  hasCode,
+  makeDirectories,
+  nodeFileSystem,
+  secrecyFault,
+  withPath,
+} from '../files/index.js';
 
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
@@ -21,24 +29,54 @@ const MAX_KEY_FILE_BYTES = 4_096;
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 const IRREGULAR = 'must name a regular file, not a link, pipe or device';
 
+/** What helps where a key's default place does not. */
+const ELSEWHERE = 'name another file, or set XDG_STATE_HOME to a directory that can be written';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type Purpose = 'checkpoint' | 'attestation';
+
 /**
  * Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a
- * key of its own.
+ * key of its own. Errors: INVALID_INPUT for a user without a home, such as one that no passwd entry names.
  */
 export function defaultKeyFile(
   workerId: string,
-  env: Readonly<Record<string, string | undefined>> = process.env,
-  purpose: 'checkpoint' | 'attestation' = 'checkpoint',
+  env: Environment = process.env,
+  purpose: Purpose = 'checkpoint',
 ): string {
+  const path = defaultKeyFileIfAny(workerId, env, purpose);
+  if (path !== null) return path;
+  throw invalidInput('keyFile', `has no default place, since this user has no home directory; ${ELSEWHERE}`);
+}
+
+/** The same for a key that need not be there: null for a user without a home. */
+export function defaultKeyFileIfAny(
+  workerId: string,
+  env: Environment = process.env,
+  purpose: Purpose = 'checkpoint',
+): string | null {
+  const base = stateDirectory(env);
+  return base === null ? null : join(base, 'vram-residency', `${purpose}-${workerId}.key`);
+}
+
+function stateDirectory(env: Environment): string | null {
   const stated = env['XDG_STATE_HOME'];
   const local = env['LOCALAPPDATA'];
-  const base =
-    stated !== undefined && isAbsolute(stated)
-      ? stated
-      : process.platform === 'win32' && local !== undefined
-        ? local
-        : join(homedir(), '.local', 'state');
-  return join(base, 'vram-residency', `${purpose}-${workerId}.key`);
+  if (stated !== undefined && isAbsolute(stated)) return stated;
+  if (process.platform === 'win32' && local !== undefined) return local;
+  const home = homeDirectory();
+  return home === null ? null : join(home, '.local', 'state');
+}
+
+/** HOME, or what passwd says; null where that is no absolute path. */
+function homeDirectory(): string | null {
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? home : null;
+  } catch (error) {
+    if (hasCode(error, 'ERR_SYSTEM_ERROR')) return null;
+    throw error;
+  }
 }
 
 export interface KeyFileOptions {
@@ -88,7 +126,8 @@ async function realest(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw invalidInput('keyFile', 'cannot be reached', error);
+    if (!hasCode(error, 'ENOENT'))
+      throw invalidInput('keyFile', `cannot be reached${codeOf(error)}; ${ELSEWHERE}`, error);
     const parent = dirname(path);
     return parent === path ? path : join(await realest(parent), path.slice(parent.length));
   }
@@ -130,7 +169,7 @@ async function readPem(path: string, trustOwner: number | null): Promise<Buffer 
     if (hasCode(error, 'ENOENT')) return null;
     if (hasCode(error, 'ELOOP', 'EMLINK', 'ENXIO')) throw invalidInput('keyFile', IRREGULAR, error);
     if (hasCode(error, 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR')) {
-      throw invalidInput('keyFile', 'cannot be read', error);
+      throw invalidInput('keyFile', `cannot be read${codeOf(error)}; ${ELSEWHERE}`, error);
     }
     throw error;
   }
@@ -151,13 +190,16 @@ async function createKey(path: string, trustOwner: number | null): Promise<KeyOb
   // Not named by the process id: in a container that is the same at every start, and a crash may have left the file.
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: STATE_MODE });
+    await makeDirectories(dirname(path), STATE_MODE);
     await checkFolder(path, trustOwner);
     const handle = await open(temporary, 'wx', KEY_MODE);
     try {
       try {
-        await handle.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-        await handle.sync();
+        const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+        await withPath(temporary, async () => {
+          await handle.writeFile(pem);
+          await handle.sync();
+        });
       } finally {
         await handle.close();
       }
@@ -173,7 +215,9 @@ async function createKey(path: string, trustOwner: number | null): Promise<KeyOb
       const first = await readKey(path, trustOwner);
       if (first !== null) return first;
     }
-    throw isVramError(error) ? error : invalidInput('keyFile', 'cannot be made', error);
+    throw isVramError(error)
+      ? error
+      : invalidInput('keyFile', `cannot be made${codeOf(error)}; ${ELSEWHERE}`, error);
   }
 }
 
