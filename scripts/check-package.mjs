@@ -12,9 +12,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { BUNDLE, BUNDLE_ENTRIES } from './bundle.mjs';
 import { OLDEST_GLIBC, portabilityProblems } from './portability.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -22,6 +23,13 @@ const work = mkdtempSync(join(tmpdir(), 'vram-package-'));
 const run = (command, args, options = {}) =>
   execFileSync(command, args, { cwd: work, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options });
 const checked = [];
+/** What users import, and the entry behind it. */
+const ENTRIES = [
+  ['vram-residency', 'index', 'node'],
+  ['vram-residency/browser', 'browser', 'browser'],
+  ['vram-residency/onnxruntime', 'onnxruntime', 'node'],
+  ['vram-residency/onnxruntime', 'onnxruntime-browser', 'browser'],
+];
 const must = (what, condition) => {
   if (!condition) throw new Error(`package check failed: ${what}`);
   checked.push(what);
@@ -34,12 +42,8 @@ try {
   );
   const paths = files.map(({ path }) => path);
   for (const path of [
-    'dist/index.js',
-    'dist/index.d.ts',
-    'dist/browser.js',
-    'dist/onnxruntime.js',
-    'dist/onnxruntime-browser.js',
-    'dist/cli/main.js',
+    ...Object.keys(BUNDLE_ENTRIES).map((name) => `${BUNDLE}/${name}.js`),
+    ...ENTRIES.map(([, name]) => `dist/${name}.d.ts`),
     'cuda/vram.ptx',
     'README.md',
     'LICENSE',
@@ -50,6 +54,12 @@ try {
     'contains no tests, sources, emulator, fixtures or variants of kernels',
     !paths.some((path) =>
       /^(src|test(?!\/vectors\/)|native\/emulator|cuda\/variants|\.cache|bench)\//.test(path),
+    ),
+  );
+  must(
+    'contains the bundle and types, not the modules that it is made of',
+    paths.every(
+      (path) => !path.startsWith('dist/') || path.startsWith(`${BUNDLE}/`) || path.endsWith('.d.ts'),
     ),
   );
   // They would lead to sources that are not packed; what tsc writes reads like them.
@@ -72,7 +82,7 @@ try {
   must(['links from its documents to packed files alone', ...dead].join('\n  '), dead.length === 0);
   must(
     'names no source map in its code',
-    !readFileSync(join(home, 'dist/index.js'), 'utf8').includes('sourceMappingURL'),
+    !readFileSync(join(home, BUNDLE, 'index.js'), 'utf8').includes('sourceMappingURL'),
   );
 
   const {
@@ -100,13 +110,27 @@ try {
     'seals and verifies in Node without the optional webgpu',
     run(process.execPath, ['use.mjs']).startsWith('true '),
   );
+  for (const [specifier, name, condition] of ENTRIES) {
+    const namesOf = (what) =>
+      run(process.execPath, [
+        ...(condition === 'browser' ? ['--conditions=browser'] : []),
+        '--input-type=module',
+        '-e',
+        `console.log(Object.keys(await import(${JSON.stringify(what)})).sort().join())`,
+      ]);
+    const packed = condition === 'browser' ? `${pathToFileURL(join(home, BUNDLE, name))}.js` : specifier;
+    must(
+      `exports from ${specifier} (${name}) what its module exports`,
+      namesOf(packed) === namesOf(`${pathToFileURL(join(root, 'dist', name))}.js`),
+    );
+  }
   must(
     'runs as a program',
-    /^\d+\.\d+\.\d+/.test(run(process.execPath, [join(home, 'dist/cli/main.js'), '--version'])),
+    /^\d+\.\d+\.\d+/.test(run(process.execPath, [join(home, BUNDLE, 'main.js'), '--version'])),
   );
   must(
     'says what is missing where webgpu is not installed',
-    /webgpu: not available: /.test(run(process.execPath, [join(home, 'dist/cli/main.js'), 'devices'])),
+    /webgpu: not available: /.test(run(process.execPath, [join(home, BUNDLE, 'main.js'), 'devices'])),
   );
 
   writeFileSync(
@@ -188,10 +212,11 @@ try {
       metafile: true,
       logLevel: 'silent',
     });
-    const inputs = Object.keys(bundle.metafile.inputs);
+    const inputs = Object.values(bundle.metafile.inputs);
     must(
       `bundles ${entry} for pages without a Node module`,
-      !inputs.some((path) => /\/dist\/(?:node|cli)\//.test(path)),
+      inputs.length > 1 &&
+        !inputs.some(({ imports }) => imports.some(({ path }) => path.startsWith('node:'))),
     );
     const { length } = gzipSync(bundle.outputFiles[0].contents);
     must(`${entry} is under 80 kB in a page, minified and gzipped (${length} bytes)`, length < 80_000);

@@ -1,1 +1,1 @@
-export function removeStaleOutputs(sources: string, outputs: string): string[];
+export function removeStaleOutputs(sources: string, outputs: string, others?: string): string[];

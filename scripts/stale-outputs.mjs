@@ -3,14 +3,18 @@ import { join } from 'node:path';
 
 const OUTPUT = /\.(?:js|d\.ts)(?:\.map)?$/;
 
-/** Removes from `outputs` what the compiler wrote for files that `sources` no longer has, and folders left empty; gives their paths. */
-export function removeStaleOutputs(sources, outputs) {
+/**
+ * Removes from `outputs` what the compiler wrote for files that `sources` no longer has, and folders left empty; gives their paths. The folder
+ * `others` in it is somebody else's.
+ */
+export function removeStaleOutputs(sources, outputs, others) {
   const removed = [];
   if (!existsSync(outputs)) return removed;
   for (const entry of readdirSync(outputs, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
       .slice(outputs.length)
       .replace(/^[/\\]/, '');
+    if (others !== undefined && /^[^/\\]*/.exec(path)?.[0] === others) continue;
     if (!entry.isFile() || !OUTPUT.test(path) || existsSync(join(sources, path.replace(OUTPUT, '.ts'))))
       continue;
     rmSync(join(outputs, path));

@@ -12,6 +12,8 @@ export interface CliContext {
   readonly engine: () => DigestEngine;
   /** Default: the addon's sockets. */
   readonly shareTransport?: (() => Promise<ShareTransport>) | undefined;
+  /** The program's file, which a benchmark runs as users do. */
+  readonly main: string;
 }
 
 /** The same for one command. */

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { fileURLToPath } from 'node:url';
 import { VramError } from '../base/index.js';
 import { createNodeEngine, nodeBackends } from '../node/index.js';
 import { concludingCode, EXIT, type ExitCode } from './exit-codes.js';
@@ -67,6 +68,7 @@ const code = await runCli(process.argv.slice(2), {
   },
   backends: () => nodeBackends(),
   engine: () => createNodeEngine(),
+  main: fileURLToPath(import.meta.url),
 });
 // A line that nobody can read may be found out only after it was handed over.
 conclude(code);

@@ -44,7 +44,7 @@ async function allCommands(): Promise<[string, Command][]> {
     throw new Error('no command is run');
   };
   const root = new Command();
-  const context = { io, backends: nothing, engine: nothing, complaints: new Complaints(io) };
+  const context = { io, backends: nothing, engine: nothing, main: '', complaints: new Complaints(io) };
   for (const [index, name] of COMMAND_NAMES.entries())
     (await commandsFor([name]))[index]?.(root, context, nothing);
   const leaves = (command: Command, path: string): [string, Command][] => {

@@ -25,7 +25,7 @@ describe('--help', () => {
     const nothing = (): never => {
       throw new Error('no command is run');
     };
-    const context = { io, backends: nothing, engine: nothing, complaints: new Complaints(io) };
+    const context = { io, backends: nothing, engine: nothing, main: '', complaints: new Complaints(io) };
     const programs = await Promise.all(
       COMMAND_NAMES.map(async (name) => {
         const program = new Command('vram-residency');

@@ -10,7 +10,7 @@ import { Stop } from '../../src/cli/stop.js';
 import { cli, ended, program, startProgram } from '../support/cli.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/bundle/lib/main.js', import.meta.url));
 const FULL = '/dev/full';
 
 let folder: string;

@@ -42,7 +42,7 @@ describeCuda('cuda: the packed package', (bed) => {
   }
 
   beforeAll(() => {
-    if (!existsSync(join(root, 'dist/index.js'))) throw new Error('dist is not built: npm run build');
+    if (!existsSync(join(root, 'dist/bundle/lib/index.js'))) throw new Error('dist is not built: npm run build');
     mkdirSync(dirname(fatbin), { recursive: true });
     writeFileSync(fatbin, 'machine code');
     execFileSync(process.execPath, [join(root, 'scripts/prepack-native.mjs')], { stdio: 'ignore' });
@@ -88,7 +88,7 @@ describeCuda('cuda: the packed package', (bed) => {
   });
 
   it('finds and uses the addon from there', () => {
-    const program = join(installed, 'dist/cli/main.js');
+    const program = join(installed, 'dist/bundle/lib/main.js');
     const printed = run(process.execPath, [program, 'devices', '--json'], {
       VRAM_RESIDENCY_LIBCUDA: bed.libraryPath ?? '',
     });
@@ -97,7 +97,7 @@ describeCuda('cuda: the packed package', (bed) => {
   });
 
   it('without a driver it says what is missing, and goes on', () => {
-    const program = join(installed, 'dist/cli/main.js');
+    const program = join(installed, 'dist/bundle/lib/main.js');
     const printed = run(process.execPath, [program, 'devices', '--json'], {
       VRAM_RESIDENCY_LIBCUDA: join(work, 'libcuda.so.1'),
     });

@@ -34,7 +34,7 @@ function tests(bed: PresentTestbed, root: OldRoot): void {
   }
 
   beforeAll(() => {
-    if (!existsSync(join(project, 'dist/index.js'))) throw new Error('dist is not built: npm run build');
+    if (!existsSync(join(project, 'dist/bundle/lib/index.js'))) throw new Error('dist is not built: npm run build');
     rmSync(inRoot('opt'), { recursive: true, force: true });
     mkdirSync(dirname(inRoot(join(installed, addon))), { recursive: true });
     copyFileSync(execPath, inRoot('opt/node'));
@@ -80,7 +80,7 @@ function tests(bed: PresentTestbed, root: OldRoot): void {
       const kept = readFileSync(inRoot(join(installed, addon)));
       copyFileSync(plain, inRoot(join(installed, addon)));
       try {
-        expect(await node([`${installed}/dist/cli/main.js`, 'devices'])).toMatch(
+        expect(await node([`${installed}/dist/bundle/lib/main.js`, 'devices'])).toMatch(
           /cuda: not available: the CUDA addon needs GLIBC_2\.34, .*\(glibc 2\.31\) lacks; .*glibc 2\.28 or newer/,
         );
       } finally {

@@ -18,6 +18,9 @@ export interface CliSetting {
   readonly io?: Partial<CliIo>;
 }
 
+/** The program that the package has. */
+const MAIN = fileURLToPath(new URL('../../dist/bundle/lib/main.js', import.meta.url));
+
 /** Runs a command line in this process, on the host backend unless others are given. */
 export async function cli(args: readonly string[], setting: CliSetting = {}): Promise<CliResult> {
   let stdout = '';
@@ -39,12 +42,11 @@ export async function cli(args: readonly string[], setting: CliSetting = {}): Pr
     },
     backends: () => setting.backends ?? [hostBackend()],
     engine: () => createPortableEngine('wasm'),
+    main: MAIN,
   };
   const code = await runCli(args, context);
   return { code, stdout, stderr };
 }
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 /** Starts the built program. */
 export function startProgram(

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { ggufFile, ggufTensor, safetensorsFile } from '../fuzz/build.mjs';
 import { commandsOf, documentPaths } from '../support/doc-examples.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/bundle/lib/main.js', import.meta.url));
 const README = commandsOf('README.md').map(({ command }) => command);
 /** In the order of README.md, in one shell. */
 const RUN = README.filter((command) => /^(npx|NONCE|\(umask)/.test(command));

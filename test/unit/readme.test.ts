@@ -63,7 +63,7 @@ describe('README.md', () => {
   });
 
   it('names only commands that exist', () => {
-    const help = execFileSync(process.execPath, [`${root}dist/cli/main.js`, '--help'], {
+    const help = execFileSync(process.execPath, [`${root}dist/bundle/lib/main.js`, '--help'], {
       encoding: 'utf8',
     });
     const named = [...readme.matchAll(/npx vram-residency (\w+)/g)].map(([, command = '']) => command);

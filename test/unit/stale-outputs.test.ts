@@ -19,10 +19,11 @@ it('removes what has no source any more, its folder too, and nothing else', () =
     'dist/index.js.map',
     'dist/room/a.js',
     'dist/page/style.css',
+    'dist/bundle/lib/chunk.js',
   ];
   const goes = ['dist/old.d.ts', 'dist/old.d.ts.map', 'dist/room/moved.js', 'dist/gone/inner/b.js'];
   for (const path of ['src/index.ts', 'src/room/a.ts', ...stays, ...goes]) write(path);
-  const removed = removeStaleOutputs(join(folder, 'src'), join(folder, 'dist'));
+  const removed = removeStaleOutputs(join(folder, 'src'), join(folder, 'dist'), 'bundle');
   expect(removed.map((path) => `dist/${path}`).sort()).toEqual([...goes].sort());
   expect(stays.filter((path) => !existsSync(join(folder, path)))).toEqual([]);
   expect(goes.filter((path) => existsSync(join(folder, path)))).toEqual([]);

@@ -4,7 +4,6 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execPath } from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { createPortableEngine, type DigestEngine } from '../../digest/index.js';
 import type { OperationEvent } from '../../events/index.js';
 import { type ManagerOptions, type Platform, VramManager } from '../../manager/index.js';
@@ -24,6 +23,8 @@ export interface BenchSetting {
   /** Bytes of the file to seal and to digest. */
   readonly fileBytes: number;
   readonly rounds: number;
+  /** The program's file. */
+  readonly main: string;
   readonly signal: AbortSignal;
   readonly onPair: (pair: Pair) => void;
 }
@@ -109,11 +110,10 @@ async function flatHash(file: string): Promise<string> {
 }
 
 async function digestAgainstPrograms(setting: BenchSetting, file: string): Promise<Pair[]> {
-  const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const size = `${setting.fileBytes / MIB} MiB`;
   const ours = {
     name: `vram-residency digest, ${size} file, whole process`,
-    run: () => runProgram(execPath, [main, 'digest', file]),
+    run: () => runProgram(execPath, [setting.main, 'digest', file]),
   };
   const pairs: Pair[] = [];
   const peers: readonly (readonly [string, readonly string[]])[] = [

@@ -61,6 +61,7 @@ export const addBench: AddCommand = (program, context, done) => {
       const processor = `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} cores, Node ${process.versions.node}`;
       people(`machine   ${escapeForTerminal(processor)}\n\n${HEAD}`);
       const setting = {
+        main: context.main,
         platform,
         device: device.id,
         deviceBytes: options.size ?? DEVICE_BYTES[info.execution],

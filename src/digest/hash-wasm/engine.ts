@@ -1,4 +1,4 @@
-import { createSHA256 } from 'hash-wasm';
+import type { IHasher } from 'hash-wasm';
 import { checkBytes } from '../../base/index.js';
 import { hashPadded } from '../block-hashes.js';
 import { checkHashes } from '../requests.js';
@@ -15,9 +15,9 @@ import { wasmRefused } from '../wasm-refused.js';
 
 /** One-shot hashes through one hasher: every call begins and ends a message, without waiting in between. */
 class OneShot {
-  readonly #hasher: Awaited<ReturnType<typeof createSHA256>>;
+  readonly #hasher: IHasher;
 
-  constructor(hasher: Awaited<ReturnType<typeof createSHA256>>) {
+  constructor(hasher: IHasher) {
     this.#hasher = hasher;
   }
 
@@ -33,7 +33,8 @@ class OneShot {
 }
 
 /** Errors: DEVICE_UNAVAILABLE where WebAssembly cannot be run. */
-async function createHasher(): ReturnType<typeof createSHA256> {
+async function createHasher(): Promise<IHasher> {
+  const { createSHA256 } = await import('./sha256.js');
   try {
     return await createSHA256();
   } catch (cause) {

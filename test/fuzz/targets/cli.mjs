@@ -139,6 +139,7 @@ export function create({ runCli, hostBackend, createPortableEngine }) {
         },
         backends: () => [hostBackend()],
         engine: () => createPortableEngine('wasm'),
+        main: '',
       });
       if (!EXIT_CODES.includes(code)) throw new Error(`exit code ${code}: ${stderr}`);
       for (const text of [stdout, stderr]) {
