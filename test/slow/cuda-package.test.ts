@@ -42,7 +42,8 @@ describeCuda('cuda: the packed package', (bed) => {
   }
 
   beforeAll(() => {
-    if (!existsSync(join(root, 'dist/bundle/lib/index.js'))) throw new Error('dist is not built: npm run build');
+    if (!existsSync(join(root, 'dist/bundle/lib/index.js')))
+      throw new Error('dist is not built: npm run build');
     mkdirSync(dirname(fatbin), { recursive: true });
     writeFileSync(fatbin, 'machine code');
     execFileSync(process.execPath, [join(root, 'scripts/prepack-native.mjs')], { stdio: 'ignore' });

@@ -34,7 +34,8 @@ function tests(bed: PresentTestbed, root: OldRoot): void {
   }
 
   beforeAll(() => {
-    if (!existsSync(join(project, 'dist/bundle/lib/index.js'))) throw new Error('dist is not built: npm run build');
+    if (!existsSync(join(project, 'dist/bundle/lib/index.js')))
+      throw new Error('dist is not built: npm run build');
     rmSync(inRoot('opt'), { recursive: true, force: true });
     mkdirSync(dirname(inRoot(join(installed, addon))), { recursive: true });
     copyFileSync(execPath, inRoot('opt/node'));
