@@ -38,8 +38,8 @@ def main(socket, name, model, *external):
     lease = connect(socket, client="onnxruntime").lend(name)
     session, values = session_over(lease, model, external)
     lease.check(max_age_ms=90_000)
-    for entry in session.get_inputs():
-        print(entry.name, entry.type, entry.shape)
+    # A variable that is left over here would keep the session, and with it the tensors.
+    print("\n".join(f"{entry.name} {entry.type} {entry.shape}" for entry in session.get_inputs()))
     del session, values
     lease.close()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 import os
 import struct
 from typing import Any, Callable
+from unittest import mock
 
 from vram_residency.driver import Driver
 from vram_residency.share import Lease, connect
+from vram_residency.share import client as share_client
 
 from .emulator import LIBRARY, EmulatedCase
 from .standin import some_bytes
@@ -26,6 +28,10 @@ TENSORS = {
 class ShareCase(EmulatedCase):
     def setUp(self) -> None:
         super().setUp()
+        # This worker tells no age by itself.
+        waiting = mock.patch.object(share_client, "FIRST_AGE_SECONDS", 0)
+        waiting.start()
+        self.addCleanup(waiting.stop)
         self.descriptors = len(os.listdir("/proc/self/fd"))
         self.driver = Driver(LIBRARY)
         self.manifest, self.data = manifest_of(TENSORS)

@@ -155,6 +155,12 @@ class CheckTest(ShareCase):
         with self.assertRaises(InvalidInput):
             lease.check(float("nan"))
 
+    def test_the_first_age_is_waited_for(self) -> None:
+        with mock.patch("vram_residency.share.client.FIRST_AGE_SECONDS", 5):
+            lease = self.lend(lambda: self.verified(3))
+        self.addCleanup(lease.close)
+        lease.check(3)
+
     def test_a_process_that_was_stopped_does_not_take_old_words_for_new(self) -> None:
         lease = self.borrow()
         self.verified(0)

@@ -1,8 +1,11 @@
 """Lent weights in real PyTorch, over the emulated driver: its memory lies on the host, so PyTorch takes CPU tensors."""
 from __future__ import annotations
 
+import re
 import unittest
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, List
+from unittest import mock
 
 try:
     import torch
@@ -12,6 +15,7 @@ except ImportError:
 from vram_residency.errors import InvalidInput
 from vram_residency.share import InUse, assign
 
+from .emulator import REPOSITORY
 from .share_case import ShareCase
 from .worker import SharedMemory, manifest_of
 
@@ -50,6 +54,19 @@ class AssignTest(ShareCase):
         lease.close()
         self.worker.stop()
         self.assert_nothing_left()
+
+    def test_the_program_of_docs_sharing_md(self) -> None:
+        text = (REPOSITORY / "docs/sharing.md").read_text()
+        [block] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        borrowed = self.lend(lambda: self.worker.say({"type": "verified", "shardId": "s", "ageMs": 5}))
+        served: List[int] = []
+        names = {"module": self.module(), "requests": range(3), "serve": served.append}
+        with mock.patch("vram_residency.share.connect", lambda *_, **__: SimpleNamespace(lend=lambda _: borrowed)):
+            borrowed.await_ages(5)
+            exec(compile(block, "docs/sharing.md", "exec"), names)
+        self.assertEqual(served, [0, 1, 2])
+        names.clear()
+        borrowed.close()
 
     def test_another_model_is_refused_and_left_alone(self) -> None:
         lease = self.lend()

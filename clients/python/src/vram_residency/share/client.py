@@ -20,6 +20,8 @@ VERSION = 1
 MAX_CLIENT_BYTES = 128
 # A worker verifies before it lends: a large model on a busy GPU takes its time.
 LEND_SECONDS = 120.0
+# The first ages come right behind the lease: a check that follows it at once shall know them.
+FIRST_AGE_SECONDS = 1.0
 MAX_MAPPED_BYTES = 1 << 46  # beyond every GPU
 
 
@@ -105,7 +107,9 @@ class Client:
             raise ProtocolFailure("the worker lent a model without a shard")
         _require_unique_names(shards)
         finish = _finisher(self._wire, taken.pop_all())
-        return Lease(self._wire, str(message.get("leaseId")), shards, _synchronizer(context), finish)
+        lease = Lease(self._wire, str(message.get("leaseId")), shards, _synchronizer(context), finish)
+        lease.await_ages(FIRST_AGE_SECONDS)
+        return lease
 
     def _context(self, taken: ExitStack) -> Context:
         driver = Driver()

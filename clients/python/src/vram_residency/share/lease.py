@@ -82,6 +82,15 @@ class Lease:
             if age is None or age > max_age_ms:
                 raise Stale(shard.shard_id, age, max_age_ms)
 
+    def await_ages(self, seconds: float) -> None:
+        """Waits until the age of every shard is known, at most so long. How a lease ended is for check() to say."""
+        until = now_ms() + seconds * 1000
+        while len(self._ages) < len(self.shards) and self._ended is None and now_ms() < until:
+            try:
+                self._listen((until - now_ms()) / 1000)
+            except ShareError:
+                return
+
     def close(self) -> None:
         """
         Unmaps and gives the lease back. Errors: InUse while anything that was taken from its tensors is alive; the lease
