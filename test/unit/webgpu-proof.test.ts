@@ -101,6 +101,46 @@ describe.skipIf(adapter === 'host')(
       },
     );
 
+    it('among small roots that are computed together is found for each of them', async () => {
+      // 64 leaves fill a workgroup, so that the canary is alone in the next.
+      const sizes = [64, 64, 1].map((blocks) => blocks * 4096);
+      const small = await Promise.all(
+        sizes.map(async (byteLength) => {
+          const each = await device.allocate(byteLength);
+          await each.write(0, bytes.subarray(0, byteLength));
+          await each.freeze();
+          return each;
+        }),
+      );
+      const roots = () => Promise.allSettled(small.map((each) => each.root()));
+      const faults: readonly (readonly [Interception, RegExp])[] = [
+        [{ dispatch: (pipeline, x, y) => (pipeline === 'nodes' ? null : [x, y]) }, /129 of 131 hashes were/],
+        [
+          { dispatch: (pipeline, x, y) => (pipeline === 'leaves' ? [x - 1, y] : [x, y]) },
+          /canary block|counted/,
+        ],
+        [{ dispatch: () => null }, /0 of 131 hashes were/],
+        [{ copies: (from) => from !== 'scratch' }, /not those of this run/],
+        [{ copies: (from) => from !== 'state' }, /hashes were counted/],
+      ];
+      for (const [each, message] of faults) {
+        await roots();
+        fault = each;
+        for (const outcome of await roots()) {
+          expect(outcome).toMatchObject({
+            status: 'rejected',
+            reason: { code: 'DEVICE_UNAVAILABLE', message: expect.stringMatching(message) },
+          });
+        }
+        fault = {};
+      }
+      for (const [index, outcome] of (await roots()).entries()) {
+        const root = cryptoRoot(bytes.subarray(0, sizes[index]));
+        expect(outcome).toMatchObject({ status: 'fulfilled', value: { root } });
+      }
+      for (const each of small) await each.release();
+    });
+
     it('with a broken kernel never opens: one wrong round constant', async () => {
       const other = await requestGpuDevice();
       const createShaderModule = other.createShaderModule.bind(other);

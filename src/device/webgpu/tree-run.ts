@@ -1,17 +1,10 @@
-import { throwIfAborted, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { throwIfAborted } from '../../base/index.js';
+import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-border.js';
 import { type Batch, MAX_DISPATCHES } from './batch.js';
-import { VECTOR_BYTES } from './constants.js';
 import { planTree, type ScratchShape, type TreeStep } from './plan.js';
+import { RunProof } from './run-proof.js';
 import { type SealedRange, SLOT_BYTES } from './staging.js';
-
-/** Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
-export const PROOF_BYTES = 68;
-const COUNT_OFFSET = 32;
-const CANARY_HASH_OFFSET = 36;
-const CANARY_OFFSET = 80;
-export const STATE_BYTES = CANARY_OFFSET + BLOCK_BYTES;
 
 /** Submissions under way at a time: one runs while the next is encoded. */
 const SUBMISSIONS = 2;
@@ -45,11 +38,18 @@ export type TreeJob = { readonly count: number; readonly outSlot: number; readon
   | { readonly kind: 'nodes'; readonly inSlot: number; readonly inCount: number }
 );
 
+/** Consecutive slots of 32 bytes of the scratch pool, and the vector that fills them. */
+export interface ScratchFill {
+  readonly slot: number;
+  readonly slots: number;
+  readonly pattern: Uint32Array;
+}
+
 /** The device, as a run of the tree sees it. */
 export interface TreeMachine {
   readonly shape: ScratchShape;
-  /** Puts the run's pattern over every place that it will use, and its canary and the start of its count into the state. */
-  begin(run: { readonly pattern: Uint32Array; readonly state: Uint8Array }, part: TreePart): Promise<void>;
+  /** Fills every place that the run will use, and puts its canary and the start of its count into the state. */
+  begin(state: Uint8Array, fills: readonly ScratchFill[]): Promise<void>;
   /** Adds a dispatch; the canary goes through each. */
   add(batch: Batch, job: TreeJob): void;
   submit(build: (batch: Batch) => void): Promise<void>;
@@ -59,16 +59,13 @@ export interface TreeMachine {
   fetchProof(): Promise<Uint8Array>;
 }
 
-/** One run: what it must find at its end is known to the host alone. */
+/** One run over a part of one region's tree. */
 export class TreeRun {
   readonly #request: TreeRequest;
   readonly #machine: TreeMachine;
-  readonly #pattern = globalThis.crypto.getRandomValues(new Uint32Array(4));
-  readonly #state = globalThis.crypto.getRandomValues(new Uint8Array(STATE_BYTES));
+  readonly #proof = new RunProof();
   readonly #nodes: Uint8Array[] = [];
   readonly #submitted: Promise<void>[] = [];
-  #hashes = 0;
-  #dispatches = 0;
 
   constructor(request: TreeRequest, machine: TreeMachine) {
     this.#request = request;
@@ -80,7 +77,7 @@ export class TreeRun {
       await this.#compute();
       const proof = await this.#machine.fetchProof();
       await Promise.all(this.#submitted);
-      await this.#prove(proof);
+      await this.#proof.check(proof);
       return { root: proof.slice(0, HASH_BYTES), nodes: concatenate(this.#nodes) };
     } finally {
       // Those that failed after another failure have nothing to add to it.
@@ -91,7 +88,7 @@ export class TreeRun {
   async #compute(): Promise<void> {
     const { part, root, signal } = this.#request;
     const machine = this.#machine;
-    this.#track(machine.begin({ pattern: this.#pattern, state: this.#state }, part));
+    this.#track(machine.begin(this.#proof.state, this.#fills(part)));
     let jobs: TreeJob[] = [];
     let blocks = 0;
     const running: Promise<void>[] = [];
@@ -102,7 +99,7 @@ export class TreeRun {
       const taken = jobs;
       jobs = [];
       blocks = 0;
-      this.#dispatches += taken.length;
+      this.#proof.dispatches += taken.length;
       this.#track(
         machine.submit((batch) => {
           for (const job of taken) machine.add(batch, job);
@@ -115,10 +112,13 @@ export class TreeRun {
     for (const step of planTree(part, machine.shape, root ? 1 : RESULT_NODES)) {
       if (step.kind === 'result') {
         await flush();
-        if (!root) this.#nodes.push(await this.#result(step.markSlot, step.count));
+        if (!root) {
+          const slots = await machine.fetchSlots(step.markSlot, step.count + 1);
+          this.#nodes.push(this.#proof.behindMark(slots));
+        }
         continue;
       }
-      this.#hashes += step.count;
+      this.#proof.hashes += step.count;
       for (const job of this.#jobs(step)) {
         if (jobs.length === MAX_DISPATCHES || blocks >= machine.shape.windowBlocks) await flush();
         jobs.push(job);
@@ -128,22 +128,22 @@ export class TreeRun {
     await flush();
   }
 
+  /** Marks and places of all levels that the run comes to. */
+  #fills({ blocks, level: last }: TreePart): ScratchFill[] {
+    const fills: ScratchFill[] = [];
+    let nodes = blocks;
+    for (const { markSlot, capacity } of this.#machine.shape.levels.slice(0, last + 1)) {
+      fills.push({ slot: markSlot, slots: 1 + Math.min(capacity, nodes), pattern: this.#proof.pattern });
+      nodes = Math.ceil(nodes / HASHES_PER_BLOCK);
+    }
+    return fills;
+  }
+
   /** The dispatches of a step: leaves take one for each buffer that their window lies in, or for several buffers with cuts. */
   *#jobs(step: TreeWork): Generator<TreeJob> {
     const isRoot = this.#request.root && step.isLast;
-    if (step.kind === 'nodes') {
-      yield { ...step, isRoot };
-      return;
-    }
-    const { rangesPerDispatch } = this.#request;
-    const all = this.#request.ranges(step.firstBlock, step.count);
-    let { outSlot } = step;
-    for (let first = 0; first < all.length; first += rangesPerDispatch) {
-      const ranges = all.slice(first, first + rangesPerDispatch);
-      const count = ranges.reduce((sum, { length }) => sum + length, 0) / BLOCK_BYTES;
-      yield { kind: 'leaves', ranges, count, outSlot, isRoot };
-      outSlot += count;
-    }
+    if (step.kind === 'nodes') yield { ...step, isRoot };
+    else yield* leafJobs(this.#request, step, isRoot);
   }
 
   #track(promise: Promise<void>): void {
@@ -151,36 +151,26 @@ export class TreeRun {
     // Awaited at the end; until then a rejection is not unhandled.
     promise.catch(() => undefined);
   }
-
-  async #result(markSlot: number, count: number): Promise<Uint8Array> {
-    const bytes = await this.#machine.fetchSlots(markSlot, count + 1);
-    const mark = new Uint8Array(this.#pattern.buffer);
-    const isMarked = bytes.subarray(0, HASH_BYTES).every((byte, i) => byte === mark[i % VECTOR_BYTES]);
-    if (!isMarked) throw didNotRun('its nodes are not those of this run');
-    return bytes.subarray(HASH_BYTES);
-  }
-
-  async #prove(proof: Uint8Array): Promise<void> {
-    const read = (bytes: Uint8Array): number =>
-      new DataView(bytes.buffer, bytes.byteOffset).getUint32(COUNT_OFFSET, true);
-    const counted = (read(proof) - read(this.#state)) >>> 0;
-    if (counted !== this.#hashes) {
-      throw didNotRun(`${counted} of ${this.#hashes} hashes were counted on the device`);
-    }
-    const canary = this.#state.slice(CANARY_OFFSET, CANARY_OFFSET + BLOCK_BYTES);
-    for (let i = 0; i < this.#dispatches; i++) {
-      canary.set(new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', canary)));
-    }
-    const got = proof.subarray(CANARY_HASH_OFFSET, CANARY_HASH_OFFSET + HASH_BYTES);
-    if (!got.every((byte, i) => byte === canary[i])) throw didNotRun('its canary block was not hashed');
-  }
 }
 
-function didNotRun(what: string): VramError {
-  return new VramError(
-    'DEVICE_UNAVAILABLE',
-    `the device did not carry out a run of the tree: ${what}; nothing was verified, try again`,
-  );
+/** Dispatches that hash consecutive blocks of a region into consecutive slots: as few as its buffers allow. */
+export function* leafJobs(
+  { ranges, rangesPerDispatch }: Pick<TreeRequest, 'ranges' | 'rangesPerDispatch'>,
+  {
+    firstBlock,
+    count: blocks,
+    outSlot: firstSlot,
+  }: Pick<TreeWork & { kind: 'leaves' }, 'firstBlock' | 'count' | 'outSlot'>,
+  isRoot: boolean,
+): Generator<TreeJob> {
+  const all = ranges(firstBlock, blocks);
+  let outSlot = firstSlot;
+  for (let first = 0; first < all.length; first += rangesPerDispatch) {
+    const some = all.slice(first, first + rangesPerDispatch);
+    const count = some.reduce((sum, { length }) => sum + length, 0) / BLOCK_BYTES;
+    yield { kind: 'leaves', ranges: some, count, outSlot, isRoot };
+    outSlot += count;
+  }
 }
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {

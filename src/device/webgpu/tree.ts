@@ -1,16 +1,16 @@
 import { Serial, throwIfAborted } from '../../base/index.js';
-import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 import type { FillProbe } from '../known-answers.js';
-import type { TreePart } from '../region-border.js';
 import type { Batch, Submitter } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
 import type { GpuContext, Purpose } from './context.js';
 import { type Kernels, SCATTERED_BUFFERS, type ScatteredLeaves } from './kernels.js';
 import { type ScratchShape, scratchShape } from './plan.js';
+import { batchLimit, isSmallRoot, RootBatch } from './root-batch.js';
+import { PROOF_BYTES, STATE_BYTES } from './run-proof.js';
 import type { SealedRange, Staging } from './staging.js';
 import {
-  PROOF_BYTES,
-  STATE_BYTES,
+  type ScratchFill,
   type TreeJob,
   type TreeMachine,
   type TreeRequest,
@@ -21,6 +21,12 @@ import {
 const SLOT_VECTORS = HASH_BYTES / VECTOR_BYTES;
 
 const PURPOSE: Purpose = { what: 'hashing in place' };
+
+interface WaitingRoot {
+  readonly request: TreeRequest;
+  readonly resolve: (result: TreeResult) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** The device's scratch pool and the runs in it, one at a time. */
 export class TreeEngine implements TreeMachine {
@@ -35,6 +41,7 @@ export class TreeEngine implements TreeMachine {
   readonly #work: GPUBindGroup;
   readonly #fill: GPUBindGroup;
   readonly #lock = new Serial();
+  readonly #smallRoots: WaitingRoot[] = [];
   #scattered: ScatteredLeaves | null = null;
 
   /** Called inside error scopes. */
@@ -83,12 +90,51 @@ export class TreeEngine implements TreeMachine {
     });
   }
 
-  /** Errors: ABORTED, DEVICE_LOST; DEVICE_UNAVAILABLE unless the device shows that it hashed every block of this very run. */
+  /**
+   * Errors: ABORTED, DEVICE_LOST; DEVICE_UNAVAILABLE unless the device shows that it hashed every block of this very run. Small roots that
+   * wait for their turn together are computed together.
+   */
   run(request: TreeRequest): Promise<TreeResult> {
-    return this.#lock.run(async () => {
-      throwIfAborted(request.signal);
-      return await new TreeRun(request, this).execute();
+    if (!isSmallRoot(request)) {
+      return this.#lock.run(async () => {
+        throwIfAborted(request.signal);
+        return await new TreeRun(request, this).execute();
+      });
+    }
+    return new Promise((resolve, reject) => {
+      this.#smallRoots.push({ request, resolve, reject });
+      // Never rejects. Whoever's turn comes first takes the others along.
+      void this.#lock.run(() => this.#runSmallRoots());
     });
+  }
+
+  async #runSmallRoots(): Promise<void> {
+    const taken = this.#smallRoots.splice(0, Math.max(1, batchLimit(this.#shape)));
+    const waiting = taken.filter(({ request, reject }) => {
+      try {
+        throwIfAborted(request.signal);
+        return true;
+      } catch (error) {
+        reject(error);
+        return false;
+      }
+    });
+    try {
+      const results = await this.#rootsOf(waiting.map(({ request }) => request));
+      for (const [index, { resolve }] of waiting.entries()) {
+        const result = results[index];
+        if (result !== undefined) resolve(result);
+      }
+    } catch (error) {
+      for (const { reject } of waiting) reject(error);
+    }
+  }
+
+  async #rootsOf(requests: readonly TreeRequest[]): Promise<readonly TreeResult[]> {
+    const [first] = requests;
+    if (first === undefined) return [];
+    if (requests.length === 1) return [await new TreeRun(first, this).execute()];
+    return await new RootBatch(requests, this).execute();
   }
 
   /** From now on runs may hash several ranges in one dispatch. */
@@ -100,16 +146,12 @@ export class TreeEngine implements TreeMachine {
     return this.#shape;
   }
 
-  begin(run: { readonly pattern: Uint32Array; readonly state: Uint8Array }, part: TreePart): Promise<void> {
+  begin(state: Uint8Array, fills: readonly ScratchFill[]): Promise<void> {
     const { device } = this.#context;
     return this.#submitter.submit(PURPOSE, (batch) => {
-      device.queue.writeBuffer(this.#state, 0, new Uint8Array(run.state));
-      let nodes = part.blocks;
-      for (let level = 0; level <= part.level; level++) {
-        const { markSlot, capacity } = this.#shape.levels[level] ?? { markSlot: 0, capacity: 0 };
-        const slots = 1 + Math.min(capacity, nodes);
-        this.#addFill(batch, run.pattern, markSlot * SLOT_VECTORS, slots * SLOT_VECTORS);
-        nodes = Math.ceil(nodes / HASHES_PER_BLOCK);
+      device.queue.writeBuffer(this.#state, 0, new Uint8Array(state));
+      for (const { slot, slots, pattern } of fills) {
+        this.#addFill(batch, pattern, slot * SLOT_VECTORS, slots * SLOT_VECTORS);
       }
     }).accepted;
   }

@@ -1,8 +1,12 @@
-import { checkLabel, checkOptions, type SetReport, VramError } from '../../base/index.js';
+import { checkLabel, checkOptions, type SetReport, throwIfAborted, VramError } from '../../base/index.js';
+import { GROUP_BYTES } from '../../digest/index.js';
 import { runOperation } from '../../events/index.js';
 import { VERIFY_KEYS, type VerifyOptions } from '../integrity/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 import { verifyShard } from './verify.js';
+
+/** What a device hashes in one run at most. */
+const MAX_TOGETHER = 128;
 
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
@@ -17,7 +21,10 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
   checkLabel('modelRef', modelRef);
   const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
   const shards: SetReport['shards'][number][] = [];
-  for (const live of members) shards.push(await verifyMember(core, live, options));
+  for (const some of together(members, options)) {
+    shards.push(...(await verifyTogether(core, some, options)));
+    throwIfAborted(options.signal);
+  }
   const totalShards = members.find(({ sealed }) => sealed.totalShards !== null)?.sealed.totalShards ?? null;
   const present = new Set(members.map(({ sealed }) => sealed.shardIndex));
   const missing = Array.from({ length: totalShards ?? 0 }, (_, index) => index).filter(
@@ -46,6 +53,40 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
     throw new VramError('NOT_FOUND', `the set "${modelRef}" is not whole: ${what}`, { report });
   }
   return report;
+}
+
+/**
+ * Members whose bytes are one group of the tree are verified together, since a device hashes them in one run. The others come one
+ * by one: a verification counts from when it began, and those that only waited for the device would count as old.
+ */
+function* together(
+  members: readonly LiveShard[],
+  { mode = 'resident' }: VerifyOptions,
+): Generator<readonly LiveShard[]> {
+  let some: LiveShard[] = [];
+  for (const live of members) {
+    const small = mode === 'resident' && live.sealed.byteLength <= GROUP_BYTES;
+    if (some.length > 0 && (!small || some.length === MAX_TOGETHER)) {
+      yield some;
+      some = [];
+    }
+    if (small) some.push(live);
+    else yield [live];
+  }
+  if (some.length > 0) yield some;
+}
+
+/** In the order of the members. None is left running when another has failed. */
+async function verifyTogether(
+  core: Core,
+  members: readonly LiveShard[],
+  options: VerifyOptions,
+): Promise<readonly SetReport['shards'][number][]> {
+  const outcomes = await Promise.allSettled(members.map((live) => verifyMember(core, live, options)));
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 /** One member's failure does not keep the others from being verified. */

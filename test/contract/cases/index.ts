@@ -11,6 +11,7 @@ import { randomCases } from './random.js';
 import { readbackCases } from './readback.js';
 import { sharingCases } from './sharing.js';
 import { stateCases } from './states.js';
+import { togetherCases } from './together.js';
 import { treeCases } from './tree.js';
 import { writingCases } from './writing.js';
 
@@ -18,6 +19,7 @@ import { writingCases } from './writing.js';
 export const contractCases: readonly ContractCase[] = [
   ...openingCases,
   ...treeCases,
+  ...togetherCases,
   ...offsetCases,
   ...writingCases,
   ...stateCases,

@@ -1,0 +1,54 @@
+import { VramError } from '../../base/index.js';
+import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { VECTOR_BYTES } from './constants.js';
+
+/** Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
+export const PROOF_BYTES = 68;
+const COUNT_OFFSET = 32;
+const CANARY_HASH_OFFSET = 36;
+const CANARY_OFFSET = 80;
+export const STATE_BYTES = CANARY_OFFSET + BLOCK_BYTES;
+
+/** What one run must show at its end (CI-010). It is random, and known to the host alone. */
+export class RunProof {
+  /** Over every place that the run will write, so that what an earlier run left counts for nothing. */
+  readonly pattern = globalThis.crypto.getRandomValues(new Uint32Array(4));
+  /** The start of the count, and the canary block. */
+  readonly state = globalThis.crypto.getRandomValues(new Uint8Array(STATE_BYTES));
+  /** Asked for, the canary's not counted. */
+  hashes = 0;
+  dispatches = 0;
+
+  /** Slots without the mark that they begin with. Errors: DEVICE_UNAVAILABLE if it is not this run's. */
+  behindMark(slots: Uint8Array): Uint8Array {
+    const mark = new Uint8Array(this.pattern.buffer);
+    const isMarked = slots.subarray(0, HASH_BYTES).every((byte, i) => byte === mark[i % VECTOR_BYTES]);
+    if (!isMarked) throw didNotRun('its nodes are not those of this run');
+    return slots.subarray(HASH_BYTES);
+  }
+
+  /** Errors: DEVICE_UNAVAILABLE unless every hash was counted, and the canary went through every dispatch. */
+  async check(proof: Uint8Array): Promise<void> {
+    const counted = (countIn(proof) - countIn(this.state)) >>> 0;
+    if (counted !== this.hashes) {
+      throw didNotRun(`${counted} of ${this.hashes} hashes were counted on the device`);
+    }
+    const canary = this.state.slice(CANARY_OFFSET, CANARY_OFFSET + BLOCK_BYTES);
+    for (let i = 0; i < this.dispatches; i++) {
+      canary.set(new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', canary)));
+    }
+    const got = proof.subarray(CANARY_HASH_OFFSET, CANARY_HASH_OFFSET + HASH_BYTES);
+    if (!got.every((byte, i) => byte === canary[i])) throw didNotRun('its canary block was not hashed');
+  }
+}
+
+function countIn(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(COUNT_OFFSET, true);
+}
+
+function didNotRun(what: string): VramError {
+  return new VramError(
+    'DEVICE_UNAVAILABLE',
+    `the device did not carry out a run of the tree: ${what}; nothing was verified, try again`,
+  );
+}
