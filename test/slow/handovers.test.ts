@@ -116,6 +116,7 @@ describeSockets('ten thousand handovers', (bed) => {
           await way?.();
           // What the bench keeps for the test is not what is measured.
           bench.accepted.length = 0;
+          bench.clients.length = 0;
         }
         const left = (): number => openDescriptors() - before.descriptors;
         // The last sockets close as the thread comes to them; the peers' own processes go with what is collected.

@@ -56,8 +56,12 @@ export class ShareClient {
     });
   }
 
+  /** Also closes the descriptors of lines that nobody has read. */
   close(): void {
     this.#addon.closeSockets(this.#sockets);
+    for (const { descriptors } of this.#lines.splice(0)) {
+      for (const descriptor of descriptors) this.#addon.closeDescriptor(descriptor);
+    }
   }
 
   #on(event: NativeEvent): void {

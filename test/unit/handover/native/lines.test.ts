@@ -146,6 +146,21 @@ describeSockets('lines over a Unix socket', (bed) => {
     });
   });
 
+  it('clients that come and go leave no descriptor, on either side', async () => {
+    await withSocket(bed, async ({ pair }) => {
+      const comeAndGo = async (): Promise<void> => {
+        const [client, { closed }] = await pair();
+        client.close();
+        await closed;
+      };
+      // The first leaves one of this process, which is kept for whoever waits for its end.
+      await comeAndGo();
+      const before = openDescriptors();
+      for (let k = 0; k < 20; k++) await comeAndGo();
+      expect(openDescriptors()).toBeLessThanOrEqual(before);
+    });
+  });
+
   it('a process at the other end is seen to end, also after its connection is closed', async () => {
     await withSocket(bed, async ({ path, accepted }) => {
       const program = `require('node:net').connect(${JSON.stringify(path)}).on('data', () => {}).on('close', () => {});

@@ -115,10 +115,10 @@ describeSockets('memory handed to another process', (bed) => {
         second.discard();
         expect(openDescriptors()).toBe(before + 2);
         connection.send(line('take'), first);
+        expect(() => connection.send(line('again'), first)).toThrow(/used or closed/);
         first.discard();
         const received = await client.next();
         expect(received?.descriptors).toHaveLength(2);
-        expect(() => connection.send(line('again'), first)).toThrow(/used or closed/);
         const [memory, file] = received?.descriptors ?? [];
         if (memory === undefined || file === undefined) throw new Error('no descriptors');
         expect(await addon.readSealedBytes(file, MANIFEST.length)).toEqual(MANIFEST);

@@ -84,7 +84,7 @@ describeSockets('where a share socket may be', (bed) => {
     });
   });
 
-  it('a path that a server listens at is taken, also when its queue is full; a file and a link are no sockets', async () => {
+  it('a path that a server listens at is taken; a file and a link are no sockets', async () => {
     await inDirectory(async (directory) => {
       const path = join(directory, 'share.sock');
       const server = createServer().listen(path);
@@ -176,6 +176,26 @@ describeSockets('where a share socket may be', (bed) => {
         worker.postMessage('end');
         await once(worker, 'exit');
       }
+      expect(existsSync(path)).toBe(false);
+    });
+  });
+
+  it('goes with its environment: a worker thread that is ended leaves no file behind', async () => {
+    await inDirectory(async (directory) => {
+      const path = join(directory, 'share.sock');
+      const program = `
+        const { workerData, parentPort } = require('node:worker_threads');
+        const addon = require(workerData.addonPath);
+        const sockets = addon.openSockets(() => {});
+        addon.listenAt(sockets, workerData.path, 0o600, null, 100).then(() => {
+          addon.connectTo(sockets, workerData.path, 100);
+          parentPort.postMessage('listens');
+        });
+      `;
+      const worker = new Worker(program, { eval: true, workerData: { addonPath: bed.addonPath, path } });
+      await once(worker, 'message');
+      expect(existsSync(path)).toBe(true);
+      await worker.terminate();
       expect(existsSync(path)).toBe(false);
     });
   });

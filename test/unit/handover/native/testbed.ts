@@ -36,6 +36,8 @@ export interface SocketBench {
   readonly listener: ShareListener;
   /** Connections in the order in which they came. */
   readonly accepted: Accepted[];
+  /** Closed behind the test. */
+  readonly clients: ShareClient[];
   client(): ShareClient;
   /** A client and its accepted side. */
   pair(): Promise<readonly [ShareClient, Accepted]>;
@@ -79,7 +81,7 @@ export async function withSocket<T>(
       return [made, await until(() => accepted[before])];
     };
     try {
-      return await work({ directory, path, listener, accepted, client, pair });
+      return await work({ directory, path, listener, accepted, clients, client, pair });
     } finally {
       for (const one of clients) one.close();
       for (const { connection } of accepted) connection.close();
