@@ -54,7 +54,9 @@ describe('WebAssembly that may not be compiled', () => {
     expect(await message()).toBe('WebAssembly with SIMD is not available on this platform');
     validate.mockRestore();
     compile.mockRejectedValue(new RangeError('Out of memory'));
-    expect(await message()).toContain('no memory for one more WebAssembly instance; where addresses are limited');
+    expect(await message()).toContain(
+      'no memory for one more WebAssembly instance; where addresses are limited',
+    );
     compile.mockRestore();
     vi.stubGlobal('WebAssembly', undefined);
     expect(await message()).toBe('this platform has no WebAssembly');
