@@ -42,7 +42,8 @@ Status Memory::import(const Descriptor& descriptor, int& granted) {
   // The driver takes the descriptor's number in the place of a pointer.
   void* const shareable = reinterpret_cast<void*>(static_cast<intptr_t>(descriptor.get()));
   VRAM_TRY(VRAM_CALL(driver_, cuMemAddressReserve, &address_, size_, 0, 0, 0));
-  VRAM_TRY(VRAM_CALL(driver_, cuMemImportFromShareableHandle, &handle_, shareable, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+  constexpr int kType = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  VRAM_TRY(VRAM_CALL(driver_, cuMemImportFromShareableHandle, &handle_, shareable, kType));
   VRAM_TRY(map());
   VRAM_TRY(setAccess(CU_MEM_ACCESS_FLAGS_PROT_READ));
   VRAM_TRY(access(granted));
@@ -53,7 +54,8 @@ Status Memory::import(const Descriptor& descriptor, int& granted) {
 Status Memory::exportTo(Descriptor& out) {
   if (kind_ != MemoryKind::kShared) return Status::fail(Failure::kState, "the memory was not allocated to be shared");
   int descriptor = -1;
-  VRAM_TRY(VRAM_CALL(driver_, cuMemExportToShareableHandle, &descriptor, handle_, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+  constexpr int kType = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  VRAM_TRY(VRAM_CALL(driver_, cuMemExportToShareableHandle, &descriptor, handle_, kType, 0));
   Descriptor owned(descriptor);
   if (fcntl(owned.get(), F_SETFD, FD_CLOEXEC) != 0) return Status::system("fcntl", errno);
   exported_ = true;

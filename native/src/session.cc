@@ -98,7 +98,9 @@ Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Mem
   if (closed()) return closedStatus("device");
   std::size_t unit = granularity_;
   if (kind == MemoryKind::kShared) {
-    if (!shareable_) return Status::fail(Failure::kState, "the driver exports no memory of this device as a file descriptor");
+    if (!shareable_) {
+      return Status::fail(Failure::kState, "the driver exports no memory of this device as a file descriptor");
+    }
     VRAM_TRY(granularityOf(kind, unit));
   }
   // Plain memory is no larger than was asked for: tools that watch bounds then see the first byte too many.

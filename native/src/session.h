@@ -47,7 +47,8 @@ class Session {
 
   // On failure everything that was taken is given back.
   Status open(std::size_t stagingBytes);
-  // Wipes and gives back all there is; tells the first failure. What was exported is not wiped: others may compute on it. The session is closed whatever comes out.
+  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out. What was exported is
+  // not wiped: others may compute on it.
   Status close();
   bool closed() const { return context_ == nullptr; }
 

@@ -100,7 +100,8 @@ bool Connection::nextLine(Incoming& out, Ending& ending) {
   out.bytes.assign(arrived_, taken_, newline - taken_);
   out.descriptors.clear();
   taken_ = end;
-  const auto later = std::stable_partition(carried_.begin(), carried_.end(), [&](const Carried& one) { return one.end <= end; });
+  const auto ofLine = [&](const Carried& one) { return one.end <= end; };
+  const auto later = std::stable_partition(carried_.begin(), carried_.end(), ofLine);
   for (auto at = carried_.begin(); at != later; ++at) out.descriptors.push_back(std::move(at->descriptor));
   carried_.erase(carried_.begin(), later);
   return true;

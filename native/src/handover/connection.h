@@ -1,5 +1,5 @@
-// One connected Unix socket: lines in, lines with descriptors out. It never waits: what the peer does not take is queued, within
-// bounds, and what the process does not handle stays in the socket. Not safe to use from two threads at once.
+// One connected Unix socket: lines in, lines with descriptors out. It never waits: what the peer does not take is queued,
+// within bounds, and what the process does not handle stays in the socket. Not safe to use from two threads at once.
 #ifndef VRAM_RESIDENCY_HANDOVER_CONNECTION_H
 #define VRAM_RESIDENCY_HANDOVER_CONNECTION_H
 

@@ -39,7 +39,9 @@ napi_value importMemory(napi_env env, const Arguments& arguments) {
   const SharedDescriptor descriptor = toDescriptor(env, arguments[1]);
   const uint64_t bytes = toInteger(env, arguments[2], "bytes", kMaxSafe);
   const std::size_t unit = handle.session->granularity();
-  if (bytes == 0 || bytes % unit != 0) throw ArgumentError{"bytes must be a multiple of " + std::to_string(unit) + ", the device's granularity"};
+  if (bytes == 0 || bytes % unit != 0) {
+    throw ArgumentError{"bytes must be a multiple of " + std::to_string(unit) + ", the device's granularity"};
+  }
   const auto environment = handle.environment;
   return environment->start(
       env, handle.session->worker, [environment, session = handle.session, descriptor, bytes](Outcome& outcome) {

@@ -56,7 +56,9 @@ Descriptor descriptorOf(const Descriptor& socket, pid_t pid) {
 Status readPeer(const Descriptor& socket, Peer& out) {
   ucred credentials{};
   socklen_t length = sizeof credentials;
-  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return Status::system("getsockopt", errno);
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+    return Status::system("getsockopt", errno);
+  }
   out.pid = credentials.pid;
   out.uid = credentials.uid;
   out.gid = credentials.gid;

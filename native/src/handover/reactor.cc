@@ -45,7 +45,9 @@ Status Reactor::start() {
   if (!epoll_.open()) return Status::system("epoll_create1", errno);
   wakeUp_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wakeUp_.open()) return Status::system("eventfd", errno);
-  if (control(epoll_, EPOLL_CTL_ADD, wakeUp_.get(), EPOLLIN, keyOf(Key::kWake, 0)) != 0) return Status::system("epoll_ctl", errno);
+  if (control(epoll_, EPOLL_CTL_ADD, wakeUp_.get(), EPOLLIN, keyOf(Key::kWake, 0)) != 0) {
+    return Status::system("epoll_ctl", errno);
+  }
   try {
     thread_ = std::thread([this] { loop(); });
   } catch (const std::system_error&) {
@@ -89,7 +91,10 @@ void Reactor::loop() {
     const int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait);
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return;
-    for (int k = 0; k < count; k++) turn(events[static_cast<std::size_t>(k)].data.u64, events[static_cast<std::size_t>(k)].events);
+    for (int k = 0; k < count; k++) {
+      const epoll_event& event = events[static_cast<std::size_t>(k)];
+      turn(event.data.u64, event.events);
+    }
     if (retryAt_ && std::chrono::steady_clock::now() >= *retryAt_) retry();
   }
 }
@@ -154,7 +159,9 @@ Status Reactor::connect(const std::string& path, std::size_t maxLineBytes, uint6
   VRAM_TRY(addressOf(path, address));
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.open()) return Status::system("socket", errno);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return Status::system("connect", errno);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return Status::system("connect", errno);
+  }
   const std::lock_guard<std::mutex> lock(mutex_);
   connection = ++lastId_;
   return add(connection, std::make_unique<Link>(std::move(socket), maxLineBytes, true));
@@ -254,7 +261,9 @@ void Reactor::arm(uint64_t id, Link& link) {
   const uint32_t wanted = (link.unhandled < kMaxUnhandled ? EPOLLIN : 0u) | (link.connection.hasQueue() ? EPOLLOUT : 0u);
   if (wanted == link.interest) return;
   const int operation = wanted == 0 ? EPOLL_CTL_DEL : link.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (control(epoll_, operation, link.connection.socket(), wanted, keyOf(Key::kLink, id)) != 0) return end(id, link, Ending::kFailed);
+  if (control(epoll_, operation, link.connection.socket(), wanted, keyOf(Key::kLink, id)) != 0) {
+    return end(id, link, Ending::kFailed);
+  }
   link.interest = wanted;
 }
 

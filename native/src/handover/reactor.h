@@ -1,5 +1,5 @@
-// Listening sockets, their connections, and the processes at the other end, watched by one thread. What happens is told to a sink;
-// what the owner asks for is done at once, on the owner's own thread, and never waits for a peer.
+// Listening sockets, their connections, and the processes at the other end, watched by one thread. What happens is told to a
+// sink; what the owner asks for is done at once, on the owner's own thread, and never waits for a peer.
 #ifndef VRAM_RESIDENCY_HANDOVER_REACTOR_H
 #define VRAM_RESIDENCY_HANDOVER_REACTOR_H
 

@@ -37,7 +37,9 @@ Status makeSealedFile(const uint8_t* bytes, std::size_t length, Descriptor& out)
 
 Status readSealedFile(const Descriptor& file, std::size_t limit, FileBytes& out) {
   const int seals = fcntl(file.get(), F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals) return Status::fail(Failure::kState, "the file is not sealed: it could change under us");
+  if (seals < 0 || (seals & kSeals) != kSeals) {
+    return Status::fail(Failure::kState, "the file is not sealed: it could change under us");
+  }
   const off_t length = lseek(file.get(), 0, SEEK_END);
   if (length < 0) return Status::system("lseek", errno);
   if (static_cast<std::size_t>(length) > limit) return Status::fail(Failure::kState, "the file is larger than its limit");

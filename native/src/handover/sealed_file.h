@@ -19,7 +19,8 @@ struct FileBytes {
   std::size_t length = 0;
 };
 
-// The bytes of a descriptor that came from another process: refused unless it is a file sealed as above, of at most `limit` bytes.
+// The bytes of a descriptor that came from another process: refused unless it is a file sealed as above, of at most `limit`
+// bytes.
 Status readSealedFile(const Descriptor& file, std::size_t limit, FileBytes& out);
 
 }  // namespace vram

@@ -142,7 +142,9 @@ napi_value closeConnection(napi_env env, const Arguments& arguments) {
   return ofReactor<&Reactor::closeConnection>(env, arguments, "connection");
 }
 
-napi_value watchPeer(napi_env env, const Arguments& arguments) { return ofReactor<&Reactor::watch>(env, arguments, "connection"); }
+napi_value watchPeer(napi_env env, const Arguments& arguments) {
+  return ofReactor<&Reactor::watch>(env, arguments, "connection");
+}
 
 napi_value forgetConnection(napi_env env, const Arguments& arguments) {
   return ofReactor<&Reactor::forget>(env, arguments, "connection");

@@ -22,7 +22,8 @@ napi_value closeListener(napi_env env, const Arguments& arguments);
 // (sockets, path, maxLineBytes): the connection of a client, which takes descriptors.
 napi_value connectTo(napi_env env, const Arguments& arguments);
 
-// (sockets, connection, line, descriptors): 'sent', 'queued' or 'full'. The handles of descriptors are empty afterwards, unless it is full.
+// (sockets, connection, line, descriptors): 'sent', 'queued' or 'full'. The handles of descriptors are empty afterwards,
+// unless it is full.
 napi_value send(napi_env env, const Arguments& arguments);
 
 // (sockets, connection): drops what is queued. Safe to call twice.

@@ -80,12 +80,15 @@ Status addressOf(const std::string& path, sockaddr_un& out) {
   out = {};
   out.sun_family = AF_UNIX;
   // The last byte stays 0.
-  if (path.empty() || path.size() >= sizeof out.sun_path) return refused("must have 1 to 107 bytes: no socket address has more");
+  if (path.empty() || path.size() >= sizeof out.sun_path) {
+    return refused("must have 1 to 107 bytes: no socket address has more");
+  }
   std::memcpy(out.sun_path, path.data(), path.size());
   return {};
 }
 
-Status SocketFile::listen(const std::string& path, mode_t mode, std::optional<gid_t> group, std::unique_ptr<SocketFile>& out) {
+Status SocketFile::listen(const std::string& path, mode_t mode, std::optional<gid_t> group,
+                          std::unique_ptr<SocketFile>& out) {
   std::unique_ptr<SocketFile> file(new SocketFile(path));
   VRAM_TRY(file->open(mode, group));
   out = std::move(file);
@@ -116,7 +119,8 @@ Status SocketFile::open(mode_t mode, std::optional<gid_t> group) {
 
 SocketFile::~SocketFile() {
   Found found;
-  if (inode_ != 0 && look(path_, found) == 0 && found.exists && found.inode == inode_) static_cast<void>(unlink(path_.c_str()));
+  const bool ours = inode_ != 0 && look(path_, found) == 0 && found.exists && found.inode == inode_;
+  if (ours) static_cast<void>(unlink(path_.c_str()));
 }
 
 }  // namespace vram

@@ -77,7 +77,9 @@ napi_value valueOf(napi_env env, const Event& event) {
 napi_value makeDescriptors(napi_env env, const Event& event) {
   const std::vector<SharedDescriptor>& descriptors = event.line.descriptors;
   napi_value array = makeArray(env, descriptors.size());
-  for (uint32_t k = 0; k < descriptors.size(); k++) must(napi_set_element(env, array, k, wrap(env, DescriptorHandle{descriptors[k]})));
+  for (uint32_t k = 0; k < descriptors.size(); k++) {
+    must(napi_set_element(env, array, k, wrap(env, DescriptorHandle{descriptors[k]})));
+  }
   return array;
 }
 
@@ -150,8 +152,9 @@ void Sockets::tell(const Event& event) {
     napi_value receiver = nullptr;
     must(napi_get_reference_value(env_, onEvent_, &onEvent));
     must(napi_get_undefined(env_, &receiver));
-    const napi_value arguments[] = {makeString(env_, nameOf(event.kind)), makeNumber(env_, static_cast<double>(event.connection)),
-                                    valueOf(env_, event), makeDescriptors(env_, event)};
+    const napi_value connection = makeNumber(env_, static_cast<double>(event.connection));
+    const napi_value arguments[] = {makeString(env_, nameOf(event.kind)), connection, valueOf(env_, event),
+                                    makeDescriptors(env_, event)};
     must(napi_call_function(env_, receiver, onEvent, 4, arguments, nullptr));
   } catch (const NapiError&) {
     // What the function threw is the environment's to report.

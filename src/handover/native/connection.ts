@@ -10,7 +10,7 @@ export interface ConnectionOwner {
   exited(connection: number): Promise<void>;
 }
 
-/** One accepted connection. It is dropped by the transport once it is closed; whoever holds it can still wait for its process. */
+/** One accepted connection. The transport drops it once it is closed. */
 export class NativeConnection implements ShareConnection {
   readonly peer: Peer;
   readonly #owner: ConnectionOwner;

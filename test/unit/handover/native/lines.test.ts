@@ -86,7 +86,7 @@ describeSockets('lines over a Unix socket', (bed) => {
     });
   });
 
-  it('a peer that does not read: queued within bounds, then full; the event loop goes on, and all of it arrives', async () => {
+  it('a peer that does not read: queued within bounds, then full, and all of it arrives', async () => {
     await withSocket(bed, async ({ path, accepted }) => {
       const client = connect(path).pause();
       const { connection } = await until(() => accepted[0]);
