@@ -25,6 +25,7 @@ export type { JsonObject, JsonValue } from './json.js';
 export { visibleJson } from './json-text.js';
 export { KnownSecret, writtenForms } from './known-secret.js';
 export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
+export { removeSecretShapes } from './secret-shapes.js';
 export { Serial } from './serial.js';
 export { isJsonObject, parseStrictJson } from './strict-json.js';
 export { MAX_TIMER_MS, systemTimer, type Timer } from './timer.js';

@@ -1,4 +1,4 @@
-import { invalidInput, KnownSecret, writtenForms } from '../../base/index.js';
+import { invalidInput, KnownSecret, removeSecretShapes, writtenForms } from '../../base/index.js';
 
 /** Texts recur from record to record: what was found clean need not be looked at again. */
 const REMEMBERED = 512;
@@ -13,10 +13,10 @@ export class RecordedSecret {
     this.#known = new KnownSecret(writtenForms(token), '[redacted]');
   }
 
-  /** The text without the token in any of its written forms. */
+  /** The text without the token in any of its written forms, and without what looks like another secret. */
   clean(text: string): string {
     if (this.#harmless.has(text)) return text;
-    const cleaned = this.#known.remove(text);
+    const cleaned = removeSecretShapes(this.#known.remove(text));
     if (cleaned === text && text.length <= MAX_REMEMBERED_LENGTH) {
       if (this.#harmless.size >= REMEMBERED) this.#harmless.clear();
       this.#harmless.add(text);
@@ -26,6 +26,6 @@ export class RecordedSecret {
 
   /** A worker's name stands in every record and in the origin, unchanged. Errors: INVALID_INPUT if it holds the token. */
   refuseIn(argument: string, text: string): void {
-    if (this.clean(text) !== text) throw invalidInput(argument, 'must not contain the token');
+    if (this.#known.remove(text) !== text) throw invalidInput(argument, 'must not contain the token');
   }
 }
