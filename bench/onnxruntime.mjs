@@ -1,6 +1,7 @@
 // node bench/onnxruntime.mjs [--model FILE.onnx --shape 1,3,48,64] [--runs N] [--layout NCHW] [--redirected]: what sealed weights cost
 // ONNX Runtime Web. Plain and sealed sessions of one engine on one device, measured in turns: making, first run (shaders are compiled),
-// steady runs; sealed ones without a verification and with one each. Without a model: a chain of four matrix products.
+// steady runs; sealed ones without a verification and with one each; "unfolded" is plain without the engine's graph optimiser, which
+// cannot fold weights that it does not hold. Without a model: a chain of four matrix products.
 // Verification is also measured alone, at two sizes in one buffer, which tells its fixed time from its rate.
 // --redirected: also all weights in one sealed buffer, at offsets that are put into the engine's bind groups on their way.
 // Over the built library; prints one JSON document: clock and CPU time, and the load of the machine before and after.
@@ -155,18 +156,24 @@ const manager = await VramManager.open({ device, workerId: 'bench', policy: 'any
 const sealed = await sealOnnx(manager, bytesSource(model, 'model.onnx'));
 // The plain session gets its device through a view too: in Node the engine runs on none without.
 const provider = { name: 'webgpu', device: new EngineView(gpu).device, ...layout };
-const plainMade = await timed(() =>
+const plainSession = (graphOptimizationLevel) =>
   withGpuGlobals(() =>
-    ort.InferenceSession.create(model, { executionProviders: [provider], logSeverityLevel: 3 }),
-  ),
-);
+    ort.InferenceSession.create(model, {
+      executionProviders: [provider],
+      graphOptimizationLevel,
+      logSeverityLevel: 3,
+    }),
+  );
+const plainMade = await timed(() => plainSession('all'));
 const sealedMade = await timed(() => createSession(ort, sealed, { device, ...layout }));
 const plain = plainMade.result;
 const session = sealedMade.result;
 const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 0.37));
 const feeds = { [session.inputNames[0]]: new ort.Tensor('float32', data, shape) };
+const unfolded = await plainSession('disabled');
 const kinds = {
   plain: () => plain.run(feeds),
+  unfolded: () => unfolded.run(feeds),
   sealed: () => run(session, feeds, { maxAgeMs: 3_600_000 }),
   verified: () => run(session, feeds),
   verify: () => manager.verify(sealed.shard),
@@ -223,6 +230,7 @@ console.log(
             first: medians(first, unit),
             steady: medianSteady,
             sealedToPlain: Number(ratio.toFixed(3)),
+            sealedToUnfolded: Number((medianSteady.sealed / medianSteady.unfolded).toFixed(3)),
             verification: verificationCost(medianSteady),
           },
         ];
@@ -234,5 +242,6 @@ console.log(
 );
 await session.release();
 await plain.release();
+await unfolded.release();
 await manager.close();
 await device.close();
