@@ -313,9 +313,9 @@ describe('a GGUF type that is not known here', () => {
   writeFileSync(path, ggufFile({ tensors: [tensor('a', 0), tensor('b', 320)], data: 640 }));
   const NOTE = '2 tensors are of a type not known here (TYPE_139): taken to reach up to the next tensor';
 
-  it.each([[], ['--layout', 'tensors', '--min-bytes', '4096']])(
-    'is sealed with a note: check %s',
-    async (...more) => {
+  it.each([[['--layout', 'bytes']], [['--layout', 'tensors', '--min-bytes', '4096']]])(
+    'is sealed with a note: check %j',
+    async (more) => {
       const { code, stdout } = await cli(['check', path, '--tensors', ...more]);
       expect(code).toBe(0);
       expect(stdout).toContain(`  note      ${NOTE}\n`);
