@@ -3,6 +3,7 @@ import type { Problem } from '../api-schema/index.js';
 import { invalidInput, VramError } from '../base/index.js';
 
 const MOST_ANSWER_BYTES = 16 * 2 ** 20;
+/** From the call to the end of the answer, however slowly that comes. */
 const ANSWER_MS = 30_000;
 
 export interface WorkerCall {
@@ -11,11 +12,13 @@ export interface WorkerCall {
   /** Bearer token; null where the socket's own rights are enough. */
   readonly token: string | null;
   readonly signal: AbortSignal;
+  /** How long the whole answer may take; default 30,000 ms. */
+  readonly answerMs?: number;
 }
 
 /**
- * Asks a worker on this host for a JSON document. Errors: INVALID_INPUT (nobody answers on the socket, or refuses),
- * DEVICE_UNAVAILABLE (an answer that is not the worker's), ABORTED.
+ * Asks a worker on this host for a JSON document. Errors: INVALID_INPUT (nobody answers on the socket, or not whole in time,
+ * or refuses), DEVICE_UNAVAILABLE (an answer that is not the worker's), ABORTED.
  */
 export async function askWorker(call: WorkerCall): Promise<unknown> {
   const { status, text } = await send(call);
@@ -30,10 +33,11 @@ function send({
   path,
   token,
   signal,
+  answerMs = ANSWER_MS,
 }: WorkerCall): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const headers = token === null ? {} : { authorization: `Bearer ${token}` };
-    const call = request({ socketPath: socket, path, headers, signal, timeout: ANSWER_MS }, (response) => {
+    const call = request({ socketPath: socket, path, headers, signal }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -44,8 +48,14 @@ function send({
       response.on('end', () =>
         resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
       );
+      // Of a worker that ends in the middle of its answer the call itself says nothing.
+      response.on('error', (cause) => call.emit('error', cause));
     });
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${ANSWER_MS} ms`)));
+    const limit = setTimeout(
+      () => call.destroy(new Error(`no whole answer within ${answerMs} ms`)),
+      answerMs,
+    );
+    call.on('close', () => clearTimeout(limit));
     call.on('error', (cause: NodeJS.ErrnoException) => {
       if (signal.aborted) reject(new VramError('ABORTED', 'the call was aborted', { cause }));
       else

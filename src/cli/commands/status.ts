@@ -70,14 +70,15 @@ export function statusText(status: WorkerStatus, nowMs: number): string {
       ? ''
       : `, ${status.reservations} plans hold ${formatSize(capacity.reservedBytes)}`;
   const lines = [
-    `worker    ${escapeForTerminal(status.workerId)}  ${status.state}${status.reason === null ? '' : `: ${escapeForTerminal(status.reason)}`}`,
-    `device    ${device.id}  ${escapeForTerminal(device.name)} (${device.residency}, ${device.execution})`,
+    `worker    ${status.workerId}  ${status.state}${status.reason === null ? '' : `: ${status.reason}`}`,
+    `device    ${device.id}  ${device.name} (${device.residency}, ${device.execution})`,
     `memory    ${formatSize(capacity.usedBytes)}${total} used by shards${reserved}`,
     ...(status.models.length === 0
       ? ['models    none']
       : status.models.flatMap((model) => modelLines(model, nowMs))),
   ];
-  return `${lines.join('\n')}\n`;
+  // All of it is what another process says.
+  return `${lines.map(escapeForTerminal).join('\n')}\n`;
 }
 
 function modelLines(model: ModelView, nowMs: number): string[] {
@@ -94,13 +95,13 @@ function modelLines(model: ModelView, nowMs: number): string[] {
   if (known.length > 0 && known.length === verified.length) {
     parts.push(`all verified within ${formatMs(Math.max(0, nowMs - Math.min(...known)))}`);
   }
-  const lines = [`model     ${escapeForTerminal(name)}@${generation}  ${state}  ${parts.join(', ')}`];
-  if (failure !== null) lines.push(`          ${escapeForTerminal(failure.detail)} [${failure.code}]`);
+  const lines = [`model     ${name}@${generation}  ${state}  ${parts.join(', ')}`];
+  if (failure !== null) lines.push(`          ${failure.detail} [${failure.code}]`);
   if (next === null) return lines;
   const what =
     next.failure === null
       ? `${next.progress === null ? '' : percent(next.progress)} loaded`
-      : `failed: ${escapeForTerminal(next.failure.detail)} [${next.failure.code}]`;
+      : `failed: ${next.failure.detail} [${next.failure.code}]`;
   return [...lines, `          next: @${next.generation}  ${what}`];
 }
 
