@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { type Clock, invalidInput, systemClock } from '../base/index.js';
 import type { VramManager } from '../manager/index.js';
+import { readInput } from '../node/index.js';
 import type { Settings } from './config/index.js';
 import { type Address, Admission, type Listener, listen, Tokens, workerApp } from './http/index.js';
 import type { ShardWatch } from './models/index.js';
 import { Worker } from './service/index.js';
 
 const SCRUB_INTERVAL_MS = 60_000;
+const MAX_PEM_BYTES = 1_048_576;
 
 export interface ServeOptions {
   readonly settings: Settings;
@@ -91,7 +93,10 @@ async function addressesOf({ socket, listen: tcp, trustOwner }: Settings): Promi
     endpoints.push({ address: { socket, trustOwner: trustOwner ?? null }, hosts: null });
   if (tcp !== undefined) {
     const { host, port, tls = null, names = [] } = tcp;
-    const pair = tls === null ? null : { cert: await pem('cert', tls.cert), key: await pem('key', tls.key) };
+    const pair =
+      tls === null
+        ? null
+        : { cert: await pem('cert', tls.cert, trustOwner), key: await pem('key', tls.key, trustOwner) };
     const own = [host, 'localhost', '127.0.0.1', '[::1]'].flatMap((name) => [name, `${name}:${port}`]);
     endpoints.push({
       address: { host, port, tls: pair },
@@ -101,8 +106,8 @@ async function addressesOf({ socket, listen: tcp, trustOwner }: Settings): Promi
   return endpoints;
 }
 
-async function pem(which: 'cert' | 'key', path: string): Promise<Buffer> {
-  return await readFile(path).catch((cause: unknown) => {
-    throw invalidInput(`listen.tls.${which}`, `cannot be read: ${JSON.stringify(path)}`, cause);
-  });
+/** The key is as secret as a token. Errors: INVALID_INPUT. */
+async function pem(which: 'cert' | 'key', path: string, trustOwner: number | undefined): Promise<Buffer> {
+  const limits = { maxBytes: MAX_PEM_BYTES, secret: which === 'key', trustOwner };
+  return Buffer.from(await readInput(`listen.tls.${which}`, path, limits));
 }

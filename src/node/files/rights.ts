@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { checkInteger } from '../../base/index.js';
 import { hasCode } from './system-error.js';
 
@@ -56,11 +56,15 @@ export function ownerFault({ uid }: Rights, trustOwner: number | null): string |
  * directory may put a link, a pipe or another file in the place of any name in it, and so may who may write one above
  * it. A directory is trusted that is this user's, root's or `trustOwner`'s, and that neither everybody nor a group that
  * this process is not in may write. Above it sticky ones are trusted too, such as /tmp, in which nobody else can rename
- * what is ours, and root's with whatever group. Directories that are not there are passed over. Errors: what the system
- * says.
+ * what is ours, and root's with whatever group. So it is along the path as it is written, and along the one that its links
+ * lead to. Directories that are not there are passed over. Errors: what the system says.
  */
 export async function directoryFault(path: string, trustOwner: number | null): Promise<string | null> {
   if (process.geteuid === undefined) return null;
+  return (await faultAlong(path, trustOwner)) ?? (await faultAlong(await realPathOf(path), trustOwner));
+}
+
+async function faultAlong(path: string, trustOwner: number | null): Promise<string | null> {
   for (let at = path, above = false; ; at = dirname(at), above = true) {
     const rights = await rightsOf(at);
     const fault =
@@ -68,6 +72,16 @@ export async function directoryFault(path: string, trustOwner: number | null): P
     if (fault !== null)
       return above ? `lies below a directory that ${fault} ("namei -l" shows which)` : fault;
     if (dirname(at) === at) return null;
+  }
+}
+
+/** Without links, as far as it is there. */
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') || dirname(path) === path) throw error;
+    return join(await realPathOf(dirname(path)), basename(path));
   }
 }
 

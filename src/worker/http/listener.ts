@@ -1,4 +1,4 @@
-import { chmod, lstat, unlink } from 'node:fs/promises';
+import { chmod, lstat, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect } from 'node:net';
@@ -84,13 +84,18 @@ async function listenOnSocket(server: Server, path: string, trustOwner: number |
   if (fault !== null) throw invalidInput('socket', `lies in a directory that cannot be trusted: ${fault}`);
   await removeStale(path);
   // The name exists with these rights from its first moment on.
-  const before = process.umask(0o177);
+  await started(server, path, () => withUmask(0o177, () => server.listen(path)));
+  await chmod(path, 0o600);
+}
+
+/** The mask is the whole process's: other files must not be made under it, so `work` has to end at once. */
+function withUmask(mask: number, work: () => void): void {
+  const before = process.umask(mask);
   try {
-    await started(server, path, () => server.listen(path));
+    work();
   } finally {
     process.umask(before);
   }
-  await chmod(path, 0o600);
 }
 
 async function removeStale(path: string): Promise<void> {
@@ -100,9 +105,10 @@ async function removeStale(path: string): Promise<void> {
     throw invalidInput('socket', `names something else than a socket: ${JSON.stringify(path)}`);
   if (await answers(path))
     throw invalidInput('socket', `is in use by another process: ${JSON.stringify(path)}`);
-  await unlink(path);
+  await rm(path, { force: true });
 }
 
+/** Only a refused connection says that nobody listens: a server that is too busy answers with an error of its own. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -110,7 +116,9 @@ function answers(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', () => resolve(false));
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    );
   });
 }
 

@@ -1,8 +1,10 @@
-import { chmod, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker as Thread } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/index.js';
 import { Admission, listen, ROUTES, Tokens, workerApp } from '../../../src/worker/http/index.js';
@@ -335,6 +337,53 @@ describe('a socket', () => {
     await chmod(dir, 0o777);
     await expect(listen({ socket: path, trustOwner: null }, app)).rejects.toThrow(/cannot be trusted/);
     await chmod(dir, 0o700);
+  });
+
+  it('leaves a server alone that is too busy to take another connection', async () => {
+    const path = join(await folder(), 'worker.sock');
+    const hold = new Int32Array(new SharedArrayBuffer(4));
+    // It listens, and then does nothing more: its queue of one fills up.
+    const busy = new Thread(
+      `const { parentPort, workerData } = require('node:worker_threads');
+       const server = require('node:net').createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => {
+         parentPort.postMessage(null);
+         Atomics.wait(workerData, 0, 0);
+         server.close();
+       });`,
+      { eval: true, workerData: hold },
+    );
+    open.push({
+      [Symbol.asyncDispose]: async () => {
+        Atomics.store(hold, 0, 1);
+        Atomics.notify(hold, 0);
+        await busy.terminate();
+      },
+    });
+    await once(busy, 'message');
+    const full = new Promise((resolve) => {
+      for (let count = 0; count < 8; count++) {
+        const socket = connect(path).on('error', resolve);
+        open.push({ [Symbol.asyncDispose]: async () => void socket.destroy() });
+      }
+    });
+    expect(await full).toMatchObject({ code: 'EAGAIN' });
+    const app = async (): Promise<Response> => new Response(null);
+    await expect(listen({ socket: path, trustOwner: null }, app)).rejects.toThrow(
+      /in use by another process/,
+    );
+    expect((await stat(path)).isSocket()).toBe(true);
+  });
+
+  it('is not made where a link leads to below a directory of others', async () => {
+    const dir = await folder();
+    await mkdir(join(dir, 'others', 'ours'), { recursive: true, mode: 0o700 });
+    await mkdir(join(dir, 'safe'), { mode: 0o700 });
+    await symlink(join(dir, 'others', 'ours'), join(dir, 'safe', 'link'));
+    await chmod(join(dir, 'others'), 0o777);
+    const app = async (): Promise<Response> => new Response(null);
+    await expect(
+      listen({ socket: join(dir, 'safe', 'link', 'worker.sock'), trustOwner: null }, app),
+    ).rejects.toThrow(/cannot be trusted: lies below a directory/);
   });
 
   it('ends connections that say too much, or nothing', async () => {
