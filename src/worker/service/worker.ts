@@ -111,8 +111,8 @@ export class Worker {
     const shards = await this.#shardsOf(request, signal);
     const bytes = plannedBytes(shards);
     return await this.#admission.run(async () => {
-      this.#requireServing();
       const reason = await this.#whyNot(bytes);
+      this.#requireServing();
       const common = { bytes, shards: shards.length, instance: this.instance };
       if (reason !== null) {
         return { feasible: false, reason: reason.message, reservationId: null, expiresInMs: null, ...common };
@@ -143,7 +143,6 @@ export class Worker {
     };
     checkCommitOptions(options, source);
     return await this.#admission.run(async () => {
-      this.#requireServing();
       const number = this.#table.nextNumber(name);
       const bytes = plannedBytes(source.shards);
       if (request.reservationId === undefined) {
@@ -159,6 +158,8 @@ export class Worker {
           );
         }
       }
+      // Last of all: a drain that began while the device was asked has ended every load it saw.
+      this.#requireServing();
       const watch = new LoadWatch(this.#options.clock, this.#options.stallMs);
       const generation = new Generation(name, number, source, options, bytes, watch);
       this.#table.begin(generation);

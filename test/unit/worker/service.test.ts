@@ -356,6 +356,25 @@ describe('attest', () => {
 });
 
 describe('drain', () => {
+  it('lets no load begin, and no plan hold memory, that it did not see', async () => {
+    for (const ask of ['commit', 'plan'] as const) {
+      const { worker, manager, write } = await start();
+      const path = await write('weights.bin', MIB);
+      const capacity = manager.capacity.bind(manager);
+      let drained: Promise<void> | null = null;
+      // It begins while the device is asked what room there is.
+      manager.capacity = async () => {
+        drained ??= worker.drain({ keep: true });
+        await drained;
+        return await capacity();
+      };
+      const asked =
+        ask === 'commit' ? worker.commit({ name: 'one', path }) : worker.plan({ byteLength: MIB });
+      await expect(asked, ask).rejects.toMatchObject({ code: 'STOPPED' });
+      expect(worker.models()).toEqual([]);
+    }
+  });
+
   it('ends loads, wipes everything and takes no new work', async () => {
     const host = await serve(stalling(MIB, pattern(1)));
     const { worker, manager, write, settled } = await start({ urlHosts: [host] });
