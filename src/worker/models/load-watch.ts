@@ -26,6 +26,16 @@ export class LoadWatch {
     this.#restart();
   }
 
+  /** All bytes of a shard have come: what the device does with them now is not the source's delay. */
+  pause(): void {
+    this.#callOff();
+  }
+
+  /** Bytes are asked for again. */
+  resume(): void {
+    this.#restart();
+  }
+
   cancel(reason: Error): void {
     this.#abort.abort(reason);
   }

@@ -16,9 +16,11 @@ export async function load(
   let before = 0;
   try {
     for (const [index, shard] of source.shards.entries()) {
+      watch.resume();
       shards.push(
         await sealOne(manager, generation, shard, index, (bytes) => {
           watch.saw(before + bytes);
+          if (bytes === shard.byteLength) watch.pause();
           onProgress(before + bytes);
         }),
       );

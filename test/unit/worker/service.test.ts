@@ -140,6 +140,30 @@ describe('the same name again', () => {
   });
 });
 
+describe('a device that takes longer than a source may stall', () => {
+  it.each(['seal', 'verify'] as const)('ends no load: %s', async (slow) => {
+    const clock = new TestClock();
+    const { worker, manager, write, settled } = await start({ clock, stallMs: 1_000 });
+    if (slow === 'seal') {
+      const seal = manager.seal.bind(manager);
+      manager.seal = async (source, options) => {
+        const sealed = await seal(source, options);
+        clock.turn(5_000);
+        return sealed;
+      };
+    } else {
+      const verify = manager.verify.bind(manager);
+      manager.verify = (sealed, options) => {
+        clock.turn(5_000);
+        return verify(sealed, options);
+      };
+    }
+    await worker.commit({ name: 'one', path: await write('weights.bin', MIB) });
+    await settled('one');
+    expect(worker.model('one')).toMatchObject({ state: 'ready', failure: null });
+  });
+});
+
 describe('plans', () => {
   const bytes = 2 * MIB;
   /** A worker with room for ten shards of 2 MiB. */
