@@ -55,7 +55,8 @@ export function refusedNow(codes: string | readonly string[], work: () => unknow
   expectCode(codes, error, what);
 }
 
-function expectCode(codes: string | readonly string[], error: unknown, what: string): void {
+/** The same for an error that was caught already. */
+export function expectCode(codes: string | readonly string[], error: unknown, what: string): void {
   const wanted = typeof codes === 'string' ? [codes] : codes;
   if (error === undefined) fail(`${what}: was carried out, must be refused with ${wanted.join(' or ')}`);
   const code = codeOf(error);
