@@ -224,7 +224,10 @@ export interface EventPayloads {
   /** Before the descriptor of its memory is handed over. */
   'shard.lent': LeaseHolder & { readonly sealId: string; readonly mappedBytes: number };
   'lease.revoked': LeaseHolder & { readonly shards: number; readonly reason: RevokeReason };
-  /** `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, or was too slow. */
+  /**
+   * `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, was too slow, or its
+   * socket failed here.
+   */
   'lease.ended': LeaseHolder & { readonly shards: number; readonly how: 'end' | 'closed' | 'cut' };
   'close.failed': {
     readonly what: 'source' | 'device' | 'engine';

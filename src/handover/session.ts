@@ -295,7 +295,8 @@ export class ShareSession {
   }
 
   #onClosed(reason: CloseReason): void {
-    this.#finish(reason === 'peer' || reason === 'failed' ? 'closed' : 'cut');
+    // Only the client itself can say that it is done: a socket that failed here says nothing of what it maps.
+    this.#finish(reason === 'peer' ? 'closed' : 'cut');
   }
 
   #finish(how: 'end' | 'closed' | 'cut'): void {

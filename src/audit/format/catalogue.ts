@@ -376,7 +376,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     {
       ...LEASE_FIELDS,
       shards: 'number of shards of the lease',
-      how: 'end (it said so), closed (it closed the connection, or died), or cut (it broke the protocol)',
+      how: 'end (it said so), closed (it closed the connection, or died), or cut (it broke the protocol, or its socket failed)',
     },
     (event, clean) => ({ ...lease(event, clean), shards: integer(event.shards), how: event.how }),
   ),

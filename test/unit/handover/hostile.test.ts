@@ -139,7 +139,7 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
-  it.each(['line-too-long', 'nul-byte', 'descriptor'] as const)(
+  it.each(['line-too-long', 'nul-byte', 'descriptor', 'failed'] as const)(
     '[SH-002] cut off for %s, it may map the memory until its process is gone',
     async (reason) => {
       const shared = await share({ releaseLimitMs: 1000 });
