@@ -129,8 +129,9 @@ napi_value makeTimes(napi_env env, const std::vector<double>& times) {
   return array;
 }
 
-napi_value throwStatus(napi_env env, const Status& status) {
-  must(napi_throw(env, makeError(env, status)));
+// What a function that failed returns, its exception pending.
+napi_value failed(napi_env env, const Status& status) {
+  throwStatus(env, status);
   return nullptr;
 }
 
@@ -147,7 +148,7 @@ napi_value copies(napi_env env, const Arguments& arguments) {
   if (bytes == 0 || repeats == 0) throw ArgumentError{"bytes and repeats must be at least 1"};
   Copies measured;
   const Status status = measureCopies(path, index, bytes, repeats, measured);
-  if (!status.ok()) return throwStatus(env, status);
+  if (!status.ok()) return failed(env, status);
   napi_value result = makeObject(env);
   set(env, result, "pageable", makeTimes(env, measured.pageable));
   set(env, result, "pinned", makeTimes(env, measured.pinned));
@@ -181,7 +182,7 @@ napi_value attributes(napi_env env, const Arguments& arguments) {
     return {};
   };
   const Status status = ask();
-  if (!status.ok()) return throwStatus(env, status);
+  if (!status.ok()) return failed(env, status);
   napi_value result = makeObject(env);
   for (const Wanted& one : wanted) set(env, result, one.name, makeNumber(env, one.value));
   return result;

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/index.js';
 import { ServiceError } from '../common/index.js';
 import { type Caller, ROLES, type Role, type Tokens } from './tokens.js';
 
-/** Wrong tokens that are looked at in a second; more are refused unread. */
+/** Wrong tokens in a second that are told so; more are told to wait. */
 const MOST_FAILURES = 20;
 const WINDOW_MS = 1_000;
 
@@ -42,25 +42,26 @@ export class Admission {
   async admit(role: Role, authorization: string | null): Promise<Caller> {
     const { tokens, clock } = this.#settings;
     if (tokens.isEmpty) return { role: 'admin', fingerprint: null };
-    const now = clock.monotonic();
-    if (now - this.#windowFrom >= WINDOW_MS) {
-      this.#windowFrom = now;
-      this.#failures = 0;
-    }
-    if (this.#failures >= MOST_FAILURES) {
-      throw new ServiceError('QUEUE_FULL', 'too many wrong tokens; wait', { retryAfterMs: WINDOW_MS });
-    }
     const [, token] = /^Bearer ([\x21-\x7e]{1,4096})$/i.exec(authorization ?? '') ?? [];
+    // Looked up first: whoever floods the worker with wrong tokens must not lock out those who have a good one.
     const caller = token === undefined ? null : await tokens.callerOf(token);
-    if (caller === null) {
-      this.#failures += 1;
-      throw new ServiceError('AUTH_FAILED', '"Authorization" must be a bearer token of this worker');
-    }
+    if (caller === null) throw this.#refusal(clock.monotonic());
     if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) {
       throw new ServiceError('AUTH_FAILED', `this needs the role ${role}; the token has ${caller.role}`, {
         status: 403,
       });
     }
     return caller;
+  }
+
+  #refusal(nowMs: number): ServiceError {
+    if (nowMs - this.#windowFrom >= WINDOW_MS) {
+      this.#windowFrom = nowMs;
+      this.#failures = 0;
+    }
+    this.#failures += 1;
+    return this.#failures > MOST_FAILURES
+      ? new ServiceError('QUEUE_FULL', 'too many wrong tokens; wait', { retryAfterMs: WINDOW_MS })
+      : new ServiceError('AUTH_FAILED', '"Authorization" must be a bearer token of this worker');
   }
 }
