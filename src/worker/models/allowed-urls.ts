@@ -52,7 +52,11 @@ async function fetchFrom(
     if (!REDIRECTS.includes(response.status) || location === null) return response;
     await response.body?.cancel();
     if (!URL.canParse(location, url)) throw invalidInput('url', 'leads to a redirect that is no URL');
-    url = new URL(location, url);
+    const next = new URL(location, url);
+    if (url.protocol === 'https:' && next.protocol !== 'https:') {
+      throw invalidInput('url', 'leads to a redirect that gives up encryption');
+    }
+    url = next;
   }
   throw invalidInput('url', `leads through more than ${MOST_REDIRECTS} redirects`);
 }

@@ -45,7 +45,7 @@ export class ShardWatch implements Observer {
         this.#set(event.sealId, { quarantined: true });
         break;
       case 'shard.healed':
-        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: event.at });
+        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: beganAt(event) });
         break;
       default:
         break;
