@@ -66,7 +66,7 @@ for (const name of SHADERS) {
   texts[`${name}.wgsl`] = readFileSync(`${root}shaders/${name}.wgsl`, 'utf8');
 }
 texts['vram.ptx'] = readFileSync(`${root}cuda/vram.ptx`, 'utf8');
-mkdirSync(`${root}.cache/kernel-mutants`, { recursive: true });
+for (const folder of ['.cache/kernel-mutants', 'reports']) mkdirSync(root + folder, { recursive: true });
 await bundled('test/support/kernel-mutants.ts', bundle, [replaced]);
 const generator = `${root}.cache/kernel-mutants/sha256.mjs`;
 await bundled('src/device/webgpu/sha256-wgsl.ts', generator, []);
