@@ -174,6 +174,16 @@ size_t Driver::pendingCopies() const {
   return count;
 }
 
+bool Driver::isCopied(uint64_t besides, CUdeviceptr device, size_t bytes) const {
+  for (const auto& [number, stream] : streams) {
+    if (number == besides) continue;
+    for (const Work& work : stream.queue) {
+      if (work.device < device + bytes && device < work.device + work.hostBytes) return true;
+    }
+  }
+  return false;
+}
+
 CUuuid Driver::uuidOf(int device) const {
   CUuuid uuid{};
   uint64_t mixed = 0xcbf29ce484222325u + static_cast<uint64_t>(device);

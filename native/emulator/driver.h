@@ -67,6 +67,7 @@ struct Work {
   bool copy = false;
   const uint8_t* host = nullptr;  // pinned memory that the work will touch
   size_t hostBytes = 0;
+  CUdeviceptr device = 0;  // what a copy to or from the host touches, `hostBytes` of it
   std::function<Outcome()> run;
 };
 
@@ -186,6 +187,8 @@ class Driver {
   uint64_t newHandle() { return handle_ += 16; }
   Live live() const;
   size_t pendingCopies() const;
+  // A copy of another stream that has not happened yet touches these bytes.
+  bool isCopied(uint64_t besides, CUdeviceptr device, size_t bytes) const;
 
   // Made up from its name and number, and the same in every process.
   CUuuid uuidOf(int device) const;

@@ -55,8 +55,13 @@ CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t byte
     work.copy = true;
     work.host = pinned ? static_cast<const uint8_t*>(host) : nullptr;
     work.hostBytes = bytes;
+    work.device = device;
     work.run = std::move(copy);
+    // Nothing orders the copies of two streams. Of two that touch the same bytes the later one happens first here, so that whoever
+    // relies on an order is found out.
+    const bool disordered = pinned && driver.isCopied(number, device, bytes);
     driver.enqueue(number, std::move(work));
+    if (disordered) return driver.drain(number, UINT64_MAX);
     if (pinned) return CUDA_SUCCESS;
     noteWait(driver);
     return driver.drain(number, UINT64_MAX);

@@ -189,6 +189,7 @@ napi_value synchronize(napi_env env, const Arguments& arguments) {
 
 napi_value close(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<SessionHandle>(env, arguments[0]);
+  handle.session->retire();
   return handle.environment->start(
       env, handle.session->worker,
       [session = handle.session](Outcome& outcome) {
@@ -252,11 +253,10 @@ napi_value write(napi_env env, const Arguments& arguments) {
   if (length == 0 || length > handle.session->stagingBytes()) throw ArgumentError{"bytes must fit the staging buffer"};
   if (!inRange(offset, length, handle.memory->size())) throw ArgumentError{"the range is not inside the memory"};
   // Copied here: the array may be detached or resized while the thread reads it, and then its memory is gone.
-  const std::shared_ptr<uint8_t[]> copy = wipedBytes(length);
-  std::memcpy(copy.get(), bytes.data, length);
+  const std::shared_ptr<Upload> upload = handle.session->stage(bytes.data, length);
   return handle.environment->start(
-      env, handle.session->worker, [session = handle.session, memory = handle.memory, offset, copy, length](Outcome& outcome) {
-        outcome.status = session->write(memory, static_cast<std::size_t>(offset), copy.get(), length);
+      env, handle.session->worker, [session = handle.session, memory = handle.memory, offset, upload](Outcome& outcome) {
+        outcome.status = session->write(memory, static_cast<std::size_t>(offset), *upload);
       });
 }
 

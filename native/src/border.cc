@@ -181,6 +181,7 @@ void Environment::startSilently(Worker& worker, Operation operation, std::functi
 }
 
 void Environment::closeSilently(const std::shared_ptr<Session>& session) {
+  session->retire();
   startSilently(
       session->worker,
       [session](Outcome& outcome) {

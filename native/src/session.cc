@@ -38,7 +38,7 @@ Status Session::start(std::size_t stagingBytes) {
     shareable_ = supported != 0;
   }
   VRAM_TRY(VRAM_CALL(*driver_, cuStreamCreate, &compute_, CU_STREAM_NON_BLOCKING));
-  return staging_.open(stagingBytes);
+  return staging_->open(stagingBytes);
 }
 
 Status Session::granularityOf(MemoryKind kind, std::size_t& out) const {
@@ -61,7 +61,7 @@ Status Session::close() {
     first.keep(VRAM_CALL(*driver_, cuModuleUnload, std::exchange(module->module, nullptr)));
   }
   modules_.clear();
-  first.keep(staging_.close());
+  first.keep(staging_->close());
   if (compute_ != nullptr) first.keep(VRAM_CALL(*driver_, cuStreamDestroy_v2, std::exchange(compute_, nullptr)));
   context_ = nullptr;
   first.keep(VRAM_CALL(*driver_, cuDevicePrimaryCtxRelease_v2, device_));
@@ -156,21 +156,21 @@ Status Session::pointerInfo(const Memory& memory, unsigned& memoryType, unsigned
   return VRAM_CALL(*driver_, cuPointerGetAttribute, &managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, memory.at(0));
 }
 
-Status Session::write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length) {
+Status Session::write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload) {
   if (closed() || !memory->usable()) return closedStatus("memory");
-  return staging_.write(memory, offset, from, length);
+  return staging_->write(memory, offset, upload);
 }
 
 Status Session::drain(Memory& memory) {
   if (closed() || !memory.usable()) return closedStatus("memory");
-  staging_.drain();
+  staging_->drain();
   return std::exchange(memory.pending, Status{});
 }
 
 Status Session::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length) {
   if (closed() || !memory.usable()) return closedStatus("memory");
   VRAM_TRY(synchronize());
-  return staging_.read(memory, offset, to, length);
+  return staging_->read(memory, offset, to, length);
 }
 
 Status Session::protect(Memory& memory, bool readOnly, int& granted) {

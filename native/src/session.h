@@ -38,11 +38,12 @@ struct Launch {
 
 class Session {
  public:
-  Session(std::shared_ptr<Driver> driver, int index) : driver_(std::move(driver)), index_(index), staging_(*driver_) {}
+  Session(std::shared_ptr<Driver> driver, int index)
+      : driver_(std::move(driver)), index_(index), staging_(std::make_shared<Staging>(*driver_)) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // The thread on which every method below runs.
+  // The thread on which every method below runs that does not say otherwise.
   Worker worker;
 
   // On failure everything that was taken is given back.
@@ -56,7 +57,7 @@ class Session {
   bool virtualMemory() const { return virtualMemory_; }
   // Memory can be exported to other processes.
   bool shareable() const { return shareable_; }
-  std::size_t stagingBytes() const { return staging_.size(); }
+  std::size_t stagingBytes() const { return staging_->size(); }
 
   Status memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const;
   Status allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out);
@@ -68,7 +69,10 @@ class Session {
   Status importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted);
   Status pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const;
 
-  Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length);
+  // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, as is retire(), which comes before close() is asked for.
+  std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
+  void retire() { staging_->retire(); }
+  Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
   // Waits for the copies to `memory`, wipes the staging buffers, and tells the first failure since the last call.
   Status drain(Memory& memory);
   Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
@@ -99,7 +103,7 @@ class Session {
   CUcontext context_ = nullptr;
   // Kernels, fills and copies within the device.
   CUstream compute_ = nullptr;
-  Staging staging_;
+  const std::shared_ptr<Staging> staging_;
   std::size_t granularity_ = 0;
   bool virtualMemory_ = false;
   bool shareable_ = false;

@@ -8,10 +8,16 @@
 
 namespace vram {
 
+Upload::~Upload() {
+  if (staging_ != nullptr) staging_->giveBack(staging_->slots_[slot_]);
+}
+
 Status Staging::open(std::size_t size) {
   size_ = size;
   for (Slot& slot : slots_) {
-    VRAM_TRY(VRAM_CALL(driver_, cuMemAllocHost_v2, &slot.buffer, size));
+    void* buffer = nullptr;
+    VRAM_TRY(VRAM_CALL(driver_, cuMemAllocHost_v2, &buffer, size));
+    slot.buffer = static_cast<uint8_t*>(buffer);
     VRAM_TRY(VRAM_CALL(driver_, cuStreamCreate, &slot.stream, CU_STREAM_NON_BLOCKING));
   }
   return {};
@@ -26,11 +32,42 @@ Status Staging::close() {
     // Both are gone even when an error is returned, and what is not goes with the context.
     if (slot.stream != nullptr) first.keep(VRAM_CALL(driver_, cuStreamDestroy_v2, std::exchange(slot.stream, nullptr)));
     if (slot.buffer != nullptr) {
-      wipe(slot);
+      wipe(slot, 0);
       first.keep(VRAM_CALL(driver_, cuMemFreeHost, std::exchange(slot.buffer, nullptr)));
     }
   }
   return first;
+}
+
+std::shared_ptr<Upload> Staging::stage(const void* bytes, std::size_t length) {
+  const std::shared_ptr<Upload> upload(new Upload());
+  upload->length_ = length;
+  for (std::size_t index = 0; index < kUploads && !retired_; index++) {
+    Slot& slot = slots_[index];
+    if (!take(slot)) continue;
+    upload->staging_ = shared_from_this();
+    upload->slot_ = index;
+    std::memcpy(slot.buffer, bytes, length);
+    // What another copy left behind these bytes is wiped now: a drain passes over a buffer that is taken.
+    wipe(slot, length);
+    slot.dirty = length;
+    return upload;
+  }
+  upload->heap_ = wipedBytes(length);
+  std::memcpy(upload->heap_.get(), bytes, length);
+  return upload;
+}
+
+bool Staging::take(Slot& slot) {
+  State free = State::kFree;
+  return slot.state.compare_exchange_strong(free, State::kTaken);
+}
+
+void Staging::giveBack(Slot& slot) {
+  // Of work that was dropped with its queue: close() has wiped and freed the buffer by then.
+  if (slot.buffer == nullptr) return;
+  wipe(slot, 0);
+  slot.state = State::kFree;
 }
 
 void Staging::wait(Slot& slot) {
@@ -38,36 +75,47 @@ void Staging::wait(Slot& slot) {
   const std::shared_ptr<Memory> target = std::move(slot.target);
   slot.target = nullptr;
   target->pending.keep(VRAM_CALL(driver_, cuStreamSynchronize, slot.stream));
+  slot.state = State::kFree;
 }
 
-void Staging::wipe(Slot& slot) {
-  wipeBytes(slot.buffer, slot.dirty);
-  slot.dirty = 0;
+void Staging::wipe(Slot& slot, std::size_t from) {
+  if (slot.dirty <= from) return;
+  wipeBytes(slot.buffer + from, slot.dirty - from);
+  slot.dirty = from;
 }
 
-Status Staging::write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length) {
+Status Staging::write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload) {
   if (!memory->writable()) return Status::fail(Failure::kState, "the memory is mapped read-only");
-  Slot& slot = slots_[next_];
-  Slot& other = slots_[1 - next_];
-  wait(slot);
+  const std::size_t length = upload.length_;
+  Slot& slot = upload.staging_ == nullptr ? own() : slots_[upload.slot_];
   // Writes take effect in order: streams do not wait for each other, so an overlapping copy is waited for here.
-  if (other.target == memory && other.offset < offset + length && offset < other.offset + other.length) wait(other);
+  for (Slot& other : slots_) {
+    if (other.target == memory && other.offset < offset + length && offset < other.offset + other.length) wait(other);
+  }
+  if (upload.staging_ == nullptr) {
+    wait(slot);
+    std::memcpy(slot.buffer, upload.heap_.get(), length);
+    slot.dirty = std::max(slot.dirty, length);
+  }
   if (!memory->pending.ok()) return std::exchange(memory->pending, Status{});
-  std::memcpy(slot.buffer, from, length);
-  slot.dirty = std::max(slot.dirty, length);
   VRAM_TRY(VRAM_CALL(driver_, cuMemcpyHtoDAsync_v2, memory->at(offset), slot.buffer, length, slot.stream));
+  upload.staging_ = nullptr;
+  slot.state = State::kUnderWay;
   slot.target = memory;
   slot.offset = offset;
   slot.length = length;
-  next_ = 1 - next_;
+  // The copies before this one had its filling to end in: they are waited for so that the next upload finds a buffer.
+  for (Slot& other : slots_) {
+    if (&other != &slot) wait(other);
+  }
   return {};
 }
 
 Status Staging::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length) {
   drain();
   Status status = std::exchange(memory.pending, Status{});
+  Slot& slot = own();
   for (std::size_t done = 0; done < length && status.ok();) {
-    Slot& slot = slots_[0];
     const std::size_t part = std::min(size_, length - done);
     slot.dirty = std::max(slot.dirty, part);
     status = VRAM_CALL(driver_, cuMemcpyDtoHAsync_v2, slot.buffer, memory.at(offset + done), part, slot.stream);
@@ -75,14 +123,16 @@ Status Staging::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_
     if (status.ok()) std::memcpy(to + done, slot.buffer, part);
     done += part;
   }
-  wipe(slots_[0]);
+  wipe(slot, 0);
   return status;
 }
 
 void Staging::drain() {
   for (Slot& slot : slots_) {
     wait(slot);
-    wipe(slot);
+    if (!take(slot)) continue;
+    wipe(slot, 0);
+    slot.state = State::kFree;
   }
 }
 

@@ -1,9 +1,11 @@
-// The only pinned host memory there is: two buffers with a stream each, so that one is filled while the other is copied. They hold
-// weight bytes for the length of a copy and are wiped when it has been waited for.
+// The only pinned host memory there is. Two buffers take what goes to the device: JavaScript's thread fills one while the device's
+// thread copies the other. A third is the device thread's own. They hold weight bytes for the length of a copy and are wiped when it
+// has been waited for.
 #ifndef VRAM_RESIDENCY_STAGING_H
 #define VRAM_RESIDENCY_STAGING_H
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,7 +14,29 @@
 
 namespace vram {
 
-class Staging {
+class Staging;
+
+// Bytes on their way to the device: in a pinned buffer if one was free, else on the heap. Wiped where they do not get there.
+class Upload {
+ public:
+  ~Upload();
+  Upload(const Upload&) = delete;
+  Upload& operator=(const Upload&) = delete;
+  std::size_t length() const { return length_; }
+
+ private:
+  friend class Staging;
+  Upload() = default;
+
+  std::size_t length_ = 0;
+  // Of a pinned buffer; the staging is kept alive for it.
+  std::shared_ptr<Staging> staging_;
+  std::size_t slot_ = 0;
+  std::shared_ptr<uint8_t[]> heap_;
+};
+
+// Belongs to the session's worker thread, but for stage() and retire(), which belong to JavaScript's.
+class Staging : public std::enable_shared_from_this<Staging> {
  public:
   explicit Staging(const Driver& driver) : driver_(driver) {}
   Staging(const Staging&) = delete;
@@ -20,36 +44,54 @@ class Staging {
 
   // `size` bytes in each buffer.
   Status open(std::size_t size);
-  // Waits, wipes and gives back.
+  // Waits, wipes and gives back. retire() was called before, or nobody could call stage() yet.
   Status close();
   std::size_t size() const { return size_; }
 
-  // Starts a copy to the device; `length` is at most size(). `from` may be reused on return.
-  Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, const uint8_t* from, std::size_t length);
+  // Copies the bytes, at most size(). Throws std::bad_alloc.
+  std::shared_ptr<Upload> stage(const void* bytes, std::size_t length);
+  // From here on stage() leaves the pinned buffers alone.
+  void retire() { retired_ = true; }
+
+  // Starts a copy to the device.
+  Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
   // Copies from the device and waits; any length.
   Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
-  // Waits for every copy and wipes both buffers. A failure is kept in the `pending` of the memory it belongs to.
+  // Waits for every copy and wipes what is not in use. A failure is kept in the `pending` of the memory it belongs to.
   void drain();
 
  private:
+  friend class Upload;
+
+  enum class State {
+    kFree,      // whoever changes this to kTaken has the buffer
+    kTaken,     // an upload's that has not been started, or being wiped
+    kUnderWay,  // the worker's
+  };
   struct Slot {
-    void* buffer = nullptr;
+    std::atomic<State> state{State::kFree};
+    uint8_t* buffer = nullptr;
     CUstream stream = nullptr;
     // The copy under way, if any.
     std::shared_ptr<Memory> target;
     std::size_t offset = 0;
     std::size_t length = 0;
-    // Bytes from the start that may hold weights.
+    // Bytes from the start that may hold weights. Belongs to who has the buffer.
     std::size_t dirty = 0;
   };
+  static constexpr std::size_t kUploads = 2;
 
+  // The worker's own, which no upload takes.
+  Slot& own() { return slots_[kUploads]; }
+  static bool take(Slot& slot);
+  void giveBack(Slot& slot);
   void wait(Slot& slot);
-  void wipe(Slot& slot);
+  static void wipe(Slot& slot, std::size_t from);
 
   const Driver& driver_;
   std::size_t size_ = 0;
-  std::size_t next_ = 0;
-  std::array<Slot, 2> slots_;
+  bool retired_ = false;
+  std::array<Slot, kUploads + 1> slots_;
 };
 
 }  // namespace vram

@@ -34,7 +34,7 @@ describeCuda('cuda: memory operations', (bed) => {
     });
   });
 
-  it('a copy that could not be waited for is told by the freeze, or by the write that needs its buffer', async () => {
+  it('a copy that could not be waited for is told by the freeze, or by the second write after it', async () => {
     const failed = { code: 'DEVICE_UNAVAILABLE', message: expect.stringContaining('cuStreamSynchronize') };
     await withDevice(bed, async (device) => {
       const region = await device.allocate(BLOCK);
@@ -44,8 +44,8 @@ describeCuda('cuda: memory operations', (bed) => {
       await expect(region.root()).rejects.toMatchObject(failed);
       const other = await device.allocate(BLOCK);
       await other.write(0, xorshiftBytes(20, 16));
-      await other.write(16, xorshiftBytes(20, 16));
       emulator.failCall('cuStreamSynchronize', 1, 1);
+      await other.write(16, xorshiftBytes(20, 16));
       await expect(other.write(32, xorshiftBytes(20, 16))).rejects.toMatchObject(failed);
     });
   });
@@ -63,7 +63,7 @@ describeCuda('cuda: memory operations', (bed) => {
     });
   });
 
-  it('writes and reads larger than both staging buffers together', async () => {
+  it('writes and reads larger than two staging buffers together', async () => {
     await withDevice(bed, async (device) => {
       const bytes = xorshiftBytes(25, 2 * STAGING_BYTES + 4321);
       const region = await device.allocate(bytes.length);

@@ -71,7 +71,7 @@ export interface Addon {
    */
   driverFiles(driver: DriverHandle): Promise<readonly string[]>;
   devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;
-  /** Retains the primary context and takes two pinned buffers of `stagingBytes`. */
+  /** Retains the primary context and takes three pinned buffers of `stagingBytes`. */
   open(driver: DriverHandle, index: number, stagingBytes: number): Promise<DeviceHandle>;
   deviceInfo(device: DeviceHandle): {
     readonly granularity: number;

@@ -20,7 +20,7 @@ import { CudaRegion, type RegionOwner } from './region.js';
 import { scratchLayout } from './scratch.js';
 import { fillScratch, type TreeMachine, TreeRun, VECTOR_BYTES } from './tree-run.js';
 
-/** Each of the two pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
+/** Each of the three pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;
 
 export interface CudaDeviceSettings {
