@@ -9,6 +9,7 @@
 #include "handover/descriptor_calls.h"
 #include "handover/socket_calls.h"
 #include "held_stderr.h"
+#include "huge_pages.h"
 #include "wipe.h"
 
 namespace vram {
@@ -467,6 +468,7 @@ constexpr Export kExports[] = {
     {"hashBlocks", guarded<hashBlocks>},
     {"hashBlocksAsync", guarded<hashBlocksAsync>},
     {"holdStderr", guarded<holdStderr>},
+    {"adviseHugePages", guarded<adviseHugePages>},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

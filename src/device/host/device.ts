@@ -105,8 +105,9 @@ export class HostDevice implements Device {
   async #take(byteLength: number, neededBytes: number, availableBytes: number | null): Promise<HostMemory> {
     try {
       if (neededBytes > MAX_REGION_BYTES) throw new RangeError(`more than ${MAX_REGION_BYTES} bytes`);
-      this.#settings.host.inject?.beforeAllocate?.(neededBytes);
-      return await HostMemory.allocate(byteLength, this.#settings.segmentBytes);
+      const { segmentBytes, host } = this.#settings;
+      host.inject?.beforeAllocate?.(neededBytes);
+      return await HostMemory.allocate(byteLength, segmentBytes, host.prepare);
     } catch (cause) {
       // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was asked for.
       if (!(cause instanceof RangeError)) throw unforeseen(cause);

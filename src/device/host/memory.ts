@@ -22,7 +22,11 @@ export class HostMemory {
   }
 
   /** Errors: RangeError where the JavaScript engine has no memory left. */
-  static async allocate(byteLength: number, segmentBytes: number): Promise<HostMemory> {
+  static async allocate(
+    byteLength: number,
+    segmentBytes: number,
+    prepare?: (segment: Uint8Array) => void,
+  ): Promise<HostMemory> {
     const total = paddedLength(byteLength);
     const lengths: number[] = [];
     for (let at = 0; at < total; at += segmentBytes) lengths.push(Math.min(segmentBytes, total - at));
@@ -30,6 +34,7 @@ export class HostMemory {
     const last = lengths.pop() ?? 0;
     const data = await SegmentTable.create([...lengths, last - (total - byteLength)]);
     const segments = [...lengths, last].map((length) => new Uint8Array(length));
+    if (prepare !== undefined) segments.forEach(prepare);
     return new HostMemory(segments, data, whole);
   }
 

@@ -24,6 +24,8 @@ export interface HostOptions {
   readonly freeMemory?: () => number;
   /** Largest segment in bytes, a multiple of 4096; regions above it have several. */
   readonly segmentBytes?: number;
+  /** Called with each segment of a region, zeros that nobody has touched, before it is used. Changes no byte. */
+  readonly prepare?: (segment: Uint8Array) => void;
   readonly inject?: HostInjection;
 }
 

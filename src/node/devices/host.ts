@@ -2,6 +2,7 @@ import { freemem, totalmem } from 'node:os';
 import { constrainedMemory } from 'node:process';
 import { type Backend, type BlockHasher, hostBackend } from '../../device/index.js';
 import { createNodeEngine } from '../digest/index.js';
+import { adviseHugePages } from './huge-pages.js';
 
 export interface NodeHostOptions {
   /** Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine (`VRAM_RESIDENCY_DIGEST`, else native). */
@@ -18,6 +19,7 @@ export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
     engine: options.engine ?? createNodeEngine(),
     totalMemory: usableMemory,
     freeMemory: () => Math.min(freemem(), usableMemory()),
+    prepare: adviseHugePages,
   });
 }
 
