@@ -6,4 +6,6 @@ export {
   type ServiceErrorCode,
   type WorkerErrorCode,
 } from './codes.js';
+export type * from './executions.js';
+export type * from './guards.js';
 export type * from './messages.js';
