@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import type { Problem } from '../api-schema/index.js';
-import { invalidInput, VramError } from '../base/index.js';
+import { invalidInput, parseStrictJson, VramError } from '../base/index.js';
 
 const MOST_ANSWER_BYTES = 16 * 2 ** 20;
 /** From the call to the end of the answer, however slowly that comes. */
@@ -73,7 +73,8 @@ function send({
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    // Its depth is bounded too: what is nested too deep could be parsed, but not written again.
+    return parseStrictJson(text, { what: 'the answer' });
   } catch (cause) {
     throw new VramError('DEVICE_UNAVAILABLE', 'what answers on the socket is not a worker', { cause });
   }

@@ -32,6 +32,35 @@ async function answering(text: string, then: (connection: Socket) => void): Prom
   await once(server, 'listening');
 }
 
+/** A whole answer. */
+async function answeringJson(body: string): Promise<void> {
+  const head = `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`;
+  await answering(head + body, (connection) => connection.end());
+}
+
+const SHARD = { quarantined: false, lastVerifiedAt: '2026-11-28T06:00:00Z' };
+const NEXT = { generation: 2, progress: null, failure: null };
+const MODEL = {
+  name: 'm',
+  generation: 1,
+  state: 'ready',
+  byteLength: 4096,
+  shards: [SHARD],
+  progress: { bytes: 0, totalBytes: 0 },
+  failure: null,
+  next: NEXT,
+};
+const STATUS = {
+  instance: 'i',
+  workerId: 'w',
+  state: 'ready',
+  reason: null,
+  device: { id: 'host', name: 'n', residency: 'host', execution: 'x' },
+  capacity: { totalBytes: null, usedBytes: 0, reservedBytes: 0 },
+  reservations: 0,
+  models: [MODEL],
+};
+
 const HALF = 'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"state":';
 
 describe('status of a worker that does not answer well', () => {
@@ -71,5 +100,56 @@ describe('status of a worker that does not answer well', () => {
     const text: string = Reflect.apply(statusText, null, [status, 0]);
     expect(text).toMatch(/^[\x20-\x7e\n]+$/);
     expect(text.trimEnd().split('\n')).toHaveLength(6);
+  });
+
+  it('takes what a newer worker sends more, and a load of no bytes', async () => {
+    await answeringJson(JSON.stringify({ ...STATUS, state: 'resting', more: [1] }));
+    const { code, stdout } = await cli(['status', '--worker', socket]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('resting');
+    expect(stdout).toContain('0 % loaded');
+  });
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['a device that is null', { ...STATUS, device: null }],
+    ['no device name', { ...STATUS, device: { ...STATUS.device, name: 7 } }],
+    ['no capacity', { ...STATUS, capacity: [] }],
+    ['negative bytes', { ...STATUS, capacity: { ...STATUS.capacity, usedBytes: -1 } }],
+    ['a reason that is no text', { ...STATUS, reason: {} }],
+    ['models in an object', { ...STATUS, models: { length: 1 } }],
+    ['a model that is null', { ...STATUS, models: [null] }],
+    ['shards that are none', { ...STATUS, models: [{ ...MODEL, shards: null }] }],
+    ['a shard that is null', { ...STATUS, models: [{ ...MODEL, shards: [null] }] }],
+    [
+      'a time that is none',
+      { ...STATUS, models: [{ ...MODEL, shards: [{ ...SHARD, lastVerifiedAt: 'x' }] }] },
+    ],
+    ['a state that is no text', { ...STATUS, models: [{ ...MODEL, state: {} }] }],
+    ['no next', { ...STATUS, models: [{ ...MODEL, next: undefined }] }],
+    ['a failure without words', { ...STATUS, models: [{ ...MODEL, next: { ...NEXT, failure: {} } }] }],
+  ])('does not fall over an answer with %s', async (_, answer) => {
+    await answeringJson(JSON.stringify(answer));
+    const { code, stdout, stderr } = await cli(['status', '--worker', socket]);
+    expect(stderr).toContain('a form that this version does not know');
+    expect(stdout).toBe('');
+    expect(code).toBe(5);
+  });
+
+  it('does not fall over an answer nested so deep that it could not be written again', async () => {
+    const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+    await answeringJson(`{"more":${deep},${JSON.stringify(STATUS).slice(1)}`);
+    const { code, stderr } = await cli(['status', '--json', '--worker', socket]);
+    expect(stderr).toContain('not a worker');
+    expect(code).toBe(5);
+  });
+
+  it('counts the shards of a model, however many there are', () => {
+    const shards = Array.from({ length: 300_000 }, () => SHARD);
+    const text: string = Reflect.apply(statusText, null, [
+      { ...STATUS, models: [{ ...MODEL, shards }] },
+      Date.parse(SHARD.lastVerifiedAt),
+    ]);
+    expect(text).toContain('300000 shards');
   });
 });

@@ -6,6 +6,7 @@ import { jsonOption, readToken } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal, formatMs, formatSize } from '../text.js';
 import { askWorker } from '../worker-call.js';
+import { isStatus } from '../worker-status.js';
 
 const DEFAULT_SOCKET = '/run/vram-residency/worker.sock';
 
@@ -47,17 +48,6 @@ async function bearer(file: string, signal: AbortSignal): Promise<string> {
   return first;
 }
 
-/** The members that are read here; a newer worker may send more. */
-function isStatus(value: unknown): value is WorkerStatus {
-  if (typeof value !== 'object' || value === null) return false;
-  const has = (name: string): boolean => name in value;
-  return (
-    ['state', 'reason', 'device', 'capacity', 'models', 'instance'].every(has) &&
-    'models' in value &&
-    Array.isArray(value.models)
-  );
-}
-
 function isIll({ state, next }: ModelView): boolean {
   return state === 'damaged' || state === 'failed' || (next !== null && next.failure !== null);
 }
@@ -93,7 +83,8 @@ function modelLines(model: ModelView, nowMs: number): string[] {
   );
   const known = verified.filter((at) => at !== null);
   if (known.length > 0 && known.length === verified.length) {
-    parts.push(`all verified within ${formatMs(Math.max(0, nowMs - Math.min(...known)))}`);
+    const oldest = known.reduce((least, at) => Math.min(least, at));
+    parts.push(`all verified within ${formatMs(Math.max(0, nowMs - oldest))}`);
   }
   const lines = [`model     ${name}@${generation}  ${state}  ${parts.join(', ')}`];
   if (failure !== null) lines.push(`          ${failure.detail} [${failure.code}]`);
@@ -106,5 +97,5 @@ function modelLines(model: ModelView, nowMs: number): string[] {
 }
 
 function percent({ bytes, totalBytes }: { readonly bytes: number; readonly totalBytes: number }): string {
-  return `${Math.floor((bytes * 100) / totalBytes)} %`;
+  return `${totalBytes === 0 ? 0 : Math.floor((bytes * 100) / totalBytes)} %`;
 }
