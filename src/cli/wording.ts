@@ -54,6 +54,8 @@ export function inOptionWords(
 function unnamedPath({ cause }: VramError, worded: string): string {
   if (cause instanceof VramError) return unnamedPath(cause, worded);
   if (!(cause instanceof Error) || !('path' in cause) || typeof cause.path !== 'string') return '';
+  // A file of a folder is opened below the folder's descriptor; its number says nothing to anybody.
+  if (cause.path.startsWith('/proc/self/fd/')) return '';
   return worded.includes(JSON.stringify(cause.path).slice(1, -1)) ? '' : ` (${JSON.stringify(cause.path)})`;
 }
 

@@ -25,6 +25,8 @@ beforeAll(async () => {
   await writeFile(statement, 'no proof');
   await writeFile(join(folder, 'empty'), '');
   await mkdir(join(folder, 'open'));
+  await mkdir(join(folder, 'parts'));
+  await writeFile(join(folder, 'parts/model.safetensors.index.json'), '{"weight_map":{"a":"1.safetensors"}}');
   await chmod(join(folder, 'open'), 0o777);
   const log = ['--audit', join(folder, 'log'), '--token-file', token];
   expect((await cli(['check', weights, ...log])).code).toBe(0);
@@ -60,6 +62,12 @@ describe('messages', () => {
     ],
     [['check', '@none'], 2, '@none: names nothing that exists'],
     [['check', '@none', '@weights.bin'], 2, '@none: names nothing that exists'],
+    // With nothing behind it: how the file was looked up is of no use to anybody.
+    [
+      ['check', '@parts'],
+      2,
+      '"1.safetensors" is named by the model but cannot be found in its folder [INVALID',
+    ],
     [['drill', '@none'], 2, '"@none" names nothing that exists'],
     [['digest', '@none'], 2, '@none: cannot be opened: "@none": no such file'],
     [['drill', '@empty'], 2, 'is empty'],
