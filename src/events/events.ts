@@ -180,8 +180,9 @@ export interface EventPayloads {
     readonly expectedDigest: string | null;
     readonly actualDigest: string | null;
     readonly transient: boolean;
-    readonly damaged: readonly DamagedRange[];
-    readonly damagedGroups: number;
+    /** Null where bytes are damaged: the verdict is told at once, and `damage.located` follows. Empty where none are. */
+    readonly damaged: readonly DamagedRange[] | null;
+    readonly damagedGroups: number | null;
   };
   'policy.violation': {
     readonly policy: string;
@@ -197,6 +198,17 @@ export interface EventPayloads {
     readonly source: string;
   };
   'shard.quarantined': { readonly sealId: string; readonly reason: string; readonly leasesRevoked: number };
+  /** Where the damage of a shard in quarantine is, as far as it was found in place. */
+  'damage.located': {
+    readonly sealId: string;
+    readonly damaged: readonly DamagedRange[];
+    /** Of 128 blocks each. */
+    readonly damagedGroups: number;
+    /** Whether `damaged` names single blocks; else whole groups. */
+    readonly exact: boolean;
+    /** Why the place could not be found, or null. */
+    readonly error: EventError | null;
+  };
   'shard.healed': {
     readonly sealId: string;
     readonly healedBlocks: number;

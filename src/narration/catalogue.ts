@@ -30,6 +30,7 @@ export const NARRATED_ACTIONS = {
   validation_failed: 'an input was refused',
   capacity_query: 'capacity was asked for, and told or not',
   shard_quarantined: 'a damaged shard was locked away',
+  damage_located: 'the place of the damage was found, or could not be',
   shard_healed: 'damaged blocks were repaired, or could not be',
   shard_executed: 'work ran on verified weights, or failed',
   shard_scrubbed: 'a background check of a shard ended',
@@ -173,19 +174,15 @@ function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<To
       storybook: `The lantern flickered; the keeper rubbed both eyes and will look again.`,
     };
   }
-  if (code === 'INTEGRITY_VIOLATION' && event.mode === 'sampled' && event.damagedGroups === 0) {
+  if (code === 'INTEGRITY_VIOLATION' && event.damaged !== null && event.mode === 'sampled') {
     return {
       human: because(`A sample of ${shard(event)} was not enough`, event.error.message),
       storybook: `A few good stones do not open a door that was shut for a bad one.`,
     };
   }
   if (code === 'INTEGRITY_VIOLATION') {
-    const where =
-      event.damagedGroups === 0
-        ? 'the place could not be found'
-        : `${counted(event.damagedGroups, 'group')} of 512 KiB ${event.damagedGroups === 1 ? 'does' : 'do'} not match`;
     return {
-      human: `${shard(event)} is damaged on ${device(event)}: ${where}${tensorsInWords(event.damaged)}${took(event)}.`,
+      human: `${shard(event)} was found damaged on ${device(event)}${took(event)}: its bytes do not match its seal.`,
       storybook: `Something gnawed at the treasure in the dark.`,
     };
   }
@@ -193,6 +190,15 @@ function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<To
     human: `A handle${event.shardId === null ? '' : ` for ${shard(event)}`} was refused with ${code}; nothing changed.`,
     storybook: `A stranger showed a key that was never cut here.`,
   };
+}
+
+function damagePlace(event: EventOf<'damage.located'>): string {
+  const { damagedGroups, damaged, error } = event;
+  const subject = `The damage in ${shard(event)} on ${device(event)}`;
+  if (damagedGroups === 0)
+    return because(`${subject} could not be located`, error?.message ?? 'every part matches');
+  const groups = `${counted(damagedGroups, 'group')} of 512 KiB ${damagedGroups === 1 ? 'does' : 'do'} not match`;
+  return `${subject} is located: ${groups}${tensorsInWords(damaged)}.`;
 }
 
 /** One teller an event type; null for events that are timing alone. */
@@ -359,6 +365,17 @@ const TELLERS: Tellers = {
     target: shardTarget(event),
     human: `${shard(event)} is locked away (${event.reason})${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} called back`}.`,
     storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
+  }),
+  'damage.located': (event) => ({
+    action: 'damage_located',
+    level: 'error',
+    actor: 'manager',
+    target: shardTarget(event),
+    human: damagePlace(event),
+    storybook:
+      event.damagedGroups === 0
+        ? `The keeper searched every shelf and could not find the tooth marks.`
+        : `The keeper found the tooth marks, and put chalk around them.`,
   }),
   'shard.healed': (event) => ({
     action: 'shard_healed',

@@ -22,6 +22,7 @@ Feature: What happened is on record
       | HIGH     | seal.verified            |
       | CRITICAL | seal.verification_failed |
       | CRITICAL | shard.quarantined        |
+      | CRITICAL | damage.located           |
       | HIGH     | shard.healed             |
       | MEDIUM   | vram.deallocated         |
     And these sentences are told in this order:
@@ -33,6 +34,7 @@ Feature: What happened is on record
       | info  | manager | seal_verified              |
       | error | manager | seal_verification_failed   |
       | error | manager | shard_quarantined          |
+      | error | manager | damage_located             |
       | info  | manager | shard_healed               |
       | info  | device  | vram_deallocated           |
     And every record names the worker and a correlation id

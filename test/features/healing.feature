@@ -22,6 +22,7 @@ Feature: Healing damaged blocks
       | event                    |
       | seal.verification_failed |
       | shard.quarantined        |
+      | damage.located           |
       | shard.healed             |
       | seal.verified            |
     And a sentence says "4 blocks of "

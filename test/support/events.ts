@@ -53,6 +53,8 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'validation.failed': 'an input was refused',
   'capacity.queried': 'capacity was asked for',
   'shard.quarantined': 'a damaged shard may no longer be executed from; its leases are revoked',
+  'damage.located':
+    'follows `shard.quarantined`: where the damage is, as far as it was found in place, or why no place was found (`error`)',
   'shard.healed': 'damaged blocks were repaired and the whole shard verified again',
   'heal.failed': 'healing failed; the quarantine stays',
   'execution.finished': 'work on a lease ended',
@@ -120,8 +122,8 @@ export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = 
     expectedDigest: `fsverity-sha256-12:${'0'.repeat(64)}`,
     actualDigest: `fsverity-sha256-12:${'1'.repeat(64)}`,
     transient: false,
-    damaged: [{ firstBlock: 3, blocks: 1, byteOffset: 12288, byteLength: 4096 }],
-    damagedGroups: 1,
+    damaged: null,
+    damagedGroups: null,
   },
   'policy.violation': {
     policy: 'vram-only',
@@ -135,6 +137,13 @@ export const SAMPLE_PAYLOADS: { readonly [T in EventType]: EventPayloads[T] } = 
   },
   'capacity.queried': { totalBytes: 80e9, usedBytes: 1e9, availableBytes: 79e9, source: 'driver' },
   'shard.quarantined': { sealId: 'a'.repeat(32), reason: 'damaged', leasesRevoked: 1 },
+  'damage.located': {
+    sealId: 'a'.repeat(32),
+    damaged: [{ firstBlock: 3, blocks: 1, byteOffset: 12288, byteLength: 4096 }],
+    damagedGroups: 1,
+    exact: true,
+    error: null,
+  },
   'shard.healed': { sealId: 'a'.repeat(32), healedBlocks: 1, healed: [], source: 'model.onnx' },
   'heal.failed': { sealId: 'a'.repeat(32), error: SAMPLE_ERROR },
   'execution.finished': { sealId: 'a'.repeat(32), ok: true, verifiedMs: 1, error: null },

@@ -73,6 +73,15 @@ const RECORDED: Readonly<Record<keyof typeof PAYLOADS, object>> = {
     action: 'refused',
   },
   'shard.quarantined': { sealId: SEAL_ID, reason: '<block 3 differs>', leasesRevoked: 2 },
+  'damage.located': {
+    sealId: SEAL_ID,
+    damaged: [{ firstBlock: 3, blocks: 1 }],
+    damagedRanges: 1,
+    damagedGroups: 1,
+    exact: true,
+    reason: null,
+    errorCode: null,
+  },
   'shard.healed': {
     sealId: SEAL_ID,
     healedBlocks: 1,
@@ -144,10 +153,17 @@ describe('[AU-001] what is recorded', () => {
     }));
     const named = { tensors: Array.from({ length: 16 }, (_, index) => `<t${index}>`), tensorCount: 20 };
     expect(auditData(event('seal.verification_failed', { damaged }), marked)).toMatchObject(named);
+    expect(auditData(event('damage.located', { damaged }), marked)).toMatchObject(named);
     expect(auditData(event('shard.healed', { healed: damaged }), marked)).toMatchObject(named);
     const failed = event('seal.verification_failed', { sealId: null, actualDigest: 'cd', transient: true });
     expect(auditData(failed)).toMatchObject({ sealId: null, actualDigest: 'cd', transient: true });
     const error = { code: 'RELEASE_FAILED', kind: 'fatal', scope: 'device', message: 'busy' } as const;
+    expect(auditData(event('damage.located', { damaged: [], exact: false, error }), marked)).toMatchObject({
+      damaged: [],
+      exact: false,
+      reason: '<busy>',
+      errorCode: 'RELEASE_FAILED',
+    });
     expect(auditData(event('vram.deallocated', { error, wiped: false }), marked)).toMatchObject({
       reason: '<busy>',
       errorCode: 'RELEASE_FAILED',
@@ -164,7 +180,7 @@ describe('[AU-001] what is recorded', () => {
       'audit.pruned',
       'audit.closed',
     ]);
-    expect(new Set(AUDIT_TYPES).size).toBe(23);
+    expect(new Set(AUDIT_TYPES).size).toBe(24);
     expect(Object.fromEntries(AUDIT_TYPES.map((type) => [type, AUDIT_CATALOGUE[type].severity]))).toEqual({
       'vram.sealed': 'CRITICAL',
       'seal.verified': 'HIGH',
@@ -174,6 +190,7 @@ describe('[AU-001] what is recorded', () => {
       'vram.deallocated': 'MEDIUM',
       'policy.violation': 'CRITICAL',
       'shard.quarantined': 'CRITICAL',
+      'damage.located': 'CRITICAL',
       'shard.healed': 'HIGH',
       'heal.failed': 'HIGH',
       'device.lost': 'CRITICAL',
@@ -204,6 +221,11 @@ describe('[AU-001] what is recorded', () => {
     for (const wrong of [0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) expect(said(wrong)).toBeNull();
   });
 
+  it('of damage that is not located yet is null', () => {
+    const failed = auditData(event('seal.verification_failed', { damaged: null, damagedGroups: null }));
+    expect(failed).toMatchObject({ damaged: null, damagedRanges: null, damagedGroups: null });
+  });
+
   it('of damage is up to 64 ranges, and the count of all', () => {
     for (const [count, kept] of [
       [0, 0],
@@ -216,11 +238,12 @@ describe('[AU-001] what is recorded', () => {
         byteOffset: 8192 * index,
         byteLength: 4096,
       }));
-      const failed = auditData(event('seal.verification_failed', { damaged }));
-      expect(failed).toMatchObject({ damagedRanges: count });
-      expect(failed['damaged']).toEqual(
-        damaged.slice(0, kept).map(({ firstBlock, blocks }) => ({ firstBlock, blocks })),
-      );
+      const ranges = damaged.slice(0, kept).map(({ firstBlock, blocks }) => ({ firstBlock, blocks }));
+      for (const type of ['seal.verification_failed', 'damage.located'] as const) {
+        const data = auditData(event(type, { damaged }));
+        expect(data).toMatchObject({ damagedRanges: count });
+        expect(data['damaged']).toEqual(ranges);
+      }
       expect(auditData(event('shard.healed', { healed: damaged }))['healedRanges']).toBe(count);
     }
   });

@@ -79,6 +79,13 @@ export const PAYLOADS = {
     action: 'refused',
   },
   'shard.quarantined': { sealId: '11'.repeat(16), reason: 'block 3 differs', leasesRevoked: 2 },
+  'damage.located': {
+    sealId: '11'.repeat(16),
+    damaged: [{ firstBlock: 3, blocks: 1, byteOffset: 12_288, byteLength: 4096 }],
+    damagedGroups: 1,
+    exact: true,
+    error: null,
+  },
   'shard.healed': {
     sealId: '11'.repeat(16),
     healedBlocks: 1,

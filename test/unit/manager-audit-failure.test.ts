@@ -88,7 +88,7 @@ describe('[AU-005] a verdict that cannot be recorded stays the error, and the fa
     await manager.close();
   });
 
-  it.each(['seal.verification_failed', 'shard.quarantined'] as const)(
+  it.each(['seal.verification_failed', 'shard.quarantined', 'damage.located'] as const)(
     'verify: damage, where %s is lost',
     async (type) => {
       const recorder = without(type);

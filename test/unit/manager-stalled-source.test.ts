@@ -94,6 +94,7 @@ describe('verify with a source that stalls', () => {
       'operation.stage',
       'seal.verification_failed',
       'shard.quarantined',
+      'damage.located',
       'a',
     ]);
     clock.turn(STALL_MS);

@@ -85,7 +85,7 @@ describe('a source that fails while damage is localised', () => {
       report: { damagedGroups: 2, exact: false },
       cause: { cause: gone },
     });
-    expect(recorder.of('seal.verification_failed')).toMatchObject([{ damagedGroups: 2 }]);
+    expect(recorder.of('damage.located')).toMatchObject([{ damagedGroups: 2, exact: false, error: null }]);
     await manager.close();
   });
 });

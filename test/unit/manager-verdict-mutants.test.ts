@@ -296,13 +296,27 @@ describe('verdicts', () => {
       {
         sealId: shard.sealId,
         mode: 'resident',
-        error: { code: 'INTEGRITY_VIOLATION', kind: 'fatal', scope: 'shard', message },
+        error: {
+          code: 'INTEGRITY_VIOLATION',
+          kind: 'fatal',
+          scope: 'shard',
+          message: 'the resident bytes of shard "a" are damaged; heal it from its source or release it',
+        },
         expectedDigest: shard.fsverity,
         actualDigest: report.actual,
         transient: false,
+        damaged: null,
+        damagedGroups: null,
+        durationMs: 0,
+      },
+    ]);
+    expect(recorder.of('damage.located')).toMatchObject([
+      {
+        sealId: shard.sealId,
         damaged: report.damaged,
         damagedGroups: 2,
-        durationMs: 0,
+        exact: keep === 'leaves',
+        error: null,
       },
     ]);
     await manager.close();
@@ -321,10 +335,11 @@ describe('verdicts', () => {
         }),
       ),
     );
-    const { manager } = await openHost({ wrap: seen.wrap });
+    const { manager, recorder } = await openHost({ wrap: seen.wrap });
     const shard = await manager.seal(bytesSource(bytes), { shardId: 'a' });
     await seen.flip(0, 0, 1);
     const error = await failure(manager.verify(shard));
+    expect(recorder.of('damage.located')).toMatchObject([{ damaged: [], damagedGroups: 0, error: null }]);
     expect(error.message).toBe('the resident bytes of shard "a" are damaged: the place could not be found');
     expect(error.report).toMatchObject({ damaged: [], damagedGroups: 0, exact: true });
     await manager.close();
@@ -383,6 +398,7 @@ describe('verdicts', () => {
   it.each([
     ['seal.verification_failed', 'quarantine'],
     ['shard.quarantined', 'quarantine'],
+    ['damage.located', 'quarantine'],
     ['manager.stopped', 'stop'],
   ] as const)(
     '[AU-005] of damage have what was not heard as their cause: %s',

@@ -278,12 +278,18 @@ describe('the sentences of real runs', () => {
       ['seal_verification_failed', 'INTEGRITY_VIOLATION'],
       ['shard_quarantined', null],
       ['manager_stopped', null],
+      ['damage_located', null],
       ['shard_healed', 'SOURCE_MISMATCH'],
       ['shard_healed', null],
       ['model_sealed', 'STOPPED'],
     ]);
-    expect(capture.told[0]?.human).toMatch(/^s1 is damaged on host: 1 group of 512 KiB does not match in /);
-    expect(capture.told[4]?.human).toMatch(
+    expect(capture.told[0]?.human).toMatch(
+      /^s1 was found damaged on host in .+: its bytes do not match its seal\.$/,
+    );
+    expect(capture.told[3]?.human).toBe(
+      'The damage in s1 on host is located: 1 group of 512 KiB does not match.',
+    );
+    expect(capture.told[5]?.human).toMatch(
       /^1 block of s1 repaired from .+, and the whole verified again in /,
     );
     expectSound(capture.told);

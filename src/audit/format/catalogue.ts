@@ -36,6 +36,7 @@ export type AuditedEventType = Extract<
   | 'vram.deallocated'
   | 'policy.violation'
   | 'shard.quarantined'
+  | 'damage.located'
   | 'shard.healed'
   | 'heal.failed'
   | 'device.lost'
@@ -196,9 +197,9 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       expectedDigest: 'digest that was sealed, or null',
       actualDigest: 'digest that was found, or null',
       transient: 'true where a repetition did not show it again',
-      damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]`,
-      damagedRanges: 'number of all damaged ranges',
-      damagedGroups: 'number of damaged groups of 128 blocks',
+      damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]; null where \`damage.located\` tells them`,
+      damagedRanges: 'number of all damaged ranges, or null',
+      damagedGroups: 'number of damaged groups of 128 blocks, or null',
     },
     (event, clean) => ({
       sealId: optionalText(event.sealId, clean),
@@ -208,11 +209,11 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       expectedDigest: optionalText(event.expectedDigest, clean),
       actualDigest: optionalText(event.actualDigest, clean),
       transient: event.transient,
-      damaged: ranges(event.damaged),
-      damagedRanges: event.damaged.length,
+      damaged: event.damaged === null ? null : ranges(event.damaged),
+      damagedRanges: event.damaged?.length ?? null,
       damagedGroups: integer(event.damagedGroups),
     }),
-    ofTensors(DAMAGED_TENSORS, ({ damaged }, clean) => damagedTensors(damaged, clean)),
+    ofTensors(DAMAGED_TENSORS, ({ damaged }, clean) => damagedTensors(damaged ?? [], clean)),
   ),
   'vram.allocated': entry(
     'MEDIUM',
@@ -294,6 +295,29 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       reason: text(event.reason, clean),
       leasesRevoked: integer(event.leasesRevoked),
     }),
+  ),
+  'damage.located': entry(
+    'CRITICAL',
+    'Where the damage is that put a shard into quarantine, as far as the device could tell.',
+    {
+      sealId: 'names the sealing',
+      damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]`,
+      damagedRanges: 'number of all damaged ranges',
+      damagedGroups: 'number of damaged groups of 128 blocks',
+      exact: 'true where the ranges name single blocks, false where they name whole groups',
+      reason: 'why no place was found, or null',
+      errorCode: 'why no place was found, for programs, or null',
+    },
+    (event, clean) => ({
+      sealId: text(event.sealId, clean),
+      damaged: ranges(event.damaged),
+      damagedRanges: event.damaged.length,
+      damagedGroups: integer(event.damagedGroups),
+      exact: event.exact,
+      reason: optionalText(event.error?.message, clean),
+      errorCode: event.error?.code ?? null,
+    }),
+    ofTensors(DAMAGED_TENSORS, ({ damaged }, clean) => damagedTensors(damaged, clean)),
   ),
   'shard.healed': entry(
     'HIGH',
@@ -489,6 +513,7 @@ export const AUDIT_TYPES: readonly AuditType[] = [
   'vram.deallocated',
   'policy.violation',
   'shard.quarantined',
+  'damage.located',
   'shard.healed',
   'heal.failed',
   'device.lost',
