@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "border.h"
+#include "datagram.h"
 #include "digest/digest_calls.h"
 #include "fatbin.h"
 #include "handover/descriptor_calls.h"
@@ -469,6 +470,7 @@ constexpr Export kExports[] = {
     {"hashBlocksAsync", guarded<hashBlocksAsync>},
     {"holdStderr", guarded<holdStderr>},
     {"adviseHugePages", guarded<adviseHugePages>},
+    {"sendDatagram", guarded<sendDatagram>},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

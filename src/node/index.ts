@@ -21,6 +21,7 @@ export {
   verifyProof,
 } from './audit/index.js';
 export { nodeCrypto } from './crypto.js';
+export { datagramSender, type SendDatagram } from './datagram.js';
 export { hostIsForced, loadAddon, nodeBackends, probeReadOnlyStore } from './devices/index.js';
 export { createNodeEngine } from './digest/index.js';
 export {

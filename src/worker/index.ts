@@ -3,3 +3,4 @@ export { checkSettings, readSettingsFile, type Settings } from './config/index.j
 export { ShardWatch } from './models/index.js';
 export { type ServeOptions, type Service, serve } from './serve.js';
 export { Worker, type WorkerOptions } from './service/index.js';
+export { ServiceManager, type ServiceManagerOptions } from './service-manager.js';

@@ -104,12 +104,10 @@ describe('serve', () => {
     await ready(socket);
     second.kill('SIGTERM');
     expect(await once(second, 'exit')).toEqual([143, null]);
-    const { code, stdout } = await cli(
-      ['audit', 'verify', join(dir, 'log'), '--token-file', join(dir, 'token')],
-      {
-        io: { env: { XDG_STATE_HOME: join(dir, 'state') } },
-      },
-    );
+    const key = join(dir, 'state/vram-residency/checkpoint-worker.key');
+    const { code, stdout } = await cli([
+      ...['audit', 'verify', join(dir, 'log'), '--token-file', join(dir, 'token'), '--key-file', key],
+    ]);
     expect(stdout).toContain('OK');
     expect(code).toBe(0);
   });

@@ -33,6 +33,10 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
     'test/cli/serve.test.ts starts a worker on a socket of its own and asks it',
   ],
   [
+    /^(vram-residency (status|audit verify) .*\/vram-residency\/|\(umask 077 && .*admin\.new)/,
+    'test/cli/operations.test.ts runs docs/operations.md against a worker',
+  ],
+  [
     /^(OTEL_\S+ node examples\/otlp|node examples\/prometheus|curl )/,
     'test/unit/observability-examples.test.ts runs these on free ports',
   ],

@@ -1,7 +1,15 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { openAttestationKey } from '../../node/index.js';
-import { checkSettings, readSettingsFile, type Settings, ShardWatch, serve } from '../../worker/index.js';
+import {
+  checkSettings,
+  readSettingsFile,
+  type Service,
+  ServiceManager,
+  type Settings,
+  ShardWatch,
+  serve,
+} from '../../worker/index.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
@@ -99,14 +107,29 @@ async function run(context: CommandContext, flags: ServeFlags, settings: Setting
       watch,
       onUnforeseen: (error) => io.stderr(errorLine(error)),
     });
+    let manages: ServiceManager | null = null;
     try {
+      manages = ServiceManager.of({
+        env: io.env,
+        status: () => statusOf(service),
+        onFailure: (reason) => io.stderr(`warning: ${reason}\n`),
+      });
       io.stderr(deviceText(manager.device, manager.status()));
       for (const address of service.addresses) io.stderr(`listening on ${escapeForTerminal(address)}\n`);
+      manages?.ready();
       await stopped(io.signal);
     } finally {
+      manages?.stopping();
       await service.close();
     }
   });
+}
+
+/** For the service manager's display. Names of models have no control characters. */
+function statusOf({ worker }: Service): string {
+  const { state, reason } = worker.readiness();
+  const models = worker.models().length;
+  return reason === null ? `${state}, ${models} ${models === 1 ? 'model' : 'models'}` : `${state}: ${reason}`;
 }
 
 /** The settings that the command line itself gives: what it leaves out is the file's to say. */

@@ -36,8 +36,9 @@ export function secrecyFault(rights: Rights, trustOwner: number | null): string 
   const open = rights.mode & OTHERS;
   if (user === undefined || open === 0) return null;
   // Root's file reaches a process that is not root by its group alone: so are the secrets of Kubernetes mounted under
-  // fsGroup.
-  if (open === GROUP_READS && rights.uid === ROOT && user !== ROOT && isOurGroup(rights.gid)) return null;
+  // fsGroup. Or by an access list, which the mode shows as what root's own group may do: so are systemd's credentials.
+  const reachable = rights.gid === ROOT || isOurGroup(rights.gid);
+  if (open === GROUP_READS && rights.uid === ROOT && user !== ROOT && reachable) return null;
   return 'can be read or written by others; make it private (chmod 600)';
 }
 

@@ -1,0 +1,103 @@
+import { invalidInput } from '../base/index.js';
+import { datagramSender, type SendDatagram } from '../node/index.js';
+
+/** Often enough for people who look, seldom enough to cost nothing. */
+const STATUS_MS = 5_000;
+/** Messages a watchdog is given in the time that it allows between two. */
+const BEATS = 3;
+
+export interface ServiceManagerOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the service does right now, in a few words; asked again every few seconds. */
+  readonly status: () => string;
+  /** Told once if the service manager cannot be reached. */
+  readonly onFailure: (reason: string) => void;
+  readonly pid?: number;
+  /** Null where nothing can send. Default: the addon. */
+  readonly send?: SendDatagram | null;
+}
+
+/**
+ * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It hears that the
+ * service answers, what it does, that it lives where a watchdog is set, and that it ends.
+ */
+export class ServiceManager {
+  readonly #path: string;
+  readonly #send: SendDatagram;
+  readonly #options: ServiceManagerOptions;
+  readonly #watched: boolean;
+  readonly #everyMs: number;
+  #timer: NodeJS.Timeout | null = null;
+  #lastStatus = '';
+  #reachable = true;
+
+  private constructor(path: string, send: SendDatagram, options: ServiceManagerOptions) {
+    this.#path = path;
+    this.#send = send;
+    this.#options = options;
+    const limitMs = watchdogMs(options.env, options.pid ?? process.pid);
+    this.#watched = limitMs !== null;
+    this.#everyMs = limitMs === null ? STATUS_MS : Math.min(STATUS_MS, Math.max(1, limitMs / BEATS));
+  }
+
+  /**
+   * Null where the process was started by none.
+   * Errors: INVALID_INPUT for a NOTIFY_SOCKET that is no Unix socket, or a watchdog time that is no number.
+   */
+  static of(options: ServiceManagerOptions): ServiceManager | null {
+    const path = options.env['NOTIFY_SOCKET'];
+    if (path === undefined || path === '') return null;
+    if (!/^[/@]/.test(path)) throw invalidInput('NOTIFY_SOCKET', 'must be an absolute path, or begin with @');
+    const send = options.send === undefined ? datagramSender() : options.send;
+    if (send === null) {
+      options.onFailure('the service manager cannot be told that the service runs: the addon is missing');
+      return null;
+    }
+    return new ServiceManager(path, send, options);
+  }
+
+  /** The service answers. From here on status and watchdog are served. */
+  ready(): void {
+    this.#tell(`READY=1\n${this.#statusLine()}`);
+    this.#timer = setInterval(() => this.#beat(), this.#everyMs);
+    // It must not keep a process alive that has nothing else to do.
+    this.#timer.unref();
+  }
+
+  /** The service is about to end. */
+  stopping(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#tell('STOPPING=1\nSTATUS=giving models back\n');
+  }
+
+  #beat(): void {
+    const before = this.#lastStatus;
+    const status = this.#statusLine();
+    const lines = `${this.#watched ? 'WATCHDOG=1\n' : ''}${this.#lastStatus === before ? '' : status}`;
+    if (lines !== '') this.#tell(lines);
+  }
+
+  /** On one line: a line more would be another message. */
+  #statusLine(): string {
+    this.#lastStatus = this.#options.status().replace(/\s+/g, ' ');
+    return `STATUS=${this.#lastStatus}\n`;
+  }
+
+  #tell(text: string): void {
+    if (this.#send(this.#path, text) || !this.#reachable) return;
+    this.#reachable = false;
+    this.#options.onFailure('the service manager does not take messages at its socket (NOTIFY_SOCKET)');
+  }
+}
+
+/** How long the service manager waits for a sign of life, in milliseconds; null where it does not, or not of this process. */
+function watchdogMs(env: Readonly<Record<string, string | undefined>>, pid: number): number | null {
+  const { WATCHDOG_USEC: microseconds, WATCHDOG_PID: watched } = env;
+  if (microseconds === undefined || microseconds === '') return null;
+  if (watched !== undefined && watched !== String(pid)) return null;
+  if (!/^[1-9]\d{0,14}$/.test(microseconds)) {
+    throw invalidInput('WATCHDOG_USEC', 'must be a number of microseconds');
+  }
+  return Number(microseconds) / 1000;
+}
