@@ -42,9 +42,8 @@ export class Admission {
   async admit(role: Role, authorization: string | null): Promise<Caller> {
     const { tokens, clock } = this.#settings;
     if (tokens.isEmpty) return { role: 'admin', fingerprint: null };
-    const [, token] = /^Bearer ([\x21-\x7e]{1,4096})$/i.exec(authorization ?? '') ?? [];
     // Looked up first: whoever floods the worker with wrong tokens must not lock out those who have a good one.
-    const caller = token === undefined ? null : await tokens.callerOf(token);
+    const caller = await this.#callerOf(authorization);
     if (caller === null) throw this.#refusal(clock.monotonic());
     if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) {
       throw new ServiceError('AUTH_FAILED', `this needs the role ${role}; the token has ${caller.role}`, {
@@ -52,6 +51,19 @@ export class Admission {
       });
     }
     return caller;
+  }
+
+  /** Whether a caller that was admitted would be again: its token may have been withdrawn meanwhile. Counts as no attempt. */
+  async isStillAdmitted(role: Role, authorization: string | null): Promise<boolean> {
+    const { tokens } = this.#settings;
+    if (tokens.isEmpty) return true;
+    const caller = await this.#callerOf(authorization);
+    return caller !== null && ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
+  }
+
+  async #callerOf(authorization: string | null): Promise<Caller | null> {
+    const [, token] = /^Bearer ([\x21-\x7e]{1,4096})$/i.exec(authorization ?? '') ?? [];
+    return token === undefined ? null : await this.#settings.tokens.callerOf(token);
   }
 
   #refusal(nowMs: number): ServiceError {

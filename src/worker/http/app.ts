@@ -6,6 +6,7 @@ import type { Admission } from './admission.js';
 import { openApiDocument } from './document.js';
 import { Fences } from './fences.js';
 import { Idempotency } from './idempotency.js';
+import { OpenStreams } from './open-streams.js';
 import { isForeseen, problem, problemOf, problemResponse } from './problem.js';
 import type { Answer, Route } from './route.js';
 import { ROUTES } from './routes.js';
@@ -34,6 +35,7 @@ export function workerApp({
 }: AppSettings): (request: Request) => Promise<Response> {
   const app = new Hono();
   const orders = new Orders(worker, clock);
+  const streams = new OpenStreams();
   app.onError((error) => {
     if (!isForeseen(error)) onUnforeseen(error);
     return problemResponse(problemOf(error));
@@ -67,7 +69,11 @@ export function workerApp({
             now: () => clock.now(),
           }),
         );
-      return route.changes ? await orders.carryOut(context, caller, text, answer) : await answer();
+      if (route.changes) return await orders.carryOut(context, caller, text, answer);
+      const { role } = route;
+      return await streams.guard(await answer(), async () =>
+        role === null ? true : await admission.isStillAdmitted(role, authorization),
+      );
     });
   }
   // Only after every method of every path is known.

@@ -5,6 +5,8 @@ import { ServiceError } from '../common/index.js';
 /** How long an answer is kept for a request that is sent again. */
 const KEPT_MS = 24 * 3_600_000;
 const MOST_KEPT = 10_000;
+/** Of the answers together. One who asks more than that is refused: an answer given up would be an order carried out twice. */
+const MOST_KEPT_BYTES = 64 * 2 ** 20;
 const MAX_KEY = 255;
 
 /** An answer as it was first given. */
@@ -17,6 +19,8 @@ interface Entry {
   readonly body: string;
   readonly until: number;
   readonly answer: Promise<KeptAnswer>;
+  /** Of the answer; 0 until there is one. */
+  bytes: number;
 }
 
 /**
@@ -25,10 +29,14 @@ interface Entry {
  */
 export class Idempotency {
   readonly #clock: Clock;
+  readonly #mostBytes: number;
+  /** By the digest of caller, route and key: however long a path is, it takes no more room. */
   readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, mostBytes = MOST_KEPT_BYTES) {
     this.#clock = clock;
+    this.#mostBytes = mostBytes;
   }
 
   /** Errors: INVALID_INPUT (409) for the key of another request, those of `work`, QUEUE_FULL. */
@@ -43,8 +51,8 @@ export class Idempotency {
         `"Idempotency-Key" must be 1 to ${MAX_KEY} printable characters`,
       );
     }
-    const name = JSON.stringify([caller, route, key]);
-    const digest = createHash('sha256').update(body, 'utf8').digest('base64');
+    const name = digestOf(JSON.stringify([caller, route, key]));
+    const digest = digestOf(body);
     this.#dropOld();
     const known = this.#entries.get(name);
     if (known !== undefined) {
@@ -57,25 +65,40 @@ export class Idempotency {
         },
       );
     }
-    if (this.#entries.size >= MOST_KEPT) {
+    if (this.#entries.size >= MOST_KEPT || this.#bytes >= this.#mostBytes) {
       throw new ServiceError(
         'QUEUE_FULL',
-        `${MOST_KEPT} idempotency keys are in use; leave the header out, or wait`,
+        'as many answers are kept for idempotency keys as there is room for; leave the header out, or wait',
       );
     }
     const answer = work();
-    this.#entries.set(name, { body: digest, until: this.#clock.monotonic() + KEPT_MS, answer });
-    // What was refused changed nothing: the same request may succeed later.
-    answer.catch(() => this.#entries.delete(name));
+    const entry: Entry = { body: digest, until: this.#clock.monotonic() + KEPT_MS, answer, bytes: 0 };
+    this.#entries.set(name, entry);
+    answer.then(
+      (kept) => this.#count(name, entry, kept),
+      // What was refused changed nothing: the same request may succeed later.
+      () => this.#entries.delete(name),
+    );
     return await answer;
+  }
+
+  #count(name: string, entry: Entry, { body }: KeptAnswer): void {
+    if (this.#entries.get(name) !== entry) return;
+    entry.bytes = Buffer.byteLength(body);
+    this.#bytes += entry.bytes;
   }
 
   /** In the order in which they were made. */
   #dropOld(): void {
     const now = this.#clock.monotonic();
-    for (const [name, { until }] of this.#entries) {
+    for (const [name, { until, bytes }] of this.#entries) {
       if (until > now) return;
       this.#entries.delete(name);
+      this.#bytes -= bytes;
     }
   }
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('base64');
 }

@@ -304,6 +304,21 @@ describe('events', () => {
     );
     expect(resumed).not.toContain('event: model.loading');
   });
+
+  it('end when the token of their reader is withdrawn, before the next event', async () => {
+    let nowMs = 0;
+    const { tokens, dir } = await threeTokens(() => nowMs);
+    const { send, write, worker } = await service(tokens);
+    const stream = await send('GET', '/v1/events', bearer(READ));
+    const admins = await send('GET', '/v1/events', bearer(ADMIN));
+    const reader = stream.body?.getReader();
+    expect(new TextDecoder().decode((await reader?.read())?.value)).toBe(': vram-residency\n\n');
+    await writeFile(join(dir, 'read'), `${'n'.repeat(40)}\n`, { mode: 0o600 });
+    nowMs += 2_000;
+    await worker.commit({ name: 'a', path: await write('a.bin', MIB) });
+    expect(await readUntil(admins, 'event: model.loading')).toContain('"model":"a"');
+    expect(await reader?.read()).toMatchObject({ done: true });
+  });
 });
 
 describe('a socket', () => {

@@ -1,0 +1,73 @@
+import { ServiceError } from '../common/index.js';
+
+/** Streams of events open at a time: each of them holds a connection, and up to a mebibyte that was not read. */
+const MOST_STREAMS = 128;
+
+/**
+ * Answers that do not end by themselves. They end when their caller's token is withdrawn: with the next event or, without
+ * one, with the next heartbeat, before it is passed on.
+ */
+export class OpenStreams {
+  readonly #most: number;
+  #open = 0;
+
+  constructor(most = MOST_STREAMS) {
+    this.#most = most;
+  }
+
+  /** The answer as it may go out; one that is no stream of events as it is. Errors: QUEUE_FULL for one stream too many. */
+  async guard(answer: Response, isStillAdmitted: () => Promise<boolean>): Promise<Response> {
+    const { body, status, headers } = answer;
+    if (body === null || headers.get('content-type') !== 'text/event-stream') return answer;
+    if (this.#open >= this.#most) {
+      await body.cancel();
+      throw new ServiceError('QUEUE_FULL', `${this.#most} streams of events are open; close others first`);
+    }
+    this.#open += 1;
+    return new Response(
+      whileAdmitted(body, isStillAdmitted, () => {
+        this.#open -= 1;
+      }),
+      { status, headers },
+    );
+  }
+}
+
+/** `onEnd` is called once, whoever ends it. */
+function whileAdmitted(
+  body: ReadableStream<Uint8Array>,
+  isStillAdmitted: () => Promise<boolean>,
+  onEnd: () => void,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  let ended = false;
+  const end = (): void => {
+    if (!ended) onEnd();
+    ended = true;
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          if (!done && (await isStillAdmitted())) {
+            controller.enqueue(value);
+            return;
+          }
+          end();
+          controller.close();
+          if (!done) await reader.cancel();
+        } catch (error) {
+          end();
+          throw error;
+        }
+      },
+      async cancel(reason) {
+        end();
+        await reader.cancel(reason);
+      },
+    },
+    // Nothing is read ahead: how much a reader has left unread is counted behind this.
+    { highWaterMark: 0 },
+  );
+}
