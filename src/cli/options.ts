@@ -110,7 +110,7 @@ export function deviceOptions(command: Command, defaultPolicy: PolicyName = 'any
 /** For the commands that read a private file, or write where others might. */
 export function trustOwnerOption(): Option {
   const meaning =
-    'a user id that is trusted with private files and the directories of log and keys, beside yours and root';
+    'a user id that is trusted with private files and the directories of log, keys and sockets, beside yours and root';
   return new Option('--trust-owner <uid>', meaning).argParser(parseCount(0, MAX_UID));
 }
 

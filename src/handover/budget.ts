@@ -1,27 +1,70 @@
 import type { Clock } from '../base/index.js';
 
-/** Lines that a connection may send at once. */
-const BURST = 64;
-const LINES_PER_SECOND = 10;
+export interface Allowance {
+  /** At once. */
+  readonly burst: number;
+  /** After that, at a steady rate. */
+  readonly perSecond: number;
+}
 
-/** What one connection may say: a client needs a handful of lines, and a few more for every healing. */
-export class LineBudget {
+/** So many of something in a time: a bucket that fills at a steady rate. */
+export class Budget {
   readonly #clock: Clock;
-  #lines = BURST;
+  readonly #allowance: Allowance;
+  #left: number;
   #filledMs: number;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, allowance: Allowance) {
     this.#clock = clock;
+    this.#allowance = allowance;
+    this.#left = allowance.burst;
     this.#filledMs = clock.monotonic();
   }
 
-  /** Takes one line. False if there is none left. */
+  /** Takes one. False if there is none left. */
   take(): boolean {
+    const { burst, perSecond } = this.#allowance;
     const now = this.#clock.monotonic();
-    this.#lines = Math.min(BURST, this.#lines + ((now - this.#filledMs) * LINES_PER_SECOND) / 1000);
+    this.#left = Math.min(burst, this.#left + ((now - this.#filledMs) * perSecond) / 1000);
     this.#filledMs = now;
-    if (this.#lines < 1) return false;
-    this.#lines -= 1;
+    if (this.#left < 1) return false;
+    this.#left -= 1;
     return true;
+  }
+}
+
+/** What one connection may say: a client needs a handful of lines, and a few more for every healing. */
+export const LINES: Allowance = { burst: 64, perSecond: 10 };
+
+/**
+ * Leases that one user may ask for. Each is verified and put on record: a client that asks for one after another keeps the
+ * device busy and fills the log.
+ */
+const LEASES: Allowance = { burst: 256, perSecond: 1 };
+/** Members of a socket's group; more than these share their budgets with those who come again. */
+const MOST_USERS = 1_024;
+
+export class LeaseBudgets {
+  readonly #clock: Clock;
+  readonly #users = new Map<number, Budget>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes one lease of a user. False if there is none left. */
+  take(uid: number): boolean {
+    const budget = this.#users.get(uid) ?? new Budget(this.#clock, LEASES);
+    this.#users.delete(uid);
+    this.#users.set(uid, budget);
+    if (this.#users.size > MOST_USERS) this.#dropOldest();
+    return budget.take();
+  }
+
+  #dropOldest(): void {
+    for (const uid of this.#users.keys()) {
+      this.#users.delete(uid);
+      return;
+    }
   }
 }

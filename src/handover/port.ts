@@ -58,6 +58,8 @@ export interface ListenOptions {
   readonly mode: 0o600 | 0o660;
   /** A group id. */
   readonly group?: number | undefined;
+  /** A user id whose directories are trusted beside this process's and root's. */
+  readonly trustOwner?: number | undefined;
   readonly maxLineBytes: typeof MAX_LINE_BYTES;
   readonly onConnection: (connection: ShareConnection) => void;
 }

@@ -3,13 +3,15 @@ import { checkInteger, checkOptions, invalidInput, type OptionKeys, Serial, time
 import { type Lender, lenderOf, type VramManager } from '../manager/index.js';
 import type { SealedShard } from '../seal/index.js';
 import { type AccessRule, refusal } from './access.js';
+import { LeaseBudgets } from './budget.js';
 import { checkLimits, LIMIT_KEYS, type ShareLimitOptions, type ShareLimits } from './limits.js';
 import { Offers } from './offers.js';
 import { MAX_LINE_BYTES, type ShareConnection, type ShareListener, type ShareTransport } from './port.js';
 import { type LeaseView, ShareSession } from './session.js';
 import type { SessionHost } from './session-host.js';
 
-const MAX_GROUP = 2 ** 32 - 2;
+/** What (uid_t)-1 and (gid_t)-1 leave. */
+const MAX_ID = 2 ** 32 - 2;
 /** More never fit into the name of a Unix socket. */
 const MAX_SOCKET_CHARACTERS = 107;
 
@@ -18,6 +20,8 @@ export interface ShareServerOptions extends ShareLimitOptions {
   readonly socket: string;
   /** A group id whose members may connect too: the socket's mode is then 0660, else 0600. */
   readonly group?: number | undefined;
+  /** A user id whose directories are trusted beside this process's and root's: the owner of a volume, say. */
+  readonly trustOwner?: number | undefined;
   /** What clients may ask for, by name. */
   readonly models?: Readonly<Record<string, SealedShard | readonly SealedShard[]>> | undefined;
 }
@@ -26,6 +30,7 @@ const OPTION_KEYS = {
   ...LIMIT_KEYS,
   socket: true,
   group: true,
+  trustOwner: true,
   models: true,
 } satisfies OptionKeys<ShareServerOptions>;
 
@@ -51,11 +56,12 @@ export class ShareServer {
     transport: ShareTransport,
   ): Promise<ShareServer> {
     checkOptions('options', options, OPTION_KEYS);
-    const { socket, group } = options;
+    const { socket, group, trustOwner } = options;
     if (typeof socket !== 'string' || !socket.startsWith('/') || socket.length > MAX_SOCKET_CHARACTERS) {
       throw invalidInput('socket', `must be an absolute path of at most ${MAX_SOCKET_CHARACTERS} characters`);
     }
-    if (group !== undefined) checkInteger('group', group, 0, MAX_GROUP);
+    if (group !== undefined) checkInteger('group', group, 0, MAX_ID);
+    if (trustOwner !== undefined) checkInteger('trustOwner', trustOwner, 0, MAX_ID);
     const offers = new Offers();
     for (const [name, shards] of Object.entries(options.models ?? {})) offers.set(name, shards);
     const lender = lenderOf(manager);
@@ -66,6 +72,7 @@ export class ShareServer {
       path: socket,
       mode: group === undefined ? 0o600 : 0o660,
       group,
+      trustOwner,
       maxLineBytes: MAX_LINE_BYTES,
       onConnection: (connection) => server.#accept(connection, host, rule),
     });
@@ -132,6 +139,7 @@ export class ShareServer {
 
   #host(transport: ShareTransport): SessionHost {
     const lending = new Serial();
+    const budgets = new LeaseBudgets(this.#lender.clock);
     return {
       clock: this.#lender.clock,
       limits: this.#limits,
@@ -139,6 +147,7 @@ export class ShareServer {
       instance: this.#lender.randomId(),
       device: this.#lender.device,
       offers: this.#offers,
+      mayLend: (uid) => budgets.take(uid),
       lend: (request) => lending.run(() => this.#lender.lend(request)),
       prepare: (memory, manifest) => transport.prepare(memory, manifest),
     };

@@ -13,6 +13,8 @@ export interface SessionHost {
   readonly instance: string;
   readonly device: DeviceInfo;
   readonly offers: Offers;
+  /** Takes one lease of what a user may ask for. False if there is none left. */
+  mayLend(uid: number): boolean;
   /** One after another, so that clients cannot keep the device busy with verifications at once. */
   lend(request: LendRequest): Promise<Loan>;
   prepare(memory: SharedMemory, manifest: Uint8Array): Promise<Handover>;

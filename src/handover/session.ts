@@ -1,6 +1,6 @@
 import { eventError } from '../events/index.js';
 import type { LentShard, Loan } from '../manager/index.js';
-import { LineBudget } from './budget.js';
+import { Budget, LINES } from './budget.js';
 import { Countdown } from './countdown.js';
 import { type LeaseState, ShareLease } from './lease.js';
 import {
@@ -36,7 +36,7 @@ export class ShareSession {
   readonly #onEnd: (session: ShareSession) => void;
   readonly #connection: ShareConnection;
   readonly #outbox: Outbox;
-  readonly #budget: LineBudget;
+  readonly #lines: Budget;
   /** The one thing that the client has to do next, in time. */
   readonly #patience: Countdown;
   readonly #verified: Countdown;
@@ -55,7 +55,7 @@ export class ShareSession {
     this.#onEnd = onEnd;
     this.#connection = connection;
     this.#outbox = new Outbox(connection, clock);
-    this.#budget = new LineBudget(clock);
+    this.#lines = new Budget(clock, LINES);
     this.#patience = new Countdown(clock);
     this.#verified = new Countdown(clock);
     connection.onLine((line) => this.#onLine(line));
@@ -88,7 +88,7 @@ export class ShareSession {
   #onLine(line: Uint8Array): void {
     if (this.#state === 'closed') return;
     try {
-      if (!this.#budget.take()) throw new ProtocolError('too many messages in a short time');
+      if (!this.#lines.take()) throw new ProtocolError('too many messages in a short time');
       this.#handle(decodeMessage(line));
     } catch (error) {
       const said = error instanceof ProtocolError ? error.message : 'the message could not be handled';
@@ -157,6 +157,15 @@ export class ShareSession {
         type: 'error',
         code: 'NOT_FOUND',
         message: 'no such model is lent here: see the models of welcome',
+      });
+      this.#becomeReady();
+      return;
+    }
+    if (!this.#host.mayLend(this.#connection.peer.uid)) {
+      this.#say({
+        type: 'error',
+        code: 'BUSY',
+        message: 'too many leases in a short time; ask again in a second',
       });
       this.#becomeReady();
       return;

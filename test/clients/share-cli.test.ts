@@ -31,6 +31,8 @@ with connect(sys.argv[1], client="cli test") as client:
     lease.close()
 `;
 
+const ANY = ['--policy', 'any'];
+
 describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'lend-'));
   const model = join(folder, 'tiny.safetensors');
@@ -53,7 +55,18 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
       if (bed.missing !== null || python.missing !== null) throw new Error('there is no test bed');
       const socket = join(folder, 'share.sock');
       const child = startProgram(
-        ['lend', `tiny=${model}`, '--socket', socket, '--device', 'cuda:0', '--json', '--verbose'],
+        [
+          'lend',
+          `tiny=${model}`,
+          '--socket',
+          socket,
+          '--device',
+          'cuda:0',
+          '--policy',
+          'any',
+          '--json',
+          '--verbose',
+        ],
         {
           VRAM_RESIDENCY_LIBCUDA: bed.libraryPath,
         },
@@ -102,13 +115,19 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
   it.each([
     [['lend', 'tiny', '--socket', '/run/x.sock'], '"name=path" must be a name'],
     [['lend', `tiny=${model}`], "required option '--socket <path>' not specified"],
-    [['lend', `tiny=${model}`, '--socket', 'x.sock'], 'needs a CUDA device'],
-    [['lend', `tiny=${model}`, '--socket', '/run/x.sock'], 'needs a CUDA device'],
+    [['lend', `tiny=${model}`, '--socket', 'x.sock', ...ANY], 'needs a CUDA device'],
+    [['lend', `tiny=${model}`, '--socket', '/run/x.sock', ...ANY], 'needs a CUDA device'],
     [['lend', `tiny=${model}`, '--socket', '/run/x.sock', '--verify-every', '0'], 'from 1 to 86400'],
-    [['lend', `tiny=${join(folder, 'absent')}`, '--socket', '/run/x.sock'], 'absent'],
+    [['lend', `tiny=${join(folder, 'absent')}`, '--socket', '/run/x.sock', ...ANY], 'absent'],
   ])('%j is refused in words', async (args, words) => {
     const { code, stderr } = await cli(args);
     expect(code).toBe(2);
     expect(stderr).toContain(words);
+  });
+
+  it('takes no memory but VRAM unless it is told to', async () => {
+    const { code, stderr } = await cli(['lend', `tiny=${model}`, '--socket', '/run/x.sock']);
+    expect(stderr).toContain('POLICY_VIOLATION');
+    expect(code).toBe(3);
   });
 });

@@ -36,7 +36,7 @@ interface Lent {
 
 /** `lend NAME=PATH...`: seals models into memory that other processes can map, and lends them until it is stopped. */
 export const addLend: AddCommand = (program, context, done) => {
-  deviceOptions(program.command('lend'))
+  deviceOptions(program.command('lend'), 'vram-only')
     .description('seal models into GPU memory and lend them to other processes over a Unix socket')
     .argument('<name=path...>', 'names for clients, each with a model file or folder')
     .requiredOption('--socket <path>', 'absolute path of the socket')
@@ -100,7 +100,12 @@ async function lend(
   const offered = [...lent].map(([name, shards]) => [name, shards.map(({ sealed }) => sealed)] as const);
   const server = await ShareServer.open(
     manager,
-    { socket: options.socket, group: options.group, models: Object.fromEntries(offered) },
+    {
+      socket: options.socket,
+      group: options.group,
+      trustOwner: options.trustOwner,
+      models: Object.fromEntries(offered),
+    },
     transport,
   );
   try {

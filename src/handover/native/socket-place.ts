@@ -9,9 +9,9 @@ const OTHERS_WRITE = 0o022;
 
 /**
  * Refuses a path at which clients could be led to somebody else's socket: whoever may write the directory can put a socket
- * of its own there. Errors: INVALID_INPUT.
+ * of its own there. `trustOwner`: a user who is trusted beside this one and root. Errors: INVALID_INPUT.
  */
-export async function checkSocketPlace(path: string): Promise<void> {
+export async function checkSocketPlace(path: string, trustOwner: number | null): Promise<void> {
   if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {
     throw invalidInput('path', 'must be an absolute path without null characters');
   }
@@ -19,11 +19,11 @@ export async function checkSocketPlace(path: string): Promise<void> {
     throw invalidInput('path', `must have at most ${MAX_PATH_BYTES} bytes: no socket address has more`);
   }
   const directory = dirname(path);
-  const fault = await faultOf(directory);
+  const fault = await faultOf(directory, trustOwner);
   if (fault !== null) throw invalidInput('path', `is in a directory that ${fault}`);
 }
 
-async function faultOf(directory: string): Promise<string | null> {
+async function faultOf(directory: string, trustOwner: number | null): Promise<string | null> {
   let mode: number;
   try {
     const found = await stat(directory);
@@ -33,5 +33,5 @@ async function faultOf(directory: string): Promise<string | null> {
     return `cannot be used (${error instanceof Error ? error.message : 'an unknown error'})`;
   }
   if ((mode & OTHERS_WRITE) !== 0) return 'others can write; take that away (chmod go-w)';
-  return await directoryFault(directory, null);
+  return await directoryFault(directory, trustOwner);
 }

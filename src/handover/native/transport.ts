@@ -58,12 +58,19 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
     this.sockets = addon.openSockets(this.#onEvent);
   }
 
-  async listen({ path, mode, group, maxLineBytes, onConnection }: ListenOptions): Promise<ShareListener> {
+  async listen({
+    path,
+    mode,
+    group,
+    trustOwner,
+    maxLineBytes,
+    onConnection,
+  }: ListenOptions): Promise<ShareListener> {
     if (!MODES.some((known) => known === mode)) throw invalidInput('mode', 'must be 0o600 or 0o660');
     if (group !== undefined) checkInteger('group', group, 0, MAX_GROUP);
     checkInteger('maxLineBytes', maxLineBytes, 1, MAX_LINE_BYTES);
     if (typeof onConnection !== 'function') throw invalidInput('onConnection', 'must be a function');
-    await checkSocketPlace(path);
+    await checkSocketPlace(path, trustOwner ?? null);
     const { addon, sockets } = this;
     let listener: number;
     try {

@@ -258,6 +258,32 @@ describe('hostile clients', () => {
     await closeAll(shared);
   });
 
+  it('[SH-004] asks for one lease after another: its user is told to wait, others are served', async () => {
+    const shared = await share();
+    const { transport, recorder, clock } = shared;
+    const lent = (): number => recorder.of('shard.lent').length;
+    const another = async (uid: number): Promise<MemoryClient> => {
+      const client = await transport.connect({ uid, gid: 77 });
+      await client.say(HELLO);
+      await client.say({ type: 'lend', model: 'model' });
+      return client;
+    };
+    const user = 0;
+    for (let count = 0; count < 256; count++) await (await another(user)).say({ type: 'end' });
+    expect(lent()).toBe(256);
+    recorder.events.length = 0;
+    const late = await another(user);
+    expect(late.last('error')).toMatchObject({ code: 'BUSY' });
+    // Nothing was verified or recorded for it.
+    expect(recorder.types().filter((type) => !type.startsWith('lease.'))).toEqual([]);
+    await (await another(process.geteuid?.() === 0 ? 1_000 : 0)).say({ type: 'end' });
+    clock.turn(1_000);
+    await late.say({ type: 'lend', model: 'model' });
+    await receive(late);
+    expect(late.closed).toBeNull();
+    await closeAll(shared);
+  });
+
   it('a name that writes to terminals does not come through', async () => {
     const shared = await share();
     const client = await shared.transport.connect();

@@ -1,6 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { getgid, getuid } from 'node:process';
@@ -83,6 +92,21 @@ describeSockets('where a share socket may be', (bed) => {
       await refused(join(inner, 'share.sock'), 'lies below a directory that can be written by everybody');
     });
   });
+
+  it.skipIf(getuid?.() !== ROOT)(
+    'a directory of another user, unless that user is trusted (only root can make one)',
+    async () => {
+      await inDirectory(async (directory) => {
+        const volume = join(directory, 'volume');
+        mkdirSync(volume, { mode: 0o755 });
+        chownSync(volume, 4711, 4711);
+        const path = join(volume, 'share.sock');
+        await refused(path, 'belongs to another user (uid 4711)');
+        await expect(listen(path, { trustOwner: 4712 })).rejects.toThrow('belongs to another user');
+        await (await listen(path, { trustOwner: 4711 })).close();
+      });
+    },
+  );
 
   it('a path that a server listens at is taken; a file and a link are no sockets', async () => {
     await inDirectory(async (directory) => {
