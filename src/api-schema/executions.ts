@@ -69,7 +69,8 @@ export type WeightsClaim = 'sealed' | 'leased' | 'guarded';
 
 /** The execution has its turn, and the weights were verified. */
 export interface StartedData {
-  readonly generation: number;
+  /** Of the model in the worker's memory; null where a guard watches the engine's own. */
+  readonly generation: number | null;
   readonly weights: WeightsClaim;
   /** Since the verification began that speaks for the weights. */
   readonly verifiedAgeMs: number;
@@ -115,11 +116,18 @@ export interface WitnessView {
   readonly copies: number;
 }
 
+export interface VerifiedShard {
+  readonly shardId: string;
+  /** What its resident bytes hashed to. */
+  readonly fsverity: string;
+  readonly durationMs: number;
+}
+
 export interface EndData {
   readonly weights: WeightsClaim;
   readonly verifiedAgeMs: number;
-  /** What the weights hashed to where that was measured for this execution; null where `maxAgeMs` accepted an earlier one. */
-  readonly fsverity: string | null;
+  /** Verifications made for this execution; none where `maxAgeMs` accepted earlier ones, or where a guard makes them. */
+  readonly verified: readonly VerifiedShard[];
   /** null where the engine is another process. */
   readonly witness: WitnessView | null;
 }

@@ -46,6 +46,13 @@ export type CommitRequest = ModelOrigin & {
   readonly hashing?: 'host' | 'device' | undefined;
   readonly format?: 'auto' | 'safetensors' | 'gguf' | 'onnx' | 'raw' | undefined;
   readonly part?: ModelPart | undefined;
+  /**
+   * `tensors`: each tensor begins a block, and on WebGPU a buffer of its own, which an ONNX model needs to be executed in the worker.
+   * Default `files`.
+   */
+  readonly layout?: 'files' | 'tensors' | undefined;
+  /** Seal into memory that other processes can map (CUDA), and offer it on the share socket. Default false. */
+  readonly share?: boolean | undefined;
   readonly reservationId?: string | undefined;
 };
 
@@ -83,6 +90,9 @@ export interface ModelView {
   readonly generation: number;
   readonly state: ModelState;
   readonly byteLength: number;
+  readonly layout: 'files' | 'tensors';
+  /** Whether other processes can lease it. */
+  readonly shared: boolean;
   readonly part: ModelPart | null;
   readonly shards: readonly ShardView[];
   /** While it is being loaded. */
@@ -190,6 +200,10 @@ export interface WorkerStatus {
     readonly reservedBytes: number;
   };
   readonly reservations: number;
+  /** That have not ended. */
+  readonly executions: { readonly queued: number; readonly running: number };
+  /** Memory that other processes map; null without a share socket. */
+  readonly share: { readonly models: readonly string[]; readonly leases: number } | null;
   readonly models: readonly ModelView[];
 }
 

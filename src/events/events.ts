@@ -11,6 +11,7 @@ export type OperationName =
   | 'drill'
   | 'attest'
   | 'lend'
+  | 'claim'
   | 'release'
   | 'capacity'
   | 'stop'
@@ -25,6 +26,7 @@ export const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
   'drill',
   'attest',
   'lend',
+  'claim',
 ]);
 
 /** Timed parts of an operation. */
@@ -241,6 +243,25 @@ export interface EventPayloads {
    * socket failed here.
    */
   'lease.ended': LeaseHolder & { readonly shards: number; readonly how: 'end' | 'closed' | 'cut' };
+  /**
+   * A guard in another process said this of weights that it watches itself: registered, or a report. Nobody has checked it, and it changes no
+   * state here.
+   */
+  'guard.claimed': {
+    readonly guardId: string;
+    /** What the process calls the model. */
+    readonly model: string;
+    readonly pid: number;
+    /** Of that process, by the kernel. */
+    readonly uid: number;
+    readonly client: string;
+    /** SHA-256 of the manifest's tensors, hex. */
+    readonly manifestSha256: string;
+    /** null where it registered. */
+    readonly outcome: string | null;
+    readonly against: string | null;
+    readonly damagedBlocks: number | null;
+  };
   'close.failed': {
     readonly what: 'source' | 'device' | 'engine';
     readonly name: string;

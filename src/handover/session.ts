@@ -28,6 +28,8 @@ export interface LeaseView {
   readonly pid: number | null;
   readonly uid: number;
   readonly state: LeaseState;
+  /** Of the shards that it holds. */
+  readonly sealIds: readonly string[];
 }
 
 /** The server's side of one connection. Never throws: what a client does wrong ends this connection, and nothing else. */
@@ -69,7 +71,8 @@ export class ShareSession {
     if (this.#lease === null || loan === null) return null;
     const { pid, uid } = this.#connection.peer;
     const { state } = this.#lease;
-    return { leaseId: loan.leaseId, model: this.#model, client: this.#client, pid, uid, state };
+    const sealIds = loan.shards.map(({ sealed }) => sealed.sealId);
+    return { leaseId: loan.leaseId, model: this.#model, client: this.#client, pid, uid, state, sealIds };
   }
 
   /** The server closes. Resolves when nobody holds a lease of this connection any more. */

@@ -1,6 +1,6 @@
 export type { DrillArea, DrillFlip, DrillOptions, DrillPattern, DrillReport } from './drills/index.js';
 export type { VerifyOptions } from './integrity/index.js';
-export { type Lender, lenderOf, type ShardHandle, VramManager } from './manager.js';
+export { type Lender, lenderOf, recordGuardClaim, type ShardHandle, VramManager } from './manager.js';
 export {
   type AttestOptions,
   type Capacity,

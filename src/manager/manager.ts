@@ -23,6 +23,7 @@ import {
   type ExecuteOptions,
   type Execution,
   executeShard,
+  type GuardClaimed,
   type HealReport,
   healShard,
   type LendRequest,
@@ -34,6 +35,7 @@ import {
   type Platform,
   queryCapacity,
   type ReleaseReport,
+  recordClaim,
   releaseShard,
   Scrubber,
   type ScrubOptions,
@@ -59,6 +61,13 @@ export interface Lender {
   lend(request: LendRequest): Promise<Loan>;
 }
 
+let claims: (manager: VramManager, claim: GuardClaimed) => Promise<void>;
+
+/** Puts on record what a guard in another process says. Errors: AUDIT_FAILED, STOPPED. */
+export async function recordGuardClaim(manager: VramManager, claim: GuardClaimed): Promise<void> {
+  await claims(manager, claim);
+}
+
 let lender: (manager: VramManager) => Lender;
 
 /** For the rooms that serve a manager's shards to other processes. */
@@ -75,6 +84,7 @@ export class VramManager {
   #closing: Promise<void> | undefined;
 
   static {
+    claims = (manager, claim) => manager.#track(recordClaim(manager.#core, claim));
     lender = (manager) => {
       const core = manager.#core;
       return {

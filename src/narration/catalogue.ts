@@ -37,6 +37,7 @@ export const NARRATED_ACTIONS = {
   shard_lent: 'another process was lent a shard, or was not',
   lease_revoked: 'another process was told to let go of what it was lent',
   lease_ended: 'another process gave back what it was lent',
+  guard_claimed: 'a guard in another process registered or reported, or could not be recorded',
   shard_attested: 'a residency statement was signed, or could not be',
   drill_injected: 'a bit is about to be flipped on purpose, or a drill was refused',
   close_failed: 'a source, the device or the digest engine could not be closed',
@@ -61,6 +62,7 @@ const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   drill: 'drill_injected',
   attest: 'shard_attested',
   lend: 'shard_lent',
+  claim: 'guard_claimed',
   release: 'vram_deallocated',
   capacity: 'capacity_query',
   stop: 'manager_stopped',
@@ -78,6 +80,7 @@ const ATTEMPT: Readonly<Record<OperationName, string>> = {
   drill: 'The drill on',
   attest: 'Attesting',
   lend: 'Lending',
+  claim: "Recording a guard's claim",
   release: 'Releasing',
   capacity: 'Asking for capacity',
   stop: 'Stopping',
@@ -120,7 +123,7 @@ function clientInWords({
   client,
   pid,
   uid,
-}: EventOf<'shard.lent' | 'lease.revoked' | 'lease.ended'>): string {
+}: EventOf<'shard.lent' | 'lease.revoked' | 'lease.ended' | 'guard.claimed'>): string {
   return `"${named(client)}" (process ${pid ?? 'unknown'}, user ${uid})`;
 }
 
@@ -447,6 +450,14 @@ const TELLERS: Tellers = {
     target: shardTarget(event),
     human: `The lease of ${clientInWords(event)} on ${counted(event.shards, 'shard')} ended${took(event)}: the client ${ENDED[event.how]}.`,
     storybook: `The neighbour's window was bricked up again.`,
+  }),
+  'guard.claimed': (event) => ({
+    action: 'guard_claimed',
+    level: event.outcome === 'damaged' ? 'warn' : 'info',
+    actor: 'manager',
+    target: named(event.model),
+    human: `The guard of ${clientInWords(event)} ${event.outcome === null ? 'registered for' : `reports ${named(event.outcome)} for`} ${named(event.model)}: its own claim.`,
+    storybook: `The neighbour called over the fence what he had found in his own cellar.`,
   }),
   'drill.injected': (event) => ({
     action: 'drill_injected',

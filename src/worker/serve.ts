@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { type Clock, invalidInput, systemClock } from '../base/index.js';
-import type { VramManager } from '../manager/index.js';
+import type { Device } from '../device/index.js';
+import { openShareServer } from '../handover/index.js';
+import { recordGuardClaim, type VramManager } from '../manager/index.js';
 import { readInput } from '../node/index.js';
-import type { Settings } from './config/index.js';
+import { engineEndpoints, type Settings } from './config/index.js';
+import type { GuardClaim } from './guards/index.js';
 import { type Address, Admission, type Listener, listen, Tokens, workerApp } from './http/index.js';
 import type { ShardWatch } from './models/index.js';
+import { OnnxHost } from './onnx/index.js';
 import { Worker } from './service/index.js';
 
 const SCRUB_INTERVAL_MS = 60_000;
@@ -16,6 +20,8 @@ export interface ServeOptions {
   readonly manager: VramManager;
   /** One of the manager's observers. */
   readonly watch: ShardWatch;
+  /** The manager's own device, for the engine in this process; null without `onnx`. */
+  readonly engineDevice?: Device | null;
   readonly clock?: Clock;
   /** Told of failures that nobody foresaw. */
   readonly onUnforeseen: (error: unknown) => void;
@@ -36,11 +42,14 @@ export async function serve({
   manager,
   watch,
   onUnforeseen,
+  engineDevice = null,
   clock = systemClock,
 }: ServeOptions): Promise<Service> {
   const tokens = await Tokens.open(settings.tokens, () => clock.monotonic(), settings.trustOwner);
   const roots = await Promise.all(settings.roots.map(realRoot));
   const { scrub } = settings;
+  const onnx = engineDevice === null ? null : await OnnxHost.open(engineDevice);
+  const share = settings.share === undefined ? null : await openShareServer(manager, settings.share);
   const worker = Worker.start({
     manager,
     watch,
@@ -54,12 +63,20 @@ export async function serve({
       scrub === false
         ? null
         : { intervalMs: scrub.intervalMs ?? SCRUB_INTERVAL_MS, bytesPerSecond: scrub.bytesPerSecond ?? null },
+    onnx,
+    engines: engineEndpoints(settings),
+    mostQueued: settings.mostQueued,
+    drainMs: settings.drainMs,
+    share,
+    recordClaim: (claim) => recordGuardClaim(manager, claimed(claim)),
+    onUnforeseen,
     clock,
     randomHex: (bytes) => randomBytes(bytes).toString('hex'),
   });
   const listeners: Listener[] = [];
   const close = async (): Promise<void> => {
     const [drained] = await Promise.allSettled([worker.close()]);
+    await share?.close();
     await Promise.all(listeners.map((listener) => listener.close()));
     if (drained.status === 'rejected') throw drained.reason;
   };
@@ -73,6 +90,16 @@ export async function serve({
     throw error;
   }
   return { worker, addresses: listeners.map(({ name }) => name), close };
+}
+
+/** As the record has it. */
+function claimed({ report, ...who }: GuardClaim): Parameters<typeof recordGuardClaim>[1] {
+  return {
+    ...who,
+    outcome: report?.outcome ?? null,
+    against: report?.against ?? null,
+    damagedBlocks: report?.damaged_blocks ?? null,
+  };
 }
 
 async function realRoot(root: string): Promise<string> {

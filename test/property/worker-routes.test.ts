@@ -27,6 +27,38 @@ const word = fc.oneof(
   fc.string(),
   fc.constantFrom('..', '%2e%2e', '%00', 'a/b', '\u202e', '__proto__', 'constructor'),
 );
+const size = fc.oneof(fc.nat(), fc.integer(), fc.double());
+const execution = fc.record(
+  {
+    executionId: fc.constantFrom('e1', 'e2', '', '..'),
+    model: fc.constantFrom('m', 'other', '__proto__'),
+    mode: fc.constantFrom('onnx', 'engine', 'shell'),
+    maxAgeMs: size,
+    deadlineMs: size,
+    recheck: fc.oneof(fc.boolean(), word),
+    inputs: fc.oneof(
+      fc.record({ path: fc.constantFrom('/v1/completions', '/v1/embeddings', '/x'), body: fc.object() }),
+      fc.dictionary(
+        word,
+        fc.record({ type: fc.constantFrom('float32', 'int64', 'string'), dims: fc.array(size), data: word }),
+      ),
+      fc.jsonValue(),
+    ),
+  },
+  { requiredKeys: ['executionId', 'model', 'mode', 'inputs'] },
+);
+const guard = fc.record(
+  {
+    model: word,
+    pid: fc.oneof(fc.constant(process.pid), fc.integer()),
+    client: word,
+    manifest: fc.record({ v: fc.constantFrom(1, 2), tensors: fc.array(fc.jsonValue(), { maxLength: 3 }) }),
+    v: fc.constantFrom(1, 2),
+    type: fc.constant('guard.report'),
+    outcome: fc.constantFrom('clean', 'damaged', 'fine'),
+  },
+  { requiredKeys: [] },
+);
 /** Bodies that are nearly right reach further than random ones. */
 const body = fc.oneof(
   fc.json(),
@@ -49,6 +81,8 @@ const body = fc.oneof(
       { requiredKeys: [] },
     )
     .map((value) => JSON.stringify(value)),
+  execution.map((value) => JSON.stringify(value)),
+  guard.map((value) => JSON.stringify(value)),
 );
 
 describe('every route', () => {
@@ -64,7 +98,7 @@ describe('every route', () => {
           { requiredKeys: [] },
         ),
         async (route, name, text, type, headers) => {
-          const path = route.path.replace('{name}', encodeURIComponent(name));
+          const path = route.path.replace(/\{name\}|\{id\}/, () => encodeURIComponent(name));
           const hasBody = route.method === 'post';
           const response = await app(
             new Request(`http://localhost${path}`, {
@@ -73,6 +107,11 @@ describe('every route', () => {
               body: hasBody ? text : null,
             }),
           );
+          // `/v1/executions/../events` is `/v1/events`, which does not end.
+          if (response.headers.get('content-type') === 'text/event-stream') {
+            await response.body?.cancel();
+            return;
+          }
           const answer = await response.text();
           expect(unforeseen).toEqual([]);
           expect(response.status).not.toBe(500);

@@ -100,6 +100,17 @@ const RECORDED: Readonly<Record<keyof typeof PAYLOADS, object>> = {
   'shard.lent': { ...LEASE, sealId: SEAL_ID, mappedBytes: 2_097_152 },
   'lease.revoked': { ...LEASE, shards: 3, reason: 'damaged' },
   'lease.ended': { ...LEASE, shards: 3, how: 'closed' },
+  'guard.claimed': {
+    guardId: '<33333333333333333333333333333333>',
+    model: '<llama>',
+    pid: 4242,
+    uid: 1000,
+    client: '<engine>',
+    manifestSha256: `<${'d'.repeat(64)}>`,
+    outcome: '<clean>',
+    against: '<manifest>',
+    damagedBlocks: 0,
+  },
   'manager.stopped': { reason: '<integrity violation>' },
   'drill.injected': { sealId: SEAL_ID, byte: 77, bit: 3 },
 };
@@ -180,7 +191,7 @@ describe('[AU-001] what is recorded', () => {
       'audit.pruned',
       'audit.closed',
     ]);
-    expect(new Set(AUDIT_TYPES).size).toBe(24);
+    expect(new Set(AUDIT_TYPES).size).toBe(25);
     expect(Object.fromEntries(AUDIT_TYPES.map((type) => [type, AUDIT_CATALOGUE[type].severity]))).toEqual({
       'vram.sealed': 'CRITICAL',
       'seal.verified': 'HIGH',
@@ -199,6 +210,7 @@ describe('[AU-001] what is recorded', () => {
       'shard.lent': 'CRITICAL',
       'lease.revoked': 'HIGH',
       'lease.ended': 'MEDIUM',
+      'guard.claimed': 'HIGH',
       'manager.stopped': 'CRITICAL',
       'drill.injected': 'CRITICAL',
       'handles.refused': 'CRITICAL',

@@ -102,6 +102,17 @@ export const PAYLOADS = {
   'shard.lent': { ...LEASE, sealId: '11'.repeat(16), mappedBytes: 2_097_152 },
   'lease.revoked': { ...LEASE, shards: 3, reason: 'damaged' },
   'lease.ended': { ...LEASE, shards: 3, how: 'closed' },
+  'guard.claimed': {
+    guardId: '33'.repeat(16),
+    model: 'llama',
+    pid: 4242,
+    uid: 1000,
+    client: 'engine',
+    manifestSha256: 'd'.repeat(64),
+    outcome: 'clean',
+    against: 'manifest',
+    damagedBlocks: 0,
+  },
   'manager.stopped': { reason: 'integrity violation' },
   'drill.injected': { sealId: '11'.repeat(16), byte: 77, bit: 3 },
 } as const satisfies Partial<EventPayloads>;

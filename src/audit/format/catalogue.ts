@@ -45,6 +45,7 @@ export type AuditedEventType = Extract<
   | 'shard.lent'
   | 'lease.revoked'
   | 'lease.ended'
+  | 'guard.claimed'
   | 'manager.stopped'
   | 'drill.injected'
 >;
@@ -404,6 +405,32 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     },
     (event, clean) => ({ ...lease(event, clean), shards: integer(event.shards), how: event.how }),
   ),
+  'guard.claimed': entry(
+    'HIGH',
+    'A guard in another process registered, or reported on weights that it watches itself: its claim, which nobody checked.',
+    {
+      guardId: '16 random bytes that name the guard, hex',
+      model: 'what the process calls the model',
+      pid: 'the process that it named as its own',
+      uid: 'user id of that process, by the kernel',
+      client: 'what the process calls itself',
+      manifestSha256: 'SHA-256 of the tensors of its manifest in canonical JSON, hex',
+      outcome: 'clean, damaged, changed, transient, busy, suspended or unavailable; null where it registered',
+      against: 'first-use or manifest; null where it registered',
+      damagedBlocks: 'number of damaged blocks, or null',
+    },
+    (event, clean) => ({
+      guardId: text(event.guardId, clean),
+      model: text(event.model, clean),
+      pid: integer(event.pid),
+      uid: integer(event.uid),
+      client: text(event.client, clean),
+      manifestSha256: text(event.manifestSha256, clean),
+      outcome: optionalText(event.outcome, clean),
+      against: optionalText(event.against, clean),
+      damagedBlocks: integer(event.damagedBlocks),
+    }),
+  ),
   'manager.stopped': entry(
     'CRITICAL',
     'The manager stopped: no sealing and no execution from here on.',
@@ -522,6 +549,7 @@ export const AUDIT_TYPES: readonly AuditType[] = [
   'shard.lent',
   'lease.revoked',
   'lease.ended',
+  'guard.claimed',
   'manager.stopped',
   'drill.injected',
   'handles.refused',

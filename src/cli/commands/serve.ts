@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { openAttestationKey } from '../../node/index.js';
+import { invalidInput } from '../../base/index.js';
+import type { Device } from '../../device/index.js';
+import { hostIsForced, MAX_UID, openAttestationKey, openDevice } from '../../node/index.js';
 import {
   checkSettings,
   readSettingsFile,
@@ -14,7 +16,7 @@ import type { AddCommand, CommandContext } from '../context.js';
 import { deviceText } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
 import { withManager } from '../manager-session.js';
-import { type DeviceOptions, deviceOptions } from '../options.js';
+import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
 import { errorLine, jsonDocument } from '../output.js';
 import { escapeForTerminal } from '../text.js';
 
@@ -31,6 +33,9 @@ interface ServeFlags extends DeviceOptions {
   readonly adminTokens?: string;
   readonly attestationKey?: string;
   readonly scrub: boolean;
+  readonly onnx?: boolean;
+  readonly shareSocket?: string;
+  readonly shareGroup?: number;
   readonly drills?: boolean;
 }
 
@@ -56,6 +61,16 @@ export const addServe: AddCommand = (program, context, done) => {
     .option('--execute-tokens <file>', 'one or two bearer tokens that may also verify and plan')
     .option('--admin-tokens <file>', 'one or two bearer tokens that may do everything')
     .option('--attestation-key <file>', 'signs residency statements; made if there is none')
+    .option(
+      '--onnx',
+      'compute on ONNX models of layout "tensors"; needs WebGPU and the package onnxruntime-web',
+    )
+    .option('--share-socket <path>', 'Unix socket on which shared models are lent to other processes')
+    .addOption(
+      new Option('--share-group <gid>', 'a group whose members may borrow too').argParser(
+        parseCount(0, MAX_UID),
+      ),
+    )
     .option('--no-scrub', 'do not verify in the background')
     .option('--drills', 'allow deliberate damage; never in production')
     .action(async (flags: ServeFlags, command: Command) => {
@@ -68,7 +83,6 @@ export const addServe: AddCommand = (program, context, done) => {
 };
 
 async function run(context: CommandContext, flags: ServeFlags, settings: Settings): Promise<void> {
-  const { io } = context;
   const watch = new ShardWatch();
   const {
     device,
@@ -100,29 +114,45 @@ async function run(context: CommandContext, flags: ServeFlags, settings: Setting
     stallMs: 2 * settings.stallMs,
     attestationKey,
   };
-  await withManager(context, options, extra, async ({ manager }) => {
-    const service = await serve({
-      settings,
-      manager,
-      watch,
-      onUnforeseen: (error) => io.stderr(errorLine(error)),
+  const engineDevice = settings.onnx ? await openEngineDevice(context, settings) : null;
+  try {
+    const own = engineDevice === null ? extra : { ...extra, device: engineDevice };
+    await withManager(context, options, own, ({ manager }) =>
+      serveUntilStopped(context, { settings, manager, watch, engineDevice }),
+    );
+  } finally {
+    await engineDevice?.close();
+  }
+}
+
+/** The very device that will hold the weights, with the features that the engine makes use of. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE. */
+async function openEngineDevice({ io }: CommandContext, { drills }: Settings): Promise<Device> {
+  if (hostIsForced(io.env))
+    throw invalidInput('onnx', 'needs a GPU, and this environment forces the host device');
+  return await openDevice({ drills });
+}
+
+async function serveUntilStopped(
+  { io }: CommandContext,
+  options: Omit<Parameters<typeof serve>[0], 'onUnforeseen'>,
+): Promise<void> {
+  const { manager } = options;
+  const service = await serve({ ...options, onUnforeseen: (error) => io.stderr(errorLine(error)) });
+  let manages: ServiceManager | null = null;
+  try {
+    manages = ServiceManager.of({
+      env: io.env,
+      status: () => statusOf(service),
+      onFailure: (reason) => io.stderr(`warning: ${reason}\n`),
     });
-    let manages: ServiceManager | null = null;
-    try {
-      manages = ServiceManager.of({
-        env: io.env,
-        status: () => statusOf(service),
-        onFailure: (reason) => io.stderr(`warning: ${reason}\n`),
-      });
-      io.stderr(deviceText(manager.device, manager.status()));
-      for (const address of service.addresses) io.stderr(`listening on ${escapeForTerminal(address)}\n`);
-      manages?.ready();
-      await stopped(io.signal);
-    } finally {
-      manages?.stopping();
-      await service.close();
-    }
-  });
+    io.stderr(deviceText(manager.device, manager.status()));
+    for (const address of service.addresses) io.stderr(`listening on ${escapeForTerminal(address)}\n`);
+    manages?.ready();
+    await stopped(io.signal);
+  } finally {
+    manages?.stopping();
+    await service.close();
+  }
 }
 
 /** For the service manager's display. Names of models have no control characters. */
@@ -135,7 +165,7 @@ function statusOf({ worker }: Service): string {
 /** The settings that the command line itself gives: what it leaves out is the file's to say. */
 function given(flags: ServeFlags, command: Command): Record<string, unknown> {
   const said = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
-  const plain = ['device', 'policy', 'workerId', 'budget', 'trustOwner', 'listen', 'drills'] as const;
+  const plain = ['device', 'policy', 'workerId', 'budget', 'trustOwner', 'listen', 'onnx', 'drills'] as const;
   const paths = ['tokenFile', 'audit', 'socket', 'attestationKey'] as const;
   const settings: Record<string, unknown> = {};
   for (const name of plain) if (said(name)) settings[name] = flags[name];
@@ -147,6 +177,9 @@ function given(flags: ServeFlags, command: Command): Record<string, unknown> {
   if (said('urlHost')) settings['urlHosts'] = flags.urlHost;
   if (said('model')) settings['models'] = flags.model;
   if (!flags.scrub) settings['scrub'] = false;
+  const { shareSocket, shareGroup: group } = flags;
+  if (shareSocket !== undefined) settings['share'] = { socket: resolve(shareSocket), group };
+  else if (group !== undefined) throw invalidInput('share-group', 'needs --share-socket');
   const { readTokens, executeTokens, adminTokens } = flags;
   const tokens = Object.entries({ read: readTokens, execute: executeTokens, admin: adminTokens });
   const files = tokens.flatMap(([role, path]) => (path === undefined ? [] : [[role, resolve(path)]]));

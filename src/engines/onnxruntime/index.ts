@@ -7,6 +7,6 @@ export type {
   TensorLayout,
 } from './engine.js';
 export type { MovingTensor, StayingTensor, StayReason } from './graph/index.js';
-export { type RunOptions, type RunResult, run, type Witness } from './run.js';
+export { type RunOptions, type RunResult, run, runAndTell, type Witness } from './run.js';
 export { type SealedOnnx, sealOnnx } from './seal-onnx.js';
 export { type Around, makeSession, OnnxSession, type SessionOptions } from './session.js';

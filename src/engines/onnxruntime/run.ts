@@ -57,6 +57,16 @@ export async function run<Tensor extends EngineTensor>(
   feeds: Readonly<Record<string, Tensor>>,
   options: RunOptions = {},
 ): Promise<RunResult<Tensor>> {
+  return await runAndTell(session, feeds, options, () => undefined);
+}
+
+/** run(), and calls `onVerified` when the weights were verified and the engine is about to begin. */
+export async function runAndTell<Tensor extends EngineTensor>(
+  session: OnnxSession<Tensor>,
+  feeds: Readonly<Record<string, Tensor>>,
+  options: RunOptions,
+  onVerified: () => void,
+): Promise<RunResult<Tensor>> {
   const state = OnnxSession.stateOf(session);
   checkOptions('options', options, RUN_KEYS);
   checkFeeds(session, state, feeds);
@@ -69,6 +79,7 @@ export async function run<Tensor extends EngineTensor>(
         // It may have been released, or have failed, while this run waited for its turn.
         OnnxSession.stateOf(session);
         throwIfAborted(options.signal);
+        onVerified();
         const { outputs, witness } = await runOnce(state, lease, feeds);
         return { outputs, report: lease.report, witness };
       });

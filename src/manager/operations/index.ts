@@ -1,5 +1,6 @@
 export { type AttestOptions, attestShard } from './attest.js';
 export { type Capacity, queryCapacity } from './capacity.js';
+export { type GuardClaimed, recordClaim } from './claim.js';
 export { CLOSE_KEYS, type CloseOptions, closeCore } from './close.js';
 export { type ExecuteOptions, type Execution, executeShard } from './execute.js';
 export { type HealReport, healShard } from './heal.js';

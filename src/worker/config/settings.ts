@@ -8,6 +8,9 @@ const MAX_CONFIG_BYTES = 1_048_576;
 const MAX_PATH = 4_096;
 const MAX_LIST = 256;
 const LEAST_SCRUB_BYTES = 512 * 1024;
+const MAX_QUEUED = 4_096;
+const MAX_AT_ONCE = 1_024;
+const LOOPBACK_URL = /^http:\/\/(?:127\.0\.0\.1|\[::1\]):\d{1,5}$/;
 
 const path = z.string().min(1).max(MAX_PATH).refine(isAbsolute, 'must be an absolute path');
 const port = z.int().min(0).max(65_535);
@@ -34,6 +37,21 @@ const scrub = z.union([
     bytesPerSecond: z.int().min(LEAST_SCRUB_BYTES).optional(),
   }),
 ]);
+
+/** A server that computes, on this host alone: whoever listens there must be known to hold the weights. */
+const engine = z
+  .strictObject({
+    model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'must be the name of a model'),
+    /** `http://127.0.0.1:PORT` or `http://[::1]:PORT`. */
+    url: z.string().regex(LOOPBACK_URL, 'must be http://127.0.0.1:PORT or http://[::1]:PORT').optional(),
+    /** Or its Unix socket. */
+    socket: path.optional(),
+    weights: z.enum(['leased', 'guarded']),
+    atOnce: z.int().min(1).max(MAX_AT_ONCE).default(16),
+  })
+  .refine(({ url, socket }) => (url === undefined) !== (socket === undefined), 'must have "url" or "socket"');
+
+const share = z.strictObject({ socket: path, group: z.int().min(0).max(MAX_UID).optional() });
 
 const settings = z.strictObject({
   device: z
@@ -72,6 +90,16 @@ const settings = z.strictObject({
   stallMs: milliseconds.default(30_000),
   /** How long a plan holds its memory. */
   reservationMs: milliseconds.default(60_000),
+  /** Computes on ONNX models committed with the layout `tensors`, through WebGPU. */
+  onnx: z.boolean().default(false),
+  /** Servers on this host that compute. */
+  engines: z.array(engine).max(MAX_LIST).default([]),
+  /** Executions of one model that may wait. */
+  mostQueued: z.int().min(1).max(MAX_QUEUED).default(64),
+  /** How long a drain waits for executions before it ends them. */
+  drainMs: milliseconds.default(30_000),
+  /** Lends models that were committed with `share` to other processes. */
+  share: share.optional(),
   /** Allows deliberate damage. Never in production. */
   drills: z.boolean().default(false),
 });
@@ -121,6 +149,10 @@ function checkTogether({
   models,
   roots,
   urlHosts,
+  device,
+  onnx,
+  engines,
+  share: shareSocket,
 }: Settings): void {
   if (audit !== undefined && tokenFile === undefined) {
     throw invalidInput('audit', 'needs "tokenFile": without it nobody could check the log later');
@@ -138,6 +170,18 @@ function checkTogether({
     if (address.tls === undefined && !LOOPBACK.test(address.host)) {
       throw invalidInput('listen.tls', 'is needed beyond loopback: tokens would travel in the clear');
     }
+  }
+  if (onnx && device !== 'auto' && !device.startsWith('webgpu:')) {
+    throw invalidInput('onnx', `needs a WebGPU device, and "device" is ${device}`);
+  }
+  const engineModels = engines.map(({ model }) => model);
+  const twoEngines = engineModels.find((name, index) => engineModels.indexOf(name) !== index);
+  if (twoEngines !== undefined) throw invalidInput('engines', `names ${JSON.stringify(twoEngines)} twice`);
+  if (shareSocket === undefined && engines.some(({ weights }) => weights === 'leased')) {
+    throw invalidInput('share', 'is needed for an engine whose weights are "leased"');
+  }
+  if (shareSocket === undefined && models.some((model) => model.share === true)) {
+    throw invalidInput('share', 'is needed for a model that is shared');
   }
   const names = models.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);

@@ -2,6 +2,9 @@ import type {
   Attested,
   Committed,
   Drilled,
+  ExecutionView,
+  GuardList,
+  GuardView,
   ModelList,
   ModelOutcome,
   ModelView,
@@ -68,6 +71,8 @@ export const model = z
     generation: z.int(),
     state: z.enum(['loading', 'ready', 'damaged', 'failed', 'releasing']),
     byteLength: bytes,
+    layout: z.enum(['files', 'tensors']),
+    shared: z.boolean(),
     part,
     shards: z.array(shard),
     progress,
@@ -138,6 +143,8 @@ export const status = z
       reservedBytes: bytes,
     }),
     reservations: z.int(),
+    executions: z.object({ queued: z.int(), running: z.int() }),
+    share: z.object({ models: z.array(z.string()), leases: z.int() }).nullable(),
     models: z.array(model),
   })
   .openapi('Status') satisfies z.ZodType<Loose<WorkerStatus>>;
@@ -153,3 +160,63 @@ export const event = z
     data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
   })
   .openapi('Event') satisfies z.ZodType<Loose<WorkerEvent>>;
+
+/** Of an execution's events; `data` depends on `type`. */
+const terminal = z.object({
+  id: z.int(),
+  at: z.string(),
+  type: z.enum(['end', 'error']),
+  data: z.record(z.string(), z.unknown()),
+});
+
+export const execution = z
+  .object({
+    executionId: z.string(),
+    instance: z.string(),
+    mode: z.enum(['onnx', 'engine']),
+    model: z.string(),
+    state: z.enum(['queued', 'running', 'ended']),
+    acceptedAt: z.string(),
+    startedAt: z.string().nullable(),
+    endedAt: z.string().nullable(),
+    weights: z.enum(['sealed', 'leased', 'guarded']).nullable(),
+    terminal: terminal.nullable(),
+    lastEventId: z.int(),
+    events: z.string(),
+  })
+  .openapi('Execution') satisfies z.ZodType<Loose<ExecutionView>>;
+
+const report = z.object({
+  v: z.literal(1),
+  type: z.literal('guard.report'),
+  operation: z.string(),
+  outcome: z.string(),
+  against: z.string(),
+  tensors: z.int(),
+  byte_length: bytes,
+  damaged_blocks: z.int(),
+  elapsed_ms: z.number(),
+  message: z.string().nullable(),
+  at: z.string(),
+});
+
+export const guard = z
+  .object({
+    guardId: z.string(),
+    model: z.string(),
+    pid: z.int(),
+    uid: z.int(),
+    client: z.string(),
+    tensors: z.int(),
+    byteLength: bytes,
+    manifestSha256: z.string(),
+    registeredAt: z.string(),
+    lastReport: report.nullable(),
+    lastReportAt: z.string().nullable(),
+    reports: z.int(),
+  })
+  .openapi('Guard') satisfies z.ZodType<Loose<GuardView>>;
+
+export const guardList = z.object({ guards: z.array(guard) }).openapi('GuardList') satisfies z.ZodType<
+  Loose<GuardList>
+>;

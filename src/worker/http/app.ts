@@ -63,6 +63,7 @@ export function workerApp({
             worker,
             body,
             name: context.req.param('name') ?? '',
+            id: context.req.param('id') ?? '',
             query: new URL(context.req.url).searchParams,
             header: (name) => context.req.header(name) ?? null,
             signal: context.req.raw.signal,
@@ -116,9 +117,9 @@ class Orders {
   }
 }
 
-/** `{name}` as the router writes it. */
+/** `{name}` and `{id}` as the router writes them. */
 function routerPath({ path }: Route): string {
-  return path.replace('{name}', ':name');
+  return path.replace(/\{(name|id)\}/, ':$1');
 }
 
 function wrongMethod(path: string): Response {

@@ -2,7 +2,7 @@ import { version } from '../../generated/version.js';
 import { OpenAPIHono, type z } from '../packages/index.js';
 import { problem } from './answers.js';
 import type { Route } from './route.js';
-import { nameParameter } from './schemas.js';
+import { idParameter, nameParameter } from './schemas.js';
 
 /** The OpenAPI 3.1 document of the routes. */
 export function openApiDocument(routes: readonly Route[]): unknown {
@@ -17,6 +17,7 @@ export function openApiDocument(routes: readonly Route[]): unknown {
       security: role === null ? [] : [{ bearer: [role] }],
       request: {
         ...(path.includes('{name}') ? { params: nameParameter } : {}),
+        ...(path.includes('{id}') ? { params: idParameter } : {}),
         ...(body === null ? {} : { body: { content: { 'application/json': { schema: body } } } }),
       },
       responses: {

@@ -1,5 +1,4 @@
-import type { WorkerEvent } from '../../api-schema/index.js';
-import type { EventLog } from '../common/index.js';
+import type { EventLog, Logged } from '../common/index.js';
 import { problemOf } from './problem.js';
 
 /** A comment, so that proxies and readers see that the connection lives. */
@@ -7,23 +6,37 @@ const HEARTBEAT_MS = 15_000;
 /** Bytes that a reader may leave unread before it is let go. */
 const MOST_UNREAD_BYTES = 1_048_576;
 
-export interface StreamRequest {
-  readonly log: EventLog;
+export interface StreamRequest<Draft extends object> {
+  readonly log: EventLog<Draft>;
   /** Only events behind this one. */
   readonly afterId: number;
-  readonly wanted: (event: WorkerEvent) => boolean;
+  readonly wanted: (event: Logged<Draft>) => boolean;
   /** Fires when the reader is gone. */
   readonly signal: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * How long a reader may leave too much unread before it is let go, milliseconds. Default 0: at once. Where many events come at
+   * once, a reader who takes them as fast as they go out is not behind.
+   */
+  readonly patienceMs?: number;
 }
 
 /**
  * Server-sent events (HTML standard). A reader that falls behind gets `overrun` and the end: with Last-Event-ID it can go on
  * from where it was, as far as events are kept.
  */
-export function eventStream({ log, afterId, wanted, signal }: StreamRequest): Response {
+export function eventStream<Draft extends { readonly type: string }>({
+  log,
+  afterId,
+  wanted,
+  signal,
+  headers = {},
+  patienceMs = 0,
+}: StreamRequest<Draft>): Response {
   const ending = new AbortController();
   const end = AbortSignal.any([signal, ending.signal]);
   const encoder = new TextEncoder();
+  let taken: () => void = () => undefined;
   const body = new ReadableStream<Uint8Array>(
     {
       start(controller) {
@@ -35,6 +48,11 @@ export function eventStream({ log, afterId, wanted, signal }: StreamRequest): Re
           send(': vram-residency\n\n');
           for await (const event of log.follow(afterId, end)) {
             if (!wanted(event)) continue;
+            if ((controller.desiredSize ?? 0) <= 0 && patienceMs > 0) {
+              await firstOf(end, patienceMs, (wake) => {
+                taken = wake;
+              });
+            }
             if ((controller.desiredSize ?? 0) <= 0) {
               send('event: overrun\ndata: {}\n\n');
               return;
@@ -52,6 +70,9 @@ export function eventStream({ log, afterId, wanted, signal }: StreamRequest): Re
             if (!ending.signal.aborted) controller.close();
           });
       },
+      pull() {
+        taken();
+      },
       cancel() {
         ending.abort();
       },
@@ -59,6 +80,31 @@ export function eventStream({ log, afterId, wanted, signal }: StreamRequest): Re
     new ByteLengthQueuingStrategy({ highWaterMark: MOST_UNREAD_BYTES }),
   );
   return new Response(body, {
-    headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' },
+    headers: {
+      ...headers,
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    },
   });
+}
+
+/** Resolves when the reader has taken something, has left, or the time is over. */
+function firstOf(end: AbortSignal, ms: number, onTaken: (wake: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      end.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    end.addEventListener('abort', wake, { once: true });
+    onTaken(wake);
+  });
+}
+
+/** Where a reader was; null without a number. */
+export function lastEventId(header: (name: string) => string | null): number | null {
+  const last = header('last-event-id');
+  return last !== null && /^\d{1,15}$/.test(last) ? Number(last) : null;
 }

@@ -8,6 +8,8 @@ export interface Call<Body> {
   readonly body: Body;
   /** The model that the path names; empty on routes without one. */
   readonly name: string;
+  /** The execution or guard that the path names; empty on routes without one. */
+  readonly id: string;
   readonly query: URLSearchParams;
   readonly header: (name: string) => string | null;
   /** Fires when the caller is gone. */
@@ -17,6 +19,10 @@ export interface Call<Body> {
 }
 
 export type Answer = { readonly status: number; readonly json: unknown } | Response;
+
+export function ok(json: unknown, status = 200): Answer {
+  return { status, json };
+}
 
 /** One route: what the OpenAPI document says of it, and what it does. */
 export interface Route {

@@ -1,11 +1,11 @@
 import { fromHex } from '../../base/index.js';
 import * as answers from './answers.js';
-import { eventStream } from './event-stream.js';
+import { eventStream, lastEventId } from './event-stream.js';
+import { executionRoutes } from './execution-routes.js';
+import { guardRoutes } from './guard-routes.js';
 import { metricsText } from './metrics.js';
-import { type Answer, type Call, type Route, route } from './route.js';
+import { type Call, ok, type Route, route } from './route.js';
 import { attestRequest, commitRequest, drainRequest, drillRequest, planRequest } from './schemas.js';
-
-const ok = (json: unknown, status = 200): Answer => ({ status, json });
 
 /** Everything that the worker answers, in the order of the OpenAPI document. */
 export const ROUTES: readonly Route[] = [
@@ -145,6 +145,8 @@ export const ROUTES: readonly Route[] = [
     answer: answers.drilled,
     handle: async ({ worker, name, body }) => ok(await worker.drill(name, body)),
   }),
+  ...executionRoutes,
+  ...guardRoutes,
   route({
     method: 'post',
     path: '/v1/drain',
@@ -164,9 +166,8 @@ export const ROUTES: readonly Route[] = [
 
 function events({ worker, query, header, signal }: Call<unknown>): Response {
   const model = query.get('model');
-  const last = header('last-event-id');
   // Without one, from now on.
-  const afterId = last !== null && /^\d{1,15}$/.test(last) ? Number(last) : worker.events.lastId;
+  const afterId = lastEventId(header) ?? worker.events.lastId;
   return eventStream({
     log: worker.events,
     afterId,

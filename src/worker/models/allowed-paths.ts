@@ -35,10 +35,13 @@ function requireBelow(roots: readonly string[], real: string | null): void {
   }
 }
 
-function sourceModel({ shards, byteLength }: Model, path: string): SourceModel {
+function sourceModel(model: Model, path: string): SourceModel {
+  const { shards, byteLength, format } = model;
   return {
     label: path.slice(path.lastIndexOf(sep) + 1),
     byteLength,
+    files: model,
+    isOnnx: format === 'onnx',
     shards: shards.map(({ label, byteLength: bytes, open }) => ({
       label,
       byteLength: bytes,

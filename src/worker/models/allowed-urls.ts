@@ -1,5 +1,5 @@
 import { invalidInput } from '../../base/index.js';
-import { urlSource } from '../../source/index.js';
+import { type SourceCallOptions, urlSource } from '../../source/index.js';
 import type { SourceModel } from './source-model.js';
 
 const MOST_REDIRECTS = 5;
@@ -21,7 +21,8 @@ export async function modelAtUrl(
   const first = await open(signal);
   const { byteLength, label } = first;
   await first.close();
-  return { label, byteLength, shards: [{ label, byteLength, open: ({ signal: end }) => open(end) }] };
+  const shard = { label, byteLength, open: ({ signal: end }: SourceCallOptions) => open(end) };
+  return { label, byteLength, files: null, isOnnx: false, shards: [shard] };
 }
 
 function parse(url: string): URL {

@@ -4,10 +4,14 @@ import type { SourceModel } from './source-model.js';
 
 /** How a model is sealed. */
 export interface CommitOptions {
-  /** One for every shard, in order; null where any content will do. */
+  /** One for every file, in order; null where any content will do. */
   readonly expected: readonly string[] | null;
   readonly hashing: 'host' | 'device';
   readonly part: ModelPart | null;
+  /** `tensors`: one shard in which each tensor begins a block, and on WebGPU a buffer. */
+  readonly layout: 'files' | 'tensors';
+  /** Seal into memory that other processes can map. */
+  readonly share: boolean;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -22,11 +26,17 @@ export function checkName(name: string): string {
 
 /** Checks what depends on the model itself. Errors: INVALID_INPUT. */
 export function checkCommitOptions(options: CommitOptions, { shards }: SourceModel): void {
-  const { expected, hashing, part } = options;
+  const { expected, hashing, part, layout } = options;
   if (expected !== null && expected.length !== shards.length) {
     throw invalidInput(
       'expected',
       `names ${expected.length} digests, but the model has ${shards.length} files`,
+    );
+  }
+  if (layout === 'tensors' && hashing === 'device') {
+    throw invalidInput(
+      'hashing',
+      'must be "host" with layout "tensors": published files have no such digest',
     );
   }
   if (hashing === 'device' && expected === null) {
@@ -39,7 +49,7 @@ export function checkCommitOptions(options: CommitOptions, { shards }: SourceMod
     );
   }
   if (part === null) return;
-  if (shards.length !== 1)
+  if (shards.length !== 1 && layout === 'files')
     throw invalidInput('part', 'needs a model of one file: a part is one shard of its set');
   checkInteger('part.of', part.of, 1, MAX_SET);
   checkInteger('part.index', part.index, 0, part.of - 1);

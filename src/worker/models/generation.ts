@@ -1,5 +1,6 @@
 import type { FailureView, LoadProgress, ModelPart } from '../../api-schema/index.js';
 import type { SealedShard } from '../../seal/index.js';
+import type { OnnxModel } from '../onnx/index.js';
 import type { CommitOptions } from './commit-options.js';
 import type { LoadWatch } from './load-watch.js';
 import type { SourceModel, SourceShard } from './source-model.js';
@@ -8,6 +9,8 @@ import type { SourceModel, SourceShard } from './source-model.js';
 export interface LoadedShard {
   readonly sealed: SealedShard;
   readonly from: SourceShard;
+  /** Of an ONNX model that can compute where it lies. */
+  readonly onnx: OnnxModel | null;
 }
 
 /** What one commit made of a name. It never changes into another model: the next commit makes a generation of its own. */
@@ -49,6 +52,11 @@ export class Generation {
 
   get part(): ModelPart | null {
     return this.options.part;
+  }
+
+  /** What computes on it in the worker; null where nothing can. */
+  get onnx(): OnnxModel | null {
+    return this.shards[0]?.onnx ?? null;
   }
 
   /** What seals and records call it. Two generations live side by side while one replaces the other. */

@@ -1,29 +1,44 @@
 import { type VerificationReport, VramError } from '../../base/index.js';
 import type { SealOptions, VramManager } from '../../manager/index.js';
+import type { OnnxHost } from '../onnx/index.js';
 import type { Generation, LoadedShard } from './generation.js';
 import type { SourceShard } from './source-model.js';
+import { tensorsOf } from './tensor-layout.js';
+
+/** What a load works with. */
+export interface LoadTools {
+  readonly manager: VramManager;
+  /** Makes ONNX models with the layout `tensors` ready to compute; null without an engine. */
+  readonly onnx: OnnxHost | null;
+}
 
 /**
  * Seals every shard of a generation and verifies what lies in device memory then. A load that fails leaves nothing
  * behind. Resolves to the last verification. Errors: those of the sources, seal() and verify(); LOAD_STALLED; what cancelled it.
  */
 export async function load(
-  manager: VramManager,
+  tools: LoadTools,
   generation: Generation,
   onProgress: (bytes: number) => void,
 ): Promise<VerificationReport | null> {
+  const { manager } = tools;
   const { source, watch, shards } = generation;
   let before = 0;
   try {
     for (const [index, shard] of source.shards.entries()) {
       watch.resume();
-      shards.push(
-        await sealOne(manager, generation, shard, index, (bytes) => {
+      const loading: ShardLoad = {
+        ...tools,
+        generation,
+        shard,
+        index,
+        onBytes: (bytes, totalBytes) => {
           watch.saw(before + bytes);
-          if (bytes === shard.byteLength) watch.pause();
+          if (bytes === totalBytes) watch.pause();
           onProgress(before + bytes);
-        }),
-      );
+        },
+      };
+      shards.push(await sealOne(loading));
       before += shard.byteLength;
     }
     // Sealing compared the bytes with the source's. Between then and now other shards were written beside them.
@@ -40,38 +55,62 @@ export async function load(
   }
 }
 
-async function sealOne(
-  manager: VramManager,
-  { modelRef, options, source: model, watch }: Generation,
-  shard: SourceShard,
-  index: number,
-  onBytes: (bytes: number) => void,
-): Promise<LoadedShard> {
-  const { signal } = watch;
-  const source = await shard.open({ signal });
+interface ShardLoad extends LoadTools {
+  readonly generation: Generation;
+  readonly shard: SourceShard;
+  readonly index: number;
+  readonly onBytes: (bytes: number, totalBytes: number) => void;
+}
+
+async function sealOne(loading: ShardLoad): Promise<LoadedShard> {
+  const { manager, onnx, generation, shard } = loading;
+  const { isOnnx } = generation.source;
+  if (generation.options.layout === 'tensors' && isOnnx && onnx !== null)
+    return await sealOnnx(loading, onnx);
+  const source = await shard.open({ signal: generation.watch.signal });
   try {
-    const expected = options.expected?.[index];
-    const sealed = await manager.seal(source, {
-      ...placeOf(modelRef, options.part ?? { index, of: model.shards.length }),
-      expected,
-      hashing: options.hashing,
-      signal,
-      reopen: (call) => shard.open(call),
-      onProgress: ({ phase, bytes }) => {
-        if (phase === 'load') onBytes(bytes);
-      },
-    });
-    return { sealed, from: shard };
+    const sealed = await manager.seal(
+      source,
+      sealOptions(loading, (call) => shard.open(call)),
+    );
+    return { sealed, from: shard, onnx: null };
   } finally {
     await source.close();
   }
 }
 
-function placeOf(
-  modelRef: string,
-  { index, of }: { readonly index: number; readonly of: number },
-): Pick<SealOptions, 'modelRef' | 'shardIndex' | 'totalShards'> {
-  return { modelRef, shardIndex: index, totalShards: of };
+/** The weights that can move into sealed memory; the rest of the graph is the engine's. */
+async function sealOnnx(loading: ShardLoad, onnx: OnnxHost): Promise<LoadedShard> {
+  const { manager, generation, shard } = loading;
+  const { files } = generation.source;
+  if (files === null) throw new TypeError('unreachable: a model without files has no layout of tensors');
+  let moved: ReadonlySet<string> = new Set();
+  const open: SourceShard['open'] = async () => tensorsOf(generation.source, ({ name }) => moved.has(name));
+  const model = await onnx.seal(manager, files, sealOptions(loading, open));
+  moved = new Set(model.sealed.moved.map(({ name }) => name));
+  await model.sealed.source.close();
+  const { byteLength } = model.sealed.shard;
+  return { sealed: model.sealed.shard, from: { label: shard.label, byteLength, open }, onnx: model };
+}
+
+function sealOptions({ generation, index, onBytes }: ShardLoad, reopen: SourceShard['open']): SealOptions {
+  const { modelRef, options, source, watch } = generation;
+  const { expected, layout } = options;
+  const { index: shardIndex, of: totalShards } = options.part ?? { index, of: source.shards.length };
+  return {
+    modelRef,
+    shardIndex,
+    totalShards,
+    ...(layout === 'tensors'
+      ? { expectedFiles: expected ?? undefined }
+      : { expected: expected?.[index], hashing: options.hashing }),
+    share: options.share,
+    signal: watch.signal,
+    reopen,
+    onProgress: ({ phase, bytes, totalBytes }) => {
+      if (phase === 'load') onBytes(bytes, totalBytes);
+    },
+  };
 }
 
 /** Wipes and gives back all of them, whatever becomes of each. Resolves to the first failure. */
@@ -80,8 +119,9 @@ export async function release(
   shards: readonly LoadedShard[],
 ): Promise<VramError | null> {
   let first: VramError | null = null;
-  for (const { sealed } of shards) {
+  for (const { sealed, onnx } of shards) {
     try {
+      await onnx?.session.release();
       await manager.release(sealed);
     } catch (error) {
       first ??=

@@ -1,6 +1,7 @@
+import type { TensorModel } from '../../models/index.js';
 import type { Source, SourceCallOptions } from '../../source/index.js';
 
-/** One file or resource that becomes one shard. */
+/** What becomes one shard: a file or resource, or the tensors of a model. */
 export interface SourceShard {
   readonly label: string;
   readonly byteLength: number;
@@ -14,4 +15,8 @@ export interface SourceModel {
   readonly label: string;
   readonly shards: readonly SourceShard[];
   readonly byteLength: number;
+  /** Its files with their tensors; null where nobody has read those. */
+  readonly files: TensorModel | null;
+  /** Whether the files are an ONNX model. */
+  readonly isOnnx: boolean;
 }

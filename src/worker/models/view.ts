@@ -29,6 +29,8 @@ export function modelView(entry: ModelEntry, watch: ShardWatch): ModelView | nul
       shards.some(({ quarantined }) => quarantined),
     ),
     byteLength: shown.source.byteLength,
+    layout: shown.options.layout,
+    shared: shown.options.share,
     part: shown.part,
     shards,
     progress: progressOf(shown),

@@ -1,4 +1,4 @@
 // The worker itself: plans, commits, keeps, verifies, heals, attests, drains. It knows nothing of HTTP.
 export type { Readiness } from './readiness.js';
 export type { ScrubSettings } from './scrubbing.js';
-export { Worker, type WorkerOptions } from './worker.js';
+export { type Sharing, Worker, type WorkerOptions } from './worker.js';

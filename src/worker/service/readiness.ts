@@ -11,12 +11,13 @@ export interface Readiness {
 
 export type Phase = 'serving' | 'draining' | 'stopped';
 
-/** Ready = nothing is ending, and every configured model lies sealed and verified in device memory. */
+/** Ready = nothing is ending, every configured model lies sealed and verified in device memory, and no queue is full. */
 export function readinessOf(
   phase: Phase,
   manager: VramManager,
   configured: readonly CommitRequest[],
   models: readonly ModelView[],
+  fullQueues: readonly string[],
 ): Readiness {
   const not = (state: WorkerState, reason: string): Readiness => ({ state, ready: false, reason });
   if (phase === 'stopped') return not('stopped', 'the worker has stopped');
@@ -29,6 +30,8 @@ export function readinessOf(
     if (found === 'ready') continue;
     return not(found === 'damaged' ? 'ready' : 'starting', `the model ${name} is ${found ?? 'not there'}`);
   }
+  const [full] = fullQueues;
+  if (full !== undefined) return not('ready', `the queue of the model ${full} is full`);
   const resident = models.some((model) => model.state === 'ready' || model.state === 'damaged');
   return { state: resident ? 'ready' : 'empty', ready: true, reason: null };
 }

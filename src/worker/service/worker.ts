@@ -4,6 +4,8 @@ import type {
   Committed,
   Drilled,
   DrillRequest,
+  GuardReport,
+  GuardView,
   ModelOrigin,
   ModelOutcome,
   ModelView,
@@ -13,11 +15,23 @@ import type {
   WorkerState,
   WorkerStatus,
 } from '../../api-schema/index.js';
-import { type Clock, checkInteger, invalidInput, Serial, timestamp, VramError } from '../../base/index.js';
+import {
+  type Clock,
+  checkInteger,
+  invalidInput,
+  Serial,
+  timerOf,
+  timestamp,
+  VramError,
+} from '../../base/index.js';
 import { version } from '../../generated/version.js';
+import type { ShareServer } from '../../handover/index.js';
 import type { VramManager } from '../../manager/index.js';
 import { EventLog, failureOf, type ServiceError, toWorkerEvent } from '../common/index.js';
+import { type EngineEndpoint, Executions } from '../executions/index.js';
+import { GuardBook, type GuardClaim } from '../guards/index.js';
 import {
+  asTensors,
   type CommitOptions,
   checkCommitOptions,
   checkName,
@@ -36,8 +50,13 @@ import {
   type ShardWatch,
   type SourceModel,
 } from '../models/index.js';
+import type { OnnxHost } from '../onnx/index.js';
+import { Computing } from './computing.js';
 import { type Phase, type Readiness, readinessOf } from './readiness.js';
 import { Scrubbing, type ScrubSettings } from './scrubbing.js';
+
+/** What lends models to other processes. */
+export type Sharing = Pick<ShareServer, 'offer' | 'withdraw' | 'models' | 'leases'>;
 
 export interface WorkerOptions {
   /** Stays open when the worker closes. */
@@ -55,17 +74,34 @@ export interface WorkerOptions {
   readonly mostModels: number;
   /** null: no scrubbing. */
   readonly scrub: ScrubSettings | null;
+  /** Computes on ONNX models in this process; null: not here. */
+  readonly onnx: OnnxHost | null;
+  /** Servers on this host that compute. */
+  readonly engines: readonly EngineEndpoint[];
+  /** Executions of one model that may wait. */
+  readonly mostQueued: number;
+  /** How long a drain waits for executions before it ends them. */
+  readonly drainMs: number;
+  /** Lends shared models to other processes; null: no socket for that. Closed by its owner, after the worker. */
+  readonly share: Sharing | null;
+  /** Puts what guards say on record. */
+  readonly recordClaim: (claim: GuardClaim) => Promise<void>;
+  /** Told of failures that nobody foresaw. */
+  readonly onUnforeseen: (error: unknown) => void;
   readonly clock: Clock;
   readonly randomHex: (bytes: number) => string;
 }
 
 const INSTANCE_BYTES = 8;
 const RESERVATION_BYTES = 16;
+const GUARD_BYTES = 16;
 
 /** Holds models sealed and verified on one device, for as long as it lives. */
 export class Worker {
   readonly instance: string;
   readonly events: EventLog;
+  readonly executions: Executions;
+  readonly guards: GuardBook;
   readonly #options: WorkerOptions;
   readonly #manager: VramManager;
   readonly #watch: ShardWatch;
@@ -92,13 +128,42 @@ export class Worker {
       options.randomHex(RESERVATION_BYTES),
     );
     this.#scrubbing = new Scrubbing(manager, options.scrub);
+    this.guards = new GuardBook({
+      clock,
+      makeId: () => options.randomHex(GUARD_BYTES),
+      record: options.recordClaim,
+    });
+    const computing = new Computing({
+      manager,
+      watch,
+      table: this.#table,
+      onnx: options.onnx,
+      engines: options.engines,
+      holders: (generation) => holdersOf(options.share, generation),
+      guards: this.guards,
+      clock,
+    });
+    this.executions = new Executions({
+      clock,
+      instance: this.instance,
+      mostQueued: options.mostQueued,
+      prepare: (request) => {
+        this.#requireServing();
+        return computing.prepare(request);
+      },
+      onUnforeseen: options.onUnforeseen,
+    });
   }
 
   /** Begins to load the configured models, one after the other. */
   static start(options: WorkerOptions): Worker {
     const worker = new Worker(options);
     options.watch.follow((event) => {
-      const draft = toWorkerEvent(event, worker.#table.ofModelRef(event.modelRef));
+      const generation = worker.#table.ofModelRef(event.modelRef);
+      if (event.type === 'shard.quarantined' && generation !== null) {
+        worker.executions.damaged(generation.name);
+      }
+      const draft = toWorkerEvent(event, generation);
       if (draft !== null) worker.events.append(draft);
     });
     worker.#inBackground(worker.#loadConfigured());
@@ -135,13 +200,19 @@ export class Worker {
   async commit(request: CommitRequest, signal?: AbortSignal): Promise<Committed> {
     this.#requireServing();
     const name = checkName(request.name);
-    const source = await this.#sourceOf(request, request.format, signal);
+    const files = await this.#sourceOf(request, request.format, signal);
     const options: CommitOptions = {
       expected: request.expected ?? null,
       hashing: request.hashing ?? 'host',
       part: request.part ?? null,
+      layout: request.layout ?? 'files',
+      share: request.share ?? false,
     };
-    checkCommitOptions(options, source);
+    checkCommitOptions(options, files);
+    if (options.share && this.#options.share === null) {
+      throw invalidInput('share', 'needs a worker with a share socket ("share" in its settings)');
+    }
+    const source = options.layout === 'tensors' ? asTensors(files) : files;
     return await this.#admission.run(async () => {
       const number = this.#table.nextNumber(name);
       const bytes = plannedBytes(source.shards);
@@ -185,6 +256,7 @@ export class Worker {
     const { current, next } = this.#table.remove(name);
     next?.watch.cancel(new VramError('ABORTED', 'the model was deleted while it was loaded'));
     await next?.loaded;
+    if (current?.options.share === true) this.#options.share?.withdraw(name);
     if (current !== null) await this.#leave(current, 'model.released');
     this.#noteState();
   }
@@ -239,6 +311,13 @@ export class Worker {
     });
   }
 
+  /** Takes a guard's report; of damage, executions on what it guards end. Errors: NOT_FOUND, AUDIT_FAILED. */
+  async guardReport(guardId: string, report: GuardReport): Promise<GuardView> {
+    const view = await this.guards.report(guardId, report);
+    if (report.outcome === 'damaged') this.executions.damaged(view.model, 'guarded');
+    return view;
+  }
+
   async status(): Promise<WorkerStatus> {
     const { device, residency, residencyReason, workerId, policy } = this.#manager.status();
     const { state, reason } = this.readiness();
@@ -261,13 +340,16 @@ export class Worker {
       policy: typeof policy === 'string' ? policy : 'custom',
       capacity: await this.#capacity(),
       reservations: this.#reservations.count,
+      executions: this.executions.counts,
+      share: this.#shareView(),
       models: this.models(),
     };
   }
 
   /** Whether requests should be sent here, and why not. */
   readiness(): Readiness {
-    return readinessOf(this.#phase, this.#manager, this.#options.models, this.models());
+    const { models } = this.#options;
+    return readinessOf(this.#phase, this.#manager, models, this.models(), this.executions.fullQueues);
   }
 
   /** Refuses new work, waits for what runs, and gives everything back unless `keep`. Safe to call twice. */
@@ -291,12 +373,27 @@ export class Worker {
     for (const one of this.#table.generations()) {
       if (one.state === 'loading') one.watch.cancel(new VramError('STOPPED', 'the worker is being drained'));
     }
+    await this.#endExecutions(keep ? 0 : this.#options.drainMs);
     await this.#scrubbing.stop();
     await Promise.all(this.#background);
     if (keep) return;
     const names = this.#table.list().flatMap(({ current, next }) => (current ?? next)?.name ?? []);
     const results = await Promise.allSettled(names.map((name) => this.remove(name)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** Waits for executions, then ends those that are left; what computes for them is waited for. */
+  async #endExecutions(waitMs: number): Promise<void> {
+    const callOff = timerOf(this.#options.clock)(waitMs, () =>
+      this.executions.endAll({ code: 'STOPPED', detail: 'the worker is being drained', retriable: false }),
+    );
+    await this.executions.idle();
+    callOff();
+  }
+
+  #shareView(): WorkerStatus['share'] {
+    const { share } = this.#options;
+    return share === null ? null : { models: share.models, leases: share.leases().length };
   }
 
   async #loadConfigured(): Promise<void> {
@@ -315,7 +412,8 @@ export class Worker {
   async #load(generation: Generation): Promise<void> {
     this.#emit('model.loading', generation, { byteLength: generation.source.byteLength });
     try {
-      const verified = await load(this.#manager, generation, (bytes) => this.#progress(generation, bytes));
+      const tools = { manager: this.#manager, onnx: this.#options.onnx };
+      const verified = await load(tools, generation, (bytes) => this.#progress(generation, bytes));
       const replaced = await this.#promote(generation);
       this.#emit('model.ready', generation, { shards: generation.shards.length });
       this.#noteState();
@@ -332,9 +430,17 @@ export class Worker {
 
   /** Errors: ABORTED for a model that was deleted meanwhile; it is wiped then. */
   async #promote(generation: Generation): Promise<Generation | null> {
+    const { name, options, shards } = generation;
+    const { share } = this.#options;
     try {
-      return this.#table.promote(generation);
+      // Nobody serves what could not be offered.
+      const sealed = shards.map((shard) => shard.sealed);
+      if (options.share) share?.offer(name, sealed);
+      const replaced = this.#table.promote(generation);
+      if (!options.share) share?.withdraw(name);
+      return replaced;
     } catch (error) {
+      if (options.share) share?.withdraw(name);
       await release(this.#manager, generation.shards.splice(0));
       throw error;
     }
@@ -472,6 +578,15 @@ export class Worker {
     const settled = work.catch(() => undefined).finally(() => this.#background.delete(settled));
     this.#background.add(settled);
   }
+}
+
+/** Processes that hold a lease of this very generation and may use it now. */
+function holdersOf(share: Sharing | null, { shards }: Generation): number[] {
+  const leases = share?.leases() ?? [];
+  return leases.flatMap(({ state, pid, sealIds }) => {
+    const holdsAll = shards.every(({ sealed }) => sealIds.includes(sealed.sealId));
+    return state === 'lent' && pid !== null && holdsAll ? [pid] : [];
+  });
 }
 
 /** Damaged blocks, of the error of a verification that found some. */

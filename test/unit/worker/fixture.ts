@@ -6,6 +6,7 @@ import type { WorkerEvent } from '../../../src/api-schema/index.js';
 import { systemClock } from '../../../src/base/index.js';
 import { VramManager } from '../../../src/index.js';
 import type { ManagerOptions } from '../../../src/manager/index.js';
+import type { GuardClaim } from '../../../src/worker/guards/index.js';
 import { ShardWatch } from '../../../src/worker/models/index.js';
 import { Worker, type WorkerOptions } from '../../../src/worker/service/index.js';
 import { pattern } from '../manager-fixture.js';
@@ -17,6 +18,8 @@ export interface Rig extends AsyncDisposable {
   readonly root: string;
   /** Writes a model of so many bytes below the root and gives its path. */
   write(name: string, byteLength: number, seed?: number): Promise<string>;
+  /** What guards said, as it was put on record. */
+  readonly claims: readonly GuardClaim[];
   /** The events so far. */
   events(): Promise<readonly WorkerEvent[]>;
   /** Waits until the name's newest generation is loaded, or has failed. */
@@ -28,6 +31,7 @@ export async function rig(
   managerOptions: Partial<ManagerOptions> = {},
 ): Promise<Rig> {
   const root = await realpath(await mkdtemp(join(tmpdir(), 'vram-worker-')));
+  const claims: GuardClaim[] = [];
   const watch = new ShardWatch();
   const manager = await VramManager.open({
     device: 'host',
@@ -47,6 +51,18 @@ export async function rig(
     reservationMs: 60_000,
     mostModels: 16,
     scrub: null,
+    onnx: null,
+    engines: [],
+    mostQueued: 4,
+    drainMs: 1_000,
+    share: null,
+    recordClaim: (claim) => {
+      claims.push(claim);
+      return Promise.resolve();
+    },
+    onUnforeseen: (error) => {
+      throw error;
+    },
     clock: systemClock,
     randomHex: (bytes) => randomBytes(bytes).toString('hex'),
     ...options,
@@ -66,6 +82,7 @@ export async function rig(
     manager,
     root,
     events,
+    claims,
     async write(name, byteLength, seed = 1) {
       const path = join(root, name);
       await writeFile(path, pattern(byteLength, seed));

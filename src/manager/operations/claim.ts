@@ -1,0 +1,12 @@
+import { type EventPayloads, runOperation } from '../../events/index.js';
+import type { Core } from '../state/index.js';
+
+export type GuardClaimed = EventPayloads['guard.claimed'];
+
+/** Puts on record what a guard in another process says. It changes no state. Errors: AUDIT_FAILED, STOPPED. */
+export async function recordClaim(core: Core, claim: GuardClaimed): Promise<void> {
+  await runOperation(core.events, 'claim', {}, async (operation) => {
+    core.lifecycle.requireServing();
+    await operation.record('guard.claimed', claim);
+  });
+}

@@ -1,0 +1,110 @@
+import { type IncomingMessage, request } from 'node:http';
+import type { EngineExecuteRequest, EngineOutputData } from '../../../api-schema/index.js';
+import { invalidInput, VramError } from '../../../base/index.js';
+import type { EngineAddress } from './listening.js';
+import { MOST_TEXT, SseReader } from './sse-reader.js';
+
+/** Of one answer, in all. */
+const MOST_ANSWER_BYTES = 64 * 2 ** 20;
+/** Of the text of a refusal. */
+const MOST_REFUSAL_CHARACTERS = 16_384;
+/** Without a byte for so long, the engine is given up. */
+const SILENCE_MS = 120_000;
+
+export interface EngineCall {
+  readonly address: EngineAddress;
+  readonly inputs: EngineExecuteRequest['inputs'];
+  /** Hangs up. */
+  readonly signal: AbortSignal;
+  readonly onOutput: (output: EngineOutputData) => void;
+}
+
+/**
+ * Asks an engine, and passes on what it answers as it comes. Errors: INVALID_INPUT where it refuses the request, DEVICE_UNAVAILABLE where
+ * it cannot be reached, fails, falls silent or ends in the middle; what the signal says.
+ */
+export async function callEngine(call: EngineCall): Promise<void> {
+  const response = await answerOf(call);
+  const status = response.statusCode ?? 0;
+  if (status < 200 || status > 299) throw await refusal(response, status, call);
+  const isStream = /^text\/event-stream\b/i.test(response.headers['content-type'] ?? '');
+  const reader = new SseReader();
+  for await (const text of textOf(response, call)) {
+    if (isStream) for (const event of reader.push(text)) call.onOutput(event);
+    else for (const piece of pieces(text)) call.onOutput({ event: null, text: piece });
+  }
+}
+
+function answerOf({ address, inputs, signal }: EngineCall): Promise<IncomingMessage> {
+  const body = JSON.stringify(inputs.body);
+  const where = 'socket' in address ? { socketPath: address.socket } : address;
+  return new Promise((resolve, reject) => {
+    const asked = request(
+      {
+        ...where,
+        path: inputs.path,
+        method: 'POST',
+        agent: false,
+        timeout: SILENCE_MS,
+        signal,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      },
+      resolve,
+    );
+    asked.on('timeout', () => asked.destroy(new Error('silence')));
+    // Once it has answered, its end is told by the answer.
+    asked.on('error', (cause) => reject(failure(cause, signal)));
+    asked.end(body);
+  });
+}
+
+async function* textOf(response: IncomingMessage, { signal }: EngineCall): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  try {
+    for await (const chunk of response) {
+      const piece: Uint8Array = chunk;
+      bytes += piece.length;
+      if (bytes > MOST_ANSWER_BYTES) {
+        throw new VramError(
+          'DEVICE_UNAVAILABLE',
+          `the engine answered with more than ${MOST_ANSWER_BYTES} bytes`,
+        );
+      }
+      yield decoder.decode(piece, { stream: true });
+    }
+  } catch (error) {
+    throw failure(error, signal);
+  } finally {
+    response.destroy();
+  }
+  yield decoder.decode();
+}
+
+function* pieces(text: string): Generator<string> {
+  for (let from = 0; from < text.length; from += MOST_TEXT) yield text.slice(from, from + MOST_TEXT);
+}
+
+/** What the engine says goes to the caller, who sent the request; an error of ours says no more than its status. */
+async function refusal(response: IncomingMessage, status: number, call: EngineCall): Promise<VramError> {
+  let said = '';
+  for await (const text of textOf(response, call)) {
+    said += text.slice(0, MOST_REFUSAL_CHARACTERS - said.length);
+    if (said.length >= MOST_REFUSAL_CHARACTERS) break;
+  }
+  if (said !== '') call.onOutput({ event: null, text: said });
+  if (status >= 400 && status < 500 && status !== 429) {
+    return invalidInput('inputs', `was refused by the engine with status ${status}`);
+  }
+  return new VramError('DEVICE_UNAVAILABLE', `the engine answered with status ${status}`);
+}
+
+function failure(error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason;
+  if (error instanceof VramError) return error;
+  const code =
+    error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'silence';
+  return new VramError('DEVICE_UNAVAILABLE', `the engine did not answer to its end: ${code}`, {
+    cause: error,
+  });
+}
