@@ -10,6 +10,7 @@ export const BUNDLE_ENTRIES = {
   browser: 'dist/browser.js',
   onnxruntime: 'dist/onnxruntime.js',
   'onnxruntime-browser': 'dist/onnxruntime-browser.js',
+  client: 'dist/client.js',
   main: 'dist/cli/main.js',
   // Started as a worker, and as a process.
   'verify-worker': 'dist/node/audit/verify-worker.js',

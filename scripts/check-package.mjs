@@ -27,6 +27,7 @@ const checked = [];
 const ENTRIES = [
   ['vram-residency', 'index', 'node'],
   ['vram-residency/browser', 'browser', 'browser'],
+  ['vram-residency/client', 'client', 'node'],
   ['vram-residency/onnxruntime', 'onnxruntime', 'node'],
   ['vram-residency/onnxruntime', 'onnxruntime-browser', 'browser'],
 ];

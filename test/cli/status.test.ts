@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { statusText } from '../../src/cli/commands/status.js';
-import { askWorker } from '../../src/cli/worker-call.js';
+import { WorkerClient } from '../../src/client/index.js';
 import { cli } from '../support/cli.js';
 
 let dir: string;
@@ -77,10 +77,10 @@ describe('status of a worker that does not answer well', () => {
       const drip = setInterval(() => connection.write(' '), 10);
       stops.push(() => clearInterval(drip));
     });
-    const { signal } = new AbortController();
-    await expect(
-      askWorker({ socket, path: '/v1/status', token: null, signal, answerMs: 200 }),
-    ).rejects.toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('200 ms') });
+    await expect(new WorkerClient({ socket }).status({ timeoutMs: 200 })).rejects.toMatchObject({
+      code: 'DEADLINE_UNMET',
+      message: expect.stringContaining('200 ms'),
+    });
   });
 
   it('sends nothing of an answer to the terminal that it would obey', async () => {

@@ -15,6 +15,8 @@ const examples = documentPaths().flatMap(examplesOf);
 const needsEngine = ({ code }: DocExample): boolean => code.includes('onnxruntime-web');
 /** These need CUDA: test/clients/share-cli.test.ts runs them over the test driver. */
 const needsCuda = ({ code }: DocExample): boolean => code.includes('openShareServer');
+/** These need a worker: test/cli/client-document.test.ts starts one. */
+const needsWorker = ({ code }: DocExample): boolean => code.includes('vram-residency/client');
 const TOKEN = Uint8Array.from({ length: 32 }, (_, index) => index + 1);
 
 /** A safetensors file of one tensor, 4096 floats. */
@@ -77,7 +79,9 @@ describe('examples in the documents', () => {
     );
   });
 
-  it.each(examples.filter((example) => !example.forPages && !needsEngine(example) && !needsCuda(example)))(
+  const elsewhere = (example: DocExample): boolean =>
+    example.forPages || needsEngine(example) || needsCuda(example) || needsWorker(example);
+  it.each(examples.filter((example) => !elsewhere(example)))(
     '$name runs',
     { timeout: 30_000 },
     async ({ code }) => {

@@ -1,12 +1,12 @@
+import { resolve } from 'node:path';
 import type { ModelView, WorkerStatus } from '../../api-schema/index.js';
-import { VramError } from '../../base/index.js';
+import { invalidInput, VramError } from '../../base/index.js';
+import { WorkerClient, type WorkerClientOptions, WorkerError } from '../../client/index.js';
 import type { AddCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { jsonOption, readToken } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal, formatMs, formatSize } from '../text.js';
-import { askWorker } from '../worker-call.js';
-import { isStatus } from '../worker-status.js';
 
 const DEFAULT_SOCKET = '/run/vram-residency/worker.sock';
 
@@ -23,22 +23,28 @@ export const addStatus: AddCommand = (program, { io }, done) => {
     .option('--worker <socket>', "the worker's Unix socket", DEFAULT_SOCKET)
     .option('--token-file <file>', 'a bearer token that may read')
     .action(async ({ worker, tokenFile, json }: StatusOptions) => {
-      const answer = await askWorker({
-        socket: worker,
-        path: '/v1/status',
-        token: tokenFile === undefined ? null : await bearer(tokenFile, io.signal),
-        signal: io.signal,
-      });
-      if (!isStatus(answer)) {
-        throw new VramError(
-          'DEVICE_UNAVAILABLE',
-          'the worker answers in a form that this version does not know',
-        );
-      }
+      const token = tokenFile === undefined ? undefined : await bearer(tokenFile, io.signal);
+      const answer = await statusOf({ socket: resolve(worker), token }, io.signal);
       io.stdout(json === true ? jsonDocument({ v: 1, status: answer }) : statusText(answer, Date.now()));
       done(answer.reason === null && !answer.models.some(isIll) ? EXIT.ok : EXIT.verification);
     });
 };
+
+/** Errors: INVALID_INPUT (nobody answers, not in time, or refuses), DEVICE_UNAVAILABLE (what answers is not a worker), ABORTED. */
+async function statusOf(options: WorkerClientOptions, signal: AbortSignal): Promise<WorkerStatus> {
+  try {
+    return await new WorkerClient(options).status({ signal });
+  } catch (error) {
+    if (!(error instanceof WorkerError)) throw error;
+    const { code, status, message } = error;
+    if (code === 'DEVICE_UNAVAILABLE') throw new VramError(code, message, { cause: error });
+    throw invalidInput(
+      'worker',
+      status === null ? `does not answer: ${message}` : `refused: ${message}`,
+      error,
+    );
+  }
+}
 
 async function bearer(file: string, signal: AbortSignal): Promise<string> {
   const bytes = await readToken(file, { signal });

@@ -1,0 +1,248 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type {
+  Attested,
+  CommitRequest,
+  Committed,
+  Drilled,
+  DrillRequest,
+  ModelOutcome,
+  ModelView,
+  Plan,
+  PlanRequest,
+  WorkerEvent,
+  WorkerStatus,
+} from '../api-schema/index.js';
+import {
+  checkInteger,
+  invalidInput,
+  isVramError,
+  MAX_TIMER_MS,
+  parseStrictJson,
+  VramError,
+} from '../base/index.js';
+import {
+  type AnswerCheck,
+  isAttested,
+  isCommitted,
+  isDrilled,
+  isModelList,
+  isModelView,
+  isNothing,
+  isOutcome,
+  isPlan,
+  isStatus,
+} from './answers.js';
+import { type Call, Connection, type WorkerAddress } from './connection.js';
+import { followEvents } from './follow-events.js';
+import { errorOfAnswer, WorkerError } from './worker-error.js';
+
+export type WorkerClientOptions = WorkerAddress & {
+  /** Bearer token; none where the socket's rights are enough. It lives as long as the client: strings cannot be zeroed. */
+  readonly token?: string | undefined;
+};
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Until the answer is there, over all attempts; milliseconds. Default 30,000, and 600,000 for what hashes or wipes models. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface EventOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of one model alone. */
+  readonly model?: string | undefined;
+  /** Begins behind this event, as far back as the worker keeps them; default: with the next one. */
+  readonly after?: number | undefined;
+}
+
+const SHORT_MS = 30_000;
+const LONG_MS = 600_000;
+/** Attempts at a call whose connection drops, and the pause before the second; each further pause is twice as long. */
+const ATTEMPTS = 4;
+const PAUSE_MS = 100;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+interface Ask<T> {
+  readonly method: Call['method'];
+  readonly path: string;
+  readonly body?: unknown;
+  readonly longest: number;
+  readonly check: AnswerCheck<T>;
+  /** Nothing is done twice by it: a read, or what the worker knows again by its Idempotency-Key. */
+  readonly repeatable: boolean;
+}
+
+/**
+ * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection that drops
+ * is tried again and the change is made once.
+ *
+ * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (nobody answers), DEADLINE_UNMET (not in time),
+ * DEVICE_UNAVAILABLE (what answers is not a worker); VramError with INVALID_INPUT (an argument) or ABORTED (the signal).
+ */
+export class WorkerClient {
+  readonly #connection: Connection;
+
+  constructor(options: WorkerClientOptions) {
+    this.#connection = new Connection(options, options.token ?? null);
+  }
+
+  /** The worker, its device, its memory and its models. */
+  async status(options: CallOptions = {}): Promise<WorkerStatus> {
+    return await this.#read('/v1/status', isStatus, options);
+  }
+
+  async models(options: CallOptions = {}): Promise<readonly ModelView[]> {
+    return (await this.#read('/v1/models', isModelList, options)).models;
+  }
+
+  async model(name: string, options: CallOptions = {}): Promise<ModelView> {
+    return await this.#read(modelPath(name), isModelView, options);
+  }
+
+  /** Holds memory for a model that is to be committed. Not tried again: each plan holds memory of its own until it expires. */
+  async plan(request: PlanRequest, options: CallOptions = {}): Promise<Plan> {
+    const ask = {
+      method: 'POST',
+      path: '/v1/plan',
+      longest: SHORT_MS,
+      check: isPlan,
+      repeatable: false,
+    } as const;
+    return await this.#ask({ ...ask, body: request }, options);
+  }
+
+  /** Begins to load a model; `events()` and `model()` tell how it goes on. */
+  async commit(request: CommitRequest, options: CallOptions = {}): Promise<Committed> {
+    return await this.#change('/v1/models', request, isCommitted, SHORT_MS, options);
+  }
+
+  /** Ends a model's load, or waits for its users, and wipes it. */
+  async remove(name: string, options: CallOptions = {}): Promise<void> {
+    const ask = { method: 'DELETE', path: modelPath(name), longest: LONG_MS, repeatable: true } as const;
+    await this.#ask({ ...ask, check: isNothing }, options);
+  }
+
+  /** Hashes every shard where it lies. Damage is an outcome (`ok: false`), not an error. */
+  async verify(name: string, options: CallOptions = {}): Promise<ModelOutcome> {
+    return await this.#change(`${modelPath(name)}/verify`, undefined, isOutcome, LONG_MS, options);
+  }
+
+  /** Repairs damaged blocks from where the model came from. */
+  async heal(name: string, options: CallOptions = {}): Promise<ModelOutcome> {
+    return await this.#change(`${modelPath(name)}/heal`, undefined, isOutcome, LONG_MS, options);
+  }
+
+  /** Verifies every shard and has that signed together with the nonce: 16 to 64 bytes of the caller's own, in hex. */
+  async attest(name: string, nonce: string, options: CallOptions = {}): Promise<Attested> {
+    return await this.#change(`${modelPath(name)}/attest`, { nonce }, isAttested, LONG_MS, options);
+  }
+
+  /** Flips bits of resident bytes on purpose; only where the worker was started with drills. */
+  async drill(name: string, request: DrillRequest = {}, options: CallOptions = {}): Promise<Drilled> {
+    return await this.#change(`${modelPath(name)}/drill`, request, isDrilled, LONG_MS, options);
+  }
+
+  /** The worker refuses new work, waits for what runs, and wipes everything unless `keep`. */
+  async drain(request: { readonly keep?: boolean } = {}, options: CallOptions = {}): Promise<WorkerStatus> {
+    return await this.#change('/v1/drain', request, isStatus, LONG_MS, options);
+  }
+
+  /**
+   * What happens, until `signal` ends it or the loop is left. A connection that drops is made again, and goes on behind the
+   * last event; until the first one came, what happens between two connections is missed unless `after` was given. Errors
+   * besides the common ones: EVENTS_EXPIRED where the worker no longer keeps what comes next; WORKER_LOST where another run
+   * of it answers, whose events begin anew.
+   */
+  events(options: EventOptions = {}): AsyncGenerator<WorkerEvent, void> {
+    const { model, after, signal } = options;
+    if (model !== undefined) checkName(model);
+    if (after !== undefined) checkInteger('after', after, 0, Number.MAX_SAFE_INTEGER);
+    return followEvents(this.#connection, {
+      path: model === undefined ? '/v1/events' : `/v1/events?model=${model}`,
+      after: after ?? null,
+      signal,
+      instance: async () => (await this.status({ signal })).instance,
+    });
+  }
+
+  #read<T>(path: string, check: AnswerCheck<T>, options: CallOptions): Promise<T> {
+    return this.#ask({ method: 'GET', path, longest: SHORT_MS, check, repeatable: true }, options);
+  }
+
+  #change<T>(
+    path: string,
+    body: unknown,
+    check: AnswerCheck<T>,
+    longest: number,
+    options: CallOptions,
+  ): Promise<T> {
+    return this.#ask({ method: 'POST', path, body, longest, check, repeatable: true }, options);
+  }
+
+  async #ask<T>(
+    { method, path, body, longest, check, repeatable }: Ask<T>,
+    options: CallOptions,
+  ): Promise<T> {
+    const { signal } = options;
+    const timeoutMs = checkInteger('timeoutMs', options.timeoutMs ?? longest, 1, MAX_TIMER_MS);
+    const call = {
+      method,
+      path,
+      headers: method === 'GET' ? {} : { 'idempotency-key': randomUUID() },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal,
+    };
+    const end = performance.now() + timeoutMs;
+    for (let attempt = 1; ; attempt++) {
+      if (signal?.aborted === true) throw new VramError('ABORTED', 'the call was aborted');
+      try {
+        const left = Math.max(1, Math.ceil(end - performance.now()));
+        return answerOf(await this.#connection.ask({ ...call, timeoutMs: left }), check);
+      } catch (error) {
+        const pause = PAUSE_MS * 2 ** (attempt - 1);
+        const dropped = error instanceof WorkerError && error.code === 'WORKER_LOST' && error.status === null;
+        if (!dropped || !repeatable || attempt === ATTEMPTS || performance.now() + pause >= end) throw error;
+        // Ended by the signal, the loop's first line says so.
+        await sleep(pause, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+}
+
+function modelPath(name: string): string {
+  return `/v1/models/${checkName(name)}`;
+}
+
+function checkName(name: string): string {
+  if (typeof name === 'string' && NAME.test(name)) return name;
+  throw invalidInput('name', 'must be 1 to 128 of [A-Za-z0-9._-], beginning with a letter or digit');
+}
+
+function answerOf<T>({ status, text }: { status: number; text: string }, check: AnswerCheck<T>): T {
+  const value = text === '' ? null : parse(text);
+  if (status >= 200 && status < 300) {
+    if (check(value)) return value;
+    throw new WorkerError(
+      'DEVICE_UNAVAILABLE',
+      'the worker answers in a form that this version does not know',
+      {
+        status,
+      },
+    );
+  }
+  throw (
+    errorOfAnswer(value) ??
+    new WorkerError('DEVICE_UNAVAILABLE', `the answer, ${status}, is not a worker's`, { status })
+  );
+}
+
+function parse(text: string): unknown {
+  try {
+    // Its depth is bounded too: what is nested too deep could be parsed, but not written again.
+    return parseStrictJson(text, { what: 'the answer' });
+  } catch (cause) {
+    if (!isVramError(cause)) throw cause;
+    throw new WorkerError('DEVICE_UNAVAILABLE', 'what answers is not a worker', { cause });
+  }
+}

@@ -1,0 +1,113 @@
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkerEvent } from '../api-schema/index.js';
+import { parseStrictJson, VramError } from '../base/index.js';
+import { isEvent } from './answers.js';
+import type { Connection } from './connection.js';
+import { readEvents } from './event-reader.js';
+import { errorOfAnswer, WorkerError } from './worker-error.js';
+
+export interface Following {
+  readonly path: string;
+  /** null: with the next event. */
+  readonly after: number | null;
+  readonly signal: AbortSignal | undefined;
+  /** Which run of the worker answers. */
+  readonly instance: () => Promise<string>;
+}
+
+const OPEN_MS = 30_000;
+/** The worker gives a sign of life every 15 s: after three that did not come the connection counts as dropped. */
+const SILENCE_MS = 45_000;
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 10_000;
+/** Without an event between them, so many connections in a row end it. */
+const MOST_FAILURES = 8;
+const MOST_PROBLEM_BYTES = 65_536;
+
+/** See WorkerClient.events(). */
+export async function* followEvents(
+  connection: Connection,
+  { path, after, signal, instance }: Following,
+): AsyncGenerator<WorkerEvent, void> {
+  const ended = (): boolean => signal?.aborted === true;
+  const first = await instance();
+  let last = after;
+  for (let failures = 0, again = false; !ended(); again = true) {
+    try {
+      if (again && (await instance()) !== first) break;
+      for await (const event of readOnce(connection, path, last, signal)) {
+        last = event.id;
+        failures = 0;
+        yield event;
+      }
+    } catch (error) {
+      if (ended()) return;
+      const dropped = error instanceof WorkerError && error.code === 'WORKER_LOST';
+      if (!dropped || failures + 1 >= MOST_FAILURES) throw error;
+    }
+    // Also where it ended in order, by an overrun or a worker that stops: nobody shall ask in a tight loop.
+    const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS);
+    await sleep(pause, undefined, { signal }).catch(() => undefined);
+  }
+  if (ended()) return;
+  throw new WorkerError('WORKER_LOST', 'another run of the worker answers: its events begin anew');
+}
+
+async function* readOnce(
+  connection: Connection,
+  path: string,
+  after: number | null,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<WorkerEvent> {
+  const response = await connection.open({
+    method: 'GET',
+    path,
+    headers: { accept: 'text/event-stream', ...(after === null ? {} : { 'last-event-id': String(after) }) },
+    body: null,
+    timeoutMs: OPEN_MS,
+    signal,
+  });
+  try {
+    if (response.statusCode !== 200) throw await refusal(response);
+    for await (const { type, data } of readEvents(withoutSilence(response))) {
+      if (type === 'overrun') return;
+      const value = parseStrictJson(data, { what: 'an event' });
+      if (type === 'error')
+        throw errorOfAnswer(value) ?? new WorkerError('DEVICE_UNAVAILABLE', 'the events ended');
+      if (!isEvent(value)) throw new WorkerError('DEVICE_UNAVAILABLE', 'an event is of an unknown form');
+      yield value;
+    }
+  } catch (cause) {
+    if (cause instanceof WorkerError || cause instanceof VramError) throw cause;
+    throw new WorkerError('WORKER_LOST', 'the connection dropped', { cause });
+  } finally {
+    response.destroy();
+  }
+}
+
+async function* withoutSilence(response: IncomingMessage): AsyncGenerator<Uint8Array> {
+  const timer = setTimeout(() => response.destroy(new Error('silence')), SILENCE_MS);
+  try {
+    for await (const chunk of response as AsyncIterable<Uint8Array>) {
+      timer.refresh();
+      yield chunk;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function refusal(response: IncomingMessage): Promise<WorkerError> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of withoutSilence(response)) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > MOST_PROBLEM_BYTES) break;
+  }
+  const status = response.statusCode ?? 0;
+  const told = errorOfAnswer(parseStrictJson(text, { what: 'the answer' }));
+  return (
+    told ?? new WorkerError('DEVICE_UNAVAILABLE', `the answer, ${status}, is not a worker's`, { status })
+  );
+}
