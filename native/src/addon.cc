@@ -7,6 +7,7 @@
 #include "datagram.h"
 #include "digest/digest_calls.h"
 #include "fatbin.h"
+#include "file_lock.h"
 #include "handover/descriptor_calls.h"
 #include "handover/socket_calls.h"
 #include "held_stderr.h"
@@ -471,6 +472,7 @@ constexpr Export kExports[] = {
     {"holdStderr", guarded<holdStderr>},
     {"adviseHugePages", guarded<adviseHugePages>},
     {"sendDatagram", guarded<sendDatagram>},
+    {"lockFile", guarded<lockFile>},
 };
 
 napi_value initialise(napi_env env, napi_value exports) {

@@ -24,6 +24,7 @@ export { nodeCrypto } from './crypto.js';
 export { datagramSender, type SendDatagram } from './datagram.js';
 export { hostIsForced, loadAddon, nodeBackends, probeReadOnlyStore } from './devices/index.js';
 export { createNodeEngine } from './digest/index.js';
+export { type FileLock, fileLocker, type LockFile } from './file-lock.js';
 export {
   codeOf,
   directoryFault,
@@ -36,6 +37,7 @@ export {
   type ModelFile,
   type ModelFormat,
   type ModelShard,
+  makeDirectories,
   nodeFileSystem,
   type OpenModelOptions,
   openModel,

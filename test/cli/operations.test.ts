@@ -38,7 +38,7 @@ describe.skipIf(missing !== '')(`docs/operations.md${missing}`, () => {
       ...['serve', '--device', 'host', '--policy', 'any', '--drills', '--socket', path('run/worker.sock')],
       ...['--root', path('models'), '--model', `llama=${path('models/llama.bin')}`],
       ...['--token-file', path('etc/worker.token'), '--audit', path('audit')],
-      ...['--admin-tokens', path('etc/admin.tokens')],
+      ...['--admin-tokens', path('etc/admin.tokens'), '--lock-dir', path('lock')],
     ];
     worker = startProgram(args, { XDG_STATE_HOME: path('state') });
     ended = once(worker, 'exit');

@@ -67,6 +67,8 @@ describe('serve', () => {
         dir,
         '--model',
         `w=${weights}`,
+        '--lock-dir',
+        join(dir, 'lock'),
       ],
       { io: { signal: stop.signal } },
     );
@@ -91,7 +93,7 @@ describe('serve', () => {
     await writeFile(join(dir, 'token'), 'secret-of-the-worker-0123456789', { mode: 0o600 });
     const socket = join(dir, 'worker.sock');
     const log = ['--audit', join(dir, 'log'), '--token-file', join(dir, 'token')];
-    const model = ['--root', dir, '--model', `w=${weights}`];
+    const model = ['--root', dir, '--model', `w=${weights}`, '--lock-dir', join(dir, 'lock')];
     const start = () =>
       startProgram(['serve', '--device', 'host', '--policy', 'any', '--socket', socket, ...log, ...model], {
         XDG_STATE_HOME: join(dir, 'state'),
@@ -110,6 +112,28 @@ describe('serve', () => {
     ]);
     expect(stdout).toContain('OK');
     expect(code).toBe(0);
+  });
+
+  it('does not begin on a device that another worker serves, and begins once that one is gone', async () => {
+    const start = (name: string) =>
+      startProgram([
+        ...['serve', '--device', 'host', '--policy', 'any', '--socket', join(dir, name)],
+        ...['--lock-dir', join(dir, 'lock')],
+      ]);
+    const first = start('a.sock');
+    await ready(join(dir, 'a.sock'));
+    const lockDir = ['--lock-dir', join(dir, 'lock')];
+    const second = await cli([
+      ...['serve', '--device', 'host', '--policy', 'any', '--socket', join(dir, 'b.sock'), ...lockDir],
+    ]);
+    expect(second.code).toBe(2);
+    expect(second.stderr).toContain(`host is served by another worker (process ${first.pid})`);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    const third = start('c.sock');
+    await ready(join(dir, 'c.sock'));
+    third.kill('SIGTERM');
+    await once(third, 'exit');
   });
 
   it('does not begin where its policy is not met', async () => {

@@ -11,6 +11,7 @@ import {
   type Settings,
   ShardWatch,
   serve,
+  takeDeviceLock,
 } from '../../worker/index.js';
 import type { AddCommand, CommandContext } from '../context.js';
 import { deviceText } from '../device-report.js';
@@ -36,6 +37,8 @@ interface ServeFlags extends DeviceOptions {
   readonly onnx?: boolean;
   readonly shareSocket?: string;
   readonly shareGroup?: number;
+  readonly lockDir?: string;
+  readonly lockScope?: 'host' | 'container';
   readonly drills?: boolean;
 }
 
@@ -70,6 +73,13 @@ export const addServe: AddCommand = (program, context, done) => {
       new Option('--share-group <gid>', 'a group whose members may borrow too').argParser(
         parseCount(0, MAX_UID),
       ),
+    )
+    .option('--lock-dir <dir>', 'where the lock of the device lies, one place for the whole host')
+    .addOption(
+      new Option('--lock-scope <scope>', 'container: no other container gets the device').choices([
+        'host',
+        'container',
+      ]),
     )
     .option('--no-scrub', 'do not verify in the background')
     .option('--drills', 'allow deliberate damage; never in production')
@@ -133,6 +143,23 @@ async function openEngineDevice({ io }: CommandContext, { drills }: Settings): P
 }
 
 async function serveUntilStopped(
+  context: CommandContext,
+  options: Omit<Parameters<typeof serve>[0], 'onUnforeseen'>,
+): Promise<void> {
+  const { manager } = options;
+  const { io } = context;
+  const { lockDir: directory, lockScope: scope } = options.settings;
+  const device = { id: manager.status().device, uuid: manager.device.uuid };
+  const lock = await takeDeviceLock({ device, directory, scope, env: io.env });
+  try {
+    if (lock.weakness !== null) io.stderr(`warning: ${lock.weakness}\n`);
+    await serveLocked(context, options);
+  } finally {
+    lock.release();
+  }
+}
+
+async function serveLocked(
   { io }: CommandContext,
   options: Omit<Parameters<typeof serve>[0], 'onUnforeseen'>,
 ): Promise<void> {
@@ -165,8 +192,18 @@ function statusOf({ worker }: Service): string {
 /** The settings that the command line itself gives: what it leaves out is the file's to say. */
 function given(flags: ServeFlags, command: Command): Record<string, unknown> {
   const said = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
-  const plain = ['device', 'policy', 'workerId', 'budget', 'trustOwner', 'listen', 'onnx', 'drills'] as const;
-  const paths = ['tokenFile', 'audit', 'socket', 'attestationKey'] as const;
+  const plain = [
+    'device',
+    'policy',
+    'workerId',
+    'budget',
+    'trustOwner',
+    'listen',
+    'onnx',
+    'lockScope',
+    'drills',
+  ] as const;
+  const paths = ['tokenFile', 'audit', 'socket', 'attestationKey', 'lockDir'] as const;
   const settings: Record<string, unknown> = {};
   for (const name of plain) if (said(name)) settings[name] = flags[name];
   for (const name of paths) {

@@ -100,6 +100,10 @@ const settings = z.strictObject({
   drainMs: milliseconds.default(30_000),
   /** Lends models that were committed with `share` to other processes. */
   share: share.optional(),
+  /** Where the lock lies that keeps other workers off the device: one place for the whole host. */
+  lockDir: path.default('/run/lock/vram-residency'),
+  /** `container`: the lock need not be the host's, for no other container gets the device. */
+  lockScope: z.enum(['host', 'container']).default('host'),
   /** Allows deliberate damage. Never in production. */
   drills: z.boolean().default(false),
 });

@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { invalidInput } from '../../base/index.js';
+import { codeOf, fileLocker, type LockFile, makeDirectories } from '../../node/index.js';
+import { inContainer, isFromHost } from './container.js';
+
+/** Others read it, and lock what is there: a lock that they cannot see would not stop them. */
+const DIRECTORY_MODE = 0o755;
+
+export interface LockedDevice {
+  /** `cuda:0`. */
+  readonly id: string;
+  readonly uuid: string | null;
+}
+
+export interface DeviceLockOptions {
+  readonly device: LockedDevice;
+  /** Absolute. */
+  readonly directory: string;
+  /** `container`: whoever started this container saw to it that no other one has the device. */
+  readonly scope: 'host' | 'container';
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Null where nothing can lock. Default: the addon. */
+  readonly lockFile?: LockFile | null;
+}
+
+export interface DeviceLock {
+  /** Why it keeps nobody out; null where it does. */
+  readonly weakness: string | null;
+  release(): void;
+}
+
+/**
+ * Keeps every other worker off a device until it is released or this process ends. Errors: INVALID_INPUT where another one has it,
+ * or where the lock would keep nobody out.
+ */
+export async function takeDeviceLock(options: DeviceLockOptions): Promise<DeviceLock> {
+  const { device, directory, scope, env, lockFile = fileLocker() } = options;
+  if (lockFile === null) {
+    return {
+      weakness:
+        "the addon is missing: nothing but the audit log's own lock stops a second worker on this device",
+      release: () => undefined,
+    };
+  }
+  // Containers share no host memory, so there each has its own.
+  if (device.id !== 'host' && scope === 'host' && inContainer(env) && !(await isFromHost(directory))) {
+    throw invalidInput(
+      'lockDir',
+      `is this container's own: mount the host's ${directory} there, or say "lockScope": "container" where no other container gets the device`,
+    );
+  }
+  const taken = await lockAt(lockFile, directory, `${nameOf(device)}.lock`);
+  if ('held' in taken) {
+    const who = taken.holder === null ? 'another worker' : `another worker (process ${taken.holder})`;
+    throw invalidInput('device', `${device.id} is served by ${who}: one worker a device`);
+  }
+  return { weakness: null, release: () => taken.release() };
+}
+
+async function lockAt(lockFile: LockFile, directory: string, name: string): Promise<ReturnType<LockFile>> {
+  try {
+    await makeDirectories(directory, DIRECTORY_MODE);
+    return lockFile(join(directory, name));
+  } catch (cause) {
+    const code = codeOf(cause) ?? 'unknown error';
+    throw invalidInput('lockDir', `cannot hold a lock: ${JSON.stringify(directory)} (${code})`, cause);
+  }
+}
+
+/** By the GPU itself where it tells which one it is: its number differs from process to process. */
+function nameOf({ id, uuid }: LockedDevice): string {
+  return (uuid ?? id).replace(/[^A-Za-z0-9-]/g, '-');
+}
