@@ -13,6 +13,7 @@ from .errors import Disconnected, ManifestMismatch, ProtocolFailure, Refused, Re
 from .lease import Lease, LentShard
 from .mapping import Mapping
 from .packed import parse_packed, read_sealed
+from .place import require_safe_place
 from .tensor import LentTensor
 from .wire import Message, Wire
 
@@ -23,17 +24,26 @@ LEND_SECONDS = 120.0
 # The first ages come right behind the lease: a check that follows it at once shall know them.
 FIRST_AGE_SECONDS = 1.0
 MAX_MAPPED_BYTES = 1 << 46  # beyond every GPU
+MAX_SHARDS = 1024  # of one model, as workers have it
+MAX_UID = (1 << 32) - 2
 
 
-def connect(socket: str, *, client: str = "python", timeout: float = 10.0) -> Client:
+def connect(
+    socket: str, *, client: str = "python", timeout: float = 10.0, trust_owner: Optional[int] = None
+) -> Client:
     """
     `socket`: path of the worker's Unix socket. `client`: what this process calls itself in the worker's log, at most 128
-    bytes. `timeout`: seconds for connecting and for each answer. Errors: InvalidInput, Disconnected, Refused,
-    ProtocolFailure.
+    bytes. `timeout`: seconds for connecting and for each answer. `trust_owner`: the user id of the worker where that is
+    not this process's, nor root's. Errors: InvalidInput, also for a socket where somebody else could answer;
+    Disconnected, Refused, ProtocolFailure.
     """
     if not isinstance(client, str) or not 1 <= len(client.encode("utf-8", "replace")) <= MAX_CLIENT_BYTES:
         raise InvalidInput(f"client must be a text of 1 to {MAX_CLIENT_BYTES} bytes")
-    wire = Wire(os.fspath(socket), timeout)
+    if trust_owner is not None and (type(trust_owner) is not int or not 0 <= trust_owner <= MAX_UID):
+        raise InvalidInput("trust_owner must be a user id")
+    path = os.fspath(socket)
+    require_safe_place(path, trust_owner)
+    wire = Wire(path, timeout, trust_owner)
     try:
         wire.say({"type": "hello", "versions": [VERSION], "client": client})
         return Client(wire, _expect(wire.next(), "welcome"))
@@ -93,6 +103,8 @@ class Client:
             message = _expect(self._wire.next(timeout), "shard", "lent")
             if message["type"] == "lent":
                 break
+            if len(shards) == MAX_SHARDS:
+                raise ProtocolFailure(f"the worker lent more than {MAX_SHARDS} shards")
             memory, manifest = self._wire.take_descriptors()
             try:
                 if context is None:

@@ -47,6 +47,7 @@ class Lease:
         #: Pauses that were answered. Each says that damage was found and healed: results since the check before it are in
         #: doubt.
         self.pauses = 0
+        self._shard_ids = frozenset(shard.shard_id for shard in shards)
         self._wire = wire
         self._finish = finish
         self._synchronize = synchronize
@@ -131,7 +132,8 @@ class Lease:
         kind = message["type"]
         if kind == "verified":
             age, shard_id = message.get("ageMs"), message.get("shardId")
-            if type(age) is int and age >= 0 and isinstance(shard_id, str):
+            known = isinstance(shard_id, str) and shard_id in self._shard_ids
+            if known and type(age) is int and age >= 0:
                 self._ages[shard_id] = since - age
         elif kind == "pause" and type(message.get("n")) is int:
             self._pending_pause = message["n"]

@@ -8,7 +8,9 @@ import socket
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
+from ..errors import InvalidInput
 from .errors import Disconnected, ProtocolFailure
+from .place import require_trusted_peer
 
 MAX_LINE_BYTES = 65_536
 DESCRIPTORS_PER_SHARD = 2
@@ -19,8 +21,8 @@ Message = Dict[str, Any]
 class Wire:
     """One connection. Owns the socket, and the descriptors that came and were not taken yet."""
 
-    def __init__(self, path: str, timeout: float) -> None:
-        """`timeout`: seconds for connecting and for each answer. Errors: Disconnected."""
+    def __init__(self, path: str, timeout: float, trust_owner: Optional[int] = None) -> None:
+        """`timeout`: seconds for connecting and for each answer. Errors: Disconnected, InvalidInput (place.py)."""
         self._timeout = timeout
         self._pending = b""
         self._descriptors: List[int] = []
@@ -31,6 +33,11 @@ class Wire:
         except OSError as error:
             self._socket.close()
             raise Disconnected(f"no worker answers at the socket: {error.strerror or error}") from error
+        try:
+            require_trusted_peer(self._socket, trust_owner)
+        except InvalidInput:
+            self._socket.close()
+            raise
 
     def say(self, message: Message) -> None:
         """Errors: Disconnected."""
@@ -79,8 +86,10 @@ class Wire:
     def _wait(self, seconds: float) -> bool:
         if self.closed:
             raise Disconnected("the connection is closed")
-        readable, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
-        return bool(readable)
+        # Not select(): it refuses descriptors from 1024 on, which an engine with many files and sockets has.
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(max(0.0, seconds) * 1000))
 
     def _receive(self) -> None:
         try:
