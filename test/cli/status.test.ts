@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,5 +151,34 @@ describe('status of a worker that does not answer well', () => {
       Date.parse(SHARD.lastVerifiedAt),
     ]);
     expect(text).toContain('300000 shards');
+  });
+
+  it.each([
+    ['control characters', 'abc\u0001def'],
+    ['what no header can hold', 'token \u20ac'],
+    ['nothing', '\nsecond'],
+  ])('refuses a token of %s in words, and sends nothing', async (_, token) => {
+    const file = join(dir, 'token');
+    await writeFile(file, token, { mode: 0o600 });
+    await answeringJson(JSON.stringify(STATUS));
+    const { code, stderr } = await cli(['status', '--worker', socket, '--token-file', file]);
+    expect(stderr).toContain('must begin with a line that is a bearer token');
+    expect(code).toBe(2);
+  });
+
+  it('asks nobody where somebody else could have put the socket', async () => {
+    let connections = 0;
+    const open = join(dir, 'open');
+    await mkdir(open);
+    await chmod(open, 0o777);
+    const server = createServer(() => {
+      connections += 1;
+    });
+    stops.push(() => server.close());
+    server.listen(join(open, 'worker.sock'));
+    await once(server, 'listening');
+    const { code, stderr } = await cli(['status', '--worker', join(open, 'worker.sock')]);
+    expect(stderr).toContain('can be written by everybody');
+    expect([code, connections]).toEqual([2, 0]);
   });
 });

@@ -4,15 +4,17 @@ import { invalidInput, VramError } from '../../base/index.js';
 import { WorkerClient, type WorkerClientOptions, WorkerError } from '../../client/index.js';
 import type { AddCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';
-import { jsonOption, readToken } from '../options.js';
+import { jsonOption, readToken, trustOwnerOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal, formatMs, formatSize } from '../text.js';
+import { requireSafeSocket } from '../worker-socket.js';
 
 const DEFAULT_SOCKET = '/run/vram-residency/worker.sock';
 
 interface StatusOptions {
   readonly worker: string;
   readonly tokenFile?: string;
+  readonly trustOwner?: number;
   readonly json?: boolean;
 }
 
@@ -22,8 +24,10 @@ export const addStatus: AddCommand = (program, { io }, done) => {
     .description('ask a worker on this host what it holds, and whether all of it is well')
     .option('--worker <socket>', "the worker's Unix socket", DEFAULT_SOCKET)
     .option('--token-file <file>', 'a bearer token that may read')
-    .action(async ({ worker, tokenFile, json }: StatusOptions) => {
-      const token = tokenFile === undefined ? undefined : await bearer(tokenFile, io.signal);
+    .addOption(trustOwnerOption())
+    .action(async ({ worker, tokenFile, trustOwner, json }: StatusOptions) => {
+      await requireSafeSocket(worker, trustOwner);
+      const token = tokenFile === undefined ? undefined : await bearer(tokenFile, trustOwner, io.signal);
       const answer = await statusOf({ socket: resolve(worker), token }, io.signal);
       io.stdout(json === true ? jsonDocument({ v: 1, status: answer }) : statusText(answer, Date.now()));
       done(answer.reason === null && !answer.models.some(isIll) ? EXIT.ok : EXIT.verification);
@@ -46,11 +50,17 @@ async function statusOf(options: WorkerClientOptions, signal: AbortSignal): Prom
   }
 }
 
-async function bearer(file: string, signal: AbortSignal): Promise<string> {
-  const bytes = await readToken(file, { signal });
+async function bearer(file: string, trustOwner: number | undefined, signal: AbortSignal): Promise<string> {
+  const bytes = await readToken(file, { trustOwner, signal });
   // A header is text: the string cannot be zeroed, and lives for this one request.
   const [first = ''] = new TextDecoder().decode(bytes).split('\n');
   bytes.fill(0);
+  if (!/^[\x21-\x7e]{1,4096}$/.test(first)) {
+    throw invalidInput(
+      'token-file',
+      'must begin with a line that is a bearer token: printable characters alone',
+    );
+  }
   return first;
 }
 
