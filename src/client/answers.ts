@@ -2,6 +2,8 @@ import type {
   Attested,
   Committed,
   Drilled,
+  ExecutionEvent,
+  ExecutionView,
   FailureView,
   LoadProgress,
   ModelList,
@@ -149,6 +151,23 @@ export const isEvent = answer<WorkerEvent>(
     generation: orNull(isCount),
     shardId: orNull(isText),
     data: (value) => typeof value === 'object' && value !== null,
+  }),
+);
+const isExecutionEventOfAnyForm = members<ExecutionEvent>({
+  id: isCount,
+  at: isTime,
+  type: isText,
+  data: (value) => typeof value === 'object' && value !== null,
+});
+export const isExecutionEvent = answer<ExecutionEvent>(isExecutionEventOfAnyForm);
+export const isExecution = answer<ExecutionView>(
+  members<ExecutionView>({
+    executionId: isText,
+    instance: isText,
+    model: isText,
+    state: isText,
+    lastEventId: isCount,
+    terminal: orNull(isExecutionEventOfAnyForm),
   }),
 );
 export const isNothing = answer<null>((value) => value === null);

@@ -6,6 +6,9 @@ import type {
   Committed,
   Drilled,
   DrillRequest,
+  ExecuteRequest,
+  ExecutionEvent,
+  ExecutionView,
   ModelOutcome,
   ModelView,
   Plan,
@@ -26,6 +29,9 @@ import {
   isAttested,
   isCommitted,
   isDrilled,
+  isEvent,
+  isExecution,
+  isExecutionEvent,
   isModelList,
   isModelView,
   isNothing,
@@ -44,7 +50,7 @@ export type WorkerClientOptions = WorkerAddress & {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Until the answer is there, over all attempts; milliseconds. Default 30,000, and 600,000 for what hashes or wipes models. */
+  /** Until the answer is there, over all attempts; milliseconds. Default 30,000; 600,000 for what hashes or wipes models. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -74,8 +80,8 @@ interface Ask<T> {
 }
 
 /**
- * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection that drops
- * is tried again and the change is made once.
+ * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection that
+ * drops is tried again and the change is made once.
  *
  * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (nobody answers), DEADLINE_UNMET (not in time),
  * DEVICE_UNAVAILABLE (what answers is not a worker); VramError with INVALID_INPUT (an argument) or ABORTED (the signal).
@@ -100,7 +106,7 @@ export class WorkerClient {
     return await this.#read(modelPath(name), isModelView, options);
   }
 
-  /** Holds memory for a model that is to be committed. Not tried again: each plan holds memory of its own until it expires. */
+  /** Holds memory for a model that is to be committed. Not tried again: each plan holds memory until it expires. */
   async plan(request: PlanRequest, options: CallOptions = {}): Promise<Plan> {
     const ask = {
       method: 'POST',
@@ -163,6 +169,49 @@ export class WorkerClient {
       after: after ?? null,
       signal,
       instance: async () => (await this.status({ signal })).instance,
+      check: isEvent,
+      isLast: () => false,
+    });
+  }
+
+  /** Queues an execution. Under the same `executionId` the same request is executed once, however often it is sent. */
+  async execute(request: ExecuteRequest, options: CallOptions = {}): Promise<ExecutionView> {
+    return await this.#change('/v1/execute', request, isExecution, SHORT_MS, options);
+  }
+
+  /** Its state; `terminal` tells how it ended. */
+  async execution(executionId: string, options: CallOptions = {}): Promise<ExecutionView> {
+    return await this.#read(executionPath(executionId), isExecution, options);
+  }
+
+  /** Ends it; as often as one likes. */
+  async cancel(executionId: string, options: CallOptions = {}): Promise<ExecutionView> {
+    return await this.#change(
+      `${executionPath(executionId)}/cancel`,
+      undefined,
+      isExecution,
+      SHORT_MS,
+      options,
+    );
+  }
+
+  /**
+   * The events of an execution up to its `end` or `error`, or to the signal; `after` as in events(), default: from the first
+   * on. Leaving the loop does not end the execution. Errors as of events().
+   */
+  executionEvents(
+    executionId: string,
+    { signal, after }: Omit<EventOptions, 'model'> = {},
+  ): AsyncGenerator<ExecutionEvent, void> {
+    if (after !== undefined) checkInteger('after', after, 0, Number.MAX_SAFE_INTEGER);
+    const path = executionPath(executionId);
+    return followEvents(this.#connection, {
+      path: `${path}/events`,
+      after: after ?? 0,
+      signal,
+      instance: async () => (await this.#read(path, isExecution, { signal })).instance,
+      check: isExecutionEvent,
+      isLast: ({ type }) => type === 'end' || type === 'error',
     });
   }
 
@@ -214,9 +263,13 @@ function modelPath(name: string): string {
   return `/v1/models/${checkName(name)}`;
 }
 
-function checkName(name: string): string {
+function executionPath(id: string): string {
+  return `/v1/executions/${checkName(id, 'executionId')}`;
+}
+
+function checkName(name: string, argument = 'name'): string {
   if (typeof name === 'string' && NAME.test(name)) return name;
-  throw invalidInput('name', 'must be 1 to 128 of [A-Za-z0-9._-], beginning with a letter or digit');
+  throw invalidInput(argument, 'must be 1 to 128 of [A-Za-z0-9._-], beginning with a letter or digit');
 }
 
 function answerOf<T>({ status, text }: { status: number; text: string }, check: AnswerCheck<T>): T {

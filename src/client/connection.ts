@@ -9,7 +9,7 @@ import { isAbsolute } from 'node:path';
 import { invalidInput, VramError } from '../base/index.js';
 import { WorkerError } from './worker-error.js';
 
-/** Where a worker listens: its Unix socket, by its absolute path, or its TCP address. `ca`: PEM of who signed its certificate. */
+/** Where a worker listens: its Unix socket, by its absolute path, or a URL. `ca`: PEM of who signed its certificate. */
 export type WorkerAddress =
   | { readonly socket: string }
   | { readonly url: string | URL; readonly ca?: string | undefined };

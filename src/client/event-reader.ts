@@ -10,8 +10,8 @@ export interface RawEvent {
 const MOST_CHARACTERS = 2 * 2 ** 20;
 
 /**
- * The events of a stream, as the HTML standard parses them; comments are passed over. Errors: DEVICE_UNAVAILABLE for an event that no
- * worker sends, and the stream's own.
+ * The events of a stream, as the HTML standard parses them; comments are passed over. Errors: DEVICE_UNAVAILABLE for an
+ * event that no worker sends, and the stream's own.
  */
 export async function* readEvents(stream: AsyncIterable<Uint8Array>): AsyncGenerator<RawEvent> {
   const decoder = new TextDecoder();

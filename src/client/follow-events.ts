@@ -1,19 +1,26 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkerEvent } from '../api-schema/index.js';
 import { parseStrictJson, VramError } from '../base/index.js';
-import { isEvent } from './answers.js';
+import type { AnswerCheck } from './answers.js';
 import type { Connection } from './connection.js';
 import { readEvents } from './event-reader.js';
 import { errorOfAnswer, WorkerError } from './worker-error.js';
 
-export interface Following {
+/** What every kind of event has. */
+interface Numbered {
+  readonly id: number;
+}
+
+export interface Following<Event extends Numbered> {
   readonly path: string;
   /** null: with the next event. */
   readonly after: number | null;
   readonly signal: AbortSignal | undefined;
   /** Which run of the worker answers. */
   readonly instance: () => Promise<string>;
+  readonly check: AnswerCheck<Event>;
+  /** Nothing comes behind it. */
+  readonly isLast: (event: Event) => boolean;
 }
 
 const OPEN_MS = 30_000;
@@ -26,20 +33,22 @@ const MOST_FAILURES = 8;
 const MOST_PROBLEM_BYTES = 65_536;
 
 /** See WorkerClient.events(). */
-export async function* followEvents(
+export async function* followEvents<Event extends Numbered>(
   connection: Connection,
-  { path, after, signal, instance }: Following,
-): AsyncGenerator<WorkerEvent, void> {
+  following: Following<Event>,
+): AsyncGenerator<Event, void> {
+  const { after, signal, instance, isLast } = following;
   const ended = (): boolean => signal?.aborted === true;
   const first = await instance();
   let last = after;
   for (let failures = 0, again = false; !ended(); again = true) {
     try {
       if (again && (await instance()) !== first) break;
-      for await (const event of readOnce(connection, path, last, signal)) {
+      for await (const event of readOnce(connection, following, last)) {
         last = event.id;
         failures = 0;
         yield event;
+        if (isLast(event)) return;
       }
     } catch (error) {
       if (ended()) return;
@@ -54,12 +63,11 @@ export async function* followEvents(
   throw new WorkerError('WORKER_LOST', 'another run of the worker answers: its events begin anew');
 }
 
-async function* readOnce(
+async function* readOnce<Event extends Numbered>(
   connection: Connection,
-  path: string,
+  { path, signal, check }: Following<Event>,
   after: number | null,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<WorkerEvent> {
+): AsyncGenerator<Event> {
   const response = await connection.open({
     method: 'GET',
     path,
@@ -75,7 +83,7 @@ async function* readOnce(
       const value = parseStrictJson(data, { what: 'an event' });
       if (type === 'error')
         throw errorOfAnswer(value) ?? new WorkerError('DEVICE_UNAVAILABLE', 'the events ended');
-      if (!isEvent(value)) throw new WorkerError('DEVICE_UNAVAILABLE', 'an event is of an unknown form');
+      if (!check(value)) throw new WorkerError('DEVICE_UNAVAILABLE', 'an event is of an unknown form');
       yield value;
     }
   } catch (cause) {

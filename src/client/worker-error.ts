@@ -10,9 +10,9 @@ export interface WorkerErrorDetails {
 }
 
 /**
- * What a worker refused, or that it could not be asked. Programs branch on `code`: the library's own codes and the service's.
- * WORKER_LOST: nobody answers, the connection dropped, or another run of the worker answers than before. DEADLINE_UNMET: no whole
- * answer in time. DEVICE_UNAVAILABLE: what answers is not a worker.
+ * What a worker refused, or that it could not be asked. Programs branch on `code`: the library's own and the service's.
+ * WORKER_LOST: nobody answers, the connection dropped, or another run of the worker answers than before. DEADLINE_UNMET: no
+ * whole answer in time. DEVICE_UNAVAILABLE: what answers is not a worker.
  */
 export class WorkerError extends Error {
   override readonly name = 'WorkerError';

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, request } from 'node:http';
 import { connect, createServer as createPlainServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { WorkerEvent } from '../../../src/api-schema/index.js';
+import type { ExecuteRequest, ExecutionEvent, WorkerEvent } from '../../../src/api-schema/index.js';
 import { systemClock } from '../../../src/base/index.js';
 import { WorkerClient, type WorkerClientOptions, WorkerError } from '../../../src/client/index.js';
 import { Admission, listen, Tokens, workerApp } from '../../../src/worker/http/index.js';
@@ -24,10 +24,10 @@ afterEach(async () => {
 
 /** A worker over the host device that answers on a socket. */
 async function served(
-  name = 'worker.sock',
+  options: Parameters<typeof rig>[0] = {},
 ): Promise<Rig & { readonly socket: string; stop(): Promise<void> }> {
-  const made = await rig({}, { drills: true });
-  const socket = join(folder, name);
+  const made = await rig(options, { drills: true });
+  const socket = join(folder, 'worker.sock');
   const tokens = await Tokens.open({}, () => systemClock.monotonic());
   const admission = new Admission({ tokens, hosts: null, clock: systemClock });
   const app = workerApp({
@@ -214,6 +214,69 @@ describe('a client', () => {
     expect(error).toMatchObject({ code: 'AUTH_FAILED', status: 401 });
     expect(shown).toBe('Bearer a-token-of-thirty-two-characters');
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain('a-token');
+  });
+});
+
+describe('an execution', () => {
+  const TENSOR = {
+    ...{ name: 'w', dtype: 'F32', shape: [2], byteLength: 8 },
+    fsverity: `fsverity-sha256-12:${'a'.repeat(64)}`,
+  };
+
+  /** A worker that relays to an engine in this process, which a guard says to be sound. */
+  async function withEngine(answer: string) {
+    const { url } = (await other((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(answer);
+    })) as { readonly url: string };
+    const address = { host: '127.0.0.1' as const, port: Number(new URL(url).port) };
+    const { socket } = await served({
+      engines: [{ model: 'm', address, weights: 'guarded', atOnce: 1 }],
+    });
+    const manifest = { v: 1, files: [], packed: null, tensors: [TENSOR] };
+    const guard = await post(socket, '/v1/guards', { model: 'm', pid: process.pid, client: 'e', manifest });
+    await post(socket, `/v1/guards/${guard.guardId}/reports`, {
+      ...{ v: 1, type: 'guard.report', operation: 'verify', outcome: 'clean', against: 'manifest' },
+      ...{ tensors: 1, byte_length: 8, damaged_blocks: 0, elapsed_ms: 1, message: null },
+      at: new Date().toISOString(),
+    });
+    return socket;
+  }
+
+  async function post(socket: string, path: string, body: unknown) {
+    const headers = { 'content-type': 'application/json' };
+    const call = request({ socketPath: socket, path, method: 'POST', headers });
+    call.end(JSON.stringify(body));
+    const [response] = await once(call, 'response');
+    let text = '';
+    for await (const chunk of response) text += chunk;
+    return JSON.parse(text);
+  }
+
+  const asked = (executionId: string): ExecuteRequest => ({
+    ...{ executionId, mode: 'engine', model: 'm', maxAgeMs: 60_000 },
+    inputs: { path: '/v1/completions', body: { stream: true } },
+  });
+
+  it('is asked for once, and each of its events comes once, over connections that drop', async () => {
+    const socket = await withEngine('data: one\n\ndata: two\n\ndata: [DONE]\n\n');
+    const dropping = await droppingProxy(socket, (nth) =>
+      nth === 0 ? 0 : nth === 2 ? null : 400 + 50 * nth,
+    );
+    const client = new WorkerClient({ socket: dropping });
+    expect(await client.execute(asked('one'))).toMatchObject({ executionId: 'one', model: 'm' });
+    const seen: ExecutionEvent[] = [];
+    for await (const event of client.executionEvents('one')) seen.push(event);
+    expect(seen.map(({ id }) => id)).toEqual(seen.map((_, index) => index + 1));
+    expect(seen.map(({ type }) => type)).toEqual(['started', 'output', 'output', 'output', 'metrics', 'end']);
+    const whole = new WorkerClient({ socket });
+    expect((await whole.execution('one')).terminal).toMatchObject({
+      type: 'end',
+      data: { weights: 'guarded' },
+    });
+    // It has ended: nothing is left to cancel.
+    expect((await whole.cancel('one')).terminal).toMatchObject({ type: 'end' });
+    await expect(whole.execution('two')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 });
 
