@@ -33,6 +33,9 @@ interface Begun {
   readonly late: () => WorkerError | null;
 }
 
+/** Of a URL's host. */
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
+
 /** More than any answer but a stream has. */
 const MOST_ANSWER_BYTES = 64 * 2 ** 20;
 
@@ -61,6 +64,9 @@ export class Connection {
     }
     const url = parseUrl(address.url);
     this.#secure = url.protocol === 'https:';
+    if (!this.#secure && token !== null && !LOOPBACK.test(url.hostname)) {
+      throw invalidInput('url', 'must be https beyond loopback: the token would travel in the clear');
+    }
     this.#where = {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? (this.#secure ? 443 : 80) : Number(url.port),

@@ -342,12 +342,21 @@ describe('what is no worker', () => {
     [{ url: 'http://user:secret@host' }, 'url'],
     [{ url: 'http://host/v1' }, 'url'],
     [{ url: 'nothing' }, 'url'],
+    [{ url: 'http://worker.example:8077', token: 't' }, 'url'],
+    [{ url: 'http://127.0.0.1.example:8077', token: 't' }, 'url'],
     [{ socket: '/s', token: 'two\nlines' }, 'token'],
   ])('%j is refused', (options, argument) => {
     expect(() => new WorkerClient(options)).toThrow(
       expect.objectContaining({ code: 'INVALID_INPUT', argument }),
     );
   });
+
+  it.each(['http://localhost:1', 'http://127.1.2.3:1', 'http://[::1]:1', 'https://worker.example'])(
+    'a token may go to %s',
+    (url) => {
+      expect(new WorkerClient({ url, token: 't' })).toBeInstanceOf(WorkerClient);
+    },
+  );
 
   it('names and numbers are checked before anybody is asked', async () => {
     const client = new WorkerClient({ socket: '/nobody' });
