@@ -42,6 +42,7 @@ import {
 import { type Call, Connection, type WorkerAddress } from './connection.js';
 import { followEvents } from './follow-events.js';
 import { errorOfAnswer, WorkerError } from './worker-error.js';
+import { WorkerRun } from './worker-run.js';
 
 export type WorkerClientOptions = WorkerAddress & {
   /** Bearer token; none where the socket's rights are enough. It lives as long as the client: strings cannot be zeroed. */
@@ -81,13 +82,15 @@ interface Ask<T> {
 
 /**
  * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection that
- * drops is tried again and the change is made once.
+ * drops is tried again and the change is made once. It carries X-Instance too: a worker that was started anew since the
+ * client's first change refuses it, and the client says WORKER_LOST.
  *
  * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (nobody answers), DEADLINE_UNMET (not in time),
  * DEVICE_UNAVAILABLE (what answers is not a worker); VramError with INVALID_INPUT (an argument) or ABORTED (the signal).
  */
 export class WorkerClient {
   readonly #connection: Connection;
+  readonly #run = new WorkerRun(async (signal) => (await this.status({ signal })).instance);
 
   constructor(options: WorkerClientOptions) {
     this.#connection = new Connection(options, options.token ?? null);
@@ -234,11 +237,14 @@ export class WorkerClient {
     options: CallOptions,
   ): Promise<T> {
     const { signal } = options;
+    const changes = method !== 'GET' && repeatable;
     const timeoutMs = checkInteger('timeoutMs', options.timeoutMs ?? longest, 1, MAX_TIMER_MS);
     const call = {
       method,
       path,
-      headers: method === 'GET' ? {} : { 'idempotency-key': randomUUID() },
+      headers: changes
+        ? { 'idempotency-key': randomUUID(), 'x-instance': await this.#run.instance(signal) }
+        : {},
       body: body === undefined ? null : JSON.stringify(body),
       signal,
     };
@@ -251,7 +257,8 @@ export class WorkerClient {
       } catch (error) {
         const pause = PAUSE_MS * 2 ** (attempt - 1);
         const dropped = error instanceof WorkerError && error.code === 'WORKER_LOST' && error.status === null;
-        if (!dropped || !repeatable || attempt === ATTEMPTS || performance.now() + pause >= end) throw error;
+        if (!dropped || !repeatable || attempt === ATTEMPTS || performance.now() + pause >= end)
+          throw changes ? await this.#run.explain(error, signal) : error;
         // Ended by the signal, the loop's first line says so.
         await sleep(pause, undefined, { signal }).catch(() => undefined);
       }

@@ -138,6 +138,22 @@ describe('a client', () => {
     expect((await events()).filter(({ type }) => type === 'model.loading')).toHaveLength(1);
   });
 
+  it('makes no change in another run of the worker than it was for', async () => {
+    const first = await served();
+    const client = new WorkerClient({ socket: first.socket });
+    await client.drain({ keep: true });
+    await first.stop();
+    const second = await served();
+    const path = await second.write('weights.bin', MIB);
+    await expect(client.commit({ name: 'one', path })).rejects.toMatchObject({
+      code: 'WORKER_LOST',
+      retriable: false,
+    });
+    expect(second.worker.models()).toEqual([]);
+    // From then on it is for the run that answers.
+    expect(await client.commit({ name: 'one', path })).toMatchObject({ generation: 1 });
+  });
+
   it('gives up on a worker that never lets an answer through, and asks for no plan twice', async () => {
     const { socket, worker } = await served();
     let asked = 0;
