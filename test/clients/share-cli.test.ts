@@ -11,6 +11,8 @@ import { examplesOf } from '../support/doc-examples.js';
 import { findPython, runPython } from '../support/python.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAM = join(ROOT, 'dist/bundle/lib/main.js');
+const isRoot = process.geteuid?.() === 0;
 const bed = await cudaTestbed();
 const python = findPython(process.env['PYTHON'] ?? 'python3');
 const missing = bed.missing ?? python.missing;
@@ -93,6 +95,40 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
       expect(stderr).toContain('is lent to "cli test" (process ');
       expect(stderr).toContain('the client gave it back');
       expect(stderr).toContain('overwritten with zeros and given back');
+    },
+  );
+
+  it.skipIf(missing !== null || !isRoot)(
+    'a client whose process id this PID namespace does not show is lent to, and told as unknown (as root)',
+    { timeout: 60_000 },
+    async () => {
+      if (bed.missing !== null || python.missing !== null) throw new Error('there is no test bed');
+      const socket = join(folder, 'namespace.sock');
+      const lend = ['lend', `tiny=${model}`, '--socket', socket, '--device', 'cuda:0', '--json', '--verbose'];
+      // The worker sees its own namespace alone; the client, in the one above, has no number in it.
+      const child = spawn(
+        'unshare',
+        ['--pid', '--fork', '--kill-child', '--mount-proc', process.execPath, PROGRAM, ...lend],
+        {
+          env: { ...process.env, VRAM_RESIDENCY_LIBCUDA: bed.libraryPath },
+          stdio: ['ignore', 'pipe', 'pipe'],
+        },
+      );
+      const result = ended(child);
+      try {
+        const begun = new Promise<unknown>((resolve) => child.stdout?.once('data', resolve));
+        await Promise.race([begun, result.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
+        const borrowed = runPython(python.python, ['-c', BORROW, socket], {
+          PYTHONPATH: 'clients/python/src',
+          VRAM_RESIDENCY_LIBCUDA: bed.libraryPath,
+        });
+        expect(borrowed).toEqual({ code: 0, stdout: "('tiny',) ['a', 'b'] 010203\n", stderr: '' });
+      } finally {
+        // unshare passes no other signal on; the worker dies with it.
+        child.kill('SIGKILL');
+      }
+      const { stderr } = await result;
+      expect(stderr).toContain('is lent to "cli test" (process unknown, user 0)');
     },
   );
 

@@ -19,6 +19,8 @@ const BYTES = 3 * 4096 + 17;
 const CONTENT = pattern(BYTES);
 const SHA256 = createHash('sha256').update(CONTENT).digest('hex');
 const GROUP = 61_234;
+/** More than the 32 that the addon asks the kernel for at first. */
+const MANY_GROUPS = Array.from({ length: 60 }, (_, k) => 62_000 + k);
 const OTHER_USER = 61_235;
 const STATES = ['greeting', 'ready', 'handing', 'lent', 'paused', 'revoked'] as const;
 type State = (typeof STATES)[number];
@@ -244,6 +246,27 @@ describe(`clients in other processes, over the emulated driver${missing === null
     await manager.release(shard);
     await server.close();
   });
+
+  it.skipIf(missing !== null || !isRoot)(
+    '[SH-004] of another user in more groups than the kernel was first asked for (as root)',
+    async () => {
+      await serve({ group: GROUP });
+      const inGroups = (groups: readonly number[]): string[] => [
+        ...['setpriv', `--reuid=${OTHER_USER}`, `--regid=${OTHER_USER}`],
+        `--groups=${groups.join(',')}`,
+      ];
+      // The kernel sorts them: the group that counts comes neither first nor among the first 32.
+      const low = MANY_GROUPS.map((group) => group - 10_000);
+      const member = await enter('lent', inGroups([...low, GROUP, ...MANY_GROUPS]));
+      expect(server.leases()).toMatchObject([{ uid: OTHER_USER, pid: member.pid }]);
+      await member.kill();
+      const stranger = new Client(socket, 'ready', inGroups([...low, ...MANY_GROUPS]));
+      clients.push(stranger);
+      expect(await stranger.answer()).toBe('ended');
+      await manager.release(shard);
+      await server.close();
+    },
+  );
 
   it.skipIf(missing !== null || !isRoot)(
     '[SH-004] of another user come in through the group alone (as root)',

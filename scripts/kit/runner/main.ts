@@ -87,8 +87,8 @@ function stepEnvironment({ emulated }: Arguments, work: string): Record<string, 
   return own;
 }
 
-function unstarted(step: StepPlan, status: 'skipped' | 'not-built', reason: string): ReportLine {
-  return { v: 1, step: step.name, status, wallMs: 0, limitMs: step.limitMs, reason, figures: {} };
+function unstarted(step: StepPlan, reason: string): ReportLine {
+  return { v: 1, step: step.name, status: 'skipped', wallMs: 0, limitMs: step.limitMs, reason, figures: {} };
 }
 
 function packLogs({ folder }: Output): void {
@@ -133,11 +133,10 @@ async function main(): Promise<number> {
   let unusable: string | null = null;
   for (const plan of given.steps) {
     const left = deadline - performance.now();
-    if (plan.notBuilt) report(unstarted(plan, 'not-built', `not built yet: ${plan.shows}`));
-    else if (interrupted.signal.aborted) break;
-    else if (unusable !== null) report(unstarted(plan, 'skipped', unusable));
+    if (interrupted.signal.aborted) break;
+    else if (unusable !== null) report(unstarted(plan, unusable));
     else if (left < Math.max(LEAST_MS, plan.budgetMs * scale * LEAST_SHARE))
-      report(unstarted(plan, 'skipped', `the ${given.seconds} s of --seconds leave no time for it`));
+      report(unstarted(plan, `the ${given.seconds} s of --seconds leave no time for it`));
     else {
       const outcome = await runStep({
         plan,

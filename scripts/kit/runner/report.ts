@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 
-export const STATUSES = ['passed', 'failed', 'skipped', 'timed-out', 'not-built'] as const;
+export const STATUSES = ['passed', 'failed', 'skipped', 'timed-out'] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** JSON. */

@@ -5,7 +5,6 @@ const MARKS: Readonly<Record<Status, string>> = {
   failed: 'FAILED   ',
   skipped: 'skipped  ',
   'timed-out': 'TIMED OUT',
-  'not-built': 'not built',
 };
 
 /** One step, for people. */
@@ -18,9 +17,5 @@ export function lineInWords({ step, status, wallMs, reason }: ReportLine): strin
 export function totals(lines: readonly ReportLine[]): string {
   const count = (...statuses: Status[]): number =>
     lines.filter(({ status }) => statuses.includes(status)).length;
-  const notBuilt = count('not-built');
-  return (
-    `${count('passed')} passed, ${count('failed', 'timed-out')} failed, ${count('skipped')} skipped` +
-    (notBuilt === 0 ? '' : `, ${notBuilt} not built yet`)
-  );
+  return `${count('passed')} passed, ${count('failed', 'timed-out')} failed, ${count('skipped')} skipped`;
 }

@@ -13,11 +13,14 @@ import { loss } from './loss.js';
 import { manyTensors } from './many-tensors.js';
 import { probe } from './probe.js';
 import { profile } from './profile.js';
+import { pytorch } from './pytorch.js';
 import { readonlyProbe } from './readonly-probe.js';
 import { scrub } from './scrub.js';
 import { seal } from './seal.js';
 import { selftest } from './selftest.js';
+import { sharing } from './sharing.js';
 import { suite } from './suites.js';
+import { survivors } from './survivors.js';
 import { upload } from './upload.js';
 import { variants } from './variants.js';
 import { verifySweep } from './verify-sweep.js';
@@ -37,6 +40,9 @@ const STEPS: Readonly<Record<string, (context: StepContext) => Promise<void>>> =
   'many-tensors': manyTensors,
   guard: guard('guard_step.py'),
   'guard-torch': guard('guard_torch_step.py'),
+  sharing,
+  pytorch,
+  survivors,
   jit,
   scrub,
   loss,

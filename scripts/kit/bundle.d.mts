@@ -1,0 +1,1 @@
+export function bundleKit(folder: string): Promise<void>;
