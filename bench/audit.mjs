@@ -70,7 +70,10 @@ const cpuSeconds = () => {
 };
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Emits in bursts with a turn of the event loop between them, as operations do; gives seconds and emission times in microseconds. */
+/**
+ * Emits in bursts with a turn of the event loop between them, as operations do; gives seconds and emission times in
+ * microseconds.
+ */
 async function emitAll(count, emit) {
   const times = new Float64Array(count);
   const began = performance.now();

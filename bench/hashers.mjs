@@ -1,5 +1,6 @@
-// node bench/hashers.mjs [--rounds 7]: SHA-256 of 4096-byte blocks on one core, by each block hasher of the addon that this processor
-// runs, beside node:crypto block by block. CPU time, 64 MiB a round, the hashers in turns; the best round counts. Prints a Markdown table.
+// node bench/hashers.mjs [--rounds 7]: SHA-256 of 4096-byte blocks on one core, by each block hasher of the addon that this
+// processor runs, beside node:crypto block by block. CPU time, 64 MiB a round, the hashers in turns; the best round counts.
+// Prints a Markdown table.
 import { hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';

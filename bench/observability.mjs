@@ -1,7 +1,9 @@
-// node bench/observability.mjs: what narration and telemetry cost, as a share of sealing 1 MiB on the host device. Needs a build.
+// node bench/observability.mjs: what narration and telemetry cost, as a share of sealing 1 MiB on the host device. Needs a
+// build.
 //
-// The seal is timed with no observer. Then the events of such a seal are told to each observer again and again: the differences between seals with
-// and without an observer are far below what seals differ among themselves, and would measure the machine.
+// The seal is timed with no observer. Then the events of such a seal are told to each observer again and again: the
+// differences between seals with and without an observer are far below what seals differ among themselves, and would
+// measure the machine.
 import { cpus, loadavg } from 'node:os';
 import {
   AggregationTemporality,
@@ -29,7 +31,9 @@ async function open(observers) {
   return await VramManager.open({ device: 'host', policy: 'any', workerId: 'bench', observers });
 }
 
-/** Microseconds of processor time that this process has used, its threads included: waiting for a busy machine is not in it. */
+/**
+ * Microseconds of processor time that this process has used, its threads included: waiting for a busy machine is not in it.
+ */
 const cpuUs = () => {
   const { user, system } = process.cpuUsage();
   return user + system;

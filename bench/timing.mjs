@@ -1,6 +1,7 @@
-// node bench/timing.mjs [--samples N]: does the time of refusing a forged handle tell where its signature is wrong? Signatures with a wrong first byte against a
-// wrong last byte, in random turns, compared with Welch's t-test (as dudect does it: |t| above 4.5 is a leak, below it none was seen).
-// Over the built library; a control with an early-leaving comparison shows that the measurement can see a leak at all.
+// node bench/timing.mjs [--samples N]: does the time of refusing a forged handle tell where its signature is wrong?
+// Signatures with a wrong first byte against a wrong last byte, in random turns, compared with Welch's t-test (as dudect
+// does it: |t| above 4.5 is a leak, below it none was seen). Over the built library; a control with an early-leaving
+// comparison shows that the measurement can see a leak at all.
 import { createHmac } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { fromBase64Url, toBase64Url } from '../dist/base/base64.js';

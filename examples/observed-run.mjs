@@ -1,5 +1,5 @@
-// node examples/observed-run.mjs: one life of a real model - sealed, verified, damaged on purpose, found damaged, healed, released - under one
-// correlation id, as its narration and as its trace.
+// node examples/observed-run.mjs: one life of a real model - sealed, verified, damaged on purpose, found damaged, healed,
+// released - under one correlation id, as its narration and as its trace.
 import { createRequire } from 'node:module';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';

@@ -1,5 +1,6 @@
-// node examples/prometheus.mjs MODEL: metrics at http://127.0.0.1:9464/metrics until it is interrupted; PORT chooses another port.
-// To install beside vram-residency: @opentelemetry/api, @opentelemetry/exporter-prometheus, @opentelemetry/sdk-metrics.
+// node examples/prometheus.mjs MODEL: metrics at http://127.0.0.1:9464/metrics until it is interrupted; PORT chooses
+// another port. To install beside vram-residency: @opentelemetry/api, @opentelemetry/exporter-prometheus,
+// @opentelemetry/sdk-metrics.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { metrics } from '@opentelemetry/api';

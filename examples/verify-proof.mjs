@@ -1,8 +1,8 @@
 // node examples/verify-proof.mjs PROOF.json VERIFIER_KEY
 //
-// Checks what `vram-residency audit prove` printed, with nothing but the public key and WebCrypto: no line of this comes from
-// vram-residency, so it is a second opinion. VERIFIER_KEY is the line that `vram-residency audit key` prints, got from a place
-// that the keeper of the log cannot write.
+// Checks what `vram-residency audit prove` printed, with nothing but the public key and WebCrypto: no line of this comes
+// from vram-residency, so it is a second opinion. VERIFIER_KEY is the line that `vram-residency audit key` prints, got from
+// a place that the keeper of the log cannot write.
 import { readFileSync } from 'node:fs';
 
 const { subtle } = globalThis.crypto;

@@ -1,5 +1,5 @@
-// npm run audit:dependencies: asks the registry which of the installed packages have known vulnerabilities, by `npm audit`, and says so in one line.
-// Exit code 0: none; 1: some, each is named; 3: the registry does not answer, so nothing is known.
+// npm run audit:dependencies: asks the registry which of the installed packages have known vulnerabilities, by `npm audit`,
+// and says so in one line. Exit code 0: none; 1: some, each is named; 3: the registry does not answer, so nothing is known.
 import { spawnSync } from 'node:child_process';
 
 const NOT_ANSWERED = 3;

@@ -1,5 +1,6 @@
-// The part of build:cuda that `--machine-code` asks for: cuda/build/vram.fatbin, from the committed PTX. It holds machine code for some
-// architectures, and the PTX itself, which newer GPUs compile as ever. A choice for one's own machines: it is neither committed nor packed.
+// The part of build:cuda that `--machine-code` asks for: cuda/build/vram.fatbin, from the committed PTX. It holds machine
+// code for some architectures, and the PTX itself, which newer GPUs compile as ever. A choice for one's own machines: it is
+// neither committed nor packed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -52,7 +53,10 @@ function listed(list, known) {
   return names;
 }
 
-/** The architectures to make code for, oldest first, and why these. `list` is what was asked for, null for nothing in particular. */
+/**
+ * The architectures to make code for, oldest first, and why these. `list` is what was asked for, null for nothing in
+ * particular.
+ */
 function choose(list) {
   const known = knownArchitectures();
   if (known.length === 0)

@@ -1,5 +1,5 @@
-// npm run build: WASM, generated modules, TypeScript into dist/, what the service takes from others into one file there, and the bundle of what
-// users load.
+// npm run build: WASM, generated modules, TypeScript into dist/, what the service takes from others into one file there,
+// and the bundle of what users load.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,10 +1,14 @@
-// Bundles what users load into a few files, dist/bundle/lib/: reading 280 small modules takes longer than running them. The modules in dist/ stay
-// as they are, for tests and scripts; the package carries the bundle, and the types beside the modules. docs/decisions/bundle.md
+// Bundles what users load into a few files, dist/bundle/lib/: reading 280 small modules takes longer than running them. The
+// modules in dist/ stay as they are, for tests and scripts; the package carries the bundle, and the types beside the
+// modules. docs/decisions/bundle.md
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
-/** Entries by the names of their files. All lie side by side and as deep as dist/node/addon/, as what is looked for relative to them needs. */
+/**
+ * Entries by the names of their files. All lie side by side and as deep as dist/node/addon/, as what is looked for relative
+ * to them needs.
+ */
 export const BUNDLE_ENTRIES = {
   index: 'dist/index.js',
   browser: 'dist/browser.js',

@@ -1,5 +1,5 @@
-// npm run check:package: packs the package, unpacks it into an empty folder with its dependencies alone, and uses it from there:
-// the entries in Node, the types as a consumer sees them, the page entry through a bundler, the program.
+// npm run check:package: packs the package, unpacks it into an empty folder with its dependencies alone, and uses it from
+// there: the entries in Node, the types as a consumer sees them, the page entry through a bundler, the program.
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,

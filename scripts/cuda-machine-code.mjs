@@ -1,9 +1,9 @@
 // What ptxas makes of a kernel for one architecture: registers, spills, shared memory, and the machine instructions of its
 // main loop.
 //
-// Neither cuobjdump nor nvdisasm is needed: machine code of these architectures is a row of 16-byte instructions whose low nine
-// bits name the operation, and the main loop is what lies between a backward branch and its target. An operation that the table
-// below does not know is shown by its number and counted where it costs most.
+// Neither cuobjdump nor nvdisasm is needed: machine code of these architectures is a row of 16-byte instructions whose low
+// nine bits name the operation, and the main loop is what lies between a backward branch and its target. An operation that
+// the table below does not know is shown by its number and counted where it costs most.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -85,8 +85,9 @@ function mainLoop(code) {
 }
 
 /**
- * Counts for `kernel` in `ptx`, whose main loop hashes the next 64 bytes of `blocksPerThread` blocks: instructions, by operation and by
- * pipe, are those for 64 bytes of one block. Throws where ptxas fails or the machine code is not understood.
+ * Counts for `kernel` in `ptx`, whose main loop hashes the next 64 bytes of `blocksPerThread` blocks: instructions, by
+ * operation and by pipe, are those for 64 bytes of one block. Throws where ptxas fails or the machine code is not
+ * understood.
  */
 export function measure(ptx, architecture, kernel, folder, blocksPerThread = 1) {
   const [input, output] = [join(folder, 'in.ptx'), join(folder, 'out.cubin')];

@@ -1,6 +1,6 @@
 // What ptxas makes of cuda/vram.ptx and of its variants, for every architecture it knows: registers, spills, machine
-// instructions per 64 bytes hashed, and the throughput these predict. Nothing here is measured: no GPU is asked. The exit code
-// is 1 where the shipped kernels miss a target; `--check` leaves out the variants.
+// instructions per 64 bytes hashed, and the throughput these predict. Nothing here is measured: no GPU is asked. The exit
+// code is 1 where the shipped kernels miss a target; `--check` leaves out the variants.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

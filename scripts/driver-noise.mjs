@@ -7,7 +7,10 @@ const NOISE = [
 ];
 const ONCE = /^WebGPU adapter: /;
 
-/** Takes chunks of text, and hands on the lines that say something, each adapter once. `end` hands on what has no line break. */
+/**
+ * Takes chunks of text, and hands on the lines that say something, each adapter once. `end` hands on what has no line
+ * break.
+ */
 export function quietLines(write) {
   const said = new Set();
   let rest = '';

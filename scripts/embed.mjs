@@ -1,4 +1,5 @@
-// Writes src/generated/: the WASM, the WGSL and the PTX as modules, so that Node, bundlers and pages load them without a fetch.
+// Writes src/generated/: the WASM, the WGSL and the PTX as modules, so that Node, bundlers and pages load them without a
+// fetch.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -1,5 +1,5 @@
-// npm run house: prints the rooms of src/, floor by floor, and what breaks a wall; the plan is scripts/house/rooms.json. Exit
-// code 1 if a wall is broken. With --arrows, every arrow between rooms with the number of imports behind it.
+// npm run house: prints the rooms of src/, floor by floor, and what breaks a wall; the plan is scripts/house/rooms.json.
+// Exit code 1 if a wall is broken. With --arrows, every arrow between rooms with the number of imports behind it.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readHouse } from './house/imports.mjs';

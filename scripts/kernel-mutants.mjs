@@ -90,8 +90,8 @@ function ptxLineMutants(line) {
 }
 
 /**
- * Mutants of the PTX: every line outside the rounds that can be changed, and of the rounds' thousands of lines every `stride`-th. Lines of
- * the rounds are those between two that touch memory or control.
+ * Mutants of the PTX: every line outside the rounds that can be changed, and of the rounds' thousands of lines every
+ * `stride`-th. Lines of the rounds are those between two that touch memory or control.
  */
 export function ptxMutants(name, text, stride) {
   const mutants = [];

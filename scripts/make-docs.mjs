@@ -1,4 +1,5 @@
-// node scripts/make-docs.mjs: writes the tables of docs/observability.md from the typed catalogues of events, narrations and metrics.
+// node scripts/make-docs.mjs: writes the tables of docs/observability.md from the typed catalogues of events, narrations
+// and metrics.
 //   --check    changes nothing; exit code 1 if a table is not what the catalogues say
 //   --run      also writes the observed run anew (examples/observed-run.mjs; needs a build)
 import { execFileSync } from 'node:child_process';

@@ -1,6 +1,7 @@
-// npm run mutate:kernels [-- --backend webgpu|cuda] [--limit N] [--stride N]: mutates constants, bounds, operators and indexes of the shaders, of the
-// generated SHA-256 and of the PTX, one at a time, and shows that each is refused at open by the known answers or killed by the contract suite. WebGPU runs on
-// the adapter that tests use, CUDA on the test driver. Writes reports/kernel-mutants.json; exit code 1 if a mutant survives.
+// npm run mutate:kernels [-- --backend webgpu|cuda] [--limit N] [--stride N]: mutates constants, bounds, operators and
+// indexes of the shaders, of the generated SHA-256 and of the PTX, one at a time, and shows that each is refused at open by
+// the known answers or killed by the contract suite. WebGPU runs on the adapter that tests use, CUDA on the test driver.
+// Writes reports/kernel-mutants.json; exit code 1 if a mutant survives.
 import { fork } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

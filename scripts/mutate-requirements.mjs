@@ -1,8 +1,9 @@
-// npm run mutate:requirements: shows that the tests of every requirement can fail. One textual mutation at a time (test/mutations/requirements.json)
-// is made in a copy of the tree, the test that guards the code runs there, and must go red by a test that carries the requirement's id. Before
-// that the same tests must be green in the copy. The table goes into docs/evidence.md, under "Requirements". Where only some mutations were asked
-// for, the rows of the others stay as they were recorded.
-// Arguments: ids to try alone. Options: --new (mutations that docs/evidence.md has no row of), --jobs N (default 2), --keep (leave the copies).
+// npm run mutate:requirements: shows that the tests of every requirement can fail. One textual mutation at a time
+// (test/mutations/requirements.json) is made in a copy of the tree, the test that guards the code runs there, and must go
+// red by a test that carries the requirement's id. Before that the same tests must be green in the copy. The table goes
+// into docs/evidence.md, under "Requirements". Where only some mutations were asked for, the rows of the others stay as
+// they were recorded. Arguments: ids to try alone. Options: --new (mutations that docs/evidence.md has no row of), --jobs N
+// (default 2), --keep (leave the copies).
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';

@@ -9,7 +9,10 @@ const OLDEST = 75;
 /** `sm_90` -> 90. */
 export const numberOf = (architecture) => Number(architecture.slice(3));
 
-/** Architectures that ptxas knows and the kernels run on, oldest first; of variants (90a, 100f) the plain one. Empty: there is no ptxas. */
+/**
+ * Architectures that ptxas knows and the kernels run on, oldest first; of variants (90a, 100f) the plain one. Empty: there
+ * is no ptxas.
+ */
 export function knownArchitectures() {
   const asked = spawnSync(ptxas, ['--help'], { encoding: 'utf8' });
   if (asked.error !== undefined || asked.status !== 0) return [];

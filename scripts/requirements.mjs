@@ -1,7 +1,8 @@
-// npm run requirements: counts, from the results of a whole run (.cache/test-results.json, as `npm test` leaves it), which tests show which
-// requirement of docs/requirements.md. Exit 1 if a requirement has a failed test or none that passed, if it has no mutation that went red in
-// docs/evidence.md, or if a test names a requirement that is not there. Where all tests of one were skipped, because the machine lacks what
-// they need, that is told as a warning; --strict makes it an error. --write puts the files of the tests into docs/requirements.md.
+// npm run requirements: counts, from the results of a whole run (.cache/test-results.json, as `npm test` leaves it), which
+// tests show which requirement of docs/requirements.md. Exit 1 if a requirement has a failed test or none that passed, if
+// it has no mutation that went red in docs/evidence.md, or if a test names a requirement that is not there. Where all tests
+// of one were skipped, because the machine lacks what they need, that is told as a warning; --strict makes it an error.
+// --write puts the files of the tests into docs/requirements.md.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,7 @@
-// npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run.
-// Failures, skips with their reasons and groups come from test/support/summary-reporter.ts. Ends with one line: N passed, N failed, N skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT
-// tells and counts what could not run before; other arguments are handed to vitest.
+// npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run. Failures,
+// skips with their reasons and groups come from test/support/summary-reporter.ts. Ends with one line: N passed, N failed, N
+// skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT tells and counts what
+// could not run before; other arguments are handed to vitest.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

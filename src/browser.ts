@@ -14,8 +14,10 @@ import { webCrypto } from './web/index.js';
 export * from './core-exports.js';
 
 /**
- * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.
- * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH (other bytes than expected).
+ * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so
+ * after seeing the nonce, no more.
+ * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH
+ * (other bytes than expected).
  */
 export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
   return verify(webCrypto, text, check);
@@ -65,7 +67,8 @@ const page: Platform = {
 
 export const VramManager = {
   /**
-   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the token, which is zeroed.
+   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the
+   * token, which is zeroed.
    * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
    */
   open(options: ManagerOptions): Promise<VramManager> {

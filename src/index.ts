@@ -52,8 +52,10 @@ export {
 } from './node/index.js';
 
 /**
- * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so after seeing the nonce, no more.
- * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH (other bytes than expected).
+ * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so
+ * after seeing the nonce, no more.
+ * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH
+ * (other bytes than expected).
  */
 export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
   return verify(nodeCrypto, text, check);
@@ -77,7 +79,8 @@ export type VramManager = Manager;
 
 export const VramManager = {
   /**
-   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the token, which is zeroed.
+   * Opens a device and proves known answers on it, checks it against the policy, and derives the worker's keys from the
+   * token, which is zeroed.
    * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
    */
   async open(options: ManagerOptions): Promise<VramManager> {

@@ -7,8 +7,8 @@ export function floats(bytes) {
 }
 
 /**
- * `y = M x` for a row-major matrix. `bound` is what any order of float32 additions, fused or not, may be off by (Higham, "Accuracy and Stability of Numerical
- * Algorithms", section 3.1): gamma(n) times the sum of the terms' magnitudes.
+ * `y = M x` for a row-major matrix. `bound` is what any order of float32 additions, fused or not, may be off by (Higham,
+ * "Accuracy and Stability of Numerical Algorithms", section 3.1): gamma(n) times the sum of the terms' magnitudes.
  */
 export function matvecOnCpu(matrix, vector) {
   const columns = vector.length;

@@ -1,5 +1,5 @@
-// A kernel of the caller's own, in PTX. Thread i multiplies row i. Weights are read byte by byte: a tensor begins anywhere in a model file, and
-// the driver gives kernels no unaligned words. As CUDA C++:
+// A kernel of the caller's own, in PTX. Thread i multiplies row i. Weights are read byte by byte: a tensor begins anywhere
+// in a model file, and the driver gives kernels no unaligned words. As CUDA C++:
 //
 //   extern "C" __global__ void matvec(const unsigned char *weights, const float *x, float *y, unsigned rows, unsigned columns) {
 //     unsigned row = blockIdx.x * blockDim.x + threadIdx.x;

@@ -3,7 +3,8 @@ import { matvecOnHost } from './host.mjs';
 import { matvecOnWebGpu } from './webgpu.mjs';
 
 /**
- * The product of a leased row-major float32 matrix and a vector, computed where the weights are. `lease` covers exactly the matrix: execute() with
+ * The product of a leased row-major float32 matrix and a vector, computed where the weights are. `lease` covers exactly the
+ * matrix: execute() with
  * `tensor` lends that.
  */
 export async function matvec(lease, { rows, columns, vector }) {

@@ -1,5 +1,5 @@
-// node examples/matvec/run.mjs [device]: seals a real model, multiplies a real layer of it with a vector where the weights lie - after they were
-// verified there - and compares with the CPU. Devices: auto, cuda:N, webgpu:N, host.
+// node examples/matvec/run.mjs [device]: seals a real model, multiplies a real layer of it with a vector where the weights
+// lie - after they were verified there - and compares with the CPU. Devices: auto, cuda:N, webgpu:N, host.
 import { createRequire } from 'node:module';
 import { openModel, openShard, VramManager } from 'vram-residency';
 import { floats, matvecOnCpu, wrongRows } from './cpu.mjs';

@@ -1,6 +1,6 @@
-// A kernel of the caller's own over the lease's bind groups. Two things a model file does to it: a tensor begins at any byte, so floats are put together from
-// bytes; and a large shard lies in several buffers, so a row may begin in one and end in the next. Rows are therefore multiplied in runs: those inside one
-// buffer, and those across two.
+// A kernel of the caller's own over the lease's bind groups. Two things a model file does to it: a tensor begins at any
+// byte, so floats are put together from bytes; and a large shard lies in several buffers, so a row may begin in one and end
+// in the next. Rows are therefore multiplied in runs: those inside one buffer, and those across two.
 
 // The runtime's layout is read-only: with read_write here, or layout: 'auto' below, WebGPU refuses the pipeline.
 const WGSL = `
@@ -8,7 +8,8 @@ struct Run {
   rows: u32,
   columns: u32,
   firstRow: u32,
-  // Where the run's first row begins in the first buffer, and how many bytes of the run are there; the rest begins in the second.
+  // Where the run's first row begins in the first buffer, and how many bytes of the run are there; the rest begins in the
+  // second.
   offset: u32,
   length: u32,
   rest: u32,

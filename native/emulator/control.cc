@@ -1,4 +1,5 @@
-// The same library as a Node addon: tests in the process configure the driver, make calls fail, and look at what is left over.
+// The same library as a Node addon: tests in the process configure the driver, make calls fail, and look at what is left
+// over.
 #include <node_api.h>
 
 #include <cstring>

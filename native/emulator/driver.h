@@ -58,8 +58,8 @@ struct Config {
   unsigned workers = 2;
 };
 
-// Settings as text, `driverVersion=11080;devices=2;ecc=0`: the device's keys apply to all devices. Returns the first key that
-// does not exist, or an empty string; what is left out stays as it is in `config`.
+// Settings as text, `driverVersion=11080;devices=2;ecc=0`: the device's keys apply to all devices. Returns the first key
+// that does not exist, or an empty string; what is left out stays as it is in `config`.
 std::string applySettings(const char* text, Config& config);
 
 struct Work {
@@ -211,8 +211,8 @@ class Driver {
   // CUDA_ERROR_STREAM_CAPTURE_IMPLICIT if the legacy stream would wait for a captured one, which the attempt invalidates.
   CUresult streamOf(uint64_t context, CUstream stream, uint64_t& number);
   bool legacyConflict(uint64_t context) const;
-  // Invalidates the captures that an unsafe call of this thread conflicts with: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED if there
-  // are any.
+  // Invalidates the captures that an unsafe call of this thread conflicts with: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED if
+  // there are any.
   CUresult refuseUnsafe();
   CUresult invalidate(uint64_t capture, CUresult why);
   // For a wait on everything in the context.

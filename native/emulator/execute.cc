@@ -188,7 +188,8 @@ class Warp {
     else narrow(o)[lane] = static_cast<uint32_t>(value);
   }
 
-  // f(lane) for the lanes in `mask`. Where every living lane takes part, the dead ones may be computed as well: nobody reads them.
+  // f(lane) for the lanes in `mask`. Where every living lane takes part, the dead ones may be computed as well: nobody
+  // reads them.
   template <typename F>
   void each(uint32_t mask, F f) {
     if (mask == live_) {

@@ -42,7 +42,8 @@ Outcome copyOut(void* to, CUdeviceptr from, size_t bytes) {
   return outcome;
 }
 
-// A copy in a stream. Pinned memory is touched when the stream gets there; pageable memory by the call itself, as the real driver does.
+// A copy in a stream. Pinned memory is touched when the stream gets there; pageable memory by the call itself, as the real
+// driver does.
 CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t bytes, CUstream stream, std::function<Outcome()> copy) {
   return enterContext(which, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
     uint64_t number = 0;
@@ -57,8 +58,8 @@ CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t byte
     work.hostBytes = bytes;
     work.device = device;
     work.run = std::move(copy);
-    // Nothing orders the copies of two streams. Of two that touch the same bytes the later one happens first here, so that whoever
-    // relies on an order is found out.
+    // Nothing orders the copies of two streams. Of two that touch the same bytes the later one happens first here, so that
+    // whoever relies on an order is found out.
     const bool disordered = pinned && driver.isCopied(number, device, bytes);
     driver.enqueue(number, std::move(work));
     if (disordered) return driver.drain(number, UINT64_MAX);

@@ -13,8 +13,9 @@ struct FatbinError : std::runtime_error {
 };
 
 bool isFatbin(const void* image);
-// The uncompressed PTX for the newest architecture that is no newer than `architecture` (75 for sm_75); none: no such entry.
-// Like a driver, this is told where the container begins but not where it ends, and has to believe its header. Errors: FatbinError.
+// The uncompressed PTX for the newest architecture that is no newer than `architecture` (75 for sm_75); none: no such
+// entry. Like a driver, this is told where the container begins but not where it ends, and has to believe its header.
+// Errors: FatbinError.
 std::optional<std::string> ptxOf(const void* image, int architecture);
 
 }  // namespace emulator

@@ -1,5 +1,5 @@
-// Device memory: host pages that no wild pointer reaches. Device addresses are numbers outside what a process can map, so that host code
-// that uses one as a pointer crashes at once; the pages behind them lie between inaccessible ones.
+// Device memory: host pages that no wild pointer reaches. Device addresses are numbers outside what a process can map, so
+// that host code that uses one as a pointer crashes at once; the pages behind them lie between inaccessible ones.
 #ifndef VRAM_RESIDENCY_EMULATOR_MEMORY_H
 #define VRAM_RESIDENCY_EMULATOR_MEMORY_H
 

@@ -1,5 +1,5 @@
-// PTX text decoded into a compact form that the interpreter runs. Only the subset that integer kernels and simple f32 kernels use; all
-// else is refused by name, never skipped.
+// PTX text decoded into a compact form that the interpreter runs. Only the subset that integer kernels and simple f32
+// kernels use; all else is refused by name, never skipped.
 #ifndef VRAM_RESIDENCY_EMULATOR_PTX_H
 #define VRAM_RESIDENCY_EMULATOR_PTX_H
 
@@ -101,7 +101,8 @@ struct PtxError : std::runtime_error {
 // Errors: PtxError, naming the line.
 Program parseProgram(const std::string& text);
 
-// Gives the kernel's registers their places: registers that hold one constant become constants, the others share slots by liveness.
+// Gives the kernel's registers their places: registers that hold one constant become constants, the others share slots by
+// liveness.
 void placeRegisters(Kernel& kernel, uint32_t registers);
 
 }  // namespace emulator

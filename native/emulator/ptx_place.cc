@@ -1,5 +1,5 @@
-// Compilers write PTX with a fresh register for every value: thousands in an unrolled hash. Run as they stand they would miss every
-// cache. Liveness over basic blocks lets a few dozen slots hold them all.
+// Compilers write PTX with a fresh register for every value: thousands in an unrolled hash. Run as they stand they would
+// miss every cache. Liveness over basic blocks lets a few dozen slots hold them all.
 #include <algorithm>
 #include <unordered_map>
 
@@ -192,7 +192,8 @@ void placeRegisters(Kernel& kernel, uint32_t registers) {
   std::vector<Interval> active;
   std::vector<uint32_t> vacant[2];  // narrow, wide
   for (const Interval& interval : intervalsOf(kernel, blocks, registers)) {
-    // Vector loads write all their results before the next lane's address is read, so a slot is free only after its last use.
+    // Vector loads write all their results before the next lane's address is read, so a slot is free only after its last
+    // use.
     for (size_t k = 0; k < active.size();) {
       if (active[k].end >= interval.begin) {
         k++;

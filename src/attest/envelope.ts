@@ -19,7 +19,10 @@ export interface AttestationEnvelope {
 
 /** Media type of an in-toto statement: part of what is signed. */
 const STATEMENT_TYPE = 'application/vnd.in-toto+json';
-/** An attestation is some 2 KiB, and some 300 bytes more for every published file of a seal of tensors: room for 4096 of them. */
+/**
+ * An attestation is some 2 KiB, and some 300 bytes more for every published file of a seal of tensors: room for 4096 of
+ * them.
+ */
 export const MAX_ENVELOPE_CHARACTERS = 2 ** 21;
 
 const SIGNATURE_BYTES = 64;
@@ -30,7 +33,10 @@ export async function keyId(crypto: CryptoProvider, publicKey: Uint8Array): Prom
   return toHex(await crypto.sha256(publicKey));
 }
 
-/** Signs a statement's bytes: Ed25519 (RFC 8032) over their DSSE encoding. Errors: INVALID_INPUT for a signer that gives no such signature. */
+/**
+ * Signs a statement's bytes: Ed25519 (RFC 8032) over their DSSE encoding. Errors: INVALID_INPUT for a signer that gives no
+ * such signature.
+ */
 export async function signEnvelope(
   crypto: CryptoProvider,
   signer: Signer,
@@ -53,8 +59,8 @@ export async function signEnvelope(
 }
 
 /**
- * The statement's bytes, if one of the envelope's signatures over them is by `publicKey`. Whatever wrote the text may be an opponent: nothing
- * in it counts before that. Key ids are ignored, and so are fields that DSSE does not know.
+ * The statement's bytes, if one of the envelope's signatures over them is by `publicKey`. Whatever wrote the text may be an
+ * opponent: nothing in it counts before that. Key ids are ignored, and so are fields that DSSE does not know.
  * Errors: SEAL_VERIFICATION_FAILED.
  */
 export async function openEnvelope(

@@ -23,8 +23,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const FSVERITY = /^fsverity-sha256-12:[0-9a-f]{64}$/;
 
 /**
- * A statement from bytes whose signature was checked: exactly the keys it has here, each once, each of its type and form, and what is said twice
- * said alike. Errors: SEAL_VERIFICATION_FAILED.
+ * A statement from bytes whose signature was checked: exactly the keys it has here, each once, each of its type and form,
+ * and what is said twice said alike. Errors: SEAL_VERIFICATION_FAILED.
  */
 export function readStatement(bytes: Uint8Array): ResidencyStatement {
   const root = new Fields(parseObject(utf8(bytes), 'its statement'), 'the statement');

@@ -48,9 +48,10 @@ const KEY_BYTES = 32;
 const CLOCK_SKEW_MS = 60_000;
 
 /**
- * Checks an attestation: signature, form, nonce, age, digest, in this order. It proves that the holder of the key said so after seeing the nonce, and no
- * more: who signs is the software of the host that is described.
- * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH (other bytes than expected).
+ * Checks an attestation: signature, form, nonce, age, digest, in this order. It proves that the holder of the key said so
+ * after seeing the nonce, and no more: who signs is the software of the host that is described.
+ * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH
+ * (other bytes than expected).
  */
 export async function verifyAttestation(
   crypto: CryptoProvider,

@@ -8,7 +8,10 @@ export function toBase64(bytes: Uint8Array): string {
   return text.padEnd(Math.ceil(text.length / 4) * 4, '=');
 }
 
-/** Null for anything but the one encoding that {@link toBase64} gives: no white space, no missing padding, no stray last bits. */
+/**
+ * Null for anything but the one encoding that {@link toBase64} gives: no white space, no missing padding, no stray last
+ * bits.
+ */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> | null {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return null;
   return fromBase64Url(text.replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_'));
@@ -56,8 +59,8 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
 }
 
 /**
- * Bytes of base64 in either alphabet, padded or not: DSSE asks that a reader take both. Null for a mixture of the alphabets, white
- * space, wrong padding and stray last bits, so that one alphabet has one text for the same bytes.
+ * Bytes of base64 in either alphabet, padded or not: DSSE asks that a reader take both. Null for a mixture of the
+ * alphabets, white space, wrong padding and stray last bits, so that one alphabet has one text for the same bytes.
  */
 export function fromEitherBase64(text: string): Uint8Array<ArrayBuffer> | null {
   const match = /^([A-Za-z0-9_-]*|[A-Za-z0-9+/]*)(={0,2})$/.exec(text);

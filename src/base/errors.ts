@@ -51,8 +51,8 @@ export class VramError extends Error {
   readonly availableBytes: number | null | undefined;
   readonly argument: string | undefined;
   /**
-   * What verify() or verifySet() found: with INTEGRITY_VIOLATION for damaged bytes, DEVICE_UNAVAILABLE for a mismatch that did not repeat, AUDIT_FAILED for a
-   * result that could not be recorded, NOT_FOUND for a set that is not whole.
+   * What verify() or verifySet() found: with INTEGRITY_VIOLATION for damaged bytes, DEVICE_UNAVAILABLE for a mismatch that
+   * did not repeat, AUDIT_FAILED for a result that could not be recorded, NOT_FOUND for a set that is not whole.
    */
   readonly report: ErrorReport | undefined;
 

@@ -10,7 +10,8 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 /**
- * Bytes of an even number of hexadecimal digits in either case. By hand: the verifier of the audit log reads two texts a record.
+ * Bytes of an even number of hexadecimal digits in either case. By hand: the verifier of the audit log reads two texts a
+ * record.
  * Errors: INVALID_INPUT naming `argument`.
  */
 export function fromHex(hex: string, argument = 'hex'): Uint8Array<ArrayBuffer> {

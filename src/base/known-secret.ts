@@ -2,9 +2,9 @@ import { toBase64, toBase64Url } from './base64.js';
 import { toHex } from './hex.js';
 
 /**
- * Finds known strings without keeping them: a rolling hash (Rabin-Karp) under a random base slides over the text, and a second
- * one confirms what it finds, 58 bits in all. Letter case and white
- * space do not count, so that a secret broken into lines is found too. A false match would only hide harmless text.
+ * Finds known strings without keeping them: a rolling hash (Rabin-Karp) under a random base slides over the text, and a
+ * second one confirms what it finds, 58 bits in all. Letter case and white space do not count, so that a secret broken into
+ * lines is found too. A false match would only hide harmless text.
  */
 export class KnownSecret {
   readonly #removed: string;
@@ -43,8 +43,8 @@ export class KnownSecret {
 }
 
 /**
- * The forms in which a token reaches text: as it is, in hexadecimal, base64 and base64url, as a list of numbers (what a byte array turns into), and
- * escaped for JSON and for URLs.
+ * The forms in which a token reaches text: as it is, in hexadecimal, base64 and base64url, as a list of numbers (what a
+ * byte array turns into), and escaped for JSON and for URLs.
  */
 export function writtenForms(token: Uint8Array): string[] {
   const text = new TextDecoder().decode(token);

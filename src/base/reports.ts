@@ -38,7 +38,10 @@ export interface VerificationReport {
   readonly sample: SampleReport | null;
   /** A mismatch that a second run did not repeat: neither clean nor proof of damage. */
   readonly transient: boolean;
-  /** Ascending, not overlapping, and of one tensor not touching each other. Whole groups of 128 blocks where `exact` is false. */
+  /**
+   * Ascending, not overlapping, and of one tensor not touching each other. Whole groups of 128 blocks where `exact` is
+   * false.
+   */
   readonly damaged: readonly DamagedRange[];
   /** Started 512 KiB groups with damage in them. */
   readonly damagedGroups: number;

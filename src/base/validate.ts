@@ -56,8 +56,9 @@ export function checkOneOf<T extends string>(argument: string, value: unknown, w
 export type OptionKeys<T> = Readonly<Record<keyof T, true>>;
 
 /**
- * An options object, of whose own enumerable keys none is unknown: a misspelt option would be one that was not given. A known one may be undefined. What a
- * prototype brings is not looked at, so that an instance of a class, or an object made from defaults, serves as well.
+ * An options object, of whose own enumerable keys none is unknown: a misspelt option would be one that was not given. A
+ * known one may be undefined. What a prototype brings is not looked at, so that an instance of a class, or an object made
+ * from defaults, serves as well.
  */
 export function checkOptions(argument: string, value: unknown, keys: Readonly<Record<string, true>>): void {
   if (typeof value !== 'object' || value === null) throw invalidInput(argument, 'must be an object');

@@ -14,8 +14,8 @@ export async function expectedDigests(value: string): Promise<ExpectedDigests> {
 }
 
 /**
- * Each target with what it must be; one whose files have other sizes than the list says is refused before it is read. Errors:
- * INVALID_INPUT if the list does not name all files, or is of another model.
+ * Each target with what it must be; one whose files have other sizes than the list says is refused before it is read.
+ * Errors: INVALID_INPUT if the list does not name all files, or is of another model.
  */
 export async function withExpected(
   items: readonly CheckItem[],

@@ -1,6 +1,9 @@
 import type { Command, Help } from 'commander';
 
-/** What the program reads from the environment, for `--help`; docs/cli.md begins each row with the same words, and a test compares them. */
+/**
+ * What the program reads from the environment, for `--help`; docs/cli.md begins each row with the same words, and a test
+ * compares them.
+ */
 export const ENVIRONMENT: readonly (readonly [name: string, effect: string])[] = [
   [
     'VRAM_RESIDENCY_FORCE_HOST',

@@ -62,7 +62,10 @@ export function combineExitCodes(codes: readonly ExitCode[]): ExitCode {
   return PRECEDENCE.find((code) => codes.includes(code)) ?? EXIT.ok;
 }
 
-/** The same for a run that `stopped` may have ended: what was given up then counts as that, and what was found before counts on. */
+/**
+ * The same for a run that `stopped` may have ended: what was given up then counts as that, and what was found before counts
+ * on.
+ */
 export function concludingCode(codes: readonly ExitCode[], stopped: ExitCode | null): ExitCode {
   if (stopped === null) return combineExitCodes(codes);
   return combineExitCodes([...codes.filter((code) => code !== EXIT.interrupted), stopped]);

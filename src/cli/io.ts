@@ -8,6 +8,9 @@ export interface CliIo {
   /** Columns of the terminal behind stderr. */
   readonly columns: number;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Fires on the first thing that ends the run from outside: a signal, or output that nobody takes any more. Its reason is a Stop. */
+  /**
+   * Fires on the first thing that ends the run from outside: a signal, or output that nobody takes any more. Its reason is
+   * a Stop.
+   */
   readonly signal: AbortSignal;
 }

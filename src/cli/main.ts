@@ -35,7 +35,8 @@ let stoppedAt = 0;
 for (const [signal, exitCode] of Object.entries(STOP_SIGNALS)) {
   process.on(signal, () => {
     if (!interruption.signal.aborted) stoppedAt = performance.now();
-    // A second one does not wait for what the first is tidying up. npx passes on what the terminal sent already: that is none.
+    // A second one does not wait for what the first is tidying up. npx passes on what the terminal sent already: that is
+    // none.
     else if (performance.now() - stoppedAt > SAME_STOP_MS) process.exit(exitCode);
     stop(signal, exitCode, { silent: false });
   });
@@ -45,7 +46,8 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
     // The first failure says it; a terminal that hung up fails at every line.
     if (interruption.signal.aborted) return;
-    // A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all is well.
+    // A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all
+    // is well.
     if (code === 'EPIPE') {
       stop('the reader of the output is gone', EXIT.interrupted, { silent: true });
       return;

@@ -96,7 +96,10 @@ export async function shardManifest(
   }
 }
 
-/** What a seal with the layout `tensors` would say of these files. Reads them once more. Errors: those of tensorSource(); ABORTED. */
+/**
+ * What a seal with the layout `tensors` would say of these files. Reads them once more. Errors: those of tensorSource();
+ * ABORTED.
+ */
 export async function packedDigest(
   shards: readonly ModelShard[],
   engine: DigestEngine,

@@ -12,7 +12,8 @@ interface Asked {
 }
 
 /**
- * Refuses requests that no machine can meet, and mock mode, in which there is no GPU. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE.
+ * Refuses requests that no machine can meet, and mock mode, in which there is no GPU. Errors: INVALID_INPUT,
+ * DEVICE_UNAVAILABLE.
  */
 export function checkRequirement({ device, require }: Asked, forceHost: boolean): void {
   if (require === undefined) return;

@@ -30,8 +30,8 @@ const SHARD_LIMIT = /\bmaxShardBytes\b/g;
 const REPEATED = /<(file|dir|digest|line)>/;
 
 /**
- * The message of one of the library's errors in the words of the command line: it names the option that was given, not the argument that this
- * fills. With `values` it repeats a path as well; only a terminal gets that.
+ * The message of one of the library's errors in the words of the command line: it names the option that was given, not the
+ * argument that this fills. With `values` it repeats a path as well; only a terminal gets that.
  */
 export function inOptionWords(
   error: VramError,

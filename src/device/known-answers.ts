@@ -73,8 +73,8 @@ const FILL: KnownFill = { vectors: 300, ground: 0x5eed5eed, first: 37, count: 20
 const VECTOR_BYTES = 16;
 
 /**
- * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a little-endian
- * uint32, the last one cut to size.
+ * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a
+ * little-endian uint32, the last one cut to size.
  */
 export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(byteLength / 4));
@@ -90,9 +90,9 @@ export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
 }
 
 /**
- * Proves on a freshly opened device that its kernels compute fs-verity roots, and that they look at their input: one changed bit must
- * change the root (CI-011). A device that wipes and marks memory with a kernel gives `fill`, which must fill exactly what it is told.
- * What it allocates is released on every path.
+ * Proves on a freshly opened device that its kernels compute fs-verity roots, and that they look at their input: one
+ * changed bit must change the root (CI-011). A device that wipes and marks memory with a kernel gives `fill`, which must
+ * fill exactly what it is told. What it allocates is released on every path.
  *
  * Errors: DEVICE_UNAVAILABLE, naming the answer that was wrong or the step that failed.
  */

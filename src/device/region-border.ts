@@ -36,7 +36,10 @@ export function checkNodes(layout: TreeLayout, level: number, first: number, cou
   return { level, firstBlock, blocks: Math.min(count * blocksUnder, layout.blocks - firstBlock) };
 }
 
-/** The whole of a block that is to be healed, with its padding, which is hashed and so healed with it. Errors: INVALID_INPUT. */
+/**
+ * The whole of a block that is to be healed, with its padding, which is hashed and so healed with it. Errors:
+ * INVALID_INPUT.
+ */
 export function paddedBlock(layout: TreeLayout, block: number, bytes: Uint8Array): Uint8Array {
   checkInteger('block', block, 0, layout.blocks - 1);
   checkBytes('bytes', bytes);

@@ -82,7 +82,8 @@ function sharedResolver(): Promise<RangeResolver> {
 }
 
 /**
- * The one range resolver (MS-006, MS-007): maps a byte range of a region to its segments, without overflow, exact up to 2^53 - 1 bytes.
+ * The one range resolver (MS-006, MS-007): maps a byte range of a region to its segments, without overflow, exact up to
+ * 2^53 - 1 bytes.
  */
 export class SegmentTable {
   readonly byteLength: number;
@@ -97,7 +98,10 @@ export class SegmentTable {
     this.byteLength = lengths.reduce((sum, length) => sum + length, 0);
   }
 
-  /** Lengths in bytes, in order; 0 is allowed. Errors: INVALID_INPUT ("segmentLengths"), DEVICE_UNAVAILABLE without WebAssembly SIMD. */
+  /**
+   * Lengths in bytes, in order; 0 is allowed. Errors: INVALID_INPUT ("segmentLengths"), DEVICE_UNAVAILABLE without
+   * WebAssembly SIMD.
+   */
   static async create(segmentLengths: readonly number[]): Promise<SegmentTable> {
     if (!Array.isArray(segmentLengths) || segmentLengths.length > MAX_SEGMENTS) {
       throw invalidInput('segmentLengths', `must be an array of at most ${MAX_SEGMENTS} lengths`);

@@ -16,27 +16,33 @@ export interface SkippedDevice {
   readonly code: ErrorCode;
   readonly message: string;
   /**
-   * True for what is there and does not work: a device that could not be opened, such as one whose known answers were wrong, or a driver that does not
-   * load; false where nothing of the kind is installed.
+   * True for what is there and does not work: a device that could not be opened, such as one whose known answers were
+   * wrong, or a driver that does not load; false where nothing of the kind is installed.
    */
   readonly failed: boolean;
 }
 
 export interface SelectOptions extends OpenOptions {
-  /** Mock mode (`VRAM_RESIDENCY_FORCE_HOST=1`): the host backend, marked as an override; no other device may be asked for. */
+  /**
+   * Mock mode (`VRAM_RESIDENCY_FORCE_HOST=1`): the host backend, marked as an override; no other device may be asked for.
+   */
   readonly forceHost?: boolean;
-  /** Told of what `auto` passes over: all that failed, and what is missing of the kinds that go before the device chosen; of all if none can be opened. */
+  /**
+   * Told of what `auto` passes over: all that failed, and what is missing of the kinds that go before the device chosen; of
+   * all if none can be opened.
+   */
   readonly onSkipped?: (skipped: SkippedDevice) => void;
 }
 
 const WANTED = /^(cuda|webgpu):(0|[1-9][0-9]{0,8})$/;
 
 /**
- * Opens the device that was asked for: `auto`, `cuda:N`, `webgpu:N` or `host`. `auto` tries CUDA, hardware WebGPU, software WebGPU and the host, in
- * that order, and passes over what fails; a device asked for by name is opened or refused, never replaced.
+ * Opens the device that was asked for: `auto`, `cuda:N`, `webgpu:N` or `host`. `auto` tries CUDA, hardware WebGPU, software
+ * WebGPU and the host, in that order, and passes over what fails; a device asked for by name is opened or refused, never
+ * replaced.
  *
- * Errors: INVALID_INPUT (not a device name, or an index that is not there: the message lists the devices present, IV-002), DEVICE_UNAVAILABLE,
- * and those of the backend's open().
+ * Errors: INVALID_INPUT (not a device name, or an index that is not there: the message lists the devices present, IV-002),
+ * DEVICE_UNAVAILABLE, and those of the backend's open().
  */
 export async function selectDevice(
   backends: readonly Backend[],

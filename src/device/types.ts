@@ -24,14 +24,21 @@ export interface ResidencyFacts {
   readonly totalBytes: number | null;
   /** The driver library was not the system's: VRAM_RESIDENCY_LIBCUDA was set, or mock mode was forced. */
   readonly driverOverride: boolean;
-  /** CUDA: the file that the driver library was loaded from, links resolved; null where the system does not tell, and on other backends. */
+  /**
+   * CUDA: the file that the driver library was loaded from, links resolved; null where the system does not tell, and on
+   * other backends.
+   */
   readonly driverFile: string | null;
   /**
-   * CUDA: why that file, or another that the driver loaded, need not be the system's own; completes "the driver ...". Null if all lie where the
-   * system keeps its driver, or where root alone can write, or were named by `driverPaths`; and on other backends.
+   * CUDA: why that file, or another that the driver loaded, need not be the system's own; completes "the driver ...". Null
+   * if all lie where the system keeps its driver, or where root alone can write, or were named by `driverPaths`; and on
+   * other backends.
    */
   readonly driverDoubt: string | null;
-  /** Other kernels than those of this package are loaded. Then the device's name ends in ` [replaced kernels]`, in seals and statements too. */
+  /**
+   * Other kernels than those of this package are loaded. Then the device's name ends in ` [replaced kernels]`, in seals and
+   * statements too.
+   */
   readonly kernelsReplaced: boolean;
 }
 
@@ -105,17 +112,23 @@ export interface Backend {
   list(): Promise<readonly DeviceInfo[]>;
   /** Why list() is empty, in one sentence with what would help; null if it is not. */
   problem(): Promise<BackendProblem | null>;
-  /** Opens the device and proves known answers on it (CI-011). Errors: INVALID_INPUT (lists the devices present), DEVICE_UNAVAILABLE. */
+  /**
+   * Opens the device and proves known answers on it (CI-011). Errors: INVALID_INPUT (lists the devices present),
+   * DEVICE_UNAVAILABLE.
+   */
   open(index: number, options?: OpenOptions): Promise<Device>;
 }
 
 export interface AllocateOptions {
   /**
-   * Offsets at which buffers begin: ascending multiples of 4096, the first 0, all below the region's length. Where `cutLimits`
-   * is null a region is one mapping whatever its cuts, and they are only checked.
+   * Offsets at which buffers begin: ascending multiples of 4096, the first 0, all below the region's length. Where
+   * `cutLimits` is null a region is one mapping whatever its cuts, and they are only checked.
    */
   readonly cuts?: readonly number[] | undefined;
-  /** Memory that can be handed to other processes, which map it with rights of their own choice: `Region.shared`. CUDA alone. */
+  /**
+   * Memory that can be handed to other processes, which map it with rights of their own choice: `Region.shared`. CUDA
+   * alone.
+   */
   readonly share?: boolean | undefined;
 }
 
@@ -139,11 +152,15 @@ export interface Device {
   readonly cutLimits: CutLimits | null;
   capacity(): Promise<DeviceCapacity>;
   stats(): DeviceStats;
-  /** Device bytes that a region of `byteLength` would take: segments rounded up to whole blocks and the platform's granularity. */
+  /**
+   * Device bytes that a region of `byteLength` would take: segments rounded up to whole blocks and the platform's
+   * granularity.
+   */
   allocationBytes(byteLength: number): number;
   /**
    * Zero-filled past the last byte to the end of its block. Cuts change neither the bytes it takes nor their tree.
-   * Errors: INVALID_INPUT (also for cuts beyond `cutLimits`, and for `share` where the device cannot), ALLOCATION_FAILED, INSUFFICIENT_VRAM, DEVICE_LOST.
+   * Errors: INVALID_INPUT (also for cuts beyond `cutLimits`, and for `share` where the device cannot), ALLOCATION_FAILED,
+   * INSUFFICIENT_VRAM, DEVICE_LOST.
    */
   allocate(byteLength: number, options?: AllocateOptions): Promise<Region>;
   readonly lost: Promise<DeviceLost>;
@@ -164,13 +181,15 @@ export interface RunOptions {
 }
 
 /**
- * A shard's private range of device memory. Errors of every method: INVALID_INPUT for a bad offset or length or a call in the
- * wrong state (NOT_FOUND after release), DEVICE_UNAVAILABLE for a run that did not happen, DEVICE_LOST.
+ * A shard's private range of device memory. Errors of every method: INVALID_INPUT for a bad offset or length or a call in
+ * the wrong state (NOT_FOUND after release), DEVICE_UNAVAILABLE for a run that did not happen, DEVICE_LOST.
  */
 export interface Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
-  /** Before freeze only. `bytes` may be reused when the promise resolves. Calls may overlap; they are carried out in order. */
+  /**
+   * Before freeze only. `bytes` may be reused when the promise resolves. Calls may overlap; they are carried out in order.
+   */
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Waits for all writes; no write after this, by the strongest means there is. Second call: same answer. */
   freeze(): Promise<Immutability>;
@@ -178,7 +197,9 @@ export interface Region {
   root(options?: RunOptions): Promise<TreeRoot>;
   /** In place. Nodes [first, first + count) of a level, 32 bytes each; level 0 = leaves, level 1 = groups. */
   nodes(level: number, first: number, count: number, options?: RunOptions): Promise<Uint8Array>;
-  /** Healing only, after freeze: replaces one block (the last one's real bytes). Read-only access is restored on every path. */
+  /**
+   * Healing only, after freeze: replaces one block (the last one's real bytes). Read-only access is restored on every path.
+   */
   patch(block: number, bytes: Uint8Array): Promise<void>;
   /** The readback path. */
   read(offset: number, length: number): Promise<Uint8Array>;
@@ -189,11 +210,14 @@ export interface Region {
   /** Where it was allocated with `share`; else null. */
   readonly shared: SharedMemory | null;
   /**
-   * Gives up memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the last
-   * mapping goes. In place of release(), and as final. Errors: RELEASE_FAILED.
+   * Gives up memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the
+   * last mapping goes. In place of release(), and as final. Errors: RELEASE_FAILED.
    */
   abandon(): Promise<void>;
-  /** Overwrites with zeros, then gives the memory back. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting is closed all the same). */
+  /**
+   * Overwrites with zeros, then gives the memory back. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting
+   * is closed all the same).
+   */
   release(): Promise<void>;
 }
 
@@ -225,7 +249,10 @@ export interface WebGpuBinding extends Binding {
   readonly device: GPUDevice;
   /** One read-only storage buffer at binding 0. */
   readonly layout: GPUBindGroupLayout;
-  /** One group for every segment that the range touches. `byteOffset` is where the wanted bytes begin inside the bound buffer: binding offsets are aligned. */
+  /**
+   * One group for every segment that the range touches. `byteOffset` is where the wanted bytes begin inside the bound
+   * buffer: binding offsets are aligned.
+   */
   bindings(range?: ByteRange): readonly {
     readonly group: GPUBindGroup;
     readonly byteOffset: number;

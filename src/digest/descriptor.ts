@@ -10,7 +10,8 @@ const DATA_SIZE_OFFSET = 8;
 const ROOT_OFFSET = 16;
 
 /**
- * `struct fsverity_descriptor` of the kernel documentation for SHA-256, 4096-byte blocks and no salt: 256 bytes, little endian.
+ * `struct fsverity_descriptor` of the kernel documentation for SHA-256, 4096-byte blocks and no salt: 256 bytes, little
+ * endian.
  * `root` is 32 bytes, all zero for empty data. Errors: INVALID_INPUT.
  */
 export function fsverityDescriptor(byteLength: number, root: Uint8Array): Uint8Array<ArrayBuffer> {

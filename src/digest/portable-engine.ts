@@ -6,7 +6,8 @@ import { WasmEngine, wasmSupported } from './wasm/index.js';
 const PORTABLE = ['wasm', 'hash-wasm'] as const;
 
 /**
- * The digest engine of pages, and of any platform without node:crypto: `wasm`, or `hash-wasm` where WebAssembly SIMD is missing.
+ * The digest engine of pages, and of any platform without node:crypto: `wasm`, or `hash-wasm` where WebAssembly SIMD is
+ * missing.
  * `name` forces one. Errors: INVALID_INPUT ("engine") for another name, and for `wasm` where it cannot run.
  */
 export function createPortableEngine(name?: (typeof PORTABLE)[number]): DigestEngine {

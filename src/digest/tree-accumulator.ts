@@ -22,8 +22,8 @@ interface Level {
 }
 
 /**
- * Builds the fs-verity tree level by level while bytes, or leaf hashes made elsewhere, come in order. Memory: one block a level, beside
- * what is kept. The caller sees to it that exactly `byteLength` bytes come.
+ * Builds the fs-verity tree level by level while bytes, or leaf hashes made elsewhere, come in order. Memory: one block a
+ * level, beside what is kept. The caller sees to it that exactly `byteLength` bytes come.
  */
 export class TreeAccumulator {
   readonly #hash: BlockHasher;
@@ -59,7 +59,10 @@ export class TreeAccumulator {
     this.#partialBytes = bytes.length - offset;
   }
 
-  /** Leaf hashes, 32 bytes each, of the whole blocks (or the zero-padded last one) that follow. Not after a partial block of update(). */
+  /**
+   * Leaf hashes, 32 bytes each, of the whole blocks (or the zero-padded last one) that follow. Not after a partial block of
+   * update().
+   */
   addLeaves(hashes: Uint8Array): void {
     this.#append(0, hashes);
   }
@@ -81,7 +84,10 @@ export class TreeAccumulator {
     this.#append(0, hashes);
   }
 
-  /** A full block goes up when the next hash comes or when the level is closed, so that a single node stays where it is: the root. */
+  /**
+   * A full block goes up when the next hash comes or when the level is closed, so that a single node stays where it is: the
+   * root.
+   */
   #append(index: number, hashes: Uint8Array): void {
     this.#kept.append(index, hashes);
     this.#levels[index] ??= { block: new Uint8Array(BLOCK_BYTES), filled: 0, nodes: 0 };

@@ -29,8 +29,8 @@ export interface HostDigest {
   /** 32 bytes; all zero for empty data. */
   readonly root: Uint8Array;
   /**
-   * Nodes of level 1, 32 bytes each, one for every started 512 KiB; null unless kept. Data of one block has no level 1: its only
-   * leaf, which is the root, stands in.
+   * Nodes of level 1, 32 bytes each, one for every started 512 KiB; null unless kept. Data of one block has no level 1: its
+   * only leaf, which is the root, stands in.
    */
   readonly groups: Uint8Array | null;
   /** Leaves, 32 bytes each, one for every started 4096 bytes; null unless kept. */
@@ -57,8 +57,8 @@ export interface DigestEngine {
   nodes(hashes: Uint8Array): Promise<Uint8Array>;
   sha256(bytes: Uint8Array): Promise<Uint8Array>;
   /**
-   * Leaf hashes of whole blocks into `out`, 32 bytes each, in threads and without a copy: until it settles nobody may change, detach or
-   * resize either. For memory that no caller holds. Absent where the engine cannot do so.
+   * Leaf hashes of whole blocks into `out`, 32 bytes each, in threads and without a copy: until it settles nobody may
+   * change, detach or resize either. For memory that no caller holds. Absent where the engine cannot do so.
    */
   hashResident?(blocks: Uint8Array, out: Uint8Array): Promise<void>;
   /** Stops worker threads, if any were started. */

@@ -1,6 +1,9 @@
 import { VramError } from '../base/index.js';
 
-/** WebAssembly that the platform has and did not run, told as what it is. DEVICE_UNAVAILABLE, unless the cause is an error of the library already. */
+/**
+ * WebAssembly that the platform has and did not run, told as what it is. DEVICE_UNAVAILABLE, unless the cause is an error
+ * of the library already.
+ */
 export function wasmRefused(cause: unknown): VramError {
   if (cause instanceof VramError) return cause;
   return new VramError('DEVICE_UNAVAILABLE', reasonOf(cause), { cause });

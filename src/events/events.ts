@@ -229,7 +229,9 @@ export interface EventPayloads {
     readonly sealId: string;
     readonly byte: number;
     readonly bit: number;
-    /** Where the layout is `tensors`: the tensor, the byte counted from its first, and whether it is a zero behind its last. */
+    /**
+     * Where the layout is `tensors`: the tensor, the byte counted from its first, and whether it is a zero behind its last.
+     */
     readonly tensor?: string;
     readonly byteInTensor?: number;
     readonly padding?: boolean;
@@ -239,13 +241,13 @@ export interface EventPayloads {
   'shard.lent': LeaseHolder & { readonly sealId: string; readonly mappedBytes: number };
   'lease.revoked': LeaseHolder & { readonly shards: number; readonly reason: RevokeReason };
   /**
-   * `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, was too slow, or its
-   * socket failed here.
+   * `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, was too slow, or
+   * its socket failed here.
    */
   'lease.ended': LeaseHolder & { readonly shards: number; readonly how: 'end' | 'closed' | 'cut' };
   /**
-   * A guard in another process said this of weights that it watches itself: registered, or a report. Nobody has checked it, and it changes no
-   * state here.
+   * A guard in another process said this of weights that it watches itself: registered, or a report. Nobody has checked it,
+   * and it changes no state here.
    */
   'guard.claimed': {
     readonly guardId: string;
@@ -277,8 +279,8 @@ export type EventOf<T extends EventType> = EventContext & { readonly type: T } &
 export type OperationEvent = { [T in EventType]: EventOf<T> }[EventType];
 
 /**
- * Told of everything, in the order in which it happened. The manager waits for a promise that `on` returns: an audit log returns
- * one for critical events (on disk before the operation returns) and when its queue is full; others return nothing.
+ * Told of everything, in the order in which it happened. The manager waits for a promise that `on` returns: an audit log
+ * returns one for critical events (on disk before the operation returns) and when its queue is full; others return nothing.
  */
 export interface Observer {
   readonly name: string;

@@ -50,7 +50,10 @@ import type { Core, OperationOptions } from './state/index.js';
 /** A sealed shard's handle: as seal() returned it, as plain object, or as JSON text. */
 export type ShardHandle = SealedShard | SealedShardJson | string;
 
-/** What a share server needs of a manager. Not for callers: a loan that is not kept as the protocol says would let memory be wiped under others. */
+/**
+ * What a share server needs of a manager. Not for callers: a loan that is not kept as the protocol says would let memory be
+ * wiped under others.
+ */
 export interface Lender {
   readonly clock: Clock;
   readonly workerId: string;
@@ -110,29 +113,29 @@ export class VramManager {
   }
 
   /**
-   * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the host's, and signs.
-   * With hashing 'device' the host only reads and copies, and the device's tree must give the expected digest.
-   * A seal that fails at any step leaves nothing behind. The source stays open: whoever opened it closes it.
-   * Errors: INVALID_INPUT, SOURCE_MISMATCH, INSUFFICIENT_VRAM, ALLOCATION_FAILED, POLICY_VIOLATION, INTEGRITY_VIOLATION, DEVICE_UNAVAILABLE,
-   * DEVICE_LOST, AUDIT_FAILED, STOPPED, ABORTED.
+   * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the host's,
+   * and signs. With hashing 'device' the host only reads and copies, and the device's tree must give the expected digest. A
+   * seal that fails at any step leaves nothing behind. The source stays open: whoever opened it closes it.
+   * Errors: INVALID_INPUT, SOURCE_MISMATCH, INSUFFICIENT_VRAM, ALLOCATION_FAILED, POLICY_VIOLATION, INTEGRITY_VIOLATION,
+   * DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, STOPPED, ABORTED.
    */
   seal(source: Source, options: SealOptions = {}): Promise<SealedShard> {
     return this.#track(sealShard(this.#core, source, options));
   }
 
   /**
-   * Checks the handle, then hashes the resident bytes and compares with the seal. Throws on every failure and returns a report otherwise;
-   * of a sample, one that says `verified: false, sampled: true`.
-   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND (the handle; nothing changes), INTEGRITY_VIOLATION with `report` (damaged bytes; the
-   * shard is in quarantine), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED.
+   * Checks the handle, then hashes the resident bytes and compares with the seal. Throws on every failure and returns a
+   * report otherwise; of a sample, one that says `verified: false, sampled: true`.
+   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND (the handle; nothing changes), INTEGRITY_VIOLATION with
+   * `report` (damaged bytes; the shard is in quarantine), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED.
    */
   verify(shard: ShardHandle, options: VerifyOptions = {}): Promise<VerificationReport> {
     return this.#track(verifyShard(this.#core, shard, options));
   }
 
   /**
-   * Verifies every live shard of a model. Throws unless all of its tensor-parallel set is there and as sealed; the error's `report` names
-   * what is missing. With samples of all of them the report says `verified: false, sampled: true`.
+   * Verifies every live shard of a model. Throws unless all of its tensor-parallel set is there and as sealed; the error's
+   * `report` names what is missing. With samples of all of them the report says `verified: false, sampled: true`.
    * Errors: those of verify(), NOT_FOUND for a set that is not whole.
    */
   verifySet(modelRef: string, options: VerifyOptions = {}): Promise<SetReport> {
@@ -140,10 +143,11 @@ export class VramManager {
   }
 
   /**
-   * The only way to use a shard's bytes: verifies them, lends them to `run` for as long as it runs, and returns its result. The result is rejected if the
-   * shard is found damaged meanwhile. Do not release, heal or close from inside `run` and wait for it: they wait for the lease. The same shard can be executed
-   * inside `run`, unless somebody heals or drills it meanwhile, who waits for the first lease and goes before the second. Executions that wait for their
-   * turn are refused once the shard is released or in quarantine.
+   * The only way to use a shard's bytes: verifies them, lends them to `run` for as long as it runs, and returns its result.
+   * The result is rejected if the shard is found damaged meanwhile. Do not release, heal or close from inside `run` and
+   * wait for it: they wait for the lease. The same shard can be executed inside `run`, unless somebody heals or drills it
+   * meanwhile, who waits for the first lease and goes before the second. Executions that wait for their turn are refused
+   * once the shard is released or in quarantine.
    * Errors: those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED, and what `run` throws.
    */
   execute<T>(shard: ShardHandle, run: Execution<T>, options: ExecuteOptions = {}): Promise<T> {
@@ -151,16 +155,21 @@ export class VramManager {
   }
 
   /**
-   * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine. Everything read is checked
-   * against the sealed tree before anything is written; what is not damaged is not written. Waits until the shard is in nobody's use.
-   * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the
-   * memory goes on failing), DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.
+   * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine.
+   * Everything read is checked against the sealed tree before anything is written; what is not damaged is not written.
+   * Waits until the shard is in nobody's use.
+   * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was
+   * healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the memory goes on failing),
+   * DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.
    */
   heal(shard: ShardHandle, source: Source, options: OperationOptions = {}): Promise<HealReport> {
     return this.#track(healShard(this.#core, shard, source, options));
   }
 
-  /** Verifies live shards in the background, the one checked longest ago first, until it is stopped or the manager ends. Errors: INVALID_INPUT, STOPPED. */
+  /**
+   * Verifies live shards in the background, the one checked longest ago first, until it is stopped or the manager ends.
+   * Errors: INVALID_INPUT, STOPPED.
+   */
   scrub(options: ScrubOptions): Scrubber {
     const scrubber = new Scrubber(this.#core, options);
     void this.#track(scrubber.ended);
@@ -168,32 +177,40 @@ export class VramManager {
   }
 
   /**
-   * Verifies a shard just now, in place, and signs what was found together with the asker's nonce: an in-toto Statement v1 in a DSSE envelope, whose JSON
-   * form `verifyAttestation` checks. It is signed by the software of the host that it describes: it does not prove that this host is honest.
-   * Errors: INVALID_INPUT (the nonce; no `attestationKey` at open), those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED.
+   * Verifies a shard just now, in place, and signs what was found together with the asker's nonce: an in-toto Statement v1
+   * in a DSSE envelope, whose JSON form `verifyAttestation` checks. It is signed by the software of the host that it
+   * describes: it does not prove that this host is honest.
+   * Errors: INVALID_INPUT (the nonce; no `attestationKey` at open), those of verify(), STOPPED, INTEGRITY_VIOLATION for a
+   * shard in quarantine, AUDIT_FAILED.
    */
   attest(shard: ShardHandle, options: AttestOptions): Promise<AttestationEnvelope> {
     return this.#track(attestShard(this.#core, shard, options));
   }
 
   /**
-   * Flips bits of a shard's resident bytes on purpose, each on record before any is touched, and says which. Holds the shard alone meanwhile; nothing is told
-   * to the manager itself, which has to find the damage as it would a real fault's. Only where the manager was opened with `drills: true`.
-   * Errors: INVALID_INPUT, those of the handle, STOPPED, AUDIT_FAILED (nothing was flipped), DEVICE_UNAVAILABLE, DEVICE_LOST, ABORTED.
+   * Flips bits of a shard's resident bytes on purpose, each on record before any is touched, and says which. Holds the
+   * shard alone meanwhile; nothing is told to the manager itself, which has to find the damage as it would a real fault's.
+   * Only where the manager was opened with `drills: true`.
+   * Errors: INVALID_INPUT, those of the handle, STOPPED, AUDIT_FAILED (nothing was flipped), DEVICE_UNAVAILABLE,
+   * DEVICE_LOST, ABORTED.
    */
   drill(shard: ShardHandle, options: DrillOptions = {}): Promise<DrillReport> {
     return this.#track(drillShard(this.#core, shard, options));
   }
 
   /**
-   * Overwrites a shard's memory with zeros and gives it back; waits for leases, which are told to end. A second release does nothing.
-   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND, RELEASE_FAILED (given back, but perhaps not overwritten). Never held up by observers.
+   * Overwrites a shard's memory with zeros and gives it back; waits for leases, which are told to end. A second release
+   * does nothing.
+   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND, RELEASE_FAILED (given back, but perhaps not overwritten).
+   * Never held up by observers.
    */
   release(shard: ShardHandle, options: TraceOptions = {}): Promise<ReleaseReport> {
     return this.#track(releaseShard(this.#core, shard, options));
   }
 
-  /** What device memory there is, as far as anyone tells, and what is left of it. Errors: DEVICE_LOST, STOPPED after close. */
+  /**
+   * What device memory there is, as far as anyone tells, and what is left of it. Errors: DEVICE_LOST, STOPPED after close.
+   */
   capacity(options: TraceOptions = {}): Promise<Capacity> {
     return queryCapacity(this.#core, options);
   }

@@ -6,7 +6,8 @@ const WINDOW_BYTES = 64 * 1024;
 const TWO_32 = 2 ** 32;
 
 /**
- * Reads forwards through part of a file with one window, by default of 64 KiB, in memory. Reads are synchronous and need bytes that are in the window:
+ * Reads forwards through part of a file with one window, by default of 64 KiB, in memory. Reads are synchronous and need
+ * bytes that are in the window:
  * `if (!cursor.holds(n)) await cursor.fill(n)` brings them in, or refuses the file if they are not there.
  */
 export class ByteCursor {

@@ -45,8 +45,8 @@ const LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;
 const LEAST_KEY_BYTES = 8 + 1 + 4 + 1;
 
 /**
- * The tensors of one GGUF file (versions 2 and 3, little-endian), in the order of their bytes. Reads the header alone; metadata is checked and
- * passed over, whatever its size, through one small window.
+ * The tensors of one GGUF file (versions 2 and 3, little-endian), in the order of their bytes. Reads the header alone;
+ * metadata is checked and passed over, whatever its size, through one small window.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */

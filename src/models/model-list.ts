@@ -26,8 +26,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SKIPPED_DEPTH = 16;
 
 /**
- * Reads what `vram-residency digest --tensors --json` printed. The digests of the single tensors are passed over: those of the files and
- * of the packed sequence decide. Unknown keys are ignored. Errors: INVALID_INPUT, naming `what`.
+ * Reads what `vram-residency digest --tensors --json` printed. The digests of the single tensors are passed over: those of
+ * the files and of the packed sequence decide. Unknown keys are ignored. Errors: INVALID_INPUT, naming `what`.
  */
 export function parseModelList(bytes: Uint8Array, what: string): ModelList {
   const refuse = (problem: string): VramError => invalidInput(what, `as a model list ${problem}`);

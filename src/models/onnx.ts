@@ -29,11 +29,12 @@ export interface OnnxIndex {
 }
 
 /**
- * The tensors of one ONNX model: initialisers (sparse ones too) and tensors in attributes of nodes, such as the value of a Constant, in
- * the graph, in the graphs inside its nodes, in functions and training information. Values are passed over, not read.
+ * The tensors of one ONNX model: initialisers (sparse ones too) and tensors in attributes of nodes, such as the value of a
+ * Constant, in the graph, in the graphs inside its nodes, in functions and training information. Values are passed over,
+ * not read.
  *
- * An initialiser has its own name; a Constant's value that of its output; another attribute's tensor `<output>.<attribute>`. In
- * a graph inside a node the names follow `<output of that node>.<attribute>/`.
+ * An initialiser has its own name; a Constant's value that of its output; another attribute's tensor
+ * `<output>.<attribute>`. In a graph inside a node the names follow `<output of that node>.<attribute>/`.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */
@@ -58,7 +59,8 @@ export async function readOnnx(access: RandomAccess, what = 'file'): Promise<Onn
 }
 
 /**
- * The tensors that lie in one external file, which has `byteLength` bytes. Two tensors may share one range, but not overlap otherwise.
+ * The tensors that lie in one external file, which has `byteLength` bytes. Two tensors may share one range, but not overlap
+ * otherwise.
  * Errors: INVALID_INPUT, naming `what`.
  */
 export function placeExternalTensors(
@@ -192,8 +194,8 @@ class OnnxReader {
   }
 
   /**
-   * AttributeProto: name = 1, t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23. The names given here
-   * are what follows the node's: nothing for a single tensor called `value`, else `.<attribute>`.
+   * AttributeProto: name = 1, t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23. The names
+   * given here are what follows the node's: nothing for a single tensor called `value`, else `.<attribute>`.
    */
   async #attribute(end: number, depth: number): Promise<OnnxTensor[]> {
     const single: OnnxTensor[] = [];

@@ -17,7 +17,9 @@ export interface TensorFile {
   readonly label: string;
   readonly byteLength: number;
   readonly tensors: TensorIndex;
-  /** Errors: SOURCE_MISMATCH if the file is no longer the one that `tensors` was read from. The caller closes what it gets. */
+  /**
+   * Errors: SOURCE_MISMATCH if the file is no longer the one that `tensors` was read from. The caller closes what it gets.
+   */
   open(): Promise<Source>;
 }
 
@@ -30,8 +32,9 @@ export interface TensorSourceOptions {
   /** Which tensors are packed; default all that have bytes and lie in a file as they are in memory. */
   readonly only?: ((tensor: TensorEntry) => boolean) | undefined;
   /**
-   * Tensors of fewer bytes share a buffer with their neighbours, where a tensor has a buffer of its own otherwise (WebGPU). Each still
-   * begins a block of 4096 bytes. Giving it, 1 included, also accepts padding beyond the 5 % that WebGPU allows without it.
+   * Tensors of fewer bytes share a buffer with their neighbours, where a tensor has a buffer of its own otherwise (WebGPU).
+   * Each still begins a block of 4096 bytes. Giving it, 1 included, also accepts padding beyond the 5 % that WebGPU allows
+   * without it.
    */
   readonly minBytes?: number | undefined;
 }

@@ -13,8 +13,9 @@ const MAX_VARINT_BYTES = 10;
 const MAX_FIELD_NUMBER = 2 ** 29 - 1;
 
 /**
- * Reads the fields of protocol buffer messages (the wire format of proto2 and proto3) one by one from a file. `next` stands on a field's start and
- * leaves its number, type and value or length here; the caller then reads or skips the bytes of a length-delimited one.
+ * Reads the fields of protocol buffer messages (the wire format of proto2 and proto3) one by one from a file. `next` stands
+ * on a field's start and leaves its number, type and value or length here; the caller then reads or skips the bytes of a
+ * length-delimited one.
  */
 export class ProtobufReader {
   readonly cursor: ByteCursor;

@@ -22,7 +22,8 @@ export interface ShardedIndex {
 }
 
 /**
- * Reads the index of a sharded safetensors model. File names must be plain names (no folder, no `..`) that end in `.safetensors`.
+ * Reads the index of a sharded safetensors model. File names must be plain names (no folder, no `..`) that end in
+ * `.safetensors`.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */

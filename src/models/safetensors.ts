@@ -44,8 +44,8 @@ const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * The tensors of one safetensors file, in the order of their bytes. Reads the header alone; refuses whatever the format's description
- * forbids, duplicate keys in the header too.
+ * The tensors of one safetensors file, in the order of their bytes. Reads the header alone; refuses whatever the format's
+ * description forbids, duplicate keys in the header too.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */

@@ -35,9 +35,9 @@ export interface PackedTensor {
 }
 
 /**
- * What is packed, and where it came from. Each tensor begins a block of 4096 bytes, and zeros fill its last one. `tensors` is in
- * the order of the offsets, which is that of the files and of the bytes in them. Tensors that are the same bytes of the same file
- * have one place. docs/formats.md, "Packed tensors".
+ * What is packed, and where it came from. Each tensor begins a block of 4096 bytes, and zeros fill its last one. `tensors`
+ * is in the order of the offsets, which is that of the files and of the bytes in them. Tensors that are the same bytes of
+ * the same file have one place. docs/formats.md, "Packed tensors".
  */
 export interface TensorManifest {
   readonly v: 1;
@@ -75,8 +75,8 @@ export function paddingBytes(manifest: TensorManifest): number {
 }
 
 /**
- * The canonical JSON (RFC 8785) of a checked manifest, in UTF-8: its SHA-256 is what a seal signs as `tensors`. Keys stand in
- * canonical order below, and JSON.stringify() writes strings and integers as RFC 8785 asks.
+ * The canonical JSON (RFC 8785) of a checked manifest, in UTF-8: its SHA-256 is what a seal signs as `tensors`. Keys stand
+ * in canonical order below, and JSON.stringify() writes strings and integers as RFC 8785 asks.
  */
 export function manifestBytes({ files, tensors }: TensorManifest): Uint8Array {
   const parts: Uint8Array[] = [];
@@ -97,8 +97,8 @@ function entryText({ byteLength, dtype, file, fileOffset, name, offset, shape }:
 }
 
 /**
- * A frozen copy of a manifest that anybody may have made, checked whole: exactly the keys it has here, unique names, tensors inside
- * their files, each on a place of its own or on exactly another's, in order and without holes.
+ * A frozen copy of a manifest that anybody may have made, checked whole: exactly the keys it has here, unique names,
+ * tensors inside their files, each on a place of its own or on exactly another's, in order and without holes.
  *
  * Errors: INVALID_INPUT, naming `argument`.
  */

@@ -12,15 +12,15 @@ import { type PackedTensor, packedLength, type TensorManifest, tensorIndexAt } f
 
 export interface TensorStreamOptions extends StreamOptions {
   /**
-   * Gets every byte of every file, each file from its first byte to its last, also those that no tensor holds: a seal hashes the
-   * published files in the pass that packs them. A chunk is valid until the promise resolves.
+   * Gets every byte of every file, each file from its first byte to its last, also those that no tensor holds: a seal
+   * hashes the published files in the pass that packs them. A chunk is valid until the promise resolves.
    */
   readonly onFileBytes?: (file: number, bytes: Uint8Array) => Promise<void>;
 }
 
 /**
- * The tensors of a model as one sequence of bytes: each begins a block of 4096 bytes, and zeros fill its last block. It is made from
- * the model's files while it is read, so that it heals from them too.
+ * The tensors of a model as one sequence of bytes: each begins a block of 4096 bytes, and zeros fill its last block. It is
+ * made from the model's files while it is read, so that it heals from them too.
  */
 export interface TensorSource extends Source {
   readonly manifest: TensorManifest;
@@ -34,8 +34,8 @@ export interface TensorSource extends Source {
 }
 
 /**
- * The source that seals a model's tensors, each as a buffer of its own where the device has buffers. Nothing is read before it is
- * asked for; files are opened one at a time.
+ * The source that seals a model's tensors, each as a buffer of its own where the device has buffers. Nothing is read before
+ * it is asked for; files are opened one at a time.
  *
  * Errors: INVALID_INPUT for a model without a tensor to pack, a tensor that leaves its file or lies over another, a name
  * that is there twice. While reading: those of the model's files.

@@ -19,7 +19,9 @@ export interface NarrationOptions {
   readonly token?: Uint8Array | undefined;
 }
 
-/** Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail. */
+/**
+ * Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail.
+ */
 export function narrationObserver(options: NarrationOptions): Observer {
   checkOptions('options', options, OPTION_KEYS);
   const redactor = createRedactor(options.token);
@@ -50,7 +52,10 @@ class FailuresTold {
     this.#codes.set(event.operationId, codes.add(code));
   }
 
-  /** Whether this event tells of a failure in general that another has told in particular. With its end an operation is forgotten. */
+  /**
+   * Whether this event tells of a failure in general that another has told in particular. With its end an operation is
+   * forgotten.
+   */
   already(event: OperationEvent): boolean {
     const codes = this.#codes.get(event.operationId);
     if (event.type === 'operation.finished') this.#codes.delete(event.operationId);
@@ -62,7 +67,8 @@ class FailuresTold {
 /** The code of the operation's failure that this event tells of, or null. */
 function failureTold(event: OperationEvent): ErrorCode | null {
   if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
-  // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is still to be told.
+  // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is
+  // still to be told.
   if (event.type === 'vram.deallocated') return event.error === null ? null : 'RELEASE_FAILED';
   return 'error' in event && event.error !== null ? event.error.code : null;
 }

@@ -1,8 +1,8 @@
 import { KnownSecret, removeSecretShapes, writtenForms } from '../base/index.js';
 
 /**
- * Takes secrets out of text that callers may have filled with anything. Every step is linear in the text's length: each pattern either matches once
- * it has begun or gives up after a bounded number of characters.
+ * Takes secrets out of text that callers may have filled with anything. Every step is linear in the text's length: each
+ * pattern either matches once it has begun or gives up after a bounded number of characters.
  */
 const REMOVED = '[redacted]';
 
@@ -25,7 +25,8 @@ export function createRedactor(token?: Uint8Array): Redactor {
       if (PLAIN.test(text)) return remove(text);
       const seen = text.replace(UNSEEN, '');
       const clean = remove(seen);
-      // Full-width letters and the like read as the plain ones: what is a secret there is one here. Other text stays as it was written.
+      // Full-width letters and the like read as the plain ones: what is a secret there is one here. Other text stays as it
+      // was written.
       const folded = seen.normalize('NFKC');
       const cleanFolded = folded === seen ? folded : remove(folded);
       return (cleanFolded === folded ? clean : cleanFolded).replace(LINE_BREAKS, ' ');

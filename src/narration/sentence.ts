@@ -15,8 +15,8 @@ export function named(name: string): string {
 }
 
 /**
- * What happened and, behind a colon, as much of the reason as one sentence holds: whole words, and of digests the digits that people compare.
- * Everything stands in the error itself.
+ * What happened and, behind a colon, as much of the reason as one sentence holds: whole words, and of digests the digits
+ * that people compare. Everything stands in the error itself.
  */
 export function because(what: string, reason: string): string {
   const brief = reason

@@ -30,13 +30,17 @@ const ED25519_SPKI_PREFIX = Uint8Array.of(
   0x00,
 );
 
-/** The primitives of node:crypto. A KeyObject keeps key bytes out of logs and inspection; it is no boundary inside a process. */
+/**
+ * The primitives of node:crypto. A KeyObject keeps key bytes out of logs and inspection; it is no boundary inside a
+ * process.
+ */
 export const nodeCrypto: CryptoProvider = {
   randomBytes(length) {
     return new Uint8Array(randomBytes(checkInteger('length', length, 0, 2 ** 31 - 1)));
   },
 
-  // One call instead of three; and a string of 32 characters costs half of what a Buffer does, whose memory lies outside the heap.
+  // One call instead of three; and a string of 32 characters costs half of what a Buffer does, whose memory lies outside
+  // the heap.
   async sha256(bytes) {
     const binary = hash('sha256', bytes, 'binary');
     const digest = new Uint8Array(SHA256_BYTES);

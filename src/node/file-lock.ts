@@ -7,8 +7,8 @@ export interface FileLock {
 }
 
 /**
- * Takes a file that one process at a time holds, and makes it where there is none; never waits. `held` where another one has it,
- * with the process id that it wrote into the file. Errors: what the system says.
+ * Takes a file that one process at a time holds, and makes it where there is none; never waits. `held` where another one
+ * has it, with the process id that it wrote into the file. Errors: what the system says.
  */
 export type LockFile = (path: string) => FileLock | { readonly held: true; readonly holder: number | null };
 

@@ -40,8 +40,9 @@ export interface DecideOptions {
 const NOTHING_ALLOWED: DecideOptions = { allowReplacedKernels: false };
 
 /**
- * Whether weights may live on a device of this class. Under `vram-only` a forced mock mode or a driver path override is refused whatever
- * class it claims, neither being a way to run in production; and so are replaced kernels, whose answers prove nothing, unless they are allowed in code.
+ * Whether weights may live on a device of this class. Under `vram-only` a forced mock mode or a driver path override is
+ * refused whatever class it claims, neither being a way to run in production; and so are replaced kernels, whose answers
+ * prove nothing, unless they are allowed in code.
  */
 export function decide(
   policy: Policy,

@@ -20,8 +20,9 @@ export interface ForeignHandle {
 }
 
 /**
- * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys of version 1 or 2, each once. Errors:
- * INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the rest.
+ * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys of version 1 or 2, each once.
+ * Errors: INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the
+ * rest.
  */
 export function readHandle(handle: unknown): ForeignHandle {
   const fields = typeof handle === 'string' ? parseText(handle) : snapshot(handle, 'shard');

@@ -8,8 +8,8 @@ const SALT = 'vram-residency';
 const FINGERPRINT_DIGITS = 6;
 
 /**
- * The worker's seal key: HKDF-SHA256 (RFC 5869) with ikm = token, salt = "vram-residency", info = "seal/v1/" + workerId, 256 bits.
- * The worker id in the info separates workers that share a token; "seal/v1" separates uses of one token.
+ * The worker's seal key: HKDF-SHA256 (RFC 5869) with ikm = token, salt = "vram-residency", info = "seal/v1/" + workerId,
+ * 256 bits. The worker id in the info separates workers that share a token; "seal/v1" separates uses of one token.
  */
 export async function deriveSealKey(
   crypto: CryptoProvider,
@@ -24,7 +24,9 @@ export async function deriveSealKey(
   }
 }
 
-/** Six hex digits that tell tokens apart in logs and give nothing away: the head of SHA-256("vram-residency/fp\0" + token). */
+/**
+ * Six hex digits that tell tokens apart in logs and give nothing away: the head of SHA-256("vram-residency/fp\0" + token).
+ */
 export async function tokenFingerprint(crypto: CryptoProvider, token: Uint8Array): Promise<string> {
   const input = concatBytes(utf8('vram-residency/fp\0'), token);
   try {

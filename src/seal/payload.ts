@@ -1,7 +1,9 @@
 import type { BackendKind, Immutability } from '../device/index.js';
 import type { Residency } from '../policy/index.js';
 
-/** Media types of the signed payloads, by version; part of what is authenticated, so that no version passes for the other. */
+/**
+ * Media types of the signed payloads, by version; part of what is authenticated, so that no version passes for the other.
+ */
 export const SEAL_PAYLOAD_TYPES = {
   1: 'application/vnd.vram-residency.seal.v1+json',
   2: 'application/vnd.vram-residency.seal.v2+json',
@@ -55,7 +57,10 @@ export interface SealedFile {
   readonly byteLength: number;
 }
 
-/** A seal of tensors, or of memory that other processes can map. `byteLength`, `sha256` and `fsverity` are of the packed sequence. */
+/**
+ * A seal of tensors, or of memory that other processes can map. `byteLength`, `sha256` and `fsverity` are of the packed
+ * sequence.
+ */
 export interface SealPayloadV2 extends SealFacts {
   readonly v: 2;
   readonly layout: SealLayout;

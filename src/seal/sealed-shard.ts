@@ -7,8 +7,8 @@ import type { SealDevice, SealedFile, SealLayout, SealPayload } from './payload.
 export type SealedShardJson = SealPayload & { readonly signature: string };
 
 /**
- * The handle of a sealed shard: a signed statement, frozen. It holds no address and no key, and may be stored and sent as JSON;
- * whoever changes a field gets SEAL_VERIFICATION_FAILED.
+ * The handle of a sealed shard: a signed statement, frozen. It holds no address and no key, and may be stored and sent as
+ * JSON; whoever changes a field gets SEAL_VERIFICATION_FAILED.
  */
 export class SealedShard {
   readonly v: SealPayload['v'];
@@ -69,7 +69,10 @@ export class SealedShard {
     Object.freeze(this);
   }
 
-  /** Where each tensor lies, of a shard that was sealed here from a tensor source; else null. It is no part of the JSON: `tensors` is its digest. */
+  /**
+   * Where each tensor lies, of a shard that was sealed here from a tensor source; else null. It is no part of the JSON:
+   * `tensors` is its digest.
+   */
   get manifest(): TensorManifest | null {
     return this.#manifest;
   }

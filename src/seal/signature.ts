@@ -7,7 +7,10 @@ import { SealedShard } from './sealed-shard.js';
 
 const SIGNATURE_BYTES = 32;
 
-/** Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. `manifest` is what the payload's `tensors` is the digest of. */
+/**
+ * Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. `manifest` is what the payload's `tensors` is the
+ * digest of.
+ */
 export async function signSeal(
   key: Mac,
   payload: SealPayload,
@@ -18,8 +21,8 @@ export async function signSeal(
 }
 
 /**
- * Reads a handle and checks its signature in constant time. A handle that passes was signed with this key: its fields are as they were.
- * Returns the seal id, by which the live shard is found.
+ * Reads a handle and checks its signature in constant time. A handle that passes was signed with this key: its fields are
+ * as they were. Returns the seal id, by which the live shard is found.
  * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED.
  */
 export async function verifySignature(key: Mac, handle: unknown): Promise<string> {

@@ -33,10 +33,9 @@ const SCHEMES = ['http:', 'https:', 'blob:'];
 
 /**
  * Weights behind a URL, fetched as they are sealed. Where the server gives strong validators (ETag, Last-Modified), a
- * resource that changes meanwhile is found out; a server that
- * gives neither is held to its length alone, and the digests say the rest: pass `expected` to seal(). A server that refuses
- * HEAD, as for presigned URLs, is asked for the first byte instead; a page sees the length in that answer from its own origin,
- * and from another one if it exposes Content-Range.
+ * resource that changes meanwhile is found out; a server that gives neither is held to its length alone, and the digests
+ * say the rest: pass `expected` to seal(). A server that refuses HEAD, as for presigned URLs, is asked for the first byte
+ * instead; a page sees the length in that answer from its own origin, and from another one if it exposes Content-Range.
  *
  * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH
  * while reading,
@@ -226,7 +225,9 @@ class Resource {
   }
 }
 
-/** Bytes of the whole resource: Content-Range tells them with a part, and with a refusal of a part (RFC 9110, section 14.4). */
+/**
+ * Bytes of the whole resource: Content-Range tells them with a part, and with a refusal of a part (RFC 9110, section 14.4).
+ */
 function announcedLength({ status, headers }: Response): number | null {
   const range = headers.get('content-range') ?? '';
   const length =

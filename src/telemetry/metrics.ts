@@ -25,7 +25,8 @@ const OF_OPERATION = ['operation', 'outcome'];
 const OF_DEVICE = ['hw.id', 'hw.name'];
 
 /**
- * Seconds. From 0.005 to 10 those of OpenTelemetry's semantic conventions for durations; verifications of small shards take less, seals of many gigabytes more.
+ * Seconds. From 0.005 to 10 those of OpenTelemetry's semantic conventions for durations; verifications of small shards take
+ * less, seals of many gigabytes more.
  */
 const DURATION_BOUNDARIES = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5,

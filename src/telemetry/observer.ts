@@ -15,7 +15,10 @@ export interface TelemetryOptions {
 
 const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<TelemetryOptions>;
 
-/** Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there is not. */
+/**
+ * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
+ * is not.
+ */
 export function telemetryObserver(options: TelemetryOptions = {}): Observer {
   checkOptions('options', options, KEYS);
   const spans = new OperationSpans((options.tracerProvider ?? trace).getTracer(SCOPE, version));

@@ -25,7 +25,9 @@ function contextOf(traceparent: string | null): Context | null {
 interface Running {
   readonly span: Span;
   readonly context: Context;
-  /** When it began, by both clocks: times within an operation are the wall clock's beginning and monotonic steps from there. */
+  /**
+   * When it began, by both clocks: times within an operation are the wall clock's beginning and monotonic steps from there.
+   */
   readonly startedMs: number;
   readonly startedMonotonicMs: number;
 }
@@ -51,7 +53,8 @@ export class OperationSpans {
   }
 
   #start(event: EventOf<'operation.started'>): void {
-    // What the caller passed counts; where that is the active span, which is still active here, the span itself serves better than its name.
+    // What the caller passed counts; where that is the active span, which is still active here, the span itself serves
+    // better than its name.
     const active = context.active();
     const parent =
       event.traceparent === activeTraceparent() ? active : (contextOf(event.traceparent) ?? active);

@@ -105,8 +105,8 @@ function enter(
 }
 
 /**
- * Starts a worker where others were killed: it must take the lock, both sockets and the log, hold no plan of theirs, and end in
- * order. Resolves to what it said of itself, and to the locks that lie there.
+ * Starts a worker where others were killed: it must take the lock, both sockets and the log, hold no plan of theirs, and
+ * end in order. Resolves to what it said of itself, and to the locks that lie there.
  */
 export async function startAnew(
   bench: KillBench,

@@ -2,7 +2,10 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 
 const HEADER_ALIGNMENT = 8;
 
-/** Writes a safetensors file of one linear layer in F32, of small random numbers: `weight` [hidden, hidden], `bias` [hidden]. */
+/**
+ * Writes a safetensors file of one linear layer in F32, of small random numbers: `weight` [hidden, hidden], `bias`
+ * [hidden].
+ */
 export function writeLinear(path: string, hidden: number): void {
   const weightBytes = hidden * hidden * Float32Array.BYTES_PER_ELEMENT;
   const end = weightBytes + hidden * Float32Array.BYTES_PER_ELEMENT;

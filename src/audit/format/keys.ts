@@ -9,14 +9,14 @@ const MAC_INFO = utf8('audit/mac/v1');
 const NO_SALT = new Uint8Array(0);
 
 /**
- * More segments than a log can have in practice (2,700 years of days). Deriving a key walks all epochs before it, and the epoch stands
- * in files that an opponent may have written.
+ * More segments than a log can have in practice (2,700 years of days). Deriving a key walks all epochs before it, and the
+ * epoch stands in files that an opponent may have written.
  */
 export const MAX_EPOCH = 1_000_000;
 
 /**
- * The chain key of one epoch, which only moves forward: CK(n+1) = HKDF(CKn), and CKn is zeroed. Who steals the process's memory cannot
- * forge records of epochs that have passed; who has the token can.
+ * The chain key of one epoch, which only moves forward: CK(n+1) = HKDF(CKn), and CKn is zeroed. Who steals the process's
+ * memory cannot forge records of epochs that have passed; who has the token can.
  */
 export class KeyRatchet {
   readonly #crypto: CryptoProvider;

@@ -10,8 +10,8 @@ export interface FileLine {
 }
 
 /**
- * Cuts chunks of bytes into lines. Memory is bounded by `maxBytes`: of a longer line only its beginning is given, as unterminated, and the
- * rest is skipped up to the next newline.
+ * Cuts chunks of bytes into lines. Memory is bounded by `maxBytes`: of a longer line only its beginning is given, as
+ * unterminated, and the rest is skipped up to the next newline.
  */
 export async function* splitLines(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,

@@ -103,7 +103,8 @@ export function parseNote(note: string, argument = 'note'): UnverifiedNote {
 }
 
 /**
- * True if the key signed the note. Signatures of other keys are ignored; one of this key that does not verify spoils the note.
+ * True if the key signed the note. Signatures of other keys are ignored; one of this key that does not verify spoils the
+ * note.
  */
 export async function verifyNote(
   crypto: CryptoProvider,

@@ -86,8 +86,8 @@ export function unsignedLine(record: Omit<AuditRecord, 'mac'>): UnsignedLine {
 }
 
 /**
- * RFC 8785 of what the catalogue makes: safe integers and well-formed text, for which ECMAScript's own serialisation is the canonical
- * one. Canonical JSON for foreign data checks each value first, at twice the time.
+ * RFC 8785 of what the catalogue makes: safe integers and well-formed text, for which ECMAScript's own serialisation is the
+ * canonical one. Canonical JSON for foreign data checks each value first, at twice the time.
  */
 function sortedJson(value: JsonValue): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -117,7 +117,9 @@ export type LineFault = 'line-too-long' | 'not-json' | 'not-canonical' | 'bad-fi
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Reads one line (without its newline). Gives a fault, never throws, for anything that the writer would not have written. */
+/**
+ * Reads one line (without its newline). Gives a fault, never throws, for anything that the writer would not have written.
+ */
 export function parseLine(bytes: Uint8Array): ParsedLine | LineFault {
   if (bytes.length > MAX_LINE_BYTES) return 'line-too-long';
   let line: string;
@@ -138,8 +140,8 @@ export function parseLine(bytes: Uint8Array): ParsedLine | LineFault {
 }
 
 /**
- * RFC 8785 writes strings and numbers as ECMAScript does, so a line is canonical if serialising gives it back and every object's keys
- * are in order. (Keys that look like array indexes would need more; records have none.)
+ * RFC 8785 writes strings and numbers as ECMAScript does, so a line is canonical if serialising gives it back and every
+ * object's keys are in order. (Keys that look like array indexes would need more; records have none.)
  */
 function isCanonical(value: object, line: string): boolean {
   return JSON.stringify(value) === line && keysInOrder(value);

@@ -135,8 +135,8 @@ export function parseProof(text: string): ProofDocument {
 }
 
 /**
- * Checks a proof with the public key alone; nothing is read but what is given. Errors: INVALID_INPUT for a proof or key that cannot be
- * read; a proof that does not hold gives a report with `ok: false`.
+ * Checks a proof with the public key alone; nothing is read but what is given. Errors: INVALID_INPUT for a proof or key
+ * that cannot be read; a proof that does not hold gives a report with `ok: false`.
  */
 export async function verifyProofDocument(
   crypto: CryptoProvider,

@@ -14,8 +14,8 @@ export interface LeafRange {
 const MAX_PROOF_HASHES = 2 * 53;
 
 /**
- * The subtrees whose hashes prove that leaf `index` is in a tree of `size` leaves, from the leaf upwards (RFC 6962, section 2.1.1,
- * PATH). They do not overlap and cover everything but the leaf itself.
+ * The subtrees whose hashes prove that leaf `index` is in a tree of `size` leaves, from the leaf upwards (RFC 6962, section
+ * 2.1.1, PATH). They do not overlap and cover everything but the leaf itself.
  */
 export function inclusionRanges(index: number, size: number): LeafRange[] {
   checkInteger('size', size, 1);
@@ -36,7 +36,10 @@ export function inclusionRanges(index: number, size: number): LeafRange[] {
   return ranges.reverse();
 }
 
-/** The subtrees whose hashes prove that a tree of `oldSize` leaves is a prefix of one of `newSize` (RFC 6962, section 2.1.2, PROOF). */
+/**
+ * The subtrees whose hashes prove that a tree of `oldSize` leaves is a prefix of one of `newSize` (RFC 6962, section 2.1.2,
+ * PROOF).
+ */
 export function consistencyRanges(oldSize: number, newSize: number): LeafRange[] {
   checkInteger('newSize', newSize, 1);
   checkInteger('oldSize', oldSize, 1, newSize);

@@ -12,7 +12,10 @@ export interface AuditObserverOptions extends AuditLogOptions {
   /** One or several; all are given the same lines. */
   readonly sink: AuditSink | readonly AuditSink[];
   readonly workerId: string;
-  /** At least 16 bytes, not all zero. Keys are derived from it before this function's promise resolves; the caller zeroes it then. */
+  /**
+   * At least 16 bytes, not all zero. Keys are derived from it before this function's promise resolves; the caller zeroes it
+   * then.
+   */
   readonly token: Uint8Array;
   readonly crypto: CryptoProvider;
   /** Signs checkpoints; without one there are none. */
@@ -20,7 +23,8 @@ export interface AuditObserverOptions extends AuditLogOptions {
 }
 
 /**
- * A new log on the given sinks, opened: its record 0 is written. For a log that outlives the process see `openAuditDirectory`.
+ * A new log on the given sinks, opened: its record 0 is written. For a log that outlives the process see
+ * `openAuditDirectory`.
  * Errors: INVALID_INPUT, AUDIT_FAILED.
  */
 export async function auditObserver(options: AuditObserverOptions): Promise<AuditLog> {

@@ -9,8 +9,8 @@ export interface AuditGroup {
 }
 
 /**
- * Where a log's lines go. A sink that rejects keeps what it was given: the next call makes good what is missing before anything else, so
- * lines are neither lost nor written twice. Calls never overlap.
+ * Where a log's lines go. A sink that rejects keeps what it was given: the next call makes good what is missing before
+ * anything else, so lines are neither lost nor written twice. Calls never overlap.
  */
 export interface AuditSink {
   readonly name: string;

@@ -22,7 +22,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** Runs both in turns, so that whatever else the machine does falls on both; one round of each warms up and is not counted. */
+/**
+ * Runs both in turns, so that whatever else the machine does falls on both; one round of each warms up and is not counted.
+ */
 export async function measurePair(
   ours: Timed,
   peer: Timed,

@@ -150,7 +150,9 @@ async function sealModel(
   return lent;
 }
 
-/** Verifies each shard, and heals what is damaged from its files. Nothing that fails here ends the command: it is told of. */
+/**
+ * Verifies each shard, and heals what is damaged from its files. Nothing that fails here ends the command: it is told of.
+ */
 async function verifyAll(
   { io, complaints }: CommandContext,
   manager: VramManager,

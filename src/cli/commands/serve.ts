@@ -135,7 +135,10 @@ async function run(context: CommandContext, flags: ServeFlags, settings: Setting
   }
 }
 
-/** The very device that will hold the weights, with the features that the engine makes use of. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE. */
+/**
+ * The very device that will hold the weights, with the features that the engine makes use of. Errors: INVALID_INPUT,
+ * DEVICE_UNAVAILABLE.
+ */
 async function openEngineDevice({ io }: CommandContext, { drills }: Settings): Promise<Device> {
   if (hostIsForced(io.env))
     throw invalidInput('onnx', 'needs a GPU, and this environment forces the host device');

@@ -34,7 +34,10 @@ export const addStatus: AddCommand = (program, { io }, done) => {
     });
 };
 
-/** Errors: INVALID_INPUT (nobody answers, not in time, or refuses), DEVICE_UNAVAILABLE (what answers is not a worker), ABORTED. */
+/**
+ * Errors: INVALID_INPUT (nobody answers, not in time, or refuses), DEVICE_UNAVAILABLE (what answers is not a worker),
+ * ABORTED.
+ */
 async function statusOf(options: WorkerClientOptions, signal: AbortSignal): Promise<WorkerStatus> {
   try {
     return await new WorkerClient(options).status({ signal });

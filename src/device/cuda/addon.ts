@@ -20,7 +20,10 @@ export interface DescriptorHandle {
 }
 
 export interface DriverInfo {
-  /** The file that the library was loaded from, links resolved, as the kernel tells it; what was asked for where it does not. */
+  /**
+   * The file that the library was loaded from, links resolved, as the kernel tells it; what was asked for where it does
+   * not.
+   */
   readonly path: string;
   /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
   readonly version: number;
@@ -57,8 +60,9 @@ export type KernelArgument =
 export const ACCESS_READ = 1;
 
 /**
- * native/: mechanism without policy. Every call on a device is carried out by one thread of that device's own, in the order of the calls, and
- * every promise rejects with a NativeFailure. Offsets and lengths are bytes, checked against the memory's size.
+ * native/: mechanism without policy. Every call on a device is carried out by one thread of that device's own, in the order
+ * of the calls, and every promise rejects with a NativeFailure. Offsets and lengths are bytes, checked against the memory's
+ * size.
  */
 export interface Addon {
   readonly interfaceVersion: number;
@@ -66,8 +70,9 @@ export interface Addon {
   load(path: string | null): Promise<DriverHandle>;
   driverInfo(driver: DriverHandle): DriverInfo;
   /**
-   * Every file that the driver's code is in at this moment, as the kernel tells them: of each function that the addon calls, and of the libraries
-   * that the driver loaded for itself. An empty string stands for code without a file; no path at all where the kernel does not tell.
+   * Every file that the driver's code is in at this moment, as the kernel tells them: of each function that the addon
+   * calls, and of the libraries that the driver loaded for itself. An empty string stands for code without a file; no path
+   * at all where the kernel does not tell.
    */
   driverFiles(driver: DriverHandle): Promise<readonly string[]>;
   devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;

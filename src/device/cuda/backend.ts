@@ -9,8 +9,8 @@ import { NotInstalled, nativeFailure, typed } from './failures.js';
 import { type Kernels, kernelsInWords } from './kernels.js';
 
 /**
- * One dispatch of 1,048,576 threads, and 33 MiB of scratch. Measured on an H200 over 32 GiB: 566 GB/s with windows of 1 GiB, 690 with 4, 732 with 16
- * (docs/decisions/cuda-kernels.md).
+ * One dispatch of 1,048,576 threads, and 33 MiB of scratch. Measured on an H200 over 32 GiB: 566 GB/s with windows of 1
+ * GiB, 690 with 4, 732 with 16 (docs/decisions/cuda-kernels.md).
  */
 const DEFAULT_WINDOW_BYTES = 2 ** 32;
 /** 128 MiB of scratch. */
@@ -29,7 +29,10 @@ export interface CudaEnvironment {
   readonly libraryPath: string | null;
   /** Whether the system may page device memory out, given the driver library's real path; null if that is not known. */
   pageable(libraryPath: string): boolean | null;
-  /** Why these files of the driver need not be the system's own; completes "the driver ..."; null if they are, or are trusted. */
+  /**
+   * Why these files of the driver need not be the system's own; completes "the driver ..."; null if they are, or are
+   * trusted.
+   */
   driverDoubt(files: readonly string[]): Promise<string | null>;
   /** Errors: DEVICE_UNAVAILABLE, saying which file cannot be used and what named it. */
   kernels(): Promise<Kernels>;
@@ -209,7 +212,10 @@ class CudaBackend implements Backend {
   }
 }
 
-/** The system's loader found no library of the name that was asked for; one that it found and could not load is another matter. */
+/**
+ * The system's loader found no library of the name that was asked for; one that it found and could not load is another
+ * matter.
+ */
 const NOT_INSTALLED = /^libcuda\.so\.1: cannot open shared object file: No such file or directory$/;
 
 /** There is no driver, or no addon for this machine. */

@@ -87,7 +87,10 @@ export class CudaDevice implements Device {
     this.#regionOwner = this.#asRegionOwner();
   }
 
-  /** Takes over the opened `settings.device`; the caller closes it if this fails. Errors: DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM. */
+  /**
+   * Takes over the opened `settings.device`; the caller closes it if this fails. Errors: DEVICE_UNAVAILABLE,
+   * INSUFFICIENT_VRAM.
+   */
   static async create(settings: CudaDeviceSettings): Promise<CudaDevice> {
     const { addon, device, windowBytes } = settings;
     try {

@@ -10,7 +10,10 @@ export interface DriverOrigin {
   readonly pageable: boolean | null;
   /** The file that cuInit is in; null if the kernel does not tell. */
   readonly file: string | null;
-  /** Why the files of the driver prove nothing: completes "the driver ..."; null if they are the system's, or trusted in code. */
+  /**
+   * Why the files of the driver prove nothing: completes "the driver ..."; null if they are the system's, or trusted in
+   * code.
+   */
   readonly doubt: string | null;
   /** What the driver is given to run: form and SHA-256. */
   readonly kernels: string;

@@ -1,6 +1,9 @@
 import { toHex, utf8 } from '../../base/index.js';
 
-/** PTX text, which the driver compiles for the GPU, or the bytes of a CUDA fat binary, which hold machine code for some GPUs. */
+/**
+ * PTX text, which the driver compiles for the GPU, or the bytes of a CUDA fat binary, which hold machine code for some
+ * GPUs.
+ */
 export type KernelImage = string | Uint8Array;
 
 /** The kernels of cuda/vram.cu in a form that the driver loads. */

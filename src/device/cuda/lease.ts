@@ -30,8 +30,9 @@ interface Weights {
 }
 
 /**
- * Part of a frozen region for kernels of the caller's own. Nothing checks what a kernel stores: with `mmu-readonly` the hardware refuses stores to
- * the weights, and the context is lost with them; with `api-only` nothing does but the next verification.
+ * Part of a frozen region for kernels of the caller's own. Nothing checks what a kernel stores: with `mmu-readonly` the
+ * hardware refuses stores to the weights, and the context is lost with them; with `api-only` nothing does but the next
+ * verification.
  */
 export class CudaLease implements CudaBinding {
   readonly kind = 'cuda';
@@ -50,13 +51,15 @@ export class CudaLease implements CudaBinding {
   }
 
   /**
-   * Starts a kernel; end() and reads of scratch wait for it. Errors: INVALID_INPUT for PTX that does not compile, an entry that is not there,
-   * arguments that do not match its parameters, ranges that leave the lease; NOT_FOUND after the end; DEVICE_LOST.
+   * Starts a kernel; end() and reads of scratch wait for it. Errors: INVALID_INPUT for PTX that does not compile, an entry
+   * that is not there, arguments that do not match its parameters, ranges that leave the lease; NOT_FOUND after the end;
+   * DEVICE_LOST.
    */
   launch(launch: CudaLaunch): Promise<void> {
     return this.#tracked(async () => {
       if (typeof launch !== 'object' || launch === null) throw invalidInput('launch', 'must be an object');
-      // Read once: the caller may change the object while the module is loaded, and what is checked has to be what is launched.
+      // Read once: the caller may change the object while the module is loaded, and what is checked has to be what is
+      // launched.
       const { module: ptx, entry } = launch;
       const grid = checkDimensions('grid', launch.grid, MAX_GRID);
       const block = checkDimensions('block', launch.block, MAX_BLOCK);

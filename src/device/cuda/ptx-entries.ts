@@ -32,11 +32,12 @@ const PARAMETER = new RegExp(
 );
 
 /**
- * The parameters of an entry as the PTX declares them; null if there is no such entry. The driver reads as many arguments as the kernel
- * declares, whatever was passed, so a launch is compared with this first. A declaration that is not a single number or pointer
- * gives NaN, which no argument matches.
+ * The parameters of an entry as the PTX declares them; null if there is no such entry. The driver reads as many arguments
+ * as the kernel declares, whatever was passed, so a launch is compared with this first. A declaration that is not a single
+ * number or pointer gives NaN, which no argument matches.
  *
- * Errors: INVALID_INPUT for text that the driver's compiler might read in another way, and for an entry that is declared in two ways.
+ * Errors: INVALID_INPUT for text that the driver's compiler might read in another way, and for an entry that is declared in
+ * two ways.
  */
 export function entryParameters(ptx: string, entry: string): ParameterSizes | null {
   let found: string | null = null;

@@ -32,8 +32,8 @@ export interface ScratchLayout {
 }
 
 /**
- * Capacities are powers of two from 128 on, each a 128th of the one below: a full level then becomes hashes that fill the next one exactly, or
- * a whole fraction of it, so that no group of 128 is ever cut.
+ * Capacities are powers of two from 128 on, each a 128th of the one below: a full level then becomes hashes that fill the
+ * next one exactly, or a whole fraction of it, so that no group of 128 is ever cut.
  */
 export function scratchLayout(windowBytes: number): ScratchLayout {
   const windowBlocks = Math.floor(windowBytes / BLOCK_BYTES);

@@ -34,9 +34,10 @@ export interface TreeMachine {
 }
 
 /**
- * One run of the tree kernels over resident blocks (CI-010). Scratch is filled with the run's own random pattern first; the device counts the
- * blocks and nodes that it hashes; and a fresh random canary block is hashed in every dispatch, its hash going back into it, so that
- * the last hash depends on every dispatch in order. Count, canary and pattern are checked on the host.
+ * One run of the tree kernels over resident blocks (CI-010). Scratch is filled with the run's own random pattern first; the
+ * device counts the blocks and nodes that it hashes; and a fresh random canary block is hashed in every dispatch, its hash
+ * going back into it, so that the last hash depends on every dispatch in order. Count, canary and pattern are checked on
+ * the host.
  */
 export class TreeRun {
   readonly #machine: TreeMachine;

@@ -7,8 +7,8 @@ import type { BlockHasher } from './kernels.js';
 import type { HostOpenOptions, HostOptions } from './options.js';
 
 /**
- * Enough pieces for a few threads, in a window that the cache holds; below the size at which an engine without the addon would copy it
- * to worker threads.
+ * Enough pieces for a few threads, in a window that the cache holds; below the size at which an engine without the addon
+ * would copy it to worker threads.
  */
 const DEFAULT_WINDOW_BYTES = 2 * 1024 * 1024;
 /** Above this a larger window hashes no faster and only takes scratch. */

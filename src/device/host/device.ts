@@ -28,7 +28,9 @@ export interface HostDeviceSettings {
   readonly host: HostOptions;
 }
 
-/** System memory behind the device interface: the software reference for the others, and what is left where there is no GPU. */
+/**
+ * System memory behind the device interface: the software reference for the others, and what is left where there is no GPU.
+ */
 export class HostDevice implements Device {
   readonly info: DeviceInfo;
   readonly cutLimits = null;
@@ -109,7 +111,8 @@ export class HostDevice implements Device {
       host.inject?.beforeAllocate?.(neededBytes);
       return await HostMemory.allocate(byteLength, segmentBytes, host.prepare);
     } catch (cause) {
-      // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was asked for.
+      // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was
+      // asked for.
       if (!(cause instanceof RangeError)) throw unforeseen(cause);
       throw new VramError(
         'ALLOCATION_FAILED',

@@ -4,8 +4,8 @@ import { BLOCK_BYTES, type DigestEngine, HASH_BYTES } from '../../digest/index.j
 export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256' | 'hashResident'>;
 
 /**
- * What the shaders are on a GPU: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to the number of hashes
- * they wrote; a kernel that did not run has written, and counted, nothing.
+ * What the shaders are on a GPU: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to the number
+ * of hashes they wrote; a kernel that did not run has written, and counted, nothing.
  */
 export interface HostKernels {
   /** `input` is a whole number of blocks. */

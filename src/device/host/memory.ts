@@ -75,8 +75,8 @@ export class HostMemory {
   }
 
   /**
-   * Hands out every segment, and forgets it; `written` is the part that is to be wiped. The rest was never touched: to overwrite it
-   * would make the system find memory for it first, which takes longer than everything else.
+   * Hands out every segment, and forgets it; `written` is the part that is to be wiped. The rest was never touched: to
+   * overwrite it would make the system find memory for it first, which takes longer than everything else.
    */
   *drain(): Generator<{ readonly segment: Uint8Array; readonly written: Uint8Array }> {
     for (let segment = this.#segments.pop(); segment !== undefined; segment = this.#segments.pop()) {

@@ -2,7 +2,10 @@ import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 
 /** Levels above the leaves that 2^53 - 1 bytes can have. */
 const UPPER_LEVELS = 6;
-/** Hashes that wait at a level until they are hashed into the next one: four blocks, since the engine hashes four side by side. */
+/**
+ * Hashes that wait at a level until they are hashed into the next one: four blocks, since the engine hashes four side by
+ * side.
+ */
 const STAGE_BYTES = 4 * BLOCK_BYTES;
 const STAGE_NODES = STAGE_BYTES / BLOCK_BYTES;
 

@@ -16,9 +16,9 @@ export interface TreeMachine {
 }
 
 /**
- * One run of the tree kernels over resident blocks, window by window. Every buffer is marked with the run's own pattern before a kernel
- * writes it, hashes are counted, and a fresh random block goes through the same kernels: a kernel that did not run, ran short or handed out
- * what it had from before is found here (CI-010).
+ * One run of the tree kernels over resident blocks, window by window. Every buffer is marked with the run's own pattern
+ * before a kernel writes it, hashes are counted, and a fresh random block goes through the same kernels: a kernel that did
+ * not run, ran short or handed out what it had from before is found here (CI-010).
  */
 export class TreeRun {
   readonly #machine: TreeMachine;

@@ -14,7 +14,10 @@ import { WebGpuDevice } from './device.js';
 
 /** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */
 export interface GpuProvider {
-  /** The same object every time; the provider keeps it alive. Throws a VramError that says what would help where there is none. */
+  /**
+   * The same object every time; the provider keeps it alive. Throws a VramError that says what would help where there is
+   * none.
+   */
   gpu(): Promise<GPU>;
   /** What would help when WebGPU is there but has no adapter. */
   readonly adviceWithoutAdapter: string;

@@ -73,7 +73,8 @@ export class Submitter {
   }
 
   /**
-   * Everything that `build` adds runs in one submission; `build` may create bind groups, since it too runs inside the error scopes.
+   * Everything that `build` adds runs in one submission; `build` may create bind groups, since it too runs inside the error
+   * scopes.
    */
   submit(purpose: Purpose, build: (batch: Batch) => void): Guarded<void> {
     return this.#context.guard(purpose, () => {

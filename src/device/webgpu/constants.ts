@@ -1,6 +1,6 @@
 /**
- * Flag values of the WebGPU standard (sections 5.1 "GPUBufferUsage", 5.2.2 "GPUMapMode" and 8.1 "GPUShaderStage"). Node has none of these
- * globals, and a library does not add any.
+ * Flag values of the WebGPU standard (sections 5.1 "GPUBufferUsage", 5.2.2 "GPUMapMode" and 8.1 "GPUShaderStage"). Node has
+ * none of these globals, and a library does not add any.
  */
 export const BufferUsage = {
   MAP_READ: 0x0001,

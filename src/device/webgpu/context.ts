@@ -22,8 +22,8 @@ const SCOPES = ['internal', 'out-of-memory', 'validation'] as const;
 const LOSS_TURNS = 20;
 
 /**
- * One GPUDevice with its state: after destroy() Dawn reports no errors at all, so whether the device can be used is known here alone.
- * Also the one place where GPU errors become typed ones.
+ * One GPUDevice with its state: after destroy() Dawn reports no errors at all, so whether the device can be used is known
+ * here alone. Also the one place where GPU errors become typed ones.
  */
 export class GpuContext {
   readonly device: GPUDevice;
@@ -61,8 +61,8 @@ export class GpuContext {
   }
 
   /**
-   * Runs GPU calls inside error scopes. The scopes of a device are a stack shared by everyone who uses it, so the body is synchronous: nothing can
-   * come between push and pop.
+   * Runs GPU calls inside error scopes. The scopes of a device are a stack shared by everyone who uses it, so the body is
+   * synchronous: nothing can come between push and pop.
    */
   guard<T>(purpose: Purpose, body: () => T): Guarded<T> {
     this.check();
@@ -116,9 +116,9 @@ export class GpuContext {
   }
 
   /**
-   * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, for a device at rest
-   * never: the next shard would lie beside the one that is gone. Never rejects: a lost device has nothing left to free, and
-   * any other failure shows at the next call.
+   * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, for a device at
+   * rest never: the next shard would lie beside the one that is gone. Never rejects: a lost device has nothing left to
+   * free, and any other failure shows at the next call.
    */
   async free(buffers: readonly GPUBuffer[]): Promise<void> {
     for (const buffer of buffers) buffer.destroy();

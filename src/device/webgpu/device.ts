@@ -68,7 +68,10 @@ export class WebGpuDevice implements Device {
     this.#owner = { ...owner, forget: (region) => this.#regions.delete(region) };
   }
 
-  /** Compiles the shaders and reserves staging and scratch. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, DEVICE_LOST. */
+  /**
+   * Compiles the shaders and reserves staging and scratch. Errors: INVALID_INPUT, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM,
+   * DEVICE_LOST.
+   */
   static async create(gpu: GPUDevice, settings: WebGpuDeviceSettings): Promise<WebGpuDevice> {
     const isHardware = settings.info.execution === 'hardware';
     const drills = settings.drills === true;

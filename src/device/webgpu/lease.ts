@@ -22,8 +22,8 @@ export interface LeasedRegion {
 }
 
 /**
- * Read-only bindings to leased bytes. The layout is the runtime's: WebGPU refuses pipelines that would write through it, and those with an
- * automatic layout.
+ * Read-only bindings to leased bytes. The layout is the runtime's: WebGPU refuses pipelines that would write through it,
+ * and those with an automatic layout.
  */
 export class WebGpuLease implements WebGpuBinding {
   readonly kind = 'webgpu';

@@ -56,8 +56,8 @@ export type TreeStep =
   | { readonly kind: 'result'; readonly markSlot: number; readonly count: number };
 
 /**
- * The order of dispatches that computes a part of the tree in a bounded pool: leaves by windows, and every level into the next one whenever its
- * place is full. Only the last hash of a level can have fewer than 128 inputs.
+ * The order of dispatches that computes a part of the tree in a bounded pool: leaves by windows, and every level into the
+ * next one whenever its place is full. Only the last hash of a level can have fewer than 128 inputs.
  */
 export function* planTree(part: TreePart, shape: ScratchShape, resultNodes: number): Generator<TreeStep> {
   const waiting = shape.levels.map(() => 0);

@@ -26,8 +26,8 @@ export function batchLimit({ levels }: ScratchShape): number {
 }
 
 /**
- * The roots of small regions in one run, which pays once for what every run costs: its preparation, and waiting for what it brings
- * back. Each region's leaves have a place of 128 slots, zeros behind the last; one dispatch hashes all these places.
+ * The roots of small regions in one run, which pays once for what every run costs: its preparation, and waiting for what it
+ * brings back. Each region's leaves have a place of 128 slots, zeros behind the last; one dispatch hashes all these places.
  */
 export class RootBatch {
   readonly #requests: readonly TreeRequest[];

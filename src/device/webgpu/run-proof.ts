@@ -2,7 +2,10 @@ import { VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 import { VECTOR_BYTES } from './constants.js';
 
-/** Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings back. */
+/**
+ * Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings
+ * back.
+ */
 export const PROOF_BYTES = 68;
 const COUNT_OFFSET = 32;
 const CANARY_HASH_OFFSET = 36;

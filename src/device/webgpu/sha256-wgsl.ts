@@ -21,15 +21,15 @@ const BLOCK_BITS = 4096 * 8;
 const STATE = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const;
 
 /**
- * `unrolled`: 64 rounds as straight code, which compilers for real GPUs and Mesa keep in registers. `looped`: 16 rounds in a loop, which
- * SwiftShader compiles and runs faster.
+ * `unrolled`: 64 rounds as straight code, which compilers for real GPUs and Mesa keep in registers. `looped`: 16 rounds in
+ * a loop, which SwiftShader compiles and runs faster.
  */
 export type Sha256Variant = 'unrolled' | 'looped';
 
 /**
- * WGSL of `hash_block(block: u32) -> Hash`: SHA-256 of 4096 bytes that `block_vector(block, index)` hands out, sixteen at a time, in memory order. The
- * hash is in memory order too. The schedule is sixteen words in registers, and the message's padding chunk, always the same, has its
- * schedule computed here.
+ * WGSL of `hash_block(block: u32) -> Hash`: SHA-256 of 4096 bytes that `block_vector(block, index)` hands out, sixteen at a
+ * time, in memory order. The hash is in memory order too. The schedule is sixteen words in registers, and the message's
+ * padding chunk, always the same, has its schedule computed here.
  */
 export function sha256Wgsl(variant: Sha256Variant): string {
   return [

@@ -32,8 +32,9 @@ export interface SealedRange {
 }
 
 /**
- * The way in and out of sealed buffers, which can be neither copied nor mapped: small buffers of both kinds of usage, a copy shader between
- * them and the sealed ones, and bounded numbers of each. They are wiped after each use: what was sealed stays in sealed buffers alone.
+ * The way in and out of sealed buffers, which can be neither copied nor mapped: small buffers of both kinds of usage, a
+ * copy shader between them and the sealed ones, and bounded numbers of each. They are wiped after each use: what was sealed
+ * stays in sealed buffers alone.
  */
 export class Staging {
   static readonly byteLength = 2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
@@ -78,8 +79,8 @@ export class Staging {
 
   /**
    * Writes `bytes`, at most SLOT_BYTES, over consecutive ranges of sealed buffers, at most MAX_DISPATCHES, the first at any
-   * byte offset and each other one at its buffer's start; with `flip`, their set bits are flipped there. When it resolves, the
-   * bytes may be reused and the work is submitted; `accepted` tells whether the device took it.
+   * byte offset and each other one at its buffer's start; with `flip`, their set bits are flipped there. When it resolves,
+   * the bytes may be reused and the work is submitted; `accepted` tells whether the device took it.
    */
   async upload(
     purpose: Purpose,
@@ -143,8 +144,8 @@ export class Staging {
   }
 
   /**
-   * Submits what `build` adds, which fills the slot's host buffer, and brings back its first bytes: hashes and counts, never weights, which would have to
-   * be wiped. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST.
+   * Submits what `build` adds, which fills the slot's host buffer, and brings back its first bytes: hashes and counts,
+   * never weights, which would have to be wiped. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST.
    */
   async fetch(
     purpose: Purpose,
@@ -195,7 +196,10 @@ export class Staging {
   }
 }
 
-/** One dispatch of the copy shader: a range of a sealed buffer and its place in a slot, in vectors; `begin` and `end` in bytes. */
+/**
+ * One dispatch of the copy shader: a range of a sealed buffer and its place in a slot, in vectors; `begin` and `end` in
+ * bytes.
+ */
 interface SlotPiece {
   readonly buffer: GPUBuffer;
   readonly bufferVector: number;

@@ -139,7 +139,9 @@ export class TreeRun {
     return fills;
   }
 
-  /** The dispatches of a step: leaves take one for each buffer that their window lies in, or for several buffers with cuts. */
+  /**
+   * The dispatches of a step: leaves take one for each buffer that their window lies in, or for several buffers with cuts.
+   */
   *#jobs(step: TreeWork): Generator<TreeJob> {
     const isRoot = this.#request.root && step.isLast;
     if (step.kind === 'nodes') yield { ...step, isRoot };

@@ -91,8 +91,8 @@ export class TreeEngine implements TreeMachine {
   }
 
   /**
-   * Errors: ABORTED, DEVICE_LOST; DEVICE_UNAVAILABLE unless the device shows that it hashed every block of this very run. Small roots that
-   * wait for their turn together are computed together.
+   * Errors: ABORTED, DEVICE_LOST; DEVICE_UNAVAILABLE unless the device shows that it hashed every block of this very run.
+   * Small roots that wait for their turn together are computed together.
    */
   run(request: TreeRequest): Promise<TreeResult> {
     if (!isSmallRoot(request)) {
@@ -212,7 +212,10 @@ export class TreeEngine implements TreeMachine {
     });
   }
 
-  /** Read-only bindings of sealed memory; a layout with more bindings than ranges has the last one again, which is then not read. */
+  /**
+   * Read-only bindings of sealed memory; a layout with more bindings than ranges has the last one again, which is then not
+   * read.
+   */
   #windows(layout: GPUBindGroupLayout, ranges: readonly SealedRange[]): GPUBindGroup {
     const bindings = layout === this.#scattered?.layout ? SCATTERED_BUFFERS : 1;
     const entries: GPUBindGroupEntry[] = [];

@@ -29,7 +29,8 @@ async function compile(): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    // Code that is refused as code lacks a feature; code that is refused although it is valid is kept from running by something else.
+    // Code that is refused as code lacks a feature; code that is refused although it is valid is kept from running by
+    // something else.
     if (typeof WebAssembly !== 'object' || WebAssembly.validate(bytes)) throw wasmRefused(cause);
     throw new VramError('DEVICE_UNAVAILABLE', 'WebAssembly with SIMD is not available on this platform', {
       cause,

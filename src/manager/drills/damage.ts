@@ -3,14 +3,15 @@ import { BLOCK_BYTES } from '../../digest/index.js';
 import { Pcg32 } from './pcg32.js';
 
 /**
- * `bit`: one bit. `neighbours`: 2 to 8 bits in a row, also across a byte's end. `word`: all bits of an aligned word of four bytes.
- * `block`: all bits of a block of 4096 bytes. `pair`: two bits of the same value, one from 0 to 1 and the other from 1 to 0, so that no sum of bytes or of
- * aligned words of 32 bits changes, nor their exclusive or.
+ * `bit`: one bit. `neighbours`: 2 to 8 bits in a row, also across a byte's end. `word`: all bits of an aligned word of four
+ * bytes.
+ * `block`: all bits of a block of 4096 bytes. `pair`: two bits of the same value, one from 0 to 1 and the other from 1 to
+ * 0, so that no sum of bytes or of aligned words of 32 bits changes, nor their exclusive or.
  */
 export type DrillPattern = 'bit' | 'neighbours' | 'word' | 'block' | 'pair';
 /**
- * `data`: the shard's own bytes; of packed tensors also the zeros between them. `padding`: the zeros behind the last one, to the
- * end of its block. `both`: either.
+ * `data`: the shard's own bytes; of packed tensors also the zeros between them. `padding`: the zeros behind the last one,
+ * to the end of its block. `both`: either.
  */
 export type DrillArea = 'data' | 'padding' | 'both';
 
@@ -128,7 +129,10 @@ class Damage {
     return Math.floor(this.#first / UNIT_BITS[pattern]);
   }
 
-  /** So many units from the area's first; of a unit that the area cuts, the part inside. Neighbours may reach out of the area. */
+  /**
+   * So many units from the area's first; of a unit that the area cuts, the part inside. Neighbours may reach out of the
+   * area.
+   */
   #place(pattern: PlacedPattern, index: number, neighbours: number): Place {
     const start = (this.#firstUnit(pattern) + index) * UNIT_BITS[pattern];
     const from = Math.max(start, this.#first);

@@ -102,7 +102,10 @@ function randomSeed({ crypto }: Core): number {
   return crypto.randomBytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-/** The caller holds the shard alone. Nothing that the manager knows of the shard changes: a real fault would announce itself as little. */
+/**
+ * The caller holds the shard alone. Nothing that the manager knows of the shard changes: a real fault would announce itself
+ * as little.
+ */
 async function damage(
   operation: Operation,
   live: LiveShard,

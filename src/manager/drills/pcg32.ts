@@ -6,8 +6,8 @@ const MASK_64 = 0xffff_ffff_ffff_ffffn;
 const WORD = 2 ** 32;
 
 /**
- * PCG32 (O'Neill 2014, "pcg32" of the reference implementation: XSH-RR 64/32, initstate = seed, initseq = 54). Drills draw from it so that a seed names the
- * same damage in every release. Not for secrets.
+ * PCG32 (O'Neill 2014, "pcg32" of the reference implementation: XSH-RR 64/32, initstate = seed, initseq = 54). Drills draw
+ * from it so that a seed names the same damage in every release. Not for secrets.
  */
 export class Pcg32 {
   #state: bigint;
@@ -29,7 +29,10 @@ export class Pcg32 {
     return ((shifted >>> rotation) | (shifted << (-rotation & 31))) >>> 0;
   }
 
-  /** An integer from 0 to `bound` - 1, each equally likely; `bound` is at most 2^53. Draws beyond the largest multiple are thrown away. */
+  /**
+   * An integer from 0 to `bound` - 1, each equally likely; `bound` is at most 2^53. Draws beyond the largest multiple are
+   * thrown away.
+   */
   below(bound: number): number {
     const wide = bound > WORD;
     const range = wide ? 2 ** 53 : WORD;

@@ -7,8 +7,8 @@ import { groupLevel } from './sample.js';
 const HASHES_PER_FETCH = 4096;
 
 /**
- * The hashes that a shard keeps on the host, computed by the device over its frozen bytes. Nothing is known of them until they
- * lead to the digest that is sealed.
+ * The hashes that a shard keeps on the host, computed by the device over its frozen bytes. Nothing is known of them until
+ * they lead to the digest that is sealed.
  */
 export async function fetchRetained(core: Core, region: Region, signal: AbortSignal): Promise<KeptHashes> {
   const { level, groups } = groupLevel(region.byteLength);

@@ -5,7 +5,9 @@ import type { Core, OperationOptions } from '../state/index.js';
 /** Bytes brought back at once; two are in host memory at a time. */
 const WINDOW_BYTES = 4 * 2 ** 20;
 
-/** The digest of what is in device memory, by copying it to the host: the slow way, which shares nothing with the kernels. */
+/**
+ * The digest of what is in device memory, by copying it to the host: the slow way, which shares nothing with the kernels.
+ */
 export async function readbackDigest(
   core: Core,
   region: Region,

@@ -11,7 +11,8 @@ import type { Core, KeptHashes, LiveShard } from '../state/index.js';
 export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
 
 /**
- * Hashes the kept group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them is decided by the seal.
+ * Hashes the kept group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them is
+ * decided by the seal.
  * Errors: INTEGRITY_VIOLATION if they are not what was sealed.
  */
 export async function requireGroupsGenuine(core: Core, live: LiveShard): Promise<void> {

@@ -43,7 +43,10 @@ export function drawGroups(crypto: CryptoProvider, count: number, total: number)
   return [...drawn].sort((a, b) => a - b);
 }
 
-/** A number below `bound`, at most 2^48, from a cryptographic source; draws beyond the last whole multiple are thrown away, so none is favoured. */
+/**
+ * A number below `bound`, at most 2^48, from a cryptographic source; draws beyond the last whole multiple are thrown away,
+ * so none is favoured.
+ */
 function uniform(crypto: CryptoProvider, bound: number): number {
   const range = 2 ** 48;
   const limit = range - (range % bound);
@@ -54,7 +57,10 @@ function uniform(crypto: CryptoProvider, bound: number): number {
   }
 }
 
-/** Whether the given groups hash in place to their kept nodes, which the caller has checked. Ascending; neighbours are hashed in one run. */
+/**
+ * Whether the given groups hash in place to their kept nodes, which the caller has checked. Ascending; neighbours are
+ * hashed in one run.
+ */
 export async function groupsMatch(
   live: LiveShard,
   groups: readonly number[],

@@ -22,7 +22,9 @@ export function tensorPlace(manifest: TensorManifest | null, byte: number): Tens
   return { tensor: tensor.name, byteInTensor, padding: byteInTensor >= tensor.byteLength };
 }
 
-/** The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is no sequence of tensors. */
+/**
+ * The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is no sequence of tensors.
+ */
 export function nameTensors(
   ranges: readonly DamagedRange[],
   manifest: TensorManifest | null,

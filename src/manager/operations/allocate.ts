@@ -26,7 +26,8 @@ export interface MemoryRequest {
 
 /**
  * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
- * Errors: INVALID_INPUT where the device cannot share, POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST, AUDIT_FAILED.
+ * Errors: INVALID_INPUT where the device cannot share, POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST,
+ * AUDIT_FAILED.
  */
 export async function allocate(
   core: Core,

@@ -12,7 +12,9 @@ export interface CloseOptions {
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
 export const CLOSE_KEYS = { signal: true } satisfies OptionKeys<CloseOptions>;
 
-/** Ends everything. Never rejects: what goes wrong on the way is told to the observers, and counted. See VramManager.close. */
+/**
+ * Ends everything. Never rejects: what goes wrong on the way is told to the observers, and counted. See VramManager.close.
+ */
 export async function closeCore(
   core: Core,
   running: ReadonlySet<Promise<unknown>>,

@@ -22,9 +22,9 @@ interface Place {
 }
 
 /**
- * What follows when resident bytes differ from their seal. The quarantine is in force at once, and verdict and quarantine are
- * on record before anything reads the device or a source again: a read may take long, fail, or never end. The place follows.
- * Gives the error to throw: INTEGRITY_VIOLATION with the report.
+ * What follows when resident bytes differ from their seal. The quarantine is in force at once, and verdict and quarantine
+ * are on record before anything reads the device or a source again: a read may take long, fail, or never end. The place
+ * follows. Gives the error to throw: INTEGRITY_VIOLATION with the report.
  */
 export async function declareDamaged(
   core: Core,

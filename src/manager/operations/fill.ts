@@ -9,10 +9,10 @@ import type { OperationOptions } from '../state/index.js';
 const CHUNK_BYTES = 2 * 2 ** 20;
 
 /**
- * Streams a source into a region and, unless nobody hashes it on the host, a digest. The next chunk is read while this one is
- * hashed and uploaded.
- * Errors: SOURCE_MISMATCH for a source of another length or one that stalls, ABORTED, INVALID_INPUT for a source that fails, and the
- * region's.
+ * Streams a source into a region and, unless nobody hashes it on the host, a digest. The next chunk is read while this one
+ * is hashed and uploaded.
+ * Errors: SOURCE_MISMATCH for a source of another length or one that stalls, ABORTED, INVALID_INPUT for a source that
+ * fails, and the region's.
  */
 export async function fillRegion(
   operation: Operation,

@@ -80,8 +80,8 @@ export async function healShard(
 }
 
 /**
- * The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and that is
- * on record. Other processes that map the memory are paused before the first block is written.
+ * The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and
+ * that is on record. Other processes that map the memory are paused before the first block is written.
  */
 export async function healLive(
   core: Core,
@@ -116,7 +116,8 @@ async function repair(
     const damage = await freshness.during(() => localise(core, live, signal));
     if (damage.groups.length > 0) await lockAway(core, operation, live);
     const repairs = { source, damage, read, healed, signal };
-    // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes meanwhile.
+    // All of it is checked before any of it is written: a source that does not match heals nothing, unless it changes
+    // meanwhile.
     await operation.stage('compare', null, () => walkRepairs(core, live, repairs, null));
     await operation.stage('patch', null, () =>
       walkRepairs(core, live, repairs, async (block, bytes) => {
@@ -167,7 +168,10 @@ interface Repair {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in device memory. */
+/**
+ * Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in
+ * device memory.
+ */
 async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: Write | null): Promise<void> {
   const { source, read, healed, signal } = repair;
   const { groups, damaged } = repair.damage;

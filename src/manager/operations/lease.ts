@@ -28,13 +28,17 @@ interface LeaseBase {
   readonly shard: SealedShard;
   /** Bytes leased: the shard, or one tensor of it. Offsets below are from their start. */
   readonly byteLength: number;
-  /** Fires when the shard is found damaged, is released, its device is lost, or the caller's own signal fires. The result is then rejected. */
+  /**
+   * Fires when the shard is found damaged, is released, its device is lost, or the caller's own signal fires. The result is
+   * then rejected.
+   */
   readonly signal: AbortSignal;
   /** The verification made for this lease; null where `maxAgeMs` accepted an earlier one. */
   readonly report: VerificationReport | null;
   /**
-   * WebGPU: the buffer that holds this tensor of a shard with the layout `tensors`, from its first byte on; for engines that bind buffers
-   * themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors: INVALID_INPUT that says why there is none.
+   * WebGPU: the buffer that holds this tensor of a shard with the layout `tensors`, from its first byte on; for engines
+   * that bind buffers themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors: INVALID_INPUT
+   * that says why there is none.
    */
   buffer(tensor: string): GPUBuffer;
 }
@@ -45,8 +49,9 @@ export interface HostLease extends LeaseBase, Pick<HostBinding, 'read'> {
 }
 
 /**
- * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. The lease's end waits for work that was
- * submitted; it cannot keep a group that was put aside from being submitted again later, which reads what no verification stands behind.
+ * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. The
+ * lease's end waits for work that was submitted; it cannot keep a group that was put aside from being submitted again
+ * later, which reads what no verification stands behind.
  */
 export interface WebGpuLease extends LeaseBase, Pick<WebGpuBinding, 'device' | 'layout'> {
   readonly kind: 'webgpu';

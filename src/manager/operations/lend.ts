@@ -55,8 +55,9 @@ export interface Loan {
 }
 
 /**
- * Verifies shards and registers who will map them, so that nothing is patched or wiped under that process from here on. On record
- * before this resolves. Errors: INVALID_INPUT for a shard that was not sealed with `share`, those of execute(), AUDIT_FAILED.
+ * Verifies shards and registers who will map them, so that nothing is patched or wiped under that process from here on. On
+ * record before this resolves. Errors: INVALID_INPUT for a shard that was not sealed with `share`, those of execute(),
+ * AUDIT_FAILED.
  */
 export async function lendShards(core: Core, request: LendRequest): Promise<Loan> {
   const { signal, holder } = request;

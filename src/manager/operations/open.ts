@@ -113,7 +113,10 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
   });
 }
 
-/** The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its device. */
+/**
+ * The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its
+ * device.
+ */
 interface Token {
   readonly given: Uint8Array;
   readonly own: Uint8Array;

@@ -6,8 +6,8 @@ import type { Core, LiveShard, Survivor } from '../state/index.js';
 const MAX_PIDS = 16;
 
 /**
- * Gives up memory that other processes still map: unmapped here, never overwritten under them. Its bytes count as orphaned until
- * all of them are gone. Never rejects; `error` is RELEASE_FAILED with their process ids.
+ * Gives up memory that other processes still map: unmapped here, never overwritten under them. Its bytes count as orphaned
+ * until all of them are gone. Never rejects; `error` is RELEASE_FAILED with their process ids.
  */
 export async function orphan(
   core: Core,

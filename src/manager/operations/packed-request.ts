@@ -37,8 +37,10 @@ export function isTensorSource(source: Source): source is TensorSource {
 }
 
 /**
- * Checks what a source says of its tensors; null for one that has no manifest. What is returned is a copy: nobody changes it later.
- * Errors: INVALID_INPUT, naming the argument; on WebGPU also for more or larger buffers than the device takes, and for more padding than is worth it.
+ * Checks what a source says of its tensors; null for one that has no manifest. What is returned is a copy: nobody changes
+ * it later.
+ * Errors: INVALID_INPUT, naming the argument; on WebGPU also for more or larger buffers than the device takes, and for more
+ * padding than is worth it.
  */
 export function checkPacked(
   core: Core,

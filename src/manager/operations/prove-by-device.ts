@@ -18,8 +18,8 @@ interface UnhashedWork {
 }
 
 /**
- * Copies the source into device memory without hashing it on the host. What stands behind the seal is the device's own tree over
- * the frozen bytes: its digest must be the expected one, and the hashes that are kept must lead to it.
+ * Copies the source into device memory without hashing it on the host. What stands behind the seal is the device's own tree
+ * over the frozen bytes: its digest must be the expected one, and the hashes that are kept must lead to it.
  *
  * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
  */

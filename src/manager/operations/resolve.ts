@@ -4,7 +4,8 @@ import { verifySignature } from '../../seal/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 
 /**
- * From a handle to its live shard: form, signature, table. A handle that fails is told of and changes nothing (docs/architecture.md).
+ * From a handle to its live shard: form, signature, table. A handle that fails is told of and changes nothing
+ * (docs/architecture.md).
  * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND.
  */
 export async function resolveHandle(core: Core, operation: Operation, handle: unknown): Promise<LiveShard> {

@@ -53,7 +53,10 @@ export interface ScrubEntry {
 /** Groups hashed between two looks at the budget and at leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
 const LEAST_GROUPS_PER_STEP = 8;
 const MOST_GROUPS_PER_STEP = 2048;
-/** Timers are no finer than a millisecond or two: shorter steps could not keep a GPU's pace (an H200 hashes 4 MiB in 0.1 ms). */
+/**
+ * Timers are no finer than a millisecond or two: shorter steps could not keep a GPU's pace (an H200 hashes 4 MiB in 0.1
+ * ms).
+ */
 const STEP_MS = 20;
 /** Between two looks whether leases have ended. */
 const YIELD_MS = 20;

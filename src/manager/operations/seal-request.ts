@@ -43,8 +43,8 @@ export interface SealOptions extends OperationOptions {
   readonly shardIndex?: number | undefined;
   readonly totalShards?: number | undefined;
   /**
-   * Seal into memory that other processes can map (CUDA alone), for a share server. They choose their own rights, so the seal's
-   * immutability is `api-only`. Default false.
+   * Seal into memory that other processes can map (CUDA alone), for a share server. They choose their own rights, so the
+   * seal's immutability is `api-only`. Default false.
    */
   readonly share?: boolean | undefined;
   /** Opens the source again, for a scrubber that heals; closed after use. */

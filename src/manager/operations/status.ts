@@ -9,7 +9,10 @@ export interface ManagerStatus {
   readonly workerId: string;
   readonly device: string;
   readonly deviceName: string;
-  /** What `auto` would have preferred to this device, and what else failed on the way to it, in order; empty for a device that was asked for by name. */
+  /**
+   * What `auto` would have preferred to this device, and what else failed on the way to it, in order; empty for a device
+   * that was asked for by name.
+   */
   readonly passedOver: readonly SkippedDevice[];
   readonly residency: Residency;
   /** One sentence: what decided the class. */
@@ -27,7 +30,9 @@ export interface ManagerStatus {
   readonly quarantined: readonly string[];
   /** Releases that a required observer has not recorded yet. */
   readonly unrecordedReleases: number;
-  /** Calls into sources, observers, `auditHead` and `attestationKey` that were given up, and how many of these ended later. */
+  /**
+   * Calls into sources, observers, `auditHead` and `attestationKey` that were given up, and how many of these ended later.
+   */
   readonly abandonedCalls: AbandonedCalls;
   /** Sources, observers, device and engine that could not be closed, or not in time. */
   readonly closeFailures: number;

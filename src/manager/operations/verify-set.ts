@@ -56,8 +56,8 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
 }
 
 /**
- * Members whose bytes are one group of the tree are verified together, since a device hashes them in one run. The others come one
- * by one: a verification counts from when it began, and those that only waited for the device would count as old.
+ * Members whose bytes are one group of the tree are verified together, since a device hashes them in one run. The others
+ * come one by one: a verification counts from when it began, and those that only waited for the device would count as old.
  */
 function* together(
   members: readonly LiveShard[],

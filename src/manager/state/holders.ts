@@ -19,7 +19,10 @@ export interface Holder {
   resume(): void;
   /** Tells it to let go, for good; later reasons change nothing. */
   revoke(reason: RevokeReason): void;
-  /** After revoke(): waits until the process no longer maps the memory, within a limit of its own. Resolves to it if it still does. */
+  /**
+   * After revoke(): waits until the process no longer maps the memory, within a limit of its own. Resolves to it if it
+   * still does.
+   */
   leave(): Promise<Survivor | null>;
 }
 

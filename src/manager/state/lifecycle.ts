@@ -18,7 +18,10 @@ export class Lifecycle {
     return this.#state === 'open' ? null : this.#refusal();
   }
 
-  /** Calls back once when the manager leaves `open`, at once if it has. Returns how to call that off. No AbortSignal: hundreds of operations may listen. */
+  /**
+   * Calls back once when the manager leaves `open`, at once if it has. Returns how to call that off. No AbortSignal:
+   * hundreds of operations may listen.
+   */
   onEnd(watcher: (end: VramError) => void): () => void {
     if (this.end !== null) watcher(this.end);
     else this.#watchers.add(watcher);

@@ -9,8 +9,9 @@ interface Waiter {
 }
 
 /**
- * A shard's read/write lock, first come first served, so that a release is not starved by a stream of leases. One exception: while a lease is
- * running, verifications pass a waiting writer. The lease's own callback may verify the shard, and the writer waits for that lease.
+ * A shard's read/write lock, first come first served, so that a release is not starved by a stream of leases. One
+ * exception: while a lease is running, verifications pass a waiting writer. The lease's own callback may verify the shard,
+ * and the writer waits for that lease.
  */
 export class ShardLock {
   #verifications = 0;

@@ -22,10 +22,10 @@ export interface WriterLock {
 }
 
 /**
- * Takes the log for one writer. Every lock ever held has a generation of its own, and the next one is made with link(2), which is atomic
- * and fails where the name is taken: of two processes that find the same dead lock one gets the next generation and the other none. A
- * lock that was given back stays under its other name, so that generations never go back and a slow competitor cannot take an old
- * number again. Errors: AUDIT_FAILED where another writer holds it or may hold it.
+ * Takes the log for one writer. Every lock ever held has a generation of its own, and the next one is made with link(2),
+ * which is atomic and fails where the name is taken: of two processes that find the same dead lock one gets the next
+ * generation and the other none. A lock that was given back stays under its other name, so that generations never go back
+ * and a slow competitor cannot take an old number again. Errors: AUDIT_FAILED where another writer holds it or may hold it.
  */
 export async function acquireLock(
   fs: AuditFileSystem,

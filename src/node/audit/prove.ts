@@ -104,7 +104,10 @@ async function consistency(
   );
 }
 
-/** Walks the log once, checking on the way that its root is the checkpoint's: a proof from other records would prove nothing. */
+/**
+ * Walks the log once, checking on the way that its root is the checkpoint's: a proof from other records would prove
+ * nothing.
+ */
 async function hashRanges(
   platform: AuditPlatform,
   dir: string,

@@ -1,7 +1,9 @@
 import { env, stderr } from 'node:process';
 import { hasFunctions, optionalAddon } from '../addon/index.js';
 
-/** What Dawn and the Vulkan loader write to stderr although nothing is wrong; what is missing is told in words of our own. */
+/**
+ * What Dawn and the Vulkan loader write to stderr although nothing is wrong; what is missing is told in words of our own.
+ */
 const NOISE: readonly RegExp[] = [
   /^Warning: Couldn't load Vulkan: /,
   /^Warning: vkCreateInstance/,

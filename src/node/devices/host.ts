@@ -5,7 +5,10 @@ import { createNodeEngine } from '../digest/index.js';
 import { adviseHugePages } from './huge-pages.js';
 
 export interface NodeHostOptions {
-  /** Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine (`VRAM_RESIDENCY_DIGEST`, else native). */
+  /**
+   * Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine
+   * (`VRAM_RESIDENCY_DIGEST`, else native).
+   */
   readonly engine?: BlockHasher;
 }
 

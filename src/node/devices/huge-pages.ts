@@ -10,8 +10,8 @@ interface PagesAddon {
 let loaded: PagesAddon | null | undefined;
 
 /**
- * Asks Linux to back large fresh memory with huge pages: with pages of 4096 bytes, finding one for each takes longer than all
- * that is done with the bytes afterwards. Where there is no addon, or the system has none to give, nothing changes.
+ * Asks Linux to back large fresh memory with huge pages: with pages of 4096 bytes, finding one for each takes longer than
+ * all that is done with the bytes afterwards. Where there is no addon, or the system has none to give, nothing changes.
  */
 export function adviseHugePages(memory: Uint8Array): void {
   if (memory.length < LEAST_BYTES) return;

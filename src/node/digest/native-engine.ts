@@ -27,8 +27,8 @@ const PIECE_BYTES = 512 * 1024;
 const THREADS = Math.min(availableParallelism(), 4);
 
 /**
- * Hashes with the addon's hasher where there is one, else with node:crypto; big inputs in threads: the addon's, or up to four workers, which
- * start on first use. The flat SHA-256 is always node:crypto's.
+ * Hashes with the addon's hasher where there is one, else with node:crypto; big inputs in threads: the addon's, or up to
+ * four workers, which start on first use. The flat SHA-256 is always node:crypto's.
  */
 export class NativeEngine implements DigestEngine {
   readonly name = 'native';

@@ -30,8 +30,8 @@ let loaded: DigestAddon | null | undefined;
 const proven = new Set<string>();
 
 /**
- * The hasher that VRAM_RESIDENCY_HASHER names, else the fastest that this processor can run; null for `node`, and where there is no addon
- * or the processor has none. It has hashed known blocks as node:crypto does.
+ * The hasher that VRAM_RESIDENCY_HASHER names, else the fastest that this processor can run; null for `node`, and where
+ * there is no addon or the processor has none. It has hashed known blocks as node:crypto does.
  * Errors: INVALID_INPUT naming the variable; DEVICE_UNAVAILABLE for a processor that hashes wrongly.
  */
 export function findNativeHasher(): NativeHasher | null {

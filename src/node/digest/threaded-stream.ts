@@ -16,8 +16,9 @@ import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs
 let nextStream = 0;
 
 /**
- * Hashes in threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat SHA-256 stays with
- * one worker, leaf hashes go to the addon's threads or to whichever worker is free, and come back in order. Needs at least one byte.
+ * Hashes in threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat
+ * SHA-256 stays with one worker, leaf hashes go to the addon's threads or to whichever worker is free, and come back in
+ * order. Needs at least one byte.
  */
 export class ThreadedStream implements DigestStream {
   readonly #request: DigestRequest;

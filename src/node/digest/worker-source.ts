@@ -1,6 +1,7 @@
 /**
- * What a hashing thread runs, as text: it loads the same from compiled files, from sources under test, and from a bundle. One message is
- * one slab of shared memory. `flat` continues the flat SHA-256 of a stream; `leaves` writes the slab's leaf hashes behind its data.
+ * What a hashing thread runs, as text: it loads the same from compiled files, from sources under test, and from a bundle.
+ * One message is one slab of shared memory. `flat` continues the flat SHA-256 of a stream; `leaves` writes the slab's leaf
+ * hashes behind its data.
  */
 export const WORKER_SOURCE = `
 'use strict';

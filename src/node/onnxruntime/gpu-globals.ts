@@ -5,11 +5,11 @@ import { dawnGpu } from '../devices/index.js';
 const turns = new Serial();
 
 /**
- * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime Web asks for
- * while it makes a session. One piece of work at a time; everything is as before once it ends.
+ * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime Web
+ * asks for while it makes a session. One piece of work at a time; everything is as before once it ends.
  *
- * The engine's 27 MB of WebAssembly are compiled meanwhile, by V8's quick compiler alone: the optimising one would take the CPUs that
- * a software adapter computes on.
+ * The engine's 27 MB of WebAssembly are compiled meanwhile, by V8's quick compiler alone: the optimising one would take the
+ * CPUs that a software adapter computes on.
  */
 export async function withGpuGlobals<T>(work: () => Promise<T>): Promise<T> {
   const gpu = await dawnGpu();

@@ -20,8 +20,8 @@ const LIMITS = [
 ] as const satisfies (keyof GPUSupportedLimits)[];
 
 /**
- * Opens a GPU through Dawn as an engine wants it, for `VramManager.open({ device })` and createSession(): the fastest adapter, with the
- * features and limits that ONNX Runtime Web makes use of. Its close() ends it for the engine too.
+ * Opens a GPU through Dawn as an engine wants it, for `VramManager.open({ device })` and createSession(): the fastest
+ * adapter, with the features and limits that ONNX Runtime Web makes use of. Its close() ends it for the engine too.
  *
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE.
  */

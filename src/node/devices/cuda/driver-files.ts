@@ -3,8 +3,8 @@ import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /**
- * Where systems keep the NVIDIA driver: the folders of libraries with all below them (Debian's multiarch folders lie there), those that NVIDIA's
- * container toolkit fills, NixOS, and CUDA's forward compatibility package.
+ * Where systems keep the NVIDIA driver: the folders of libraries with all below them (Debian's multiarch folders lie
+ * there), those that NVIDIA's container toolkit fills, NixOS, and CUDA's forward compatibility package.
  */
 const SYSTEM_FOLDERS = [
   '/lib',
@@ -29,11 +29,12 @@ export interface Paths {
 }
 
 /**
- * Why these files of the driver need not be the system's own; completes "the driver ..."; null if every one of them lies where systems keep their
- * driver, or is one of `trusted` or in such a folder, or has a path that only root can change: each component is root's, and neither its group nor
- * others may write to it.
+ * Why these files of the driver need not be the system's own; completes "the driver ..."; null if every one of them lies
+ * where systems keep their driver, or is one of `trusted` or in such a folder, or has a path that only root can change:
+ * each component is root's, and neither its group nor others may write to it.
  *
- * The environment decides which file the loader finds (`LD_LIBRARY_PATH`), so it is the file that counts, and not the name that was asked for.
+ * The environment decides which file the loader finds (`LD_LIBRARY_PATH`), so it is the file that counts, and not the name
+ * that was asked for.
  */
 export async function driverDoubt(
   files: readonly string[],

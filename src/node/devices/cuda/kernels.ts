@@ -10,8 +10,9 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const FATBIN_MAGIC = [0x50, 0xed, 0x55, 0xba];
 
 /**
- * The kernels in a fat binary, as `npm run build:cuda -- --machine-code` makes it. `origin` is the option or variable that named the file: messages
- * tell it, and not the path. The sizes inside are checked by the addon. Errors: DEVICE_UNAVAILABLE.
+ * The kernels in a fat binary, as `npm run build:cuda -- --machine-code` makes it. `origin` is the option or variable that
+ * named the file: messages tell it, and not the path. The sizes inside are checked by the addon. Errors:
+ * DEVICE_UNAVAILABLE.
  */
 export async function kernelsFromFile(path: string, origin: string): Promise<Kernels> {
   let image: Uint8Array;

@@ -8,7 +8,8 @@ import type { Backend, Device } from '../../../device/index.js';
 /** What became of a kernel's store to a frozen region. */
 export interface StoreProbe {
   /**
-   * `faulted`: the store was refused and the context is void, as it should be; `stored`: the sealed bytes changed; `ignored`: nothing happened;
+   * `faulted`: the store was refused and the context is void, as it should be; `stored`: the sealed bytes changed;
+   * `ignored`: nothing happened;
    * `unprotected`: the driver granted no read-only mapping, so nothing was tried.
    */
   readonly outcome: 'faulted' | 'stored' | 'ignored' | 'unprotected';
@@ -41,8 +42,8 @@ const STORE_PTX = `
 `;
 
 /**
- * Tries a kernel store to a frozen region. A store that is refused voids the CUDA context of the whole process: in a process that serves, call
- * probeReadOnlyStore instead. Errors: those of open() and of the region.
+ * Tries a kernel store to a frozen region. A store that is refused voids the CUDA context of the whole process: in a
+ * process that serves, call probeReadOnlyStore instead. Errors: those of open() and of the region.
  */
 export async function tryStore(backend: Backend, index: number): Promise<StoreProbe> {
   const device = await backend.open(index);
