@@ -51,7 +51,9 @@ async function choose(choice) {
 
 function forced(choice, found) {
   if (found?.adapter === choice) return found;
-  const instead = found === null ? 'is not there' : `is not what WebGPU found: ${found.description}`;
+  const driver = process.env.VK_DRIVER_FILES;
+  const missing = driver ? `is not there; VK_DRIVER_FILES is ${driver}` : 'is not there';
+  const instead = found === null ? missing : `is not what WebGPU found: ${found.description}`;
   throw new Error(`VRAM_RESIDENCY_TEST_ADAPTER=${choice}, but ${choice} ${instead}`);
 }
 
@@ -89,6 +91,12 @@ function useDriver(file) {
 }
 
 async function useMesa() {
+  // A Mesa that is unpacked and not installed, for example. The adapter tells whether it is one.
+  const named = process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES;
+  if (named) {
+    useDriver(named);
+    return true;
+  }
   for (const folder of ICD_FOLDERS) {
     const names = await readdir(folder).catch((error) => {
       if (error.code === 'ENOENT') return [];
