@@ -127,7 +127,11 @@ export class Connection {
         late = new WorkerError('DEADLINE_UNMET', `no whole answer within ${timeoutMs} ms`);
         request.destroy(late);
       }, timeoutMs);
-      request.on('response', (response) => resolve({ response, request, limit, late: () => late }));
+      request.on('response', (response) => {
+        // Whoever reads is told of it. Before and between reads nobody listens, and then an error would end the process.
+        response.on('error', () => undefined);
+        resolve({ response, request, limit, late: () => late });
+      });
       request.on('error', (error) => {
         clearTimeout(limit);
         reject(late ?? this.#told(error, call));

@@ -216,6 +216,20 @@ describe('a client', () => {
     await expect(asked).rejects.toMatchObject({ code: 'ABORTED' });
   });
 
+  it('ends in order where the signal fires between two events', async () => {
+    const { socket, worker, write } = await served();
+    const client = new WorkerClient({ socket });
+    const ending = new AbortController();
+    const events = client.events({ after: 0, signal: ending.signal });
+    await worker.commit({ name: 'a', path: await write('weights.bin', MIB) });
+    expect((await events.next()).value).toMatchObject({ id: 1 });
+    ending.abort();
+    // The connection ends while nobody reads from it.
+    await new Promise((done) => setTimeout(done, 50));
+    expect(await events.next()).toMatchObject({ done: expect.any(Boolean) });
+    await events.return();
+  });
+
   it('shows its token to the worker, and in no error', async () => {
     let shown: string | undefined;
     const address = await other((request, response) => {
