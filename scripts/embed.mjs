@@ -1,7 +1,8 @@
-// Writes src/generated/: the WASM, the WGSL and the PTX as modules, so that Node, bundlers and pages load them without a
-// fetch.
+// Writes src/generated/: the WASM, the WGSL, the PTX and the dashboard's files as modules, so that Node, bundlers and
+// pages load them without a fetch.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { buildSync } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = `${root}src/generated/`;
@@ -34,3 +35,19 @@ emit('shaders', `export const shaders = ${texts('shaders', '.wgsl')} as const;\n
 emit('ptx', `export const ptx: Readonly<Record<string, string>> = ${texts('cuda', '.ptx')};\n`);
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 emit('version', `export const version = ${JSON.stringify(version)};\n`);
+
+const [script] = buildSync({
+  absWorkingDir: root,
+  entryPoints: ['src/dashboard/index.ts'],
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2023',
+  write: false,
+}).outputFiles;
+const page = (name) => readFileSync(`${root}src/dashboard/${name}`, 'utf8');
+emit(
+  'dashboard',
+  `export const dashboard = ${JSON.stringify({ html: page('page.html'), css: page('page.css'), js: script.text })} as const;\n`,
+);

@@ -59,6 +59,12 @@ export type CommitRequest = ModelOrigin & {
 /** `damaged`: at least one shard is in quarantine. */
 export type ModelState = 'loading' | 'ready' | 'damaged' | 'failed' | 'releasing';
 
+/** Consecutive blocks of 4096 bytes of a shard, from 0. */
+export interface BlockRange {
+  readonly firstBlock: number;
+  readonly blocks: number;
+}
+
 export interface ShardView {
   readonly shardId: string;
   readonly sealId: string;
@@ -69,6 +75,8 @@ export interface ShardView {
   readonly fsverity: string;
   readonly sealedAt: string;
   readonly quarantined: boolean;
+  /** Where it is damaged, once that was found; at most 64 ranges. Whole groups of 128 blocks where no single ones could be told. */
+  readonly damaged: readonly BlockRange[];
   /** When its latest good verification began; RFC 3339, or null. */
   readonly lastVerifiedAt: string | null;
   readonly lastScrubbedAt: string | null;
@@ -221,6 +229,7 @@ export interface WorkerEvent {
     | 'model.replaced'
     | 'model.released'
     | 'shard.damaged'
+    | 'damage.located'
     | 'shard.healed'
     | 'heal.failed'
     | 'scrub.finished'

@@ -47,7 +47,7 @@ export async function serve({
 }: ServeOptions): Promise<Service> {
   const tokens = await Tokens.open(settings.tokens, () => clock.monotonic(), settings.trustOwner);
   const roots = await Promise.all(settings.roots.map(realRoot));
-  const { scrub } = settings;
+  const { scrub, drills } = settings;
   const onnx = engineDevice === null ? null : await OnnxHost.open(engineDevice);
   const share = settings.share === undefined ? null : await openShareServer(manager, settings.share);
   const worker = Worker.start({
@@ -83,7 +83,7 @@ export async function serve({
   try {
     for (const { address, hosts } of await addressesOf(settings)) {
       const admission = new Admission({ tokens, hosts, clock });
-      listeners.push(await listen(address, workerApp({ worker, admission, clock, onUnforeseen })));
+      listeners.push(await listen(address, workerApp({ worker, admission, clock, drills, onUnforeseen })));
     }
   } catch (error) {
     await close();

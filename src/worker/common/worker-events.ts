@@ -18,6 +18,16 @@ export function toWorkerEvent(
         ...about,
         data: { reason: event.reason, leasesRevoked: event.leasesRevoked },
       };
+    case 'damage.located':
+      return {
+        type: 'damage.located',
+        ...about,
+        data: {
+          blocks: event.damaged.reduce((sum, { blocks }) => sum + blocks, 0),
+          exact: event.exact,
+          firstByte: event.damaged[0]?.byteOffset ?? null,
+        },
+      };
     case 'shard.healed':
       return {
         type: 'shard.healed',

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/index.js';
 import { ServiceError } from '../common/index.js';
+import { Sessions } from './sessions.js';
 import { type Caller, ROLES, type Role, type Tokens } from './tokens.js';
 
 /** Wrong tokens in a second that are told so; more are told to wait. */
@@ -13,14 +14,26 @@ export interface AdmissionSettings {
   readonly clock: Clock;
 }
 
+/** What of a request says who sends it. */
+export interface Credentialed {
+  readonly method: string;
+  header(name: string): string | undefined;
+}
+
+const BEARER = /^Bearer ([\x21-\x7e]{1,4096})$/i;
+/** How a session that came in a cookie is passed on in here: it is no scheme of Authorization. */
+const SESSION = /^vram_session=([A-Za-z0-9_-]{1,64})$/;
+
 /** Decides whether a request may come in at all, before anything of it is read. */
 export class Admission {
   readonly #settings: AdmissionSettings;
+  readonly #sessions: Sessions;
   #failures = 0;
   #windowFrom = Number.NEGATIVE_INFINITY;
 
   constructor(settings: AdmissionSettings) {
     this.#settings = settings;
+    this.#sessions = new Sessions(() => settings.clock.monotonic());
   }
 
   /** A page that was led here by another name (DNS rebinding), or that another site serves. Errors: INVALID_INPUT, AUTH_FAILED. */
@@ -36,6 +49,37 @@ export class Admission {
     if (from === null || from !== host?.toLowerCase()) {
       throw new ServiceError('AUTH_FAILED', '"Origin" is another site', { status: 403 });
     }
+  }
+
+  /**
+   * What `admit` takes: the bearer token or, without one, the cookie of a session. Browsers send cookies by themselves, so a cookie
+   * changes something only for a page of this worker. Errors: AUTH_FAILED.
+   */
+  credential(request: Credentialed): string | null {
+    const authorization = request.header('authorization');
+    if (authorization !== undefined) return BEARER.test(authorization) ? authorization : null;
+    const cookie = sessionCookie(request);
+    if (cookie !== null && request.method !== 'GET') this.requireOrigin(request);
+    return cookie;
+  }
+
+  /** That it is the worker's own was checked with all requests. Errors: AUTH_FAILED. */
+  requireOrigin(request: Credentialed): void {
+    if (request.header('origin') !== undefined) return;
+    throw new ServiceError('AUTH_FAILED', '"Origin" must be there where a cookie speaks', { status: 403 });
+  }
+
+  /** Swaps a token for a session's name. Errors: AUTH_FAILED, QUEUE_FULL after too many wrong tokens. */
+  async beginSession(token: string): Promise<string> {
+    const { tokens, clock } = this.#settings;
+    const caller = await tokens.callerOf(token);
+    if (caller === null) throw this.#refusal(clock.monotonic());
+    return this.#sessions.begin(tokens.digestOf(token));
+  }
+
+  endSession(request: Credentialed): void {
+    const [, name] = SESSION.exec(sessionCookie(request) ?? '') ?? [];
+    if (name !== undefined) this.#sessions.end(name);
   }
 
   /** Errors: AUTH_FAILED, QUEUE_FULL after too many wrong tokens. */
@@ -62,8 +106,12 @@ export class Admission {
   }
 
   async #callerOf(authorization: string | null): Promise<Caller | null> {
-    const [, token] = /^Bearer ([\x21-\x7e]{1,4096})$/i.exec(authorization ?? '') ?? [];
-    return token === undefined ? null : await this.#settings.tokens.callerOf(token);
+    const { tokens } = this.#settings;
+    const [, token] = BEARER.exec(authorization ?? '') ?? [];
+    if (token !== undefined) return await tokens.callerOf(token);
+    const [, session] = SESSION.exec(authorization ?? '') ?? [];
+    const digest = session === undefined ? null : this.#sessions.tokenDigestOf(session);
+    return digest === null ? null : await tokens.callerOfDigest(digest);
   }
 
   #refusal(nowMs: number): ServiceError {
@@ -76,4 +124,9 @@ export class Admission {
       ? new ServiceError('QUEUE_FULL', 'too many wrong tokens; wait', { retryAfterMs: WINDOW_MS })
       : new ServiceError('AUTH_FAILED', '"Authorization" must be a bearer token of this worker');
   }
+}
+
+function sessionCookie(request: Credentialed): string | null {
+  const cookies = (request.header('cookie') ?? '').split(';').map((one) => one.trim());
+  return cookies.find((one) => SESSION.test(one)) ?? null;
 }

@@ -61,6 +61,7 @@ const shard = z.object({
   fsverity: z.string(),
   sealedAt: z.string(),
   quarantined: z.boolean(),
+  damaged: z.array(z.object({ firstBlock: z.int(), blocks: z.int() })),
   lastVerifiedAt: z.string().nullable(),
   lastScrubbedAt: z.string().nullable(),
 });

@@ -7,6 +7,7 @@ import { openApiDocument } from './document.js';
 import { Fences } from './fences.js';
 import { Idempotency } from './idempotency.js';
 import { OpenStreams } from './open-streams.js';
+import { addPage } from './page-routes.js';
 import { isForeseen, problem, problemOf, problemResponse } from './problem.js';
 import type { Answer, Route } from './route.js';
 import { ROUTES } from './routes.js';
@@ -22,6 +23,8 @@ export interface AppSettings {
   readonly worker: Worker;
   readonly admission: Admission;
   readonly clock: Clock;
+  /** Whether the worker was started with drills, which the dashboard then offers; default false. */
+  readonly drills?: boolean;
   /** Told of failures that nobody foresaw: the caller learns only that there was one. */
   readonly onUnforeseen: (error: unknown) => void;
 }
@@ -31,6 +34,7 @@ export function workerApp({
   worker,
   admission,
   clock,
+  drills = false,
   onUnforeseen,
 }: AppSettings): (request: Request) => Promise<Response> {
   const app = new Hono();
@@ -48,12 +52,13 @@ export function workerApp({
 
   const document = JSON.stringify(openApiDocument(ROUTES));
   app.get('/openapi.json', async (context) => {
-    await admission.admit('read', context.req.header('authorization') ?? null);
+    await admission.admit('read', admission.credential(context.req));
     return new Response(document, { headers: { 'content-type': 'application/json' } });
   });
+  addPage(app, { admission, drills, bodyOf });
   for (const route of ROUTES) {
     app.on(route.method.toUpperCase(), routerPath(route), async (context) => {
-      const authorization = context.req.header('authorization') ?? null;
+      const authorization = admission.credential(context.req);
       const caller = route.role === null ? null : await admission.admit(route.role, authorization);
       const text = route.body === null ? '' : await bodyOf(context);
       const body = parseBody(text, route);

@@ -100,7 +100,16 @@ export class Tokens {
 
   /** null for a token that is none of ours. Every token is compared, whichever matches. */
   async callerOf(token: string): Promise<Caller | null> {
-    const digest = digestOf(token);
+    return await this.callerOfDigest(digestOf(token));
+  }
+
+  /** What `callerOfDigest` takes for this token. */
+  digestOf(token: string): Buffer {
+    return digestOf(token);
+  }
+
+  /** As `callerOf`: for whoever kept the digest rather than the token. */
+  async callerOfDigest(digest: Buffer): Promise<Caller | null> {
     let caller: Caller | null = null;
     for (const file of this.#files) {
       for (const known of await file.digests(this.#now())) {

@@ -1,13 +1,26 @@
+import type { BlockRange } from '../../api-schema/index.js';
+import type { DamagedRange } from '../../base/index.js';
 import type { Observer, OperationEvent } from '../../events/index.js';
+
+const BLOCK_BYTES = 4_096;
+/** Ranges that are told of one shard: a status stays small, whatever happened. */
+const MOST_RANGES = 64;
 
 export interface ShardHealth {
   readonly quarantined: boolean;
+  /** Where it is damaged, as far as that was found; the first 64 ranges. */
+  readonly damaged: readonly BlockRange[];
   /** When its latest good verification of the whole shard began; RFC 3339, or null. */
   readonly lastVerifiedAt: string | null;
   readonly lastScrubbedAt: string | null;
 }
 
-const UNKNOWN: ShardHealth = { quarantined: false, lastVerifiedAt: null, lastScrubbedAt: null };
+const UNKNOWN: ShardHealth = {
+  quarantined: false,
+  damaged: [],
+  lastVerifiedAt: null,
+  lastScrubbedAt: null,
+};
 
 /** Follows the health of live shards by the manager's own events. Must be among the manager's observers from its opening on. */
 export class ShardWatch implements Observer {
@@ -32,7 +45,7 @@ export class ShardWatch implements Observer {
   on(event: OperationEvent): void {
     switch (event.type) {
       case 'vram.sealed':
-        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: event.sealedAt });
+        this.#set(event.sealId, { quarantined: false, damaged: [], lastVerifiedAt: event.sealedAt });
         break;
       case 'seal.verified':
         // A sample says nothing of the rest.
@@ -44,8 +57,11 @@ export class ShardWatch implements Observer {
       case 'shard.quarantined':
         this.#set(event.sealId, { quarantined: true });
         break;
+      case 'damage.located':
+        this.#set(event.sealId, { damaged: event.damaged.slice(0, MOST_RANGES).map(blockRange) });
+        break;
       case 'shard.healed':
-        this.#set(event.sealId, { quarantined: false, lastVerifiedAt: beganAt(event) });
+        this.#set(event.sealId, { quarantined: false, damaged: [], lastVerifiedAt: beganAt(event) });
         break;
       default:
         break;
@@ -56,6 +72,10 @@ export class ShardWatch implements Observer {
   #set(sealId: string, change: Partial<ShardHealth>): void {
     this.#health.set(sealId, { ...this.of(sealId), ...change });
   }
+}
+
+function blockRange({ byteOffset, blocks }: DamagedRange): BlockRange {
+  return { firstBlock: Math.floor(byteOffset / BLOCK_BYTES), blocks };
 }
 
 /** A verification speaks of the bytes as they were when it began to read them. */

@@ -1,0 +1,77 @@
+import type { WorkerEvent } from '../api-schema/index.js';
+import { byId, element } from './dom.js';
+
+/** Kept on the page: who wants more reads the audit log. */
+const MOST_EVENTS = 50;
+
+const WORDS: Readonly<Record<WorkerEvent['type'], string>> = {
+  'worker.state': 'worker',
+  'model.loading': 'loading',
+  'model.progress': 'loading',
+  'model.ready': 'ready',
+  'model.failed': 'load failed',
+  'model.replaced': 'replaced',
+  'model.released': 'released',
+  'shard.damaged': 'damage found',
+  'damage.located': 'damage located',
+  'shard.healed': 'healed',
+  'heal.failed': 'healing failed',
+  'scrub.finished': 'scrubbed',
+  'drill.injected': 'drill: bit flipped',
+};
+const ILL: readonly WorkerEvent['type'][] = [
+  'model.failed',
+  'shard.damaged',
+  'damage.located',
+  'heal.failed',
+];
+const GOOD: readonly WorkerEvent['type'][] = ['model.ready', 'shard.healed'];
+
+/** Every type of event: server-sent events are told apart by it. */
+export const EVENT_TYPES = Object.keys(WORDS);
+
+/** What happened while the page was open, the newest first. */
+export class EventList {
+  readonly #list = byId('events', HTMLOListElement);
+  readonly #none = byId('no-events', HTMLParagraphElement);
+
+  add(event: WorkerEvent): void {
+    // Of a load that goes on, its model's row tells.
+    if (event.type === 'model.progress') return;
+    this.#none.hidden = true;
+    this.#list.hidden = false;
+    const time = element('time', '', new Date(event.at).toLocaleTimeString('en-GB'));
+    time.dateTime = event.at;
+    const item = element(
+      'li',
+      '',
+      time,
+      element('span', 'what', WORDS[event.type]),
+      element('span', 'about', about(event)),
+    );
+    if (ILL.includes(event.type)) item.dataset['ill'] = '';
+    if (GOOD.includes(event.type)) item.dataset['good'] = '';
+    this.#list.prepend(item);
+    while (this.#list.childElementCount > MOST_EVENTS) this.#list.lastElementChild?.remove();
+  }
+
+  clear(): void {
+    this.#list.replaceChildren();
+    this.#list.hidden = true;
+    this.#none.hidden = false;
+  }
+}
+
+function about({ model, generation, data }: WorkerEvent): string {
+  const name = model === null ? [] : [generation === null ? model : `${model}@${generation}`];
+  const values = Object.entries(data).flatMap(([key, value]) =>
+    value === null ? [] : [`${key} ${told(value)}`],
+  );
+  return [...name, ...values].join(', ');
+}
+
+function told(value: string | number | boolean): string {
+  if (typeof value === 'number')
+    return Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(1);
+  return String(value);
+}
