@@ -47,7 +47,5 @@ const [script] = buildSync({
   write: false,
 }).outputFiles;
 const page = (name) => readFileSync(`${root}src/dashboard/${name}`, 'utf8');
-emit(
-  'dashboard',
-  `export const dashboard = ${JSON.stringify({ html: page('page.html'), css: page('page.css'), js: script.text })} as const;\n`,
-);
+const files = { html: page('page.html'), css: page('page.css'), js: script.text };
+emit('dashboard', `export const dashboard = ${JSON.stringify(files)} as const;\n`);

@@ -169,7 +169,7 @@ function placeOf({ label, damaged }: ModelView['shards'][number]): string {
   if (damaged.length === 0) return `${label}: place not found yet`;
   const said = damaged.slice(0, MOST_RANGES).map(({ firstBlock, blocks }) => {
     const last = firstBlock + blocks - 1;
-    return blocks === 1 ? `block ${firstBlock}` : `blocks ${firstBlock} to ${last}`;
+    return blocks === 1 ? `block ${firstBlock}` : `somewhere in blocks ${firstBlock} to ${last}`;
   });
   const more = damaged.length > MOST_RANGES ? ` and ${damaged.length - MOST_RANGES} further ranges` : '';
   const [first] = damaged;

@@ -157,6 +157,6 @@ function caption({ blocks, blocksPerCell }: MapPlan, models: readonly ModelView[
     blocksPerCell === 1
       ? 'A cell is one block of 4 KiB'
       : `A cell is ${formatCount(blocksPerCell, 'block')} (${formatBytes(blocksPerCell * BLOCK_BYTES)})`;
-  const found = damaged === 0 ? 'none known to be damaged' : `${formatCount(damaged, 'block')} damaged`;
+  const found = damaged === 0 ? 'none known to be damaged' : `damage within ${formatCount(damaged, 'block')}`;
   return `${formatCount(blocks, 'block')} of ${formatCount(models.length, 'model')}, ${found}. ${cell}.`;
 }

@@ -52,8 +52,8 @@ export class Admission {
   }
 
   /**
-   * What `admit` takes: the bearer token or, without one, the cookie of a session. Browsers send cookies by themselves, so a cookie
-   * changes something only for a page of this worker. Errors: AUTH_FAILED.
+   * What `admit` takes: the bearer token or, without one, the cookie of a session. Browsers send cookies by themselves,
+   * so a cookie changes something only for a page of this worker. Errors: AUTH_FAILED.
    */
   credential(request: Credentialed): string | null {
     const authorization = request.header('authorization');
