@@ -75,7 +75,7 @@ export interface ShardView {
   readonly fsverity: string;
   readonly sealedAt: string;
   readonly quarantined: boolean;
-  /** Where damage lies, once that was found; at most 64 ranges. Whole groups of 128 blocks where single ones are not known. */
+  /** Where damage lies, once found; at most 64 ranges. Whole groups of 128 blocks where single ones are not known. */
   readonly damaged: readonly BlockRange[];
   /** When its latest good verification began; RFC 3339, or null. */
   readonly lastVerifiedAt: string | null;
