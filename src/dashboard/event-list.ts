@@ -1,5 +1,6 @@
 import type { WorkerEvent } from '../api-schema/index.js';
 import { byId, element } from './dom.js';
+import { formatBytes, formatCount } from './format.js';
 
 /** Kept on the page: who wants more reads the audit log. */
 const MOST_EVENTS = 50;
@@ -64,13 +65,40 @@ export class EventList {
 
 function about({ model, generation, data }: WorkerEvent): string {
   const name = model === null ? [] : [generation === null ? model : `${model}@${generation}`];
-  const values = Object.entries(data).flatMap(([key, value]) =>
-    value === null ? [] : [`${key} ${told(value)}`],
-  );
+  const values = Object.entries(data).flatMap(([key, value]) => {
+    const tell = Object.hasOwn(TOLD, key) ? TOLD[key] : undefined;
+    const words = value === null ? null : (tell ?? plainly(key))(value);
+    return words === null ? [] : [words];
+  });
   return [...name, ...values].join(', ');
 }
 
-function told(value: string | number | boolean): string {
+type Value = string | number | boolean;
+
+/** How the members of an event's `data` read; null: not worth telling. What a newer worker tells more is told plainly. */
+const TOLD: Readonly<Record<string, (value: Value) => string | null>> = {
+  blocks: (value) => formatCount(Number(value), 'block'),
+  bytes: (value) => formatBytes(Number(value)),
+  byteLength: (value) => formatBytes(Number(value)),
+  shards: (value) => formatCount(Number(value), 'shard'),
+  firstByte: (value) => `from byte ${told(value)} on`,
+  byte: (value) => `byte ${told(value)}`,
+  exact: (value) => (value === true ? null : 'somewhere within them'),
+  leasesRevoked: (value) => (value === 0 ? null : `${formatCount(Number(value), 'lease')} revoked`),
+  durationMs: (value) => `in ${told(value)} ms`,
+  ok: (value) => (value === true ? 'no damage' : 'damage'),
+  code: String,
+  detail: String,
+  reason: String,
+  state: String,
+};
+
+const plainly =
+  (key: string) =>
+  (value: Value): string =>
+    `${key} ${told(value)}`;
+
+function told(value: Value): string {
   if (typeof value === 'number')
     return Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(1);
   return String(value);
