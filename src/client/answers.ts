@@ -45,7 +45,11 @@ function members<T>(checks: Readonly<Partial<Record<keyof T & string, Check>>>):
 const isProgress = members<LoadProgress>({ bytes: isCount, totalBytes: isCount });
 const isFailure = members<FailureView>({ code: isText, detail: isText });
 
-const isShard = members<ShardView>({ quarantined: isFlag, lastVerifiedAt: orNull(isTime) });
+const isShard = members<ShardView>({
+  quarantined: isFlag,
+  lastVerifiedAt: orNull(isTime),
+  lastScrubbedAt: orNull(isTime),
+});
 
 const isModel = members<ModelView>({
   name: isText,
@@ -81,6 +85,8 @@ const isWorkerStatus = members<WorkerStatus>({
     reservedBytes: isCount,
   }),
   reservations: isCount,
+  executions: members<WorkerStatus['executions']>({ queued: isCount, running: isCount }),
+  share: orNull(members<NonNullable<WorkerStatus['share']>>({ models: everyOne(isText), leases: isCount })),
   models: everyOne(isModel),
 });
 

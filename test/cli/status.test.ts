@@ -38,7 +38,11 @@ async function answeringJson(body: string): Promise<void> {
   await answering(head + body, (connection) => connection.end());
 }
 
-const SHARD = { quarantined: false, lastVerifiedAt: '2026-11-28T06:00:00Z' };
+const SHARD = {
+  quarantined: false,
+  lastVerifiedAt: '2026-11-28T06:00:00Z',
+  lastScrubbedAt: '2026-11-28T05:59:00Z',
+};
 const NEXT = { generation: 2, progress: null, failure: null };
 const MODEL = {
   name: 'm',
@@ -58,6 +62,8 @@ const STATUS = {
   device: { id: 'host', name: 'n', residency: 'host', execution: 'x' },
   capacity: { totalBytes: null, usedBytes: 0, reservedBytes: 0 },
   reservations: 0,
+  executions: { queued: 0, running: 0 },
+  share: null,
   models: [MODEL],
 };
 
@@ -94,12 +100,14 @@ describe('status of a worker that does not answer well', () => {
       device: { id: evil, name: evil, residency: evil, execution: evil },
       capacity: { totalBytes: null, usedBytes: 0, reservedBytes: 0 },
       reservations: 0,
+      executions: { queued: evil, running: evil },
+      share: { models: [evil], leases: evil },
       models: [{ ...model, failure, next: { generation: evil, progress: null, failure } }],
     };
     // Whoever listens there need not heed the types of a worker.
     const text: string = Reflect.apply(statusText, null, [status, 0]);
     expect(text).toMatch(/^[\x20-\x7e\n]+$/);
-    expect(text.trimEnd().split('\n')).toHaveLength(6);
+    expect(text.trimEnd().split('\n')).toHaveLength(7);
   });
 
   it('takes what a newer worker sends more, and a load of no bytes', async () => {
@@ -125,6 +133,12 @@ describe('status of a worker that does not answer well', () => {
       'a time that is none',
       { ...STATUS, models: [{ ...MODEL, shards: [{ ...SHARD, lastVerifiedAt: 'x' }] }] },
     ],
+    [
+      'a scrub at no time',
+      { ...STATUS, models: [{ ...MODEL, shards: [{ ...SHARD, lastScrubbedAt: 'x' }] }] },
+    ],
+    ['no executions', { ...STATUS, executions: null }],
+    ['shared models in an object', { ...STATUS, share: { models: {}, leases: 0 } }],
     ['a state that is no text', { ...STATUS, models: [{ ...MODEL, state: {} }] }],
     ['no next', { ...STATUS, models: [{ ...MODEL, next: undefined }] }],
     ['a failure without words', { ...STATUS, models: [{ ...MODEL, next: { ...NEXT, failure: {} } }] }],
@@ -142,6 +156,29 @@ describe('status of a worker that does not answer well', () => {
     const { code, stderr } = await cli(['status', '--json', '--worker', socket]);
     expect(stderr).toContain('not a worker');
     expect(code).toBe(5);
+  });
+
+  it('tells the oldest verification and scrub, what was never verified, and who uses the models', () => {
+    const later = {
+      ...SHARD,
+      lastVerifiedAt: '2026-11-28T06:00:01Z',
+      lastScrubbedAt: '2026-11-28T06:00:01Z',
+    };
+    const textOf = (shards: unknown, more: unknown = {}): string =>
+      Reflect.apply(statusText, null, [
+        { ...STATUS, ...Object(more), models: [{ ...MODEL, shards }] },
+        Date.parse('2026-11-28T06:00:02Z'),
+      ]);
+    const both = textOf([SHARD, later]);
+    expect(both).toContain('all verified within 2.00 s, scrubbed within 62.00 s');
+    expect(both).not.toContain('work ');
+    const some = textOf([SHARD, { ...SHARD, lastVerifiedAt: null, lastScrubbedAt: null }]);
+    expect(some).toContain('1 never verified');
+    expect(some).not.toMatch(/all verified|scrubbed/);
+    const used = { executions: { queued: 5, running: 2 }, share: { models: ['m'], leases: 3 } };
+    expect(textOf([SHARD], used)).toContain(
+      'work      2 executions running, 5 waiting; 3 leases on 1 shared models',
+    );
   });
 
   it('counts the shards of a model, however many there are', () => {

@@ -82,6 +82,7 @@ export function statusText(status: WorkerStatus, nowMs: number): string {
     `worker    ${status.workerId}  ${status.state}${status.reason === null ? '' : `: ${status.reason}`}`,
     `device    ${device.id}  ${device.name} (${device.residency}, ${device.execution})`,
     `memory    ${formatSize(capacity.usedBytes)}${total} used by shards${reserved}`,
+    ...workLine(status),
     ...(status.models.length === 0
       ? ['models    none']
       : status.models.flatMap((model) => modelLines(model, nowMs))),
@@ -97,14 +98,13 @@ function modelLines(model: ModelView, nowMs: number): string[] {
   const damaged = shards.filter(({ quarantined }) => quarantined).length;
   if (damaged > 0) parts.push(`${damaged} DAMAGED`);
   if (progress !== null) parts.push(`${percent(progress)} loaded`);
-  const verified = shards.map(({ lastVerifiedAt }) =>
-    lastVerifiedAt === null ? null : Date.parse(lastVerifiedAt),
-  );
-  const known = verified.filter((at) => at !== null);
-  if (known.length > 0 && known.length === verified.length) {
-    const oldest = known.reduce((least, at) => Math.min(least, at));
-    parts.push(`all verified within ${formatMs(Math.max(0, nowMs - oldest))}`);
-  }
+  const verified = shards.map(({ lastVerifiedAt }) => lastVerifiedAt);
+  const verifiedAt = oldest(verified);
+  if (verifiedAt !== null) parts.push(`all verified within ${formatMs(Math.max(0, nowMs - verifiedAt))}`);
+  const never = verified.filter((at) => at === null).length;
+  if (never > 0) parts.push(`${never} never verified`);
+  const scrubbedAt = oldest(shards.map(({ lastScrubbedAt }) => lastScrubbedAt));
+  if (scrubbedAt !== null) parts.push(`scrubbed within ${formatMs(Math.max(0, nowMs - scrubbedAt))}`);
   const lines = [`model     ${name}@${generation}  ${state}  ${parts.join(', ')}`];
   if (failure !== null) lines.push(`          ${failure.detail} [${failure.code}]`);
   if (next === null) return lines;
@@ -113,6 +113,26 @@ function modelLines(model: ModelView, nowMs: number): string[] {
       ? `${next.progress === null ? '' : percent(next.progress)} loaded`
       : `failed: ${next.failure.detail} [${next.failure.code}]`;
   return [...lines, `          next: @${next.generation}  ${what}`];
+}
+
+/** What others do with the models, where they do anything. */
+function workLine({ executions, share }: WorkerStatus): string[] {
+  const parts: string[] = [];
+  if (executions.running + executions.queued > 0) {
+    parts.push(`${executions.running} executions running, ${executions.queued} waiting`);
+  }
+  if (share !== null) parts.push(`${share.leases} leases on ${share.models.length} shared models`);
+  return parts.length === 0 ? [] : [`work      ${parts.join('; ')}`];
+}
+
+/** Milliseconds since 1970; null where one of them is not known, or there is none. */
+function oldest(times: readonly (string | null)[]): number | null {
+  let least: number | null = null;
+  for (const time of times) {
+    if (time === null) return null;
+    least = Math.min(least ?? Number.POSITIVE_INFINITY, Date.parse(time));
+  }
+  return least;
 }
 
 function percent({ bytes, totalBytes }: { readonly bytes: number; readonly totalBytes: number }): string {
