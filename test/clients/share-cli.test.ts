@@ -104,7 +104,8 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
     async () => {
       if (bed.missing !== null || python.missing !== null) throw new Error('there is no test bed');
       const socket = join(folder, 'namespace.sock');
-      const lend = ['lend', `tiny=${model}`, '--socket', socket, '--device', 'cuda:0', '--json', '--verbose'];
+      const where = ['--socket', socket, '--device', 'cuda:0', ...ANY];
+      const lend = ['lend', `tiny=${model}`, ...where, '--json', '--verbose'];
       // The worker sees its own namespace alone; the client, in the one above, has no number in it.
       const child = spawn(
         'unshare',

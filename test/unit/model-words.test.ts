@@ -46,6 +46,19 @@ describe('openModel: what is no weights', () => {
     expect((await openModel(put('forced.bin', content), { format: 'raw' })).format).toBe('raw');
   });
 
+  it.each([
+    ['m.gguf.part2of2', 'one piece of a file that was cut'],
+    ['m.SAFETENSORS.part-01', 'one piece of a file that was cut'],
+    ['model.safetensors.tmp', 'a download that did not finish'],
+  ])('%s is refused by its name as %s', async (name, what) => {
+    await expect(openModel(put(name, bytes([1, 2, 3])))).rejects.toThrow(`"${name}" is ${what}`);
+    expect((await openModel(put(name, bytes([1, 2, 3])), { format: 'raw' })).format).toBe('raw');
+  });
+
+  it.each(['partition.bin', 'm.onnx.data', 'weights.part1', 'weights.tmp'])('%s is raw', async (name) => {
+    expect((await openModel(put(name, bytes([1, 2, 3])))).format).toBe('raw');
+  });
+
   it('is refused as JSON, and as an unfinished download, where only raw is left', async () => {
     for (const name of ['pytorch_model.bin.index.json', 'weights']) {
       await expect(openModel(put(name, '\n {"weight_map":{}}'))).rejects.toThrow(

@@ -1,7 +1,9 @@
 /** As many bytes of a file's start as tell what it is. */
 export const START_BYTES = 512;
 
-const UNFINISHED = /\.(incomplete|part|partial|crdownload)$/i;
+const UNFINISHED = /(\.(incomplete|part|partial|crdownload)|\.(safetensors|gguf|onnx)\.tmp)$/i;
+/** One piece of a file that was cut: `m.gguf.part2of2`, `m.safetensors.part01`. Its bytes alone may look like anything. */
+const PIECE = /\.(safetensors|gguf|onnx)\.part[-_.]?\d+(of\d+)?$/i;
 const CHECKPOINT = 'a PyTorch checkpoint in pickle form: convert it to safetensors';
 const PICKLE = 'a Python pickle: convert it to safetensors';
 const GGML = 'a GGML file from before GGUF: convert it to GGUF';
@@ -45,6 +47,7 @@ const BYTES: readonly (readonly [readonly number[], string])[] = [
  */
 export function seemsToBe(name: string, start: Uint8Array): string | null {
   if (UNFINISHED.test(name)) return 'a download that did not finish';
+  if (PIECE.test(name)) return 'one piece of a file that was cut: put the pieces together';
   // A safetensors file starts with the length of its header, which may read like anything.
   if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return null;
   const text = latin1(start);
