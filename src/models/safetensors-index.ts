@@ -67,7 +67,7 @@ function readWeightMap(scanner: JsonScanner, refuse: Refuse): Map<string, string
 
 function checkFileName(file: string, refuse: Refuse): string {
   if (/[\p{Cc}\u2028\u2029]/u.test(file)) throw refuse('names a file with control characters');
-  if (/[/\\:]/.test(file)) throw refuse('names a file outside its folder');
+  if (/[/\\:]/.test(file)) throw refuse('names a file that is not directly in its folder');
   if (file.startsWith('.') || !file.endsWith(SUFFIX)) throw refuse('names a file that is not *.safetensors');
   return file;
 }
