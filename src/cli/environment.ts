@@ -31,6 +31,8 @@ export const ENVIRONMENT: readonly (readonly [name: string, effect: string])[] =
     'an absolute path: where private keys lie, in its folder `vram-residency`; default `~/.local/state`',
   ],
   ['LOCALAPPDATA', 'the same on Windows, where `XDG_STATE_HOME` is not set'],
+  ['NOTIFY_SOCKET', 'the socket of the service manager that started `serve`, as systemd sets it'],
+  ['KUBERNETES_SERVICE_HOST', 'if it is set, `serve` takes itself to be in a container'],
 ];
 
 /** The table as a part of a command's help, laid out as its options are. */
