@@ -47,7 +47,8 @@ def _require_safe_path(start: str, trusted: Set[int]) -> None:
             return
         sticky = above and bool(found.st_mode & stat.S_ISVTX)
         if found.st_uid not in trusted:
-            raise InvalidInput(f'the socket lies in "{at}", which belongs to another user (uid {found.st_uid}): see trust_owner')
+            owner = f'belongs to another user (uid {found.st_uid}): see trust_owner'
+            raise InvalidInput(f'the socket lies in "{at}", which {owner}')
         by_root_group = above and found.st_uid == ROOT and not found.st_mode & stat.S_IWOTH
         if found.st_mode & OTHERS_WRITE and not sticky and not by_root_group:
             raise InvalidInput(f'the socket lies in "{at}", which others can write: choose another place, or chmod go-w')
