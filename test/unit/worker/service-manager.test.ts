@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { datagramSender } from '../../../src/node/index.js';
 import { ServiceManager } from '../../../src/worker/index.js';
@@ -129,11 +130,12 @@ describe('datagrams', () => {
     });
     const { stdout } = receiver;
     if (stdout === null || send === null) throw new Error('no pipe');
-    await once(stdout, 'data');
+    const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toBe('bound');
     expect(send(path(), 'READY=1\nSTATUS=é\n')).toBe(true);
-    const [line] = await once(stdout, 'data');
-    expect(String(line).trim()).toBe("'READY=1\\nSTATUS=é\\n'");
-    await once(receiver, 'exit');
+    const ended = once(receiver, 'exit');
+    expect((await lines.next()).value).toBe("'READY=1\\nSTATUS=é\\n'");
+    await ended;
   });
 
   it.skipIf(missing !== '')(
