@@ -25,12 +25,17 @@ export function streamSource(chunks: ByteStream, byteLength: number, label = 'st
   });
 }
 
+interface StreamLimits extends Pick<ChunkLimits, 'calls' | 'stallMs' | 'stalled'> {
+  /** What a stream that ends early is refused with. */
+  readonly ended?: ((seen: number) => VramError) | undefined;
+}
+
 /** As streamSource, with a limit of its own to how long the producer may give nothing. */
 export function limitedStream(
   chunks: ByteStream,
   byteLength: number,
   label: string,
-  limits: Pick<ChunkLimits, 'calls' | 'stallMs' | 'stalled'>,
+  limits: StreamLimits,
 ): Source {
   if (typeof chunks !== 'object' || chunks === null || chunks instanceof Uint8Array) {
     throw invalidInput(
@@ -71,7 +76,7 @@ export function limitedStream(
           }
         }
         if (seen < byteLength) {
-          throw new VramError('SOURCE_MISMATCH', `the stream ended after ${seen} of ${byteLength} bytes`);
+          throw limits.ended?.(seen) ?? endedEarly(seen, byteLength);
         }
       } finally {
         producer.end();
@@ -84,6 +89,10 @@ export function limitedStream(
       iterator?.end();
     },
   };
+}
+
+function endedEarly(seen: number, byteLength: number): VramError {
+  return new VramError('SOURCE_MISMATCH', `the stream ended after ${seen} of ${byteLength} bytes`);
 }
 
 interface ByteIterator {
