@@ -212,6 +212,8 @@ export interface WorkerStatus {
   readonly executions: { readonly queued: number; readonly running: number };
   /** Memory that other processes map; null without a share socket. */
   readonly share: { readonly models: readonly string[]; readonly leases: number } | null;
+  /** Of the newest event as this was answered: whoever follows the events from here misses none. */
+  readonly lastEventId: number;
   readonly models: readonly ModelView[];
 }
 

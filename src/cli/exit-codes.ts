@@ -38,6 +38,11 @@ const OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   AUDIT_CORRUPT: EXIT.audit,
 };
 
+/** Whether a code is one of the library's own; a worker's service has others. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(OF_ERROR, code);
+}
+
 export function exitCodeOf(error: unknown): ExitCode {
   return isVramError(error) ? OF_ERROR[error.code] : EXIT.internal;
 }

@@ -87,6 +87,7 @@ const isWorkerStatus = members<WorkerStatus>({
   reservations: isCount,
   executions: members<WorkerStatus['executions']>({ queued: isCount, running: isCount }),
   share: orNull(members<NonNullable<WorkerStatus['share']>>({ models: everyOne(isText), leases: isCount })),
+  lastEventId: isCount,
   models: everyOne(isModel),
 });
 

@@ -9,7 +9,10 @@ import { isAbsolute } from 'node:path';
 import { invalidInput, VramError } from '../base/index.js';
 import { WorkerError } from './worker-error.js';
 
-/** Where a worker listens: its Unix socket, by its absolute path, or a URL. `ca`: PEM of who signed its certificate. */
+/**
+ * Where a worker listens: its Unix socket, by its absolute path, or a URL. `ca`: PEM of who signed its certificate. The
+ * directory of a socket is not looked at: take one that only the worker's user and root can write.
+ */
 export type WorkerAddress =
   | { readonly socket: string }
   | { readonly url: string | URL; readonly ca?: string | undefined };

@@ -64,6 +64,7 @@ const STATUS = {
   reservations: 0,
   executions: { queued: 0, running: 0 },
   share: null,
+  lastEventId: 0,
   models: [MODEL],
 };
 

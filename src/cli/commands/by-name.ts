@@ -12,7 +12,7 @@ interface Listed {
 /** Every command, in the order of the help, with what its line there says. Each is loaded when it is the one asked for. */
 const COMMANDS: Readonly<Record<string, Listed>> = {
   check: {
-    operand: '<file...>',
+    operand: '[file...]',
     hasOptions: true,
     description: 'seal files into device memory, verify them in place, report, and release them',
     load: async () => (await import('./check.js')).addCheck,
@@ -34,7 +34,7 @@ const COMMANDS: Readonly<Record<string, Listed>> = {
     load: async () => (await import('./selftest.js')).addSelftest,
   },
   drill: {
-    operand: '<file>',
+    operand: '[file]',
     hasOptions: true,
     description:
       'check a file, then flip bits of it in device memory and show that they are found and healed',

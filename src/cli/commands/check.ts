@@ -1,4 +1,4 @@
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { VramError } from '../../base/index.js';
 import type { VramManager } from '../../manager/index.js';
 import { packedLength, paddingBytes, type TensorManifest } from '../../models/index.js';
@@ -15,12 +15,15 @@ import { type DeviceOptions, deviceOptions } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatBytes, formatMs, formatRate, formatSize } from '../text.js';
+import { missingOperand, requireWorkerOptions } from '../worker-report.js';
+import { WorkerCheck } from './check-worker.js';
 
 interface CheckOptions extends DeviceOptions, ModelOptions {
   readonly expect?: string;
   readonly hashing: 'host' | 'device';
   readonly tensors?: boolean;
   readonly strict?: boolean;
+  readonly worker?: string;
 }
 
 type ShardRow = Record<string, unknown>;
@@ -29,7 +32,14 @@ type ShardRow = Record<string, unknown>;
 export const addCheck: AddCommand = (program, context, done) => {
   minBytesOption(modelOptions(deviceOptions(program.command('check'))))
     .description('seal files into device memory, verify them in place, report, and release them')
-    .argument('<file...>', 'model files, or folders that hold one model')
+    .argument(
+      '[file...]',
+      "model files, or folders that hold one model; with --worker names of the worker's models",
+    )
+    .option(
+      '--worker <socket>',
+      'have the worker on this Unix socket verify models that it holds, all or those named',
+    )
     .option(
       '--expect <digest>',
       'sha256:HEX, fsverity-sha256-12:HEX, sha256-BASE64, or a file: SHA256SUMS, a model list, or a Git LFS pointer',
@@ -41,7 +51,14 @@ export const addCheck: AddCommand = (program, context, done) => {
     )
     .option('--tensors', 'list the tensors of each file')
     .option('--strict', 'fail where weights lie beside an index that does not name them')
-    .action(async (files: string[], options: CheckOptions) => {
+    .action(async (files: string[], options: CheckOptions, command: Command) => {
+      const { worker, tokenFile, trustOwner, json } = options;
+      if (worker !== undefined) {
+        requireWorkerOptions(command);
+        await new WorkerCheck(context, { worker, tokenFile, trustOwner, json }, done).run(files);
+        return;
+      }
+      if (files.length === 0) missingOperand(command, 'file');
       const run = new CheckRun(context, options, done);
       await run.all(files);
     });

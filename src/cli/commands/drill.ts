@@ -1,4 +1,4 @@
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { invalidInput, isVramError, type VerificationReport, VramError } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import type {
@@ -23,7 +23,9 @@ import { type DeviceOptions, deviceOptions, parseCount } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { Progress } from '../progress.js';
 import { escapeForTerminal, formatMs, formatSize } from '../text.js';
+import { missingOperand, requireWorkerOptions } from '../worker-report.js';
 import { shardRow } from './check.js';
+import { WorkerDrill } from './drill-worker.js';
 
 interface DrillOptions extends DeviceOptions, ModelOptions {
   readonly flips: number;
@@ -32,6 +34,7 @@ interface DrillOptions extends DeviceOptions, ModelOptions {
   readonly area: DrillArea;
   readonly keep: KeptLevel;
   readonly expect?: string;
+  readonly worker?: string;
 }
 
 const MAX_FLIPS = 100_000;
@@ -45,7 +48,14 @@ export const addDrill: AddCommand = (program, context, done) => {
     .description(
       'check a file, then flip bits of it in device memory and show that they are found and healed',
     )
-    .argument('<file>', 'a model file of one shard; with --layout tensors any model')
+    .argument(
+      '[file]',
+      "a model file of one shard; with --layout tensors any model; with --worker a worker's model",
+    )
+    .option(
+      '--worker <socket>',
+      'drill a model that the worker on this Unix socket serves; it must allow drills',
+    )
     .addOption(
       new Option('--flips <n>', 'how many bits, or patterns').default(1).argParser(parseCount(1, MAX_FLIPS)),
     )
@@ -68,8 +78,12 @@ export const addDrill: AddCommand = (program, context, done) => {
         .default('leaves'),
     )
     .option('--expect <digest>', 'as in check')
-    .action(async (file: string, options: DrillOptions) => {
-      await new DrillRun(context, options).run(file);
+    .action(async (file: string | undefined, options: DrillOptions, command: Command) => {
+      const { worker, tokenFile, trustOwner, json, flips, seed } = options;
+      if (worker !== undefined) {
+        requireWorkerOptions(command, ['flips', 'seed']);
+        await new WorkerDrill(context, { worker, tokenFile, trustOwner, json, flips, seed }).run(file);
+      } else await new DrillRun(context, options).run(file ?? missingOperand(command, 'file'));
       done(EXIT.ok);
     });
 };

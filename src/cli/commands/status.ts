@@ -1,20 +1,14 @@
-import { resolve } from 'node:path';
 import type { ModelView, WorkerStatus } from '../../api-schema/index.js';
-import { invalidInput, VramError } from '../../base/index.js';
-import { WorkerClient, type WorkerClientOptions, WorkerError } from '../../client/index.js';
 import type { AddCommand } from '../context.js';
 import { EXIT } from '../exit-codes.js';
-import { jsonOption, readToken, trustOwnerOption } from '../options.js';
+import { jsonOption, trustOwnerOption } from '../options.js';
 import { jsonDocument } from '../output.js';
 import { escapeForTerminal, formatMs, formatSize } from '../text.js';
-import { requireSafeSocket } from '../worker-socket.js';
+import { asVramError, type WorkerOptions, workerClient } from '../worker-client.js';
 
 const DEFAULT_SOCKET = '/run/vram-residency/worker.sock';
 
-interface StatusOptions {
-  readonly worker: string;
-  readonly tokenFile?: string;
-  readonly trustOwner?: number;
+interface StatusOptions extends WorkerOptions {
   readonly json?: boolean;
 }
 
@@ -26,46 +20,14 @@ export const addStatus: AddCommand = (program, { io }, done) => {
     .option('--token-file <file>', 'a bearer token that may read')
     .addOption(trustOwnerOption())
     .action(async ({ worker, tokenFile, trustOwner, json }: StatusOptions) => {
-      await requireSafeSocket(worker, trustOwner);
-      const token = tokenFile === undefined ? undefined : await bearer(tokenFile, trustOwner, io.signal);
-      const answer = await statusOf({ socket: resolve(worker), token }, io.signal);
+      const client = await workerClient({ worker, tokenFile, trustOwner }, io);
+      const answer = await client.status({ signal: io.signal }).catch((error: unknown) => {
+        throw asVramError(error);
+      });
       io.stdout(json === true ? jsonDocument({ v: 1, status: answer }) : statusText(answer, Date.now()));
       done(answer.reason === null && !answer.models.some(isIll) ? EXIT.ok : EXIT.verification);
     });
 };
-
-/**
- * Errors: INVALID_INPUT (nobody answers, not in time, or refuses), DEVICE_UNAVAILABLE (what answers is not a worker),
- * ABORTED.
- */
-async function statusOf(options: WorkerClientOptions, signal: AbortSignal): Promise<WorkerStatus> {
-  try {
-    return await new WorkerClient(options).status({ signal });
-  } catch (error) {
-    if (!(error instanceof WorkerError)) throw error;
-    const { code, status, message } = error;
-    if (code === 'DEVICE_UNAVAILABLE') throw new VramError(code, message, { cause: error });
-    throw invalidInput(
-      'worker',
-      status === null ? `does not answer: ${message}` : `refused: ${message}`,
-      error,
-    );
-  }
-}
-
-async function bearer(file: string, trustOwner: number | undefined, signal: AbortSignal): Promise<string> {
-  const bytes = await readToken(file, { trustOwner, signal });
-  // A header is text: the string cannot be zeroed, and lives for this one request.
-  const [first = ''] = new TextDecoder().decode(bytes).split('\n');
-  bytes.fill(0);
-  if (!/^[\x21-\x7e]{1,4096}$/.test(first)) {
-    throw invalidInput(
-      'token-file',
-      'must begin with a line that is a bearer token: printable characters alone',
-    );
-  }
-  return first;
-}
 
 function isIll({ state, next }: ModelView): boolean {
   return state === 'damaged' || state === 'failed' || (next !== null && next.failure !== null);

@@ -146,6 +146,7 @@ export const status = z
     reservations: z.int(),
     executions: z.object({ queued: z.int(), running: z.int() }),
     share: z.object({ models: z.array(z.string()), leases: z.int() }).nullable(),
+    lastEventId: z.int(),
     models: z.array(model),
   })
   .openapi('Status') satisfies z.ZodType<Loose<WorkerStatus>>;

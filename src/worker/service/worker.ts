@@ -322,6 +322,7 @@ export class Worker {
     const { device, residency, residencyReason, workerId, policy } = this.#manager.status();
     const { state, reason } = this.readiness();
     const info = this.#manager.device;
+    const capacity = await this.#capacity();
     return {
       version,
       workerId,
@@ -338,10 +339,11 @@ export class Worker {
         execution: info.execution,
       },
       policy: typeof policy === 'string' ? policy : 'custom',
-      capacity: await this.#capacity(),
+      capacity,
       reservations: this.#reservations.count,
       executions: this.executions.counts,
       share: this.#shareView(),
+      lastEventId: this.events.lastId,
       models: this.models(),
     };
   }

@@ -172,7 +172,7 @@ describe('a client', () => {
   it('tells each event once and in order, over connections that drop in the middle of one', async () => {
     const { socket, write, worker } = await served();
     const path = await write('weights.bin', MIB);
-    const proxy = await droppingProxy(socket, (nth) => (nth === 0 ? null : 300 + 97 * nth));
+    const proxy = await droppingProxy(socket, (nth) => (nth === 0 ? null : 300 + 151 * nth));
     const client = new WorkerClient({ socket: proxy });
     for (const name of ['a', 'b', 'c', 'd']) await worker.commit({ name, path });
     await expect.poll(() => worker.models().every(({ state }) => state === 'ready')).toBe(true);
