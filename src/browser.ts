@@ -12,6 +12,21 @@ import { activeTraceparent } from './telemetry/index.js';
 import { webCrypto } from './web/index.js';
 
 export * from './core-exports.js';
+export {
+  blobSource,
+  type CacheEntry,
+  type CacheOutcome,
+  type DigestPort,
+  type DigestWorkersOptions,
+  digestWorkers,
+  OpfsCache,
+  type OpfsCacheOptions,
+  type SealFromUrlOptions,
+  sealFromUrl,
+  serveDigests,
+  type UrlSeal,
+  type WorkerLike,
+} from './page/index.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so
@@ -51,19 +66,22 @@ async function pageGpu(): Promise<GPU> {
   return gpu;
 }
 
-const page: Platform = {
-  backends: () => [
-    webgpuBackend({
-      gpu: pageGpu,
-      adviceWithoutAdapter: 'switch on hardware acceleration or update the GPU driver',
-    }),
-    hostBackend(),
-  ],
-  crypto: webCrypto,
-  engine: () => createPortableEngine(),
-  activeTraceparent,
-  forceHost: false,
-};
+/** The host device hashes with the manager's engine: in workers where that does, and also without WebAssembly SIMD. */
+function pagePlatform(options: ManagerOptions): Platform {
+  return {
+    backends: () => [
+      webgpuBackend({
+        gpu: pageGpu,
+        adviceWithoutAdapter: 'switch on hardware acceleration or update the GPU driver',
+      }),
+      hostBackend({ engine: options.engine ?? createPortableEngine() }),
+    ],
+    crypto: webCrypto,
+    engine: () => createPortableEngine(),
+    activeTraceparent,
+    forceHost: false,
+  };
+}
 
 export const VramManager = {
   /**
@@ -72,6 +90,6 @@ export const VramManager = {
    * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
    */
   open(options: ManagerOptions): Promise<VramManager> {
-    return Manager.open(options, page);
+    return Manager.open(options, pagePlatform(options));
   },
 };

@@ -1,6 +1,7 @@
 export { AnnouncedLength } from './announced-length.js';
 export { hashPadded } from './block-hashes.js';
 export { fsverityDigest } from './descriptor.js';
+export { createFlatHash } from './flat-hash.js';
 export { hostDigest } from './host-digest.js';
 export { type TreeLayout, treeLayout } from './layout.js';
 export { createPortableEngine } from './portable-engine.js';

@@ -42,7 +42,8 @@ async function createHasher(): Promise<IHasher> {
   }
 }
 
-async function flatHash(): Promise<FlatHash> {
+/** Errors: DEVICE_UNAVAILABLE where WebAssembly cannot be run. */
+export async function flatHash(): Promise<FlatHash> {
   const hasher = await createHasher();
   hasher.init();
   return { update: (bytes) => void hasher.update(bytes), digest: () => hasher.digest('binary') };

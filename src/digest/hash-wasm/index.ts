@@ -1,1 +1,1 @@
-export { HashWasmEngine } from './engine.js';
+export { flatHash, HashWasmEngine } from './engine.js';

@@ -42,6 +42,11 @@ export class WasmKernel {
     this.#start(request.sha256, new KeptHashes(request.byteLength, request.keep));
   }
 
+  /** Starts a stream whose flat hash alone is wanted: the tree that finish() gives means nothing. */
+  beginFlat(): void {
+    this.#start(true, null);
+  }
+
   update(bytes: Uint8Array): void {
     for (let offset = 0; offset < bytes.length; ) {
       const end = Math.min(offset + this.#stagingBytes - this.#filled, bytes.length);
@@ -85,7 +90,7 @@ export class WasmKernel {
 
   /** Flat SHA-256. Not while a stream is under way. */
   sha256(bytes: Uint8Array): Uint8Array {
-    this.#start(true, null);
+    this.beginFlat();
     this.update(bytes);
     return this.finish().flat;
   }

@@ -1,0 +1,14 @@
+/**
+ * Runs `work` while this page holds a lock of its origin. `work` is told false, and runs all the same, where another tab has
+ * the lock or the platform has none: nobody waits for a tab that may be suspended.
+ */
+export async function withLock<T>(
+  name: string,
+  mode: LockMode,
+  work: (held: boolean) => Promise<T>,
+): Promise<T> {
+  // Absent outside secure contexts, whatever the types say.
+  const locks: LockManager | undefined = globalThis.navigator?.locks;
+  if (locks === undefined) return work(false);
+  return await locks.request(name, { mode, ifAvailable: true }, (lock) => work(lock !== null));
+}
