@@ -12,11 +12,10 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
-import { VramManager } from '../dist/index.js';
+import { telemetryObserver, VramManager } from '../dist/index.js';
 import { narrationObserver } from '../dist/narration/observer.js';
 import { pinoSink } from '../dist/node/narration.js';
 import { bytesSource } from '../dist/source/bytes.js';
-import { telemetryObserver } from '../dist/telemetry/observer.js';
 
 const BYTES = 2 ** 20;
 const ROUNDS = 25;

@@ -1,3 +1,4 @@
+import * as openTelemetry from '@opentelemetry/api';
 import {
   type AttestationCheck,
   type AttestationReport,
@@ -7,11 +8,13 @@ import { type AuditLog, type AuditObserverOptions, auditObserver as openLog } fr
 import { VramError } from './base/index.js';
 import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
+import type { Observer } from './events/index.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
-import { activeTraceparent } from './telemetry/index.js';
+import { activeTraceparent, telemetryObserver as observe, type TelemetryOptions } from './telemetry/index.js';
 import { webCrypto } from './web/index.js';
 
 export * from './core-exports.js';
+export { adoptGpuDevice } from './device/index.js';
 export {
   blobSource,
   type CacheEntry,
@@ -51,6 +54,14 @@ export function auditObserver(options: AuditOptions): Promise<AuditLog> {
   return openLog({ ...options, crypto: webCrypto });
 }
 
+/**
+ * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
+ * is not.
+ */
+export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+  return observe(openTelemetry, options);
+}
+
 /** Keeps weights sealed in device memory; see its methods. */
 export type VramManager = Manager;
 
@@ -78,7 +89,7 @@ function pagePlatform(options: ManagerOptions): Platform {
     ],
     crypto: webCrypto,
     engine: () => createPortableEngine(),
-    activeTraceparent,
+    activeTraceparent: () => activeTraceparent(openTelemetry),
     forceHost: false,
   };
 }

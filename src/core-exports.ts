@@ -32,6 +32,7 @@ export {
 } from './base/index.js';
 export type { CryptoProvider, Mac, Signer } from './crypto/index.js';
 export type {
+  AdapterFacts,
   Backend,
   BackendKind,
   ByteRange,
@@ -44,14 +45,10 @@ export type {
   DeviceInfo,
   HostBinding,
   Immutability,
+  OpenOptions,
   ResidencyFacts,
   SkippedDevice,
   WebGpuBinding,
-} from './device/index.js';
-export {
-  type AdapterFacts,
-  adoptGpuDevice,
-  type OpenOptions,
 } from './device/index.js';
 export type { DigestEngine } from './digest/index.js';
 export type { EventOf, EventType, Observer, OperationEvent, TraceOptions } from './events/index.js';
@@ -130,4 +127,4 @@ export {
   type UrlSourceOptions,
   urlSource,
 } from './source/index.js';
-export { type TelemetryOptions, telemetryObserver } from './telemetry/index.js';
+export type { TelemetryOptions } from './telemetry/index.js';

@@ -1,21 +1,16 @@
-import {
-  type AttestationCheck,
-  type AttestationReport,
-  verifyAttestation as verify,
-} from './attest/index.js';
-import { type AuditLog, type AuditObserverOptions, auditObserver as openLog } from './audit/index.js';
-import { VramManager as Manager, type ManagerOptions } from './manager/index.js';
-import { nodeCrypto } from './node/index.js';
-import { nodePlatform } from './node-platform.js';
+import type { AttestationCheck, AttestationReport } from './attest/index.js';
+import type { AuditLog, AuditObserverOptions } from './audit/index.js';
+import type { AdapterFacts, Device, OpenOptions } from './device/index.js';
+import type { Observer } from './events/index.js';
+import type { ShareServer, ShareServerOptions } from './handover/index.js';
+import type { VramManager as Manager, ManagerOptions } from './manager/index.js';
+import { nodeCrypto, openTelemetry } from './node/index.js';
+import { telemetryObserver as observe, type TelemetryOptions } from './telemetry/index.js';
+
+// What a program may never ask for is loaded when it is first called: docs/decisions/bundle.md.
 
 export * from './core-exports.js';
-export {
-  type LeaseView,
-  openShareServer,
-  type ShareLimitOptions,
-  type ShareServer,
-  type ShareServerOptions,
-} from './handover/index.js';
+export type { LeaseView, ShareLimitOptions, ShareServer, ShareServerOptions } from './handover/index.js';
 export {
   type AttestationKeyOptions,
   type AuditDirectory,
@@ -57,8 +52,9 @@ export {
  * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH
  * (other bytes than expected).
  */
-export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
-  return verify(nodeCrypto, text, check);
+export async function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
+  const { verifyAttestation: verify } = await import('./attest/index.js');
+  return await verify(nodeCrypto, text, check);
 }
 
 /** What auditObserver takes. */
@@ -70,8 +66,49 @@ export type AuditOptions = Omit<AuditObserverOptions, 'crypto'>;
  * zeroes the token then.
  * Errors: INVALID_INPUT, AUDIT_FAILED.
  */
-export function auditObserver(options: AuditOptions): Promise<AuditLog> {
-  return openLog({ ...options, crypto: nodeCrypto });
+export async function auditObserver(options: AuditOptions): Promise<AuditLog> {
+  const { auditObserver: openLog } = await import('./audit/index.js');
+  return await openLog({ ...options, crypto: nodeCrypto });
+}
+
+/**
+ * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
+ * is not.
+ */
+export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+  return observe(openTelemetry(), options);
+}
+
+/**
+ * Lends shards that were sealed with `share` to other processes on this host, which map their memory. Close the server before its
+ * manager. Errors: INVALID_INPUT that names the option, DEVICE_UNAVAILABLE where the addon is missing.
+ */
+export async function openShareServer(manager: Manager, options: ShareServerOptions): Promise<ShareServer> {
+  const handover = await import('./handover/index.js');
+  return await handover.openShareServer(manager, options);
+}
+
+/**
+ * A device over the caller's own GPUDevice, for `VramManager.open({ device })`: an engine that has one shares it with the
+ * sealed weights. It stays the caller's: close() wipes and frees what was made on it and does not destroy it, and a
+ * manager that was given it does not close it. Its limits bound the shards: ask for `maxBufferSize` and
+ * `maxStorageBufferBindingSize` as large as the adapter has them.
+ *
+ * Until close() its owner must not destroy it, for every shard is then lost, and must not push or pop error scopes while a
+ * call of the manager is under way: a device has one stack of them, and the manager's own are on it.
+ *
+ * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing
+ * (GPUDevice.adapterInfo is young). A device of which nobody says anything counts as one that runs on the CPU.
+ *
+ * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
+ */
+export async function adoptGpuDevice(
+  device: GPUDevice,
+  adapterInfo: AdapterFacts = {},
+  options: OpenOptions = {},
+): Promise<Device> {
+  const devices = await import('./device/index.js');
+  return await devices.adoptGpuDevice(device, adapterInfo, options);
 }
 
 /** Keeps weights sealed in device memory; see its methods. */
@@ -84,6 +121,10 @@ export const VramManager = {
    * Errors: INVALID_INPUT, POLICY_VIOLATION, DEVICE_UNAVAILABLE, INSUFFICIENT_VRAM, AUDIT_FAILED.
    */
   async open(options: ManagerOptions): Promise<VramManager> {
+    const [{ VramManager: Manager }, { nodePlatform }] = await Promise.all([
+      import('./manager/index.js'),
+      import('./node-platform.js'),
+    ]);
     return await Manager.open(options, nodePlatform());
   },
 };

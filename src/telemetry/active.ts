@@ -1,7 +1,7 @@
-import { isSpanContextValid, trace } from '@opentelemetry/api';
+import type { OpenTelemetryApi } from './api.js';
 
 /** The W3C traceparent of the active OpenTelemetry span, or null where there is none. */
-export function activeTraceparent(): string | null {
+export function activeTraceparent({ trace, isSpanContextValid }: OpenTelemetryApi): string | null {
   const spanContext = trace.getActiveSpan()?.spanContext();
   if (spanContext === undefined || !isSpanContextValid(spanContext)) return null;
   const flags = (spanContext.traceFlags & 0xff).toString(16).padStart(2, '0');

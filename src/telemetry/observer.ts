@@ -1,7 +1,8 @@
-import { type MeterProvider, metrics, type TracerProvider, trace } from '@opentelemetry/api';
+import type { MeterProvider, TracerProvider } from '@opentelemetry/api';
 import { checkOptions, type OptionKeys } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events/index.js';
 import { version } from '../generated/version.js';
+import type { OpenTelemetryApi } from './api.js';
 import { OperationMetrics } from './metrics.js';
 import { OperationSpans } from './spans.js';
 
@@ -19,10 +20,11 @@ const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<
  * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
  * is not.
  */
-export function telemetryObserver(options: TelemetryOptions = {}): Observer {
+export function telemetryObserver(api: OpenTelemetryApi, options: TelemetryOptions = {}): Observer {
   checkOptions('options', options, KEYS);
-  const spans = new OperationSpans((options.tracerProvider ?? trace).getTracer(SCOPE, version));
-  const measured = new OperationMetrics((options.meterProvider ?? metrics).getMeter(SCOPE, version));
+  const tracers = options.tracerProvider ?? api.trace;
+  const spans = new OperationSpans(api, tracers.getTracer(SCOPE, version));
+  const measured = new OperationMetrics((options.meterProvider ?? api.metrics).getMeter(SCOPE, version));
   return {
     name: 'telemetry',
     required: false,

@@ -1,25 +1,16 @@
-import {
-  type Attributes,
-  type Context,
-  context,
-  isSpanContextValid,
-  ROOT_CONTEXT,
-  type Span,
-  SpanStatusCode,
-  type Tracer,
-  trace,
-} from '@opentelemetry/api';
+import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api';
 import { parseTraceparent } from '../base/index.js';
 import type { EventOf, OperationEvent } from '../events/index.js';
 import { activeTraceparent } from './active.js';
+import type { OpenTelemetryApi } from './api.js';
 
 /** The context that a W3C traceparent names, or null if it names none. */
-function contextOf(traceparent: string | null): Context | null {
+function contextOf(api: OpenTelemetryApi, traceparent: string | null): Context | null {
   const parsed = parseTraceparent(traceparent);
   if (parsed === null) return null;
   const { traceId, spanId, flags } = parsed;
   const spanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
-  return isSpanContextValid(spanContext) ? trace.setSpanContext(ROOT_CONTEXT, spanContext) : null;
+  return api.isSpanContextValid(spanContext) ? api.trace.setSpanContext(api.ROOT_CONTEXT, spanContext) : null;
 }
 
 interface Running {
@@ -38,10 +29,12 @@ function timeOf(running: Running, monotonicMs: number): number {
 
 /** One span an operation, one child a timed stage. */
 export class OperationSpans {
+  readonly #api: OpenTelemetryApi;
   readonly #tracer: Tracer;
   readonly #running = new Map<string, Running>();
 
-  constructor(tracer: Tracer) {
+  constructor(api: OpenTelemetryApi, tracer: Tracer) {
+    this.#api = api;
     this.#tracer = tracer;
   }
 
@@ -55,9 +48,11 @@ export class OperationSpans {
   #start(event: EventOf<'operation.started'>): void {
     // What the caller passed counts; where that is the active span, which is still active here, the span itself serves
     // better than its name.
-    const active = context.active();
+    const active = this.#api.context.active();
     const parent =
-      event.traceparent === activeTraceparent() ? active : (contextOf(event.traceparent) ?? active);
+      event.traceparent === activeTraceparent(this.#api)
+        ? active
+        : (contextOf(this.#api, event.traceparent) ?? active);
     const span = this.#tracer.startSpan(
       `vram_residency.${event.operation}`,
       { startTime: Date.parse(event.at), attributes: attributesOf(event) },
@@ -65,7 +60,7 @@ export class OperationSpans {
     );
     this.#running.set(event.operationId, {
       span,
-      context: trace.setSpan(parent, span),
+      context: this.#api.trace.setSpan(parent, span),
       startedMs: Date.parse(event.at),
       startedMonotonicMs: event.monotonicMs,
     });
@@ -93,7 +88,7 @@ export class OperationSpans {
     running.span.setAttributes(attributesOf(event));
     if (event.error !== null) {
       running.span.setAttribute('error.type', event.error.code);
-      running.span.setStatus({ code: SpanStatusCode.ERROR, message: event.error.message });
+      running.span.setStatus({ code: this.#api.SpanStatusCode.ERROR, message: event.error.message });
     }
     running.span.end(timeOf(running, event.monotonicMs));
   }

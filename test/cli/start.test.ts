@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -61,6 +63,43 @@ describe('the program starts', () => {
     const files = loadedWith('cli/main.ts', 'cli/commands/devices.ts', 'node/devices/cuda/index.ts');
     expect(files).toContain('device/cuda/index.ts');
     expect(files.filter((file) => /^(audit|manager|seal|attest)\//.test(file))).toEqual([]);
+  });
+});
+
+/** What Node reads before the first line of a program runs: the files of the bundle, and other packages. */
+function readAtStart(entry: string) {
+  const files = new Map<string, number>();
+  const packages = new Set<string>();
+  const builtins = new Set<string>();
+  const visit = (file: string): void => {
+    if (files.has(file)) return;
+    const text = readFileSync(join(root, 'dist/bundle/lib', file), 'utf8');
+    files.set(file, text.length);
+    for (const [, from = ''] of text.matchAll(/^(?:import|export)\b[^'"]*["']([^"']+)["'];$/gm)) {
+      if (from.startsWith('./')) visit(from.slice(2));
+      else (from.startsWith('node:') ? builtins : packages).add(from);
+    }
+  };
+  visit(entry);
+  const bytes = [...files.values()].reduce((sum, length) => sum + length, 0);
+  return { files: files.size, bytes, packages: [...packages], builtins: [...builtins] };
+}
+
+describe('the bundle', () => {
+  it.each([
+    // Nearly all that an import costs is the number of files, then their length.
+    ['index.js', 12, 260_000, []],
+    ['main.js', 10, 90_000, ['commander']],
+    ['client.js', 8, 40_000, []],
+  ])('%s reads at most %d files, %d bytes and the packages %j', (entry, files, bytes, packages) => {
+    const read = readAtStart(entry);
+    expect(read.files).toBeLessThanOrEqual(files);
+    expect(read.bytes).toBeLessThanOrEqual(bytes);
+    expect(read.packages).toEqual(packages);
+  });
+
+  it.each(['browser.js', 'onnxruntime-browser.js'])('%s reads nothing of Node', (entry) => {
+    expect(readAtStart(entry).builtins).toEqual([]);
   });
 });
 

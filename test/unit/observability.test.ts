@@ -8,14 +8,13 @@ import {
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../src/base/error-codes.js';
 import type { Observer, OperationEvent } from '../../src/events/events.js';
-import { VramManager } from '../../src/index.js';
+import { telemetryObserver, VramManager } from '../../src/index.js';
 import { VramManager as Manager } from '../../src/manager/index.js';
 import type { ManagerOptions } from '../../src/manager/operations/open-options.js';
 import { NarrationCapture } from '../../src/narration/capture.js';
 import { narrationObserver } from '../../src/narration/observer.js';
 import type { Narration } from '../../src/narration/types.js';
 import { bytesSource } from '../../src/source/bytes.js';
-import { telemetryObserver } from '../../src/telemetry/observer.js';
 import {
   lieAboutRoot,
   type OpenHost,

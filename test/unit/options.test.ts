@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, expectTypeOf, it } from 'vitest';
 import { checkOptions, type OptionKeys } from '../../src/base/validate.js';
 import { TRACE_KEYS } from '../../src/events/operation.js';
-import { verifyAttestation } from '../../src/index.js';
+import { telemetryObserver, verifyAttestation } from '../../src/index.js';
 import { DRILL_KEYS } from '../../src/manager/drills/drill.js';
 import type { VramManager } from '../../src/manager/index.js';
 import { VERIFY_KEYS } from '../../src/manager/integrity/verify-options.js';
@@ -19,7 +19,6 @@ import { openModel } from '../../src/node/files/model-files.js';
 import { openAttestationKey } from '../../src/node/keys/attestation-key.js';
 import type { SealedShard } from '../../src/seal/sealed-shard.js';
 import { bytesSource } from '../../src/source/index.js';
-import { telemetryObserver } from '../../src/telemetry/observer.js';
 import { failure, type Opened, openHost, pattern, Recorder } from './manager-fixture.js';
 
 const KEYS = { shardId: true, expected: true } as const;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import * as api from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
   AggregationTemporality,
@@ -18,19 +18,20 @@ import { METRICS } from '../../src/telemetry/metrics.js';
 import { telemetryObserver } from '../../src/telemetry/observer.js';
 import { EVENT_TYPES, sampleEvent } from '../support/events.js';
 
+const { context, ROOT_CONTEXT, trace } = api;
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 
 function tracing() {
   const exporter = new InMemorySpanExporter();
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
-  return { exporter, provider, observer: telemetryObserver({ tracerProvider: provider }) };
+  return { exporter, provider, observer: telemetryObserver(api, { tracerProvider: provider }) };
 }
 
 async function measured(types: readonly Parameters<typeof sampleEvent>[]) {
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 60_000 });
   const meterProvider = new MeterProvider({ readers: [reader] });
-  const observer = telemetryObserver({ meterProvider });
+  const observer = telemetryObserver(api, { meterProvider });
   for (const [type, parts] of types) await observer.on(sampleEvent(type, parts));
   await meterProvider.forceFlush();
   const points = exporter
@@ -91,7 +92,7 @@ describe('spans', () => {
     const { traceId, spanId } = caller.spanContext();
     const traceparent = `00-${traceId}-${spanId}-01`;
     context.with(trace.setSpan(ROOT_CONTEXT, caller), () => {
-      expect(activeTraceparent()).toBe(traceparent);
+      expect(activeTraceparent(api)).toBe(traceparent);
       void observer.on(sampleEvent('operation.started', { traceparent }));
     });
     void observer.on(sampleEvent('operation.finished', { ok: true, error: null }));
@@ -99,7 +100,7 @@ describe('spans', () => {
     expect(parent).toMatchObject({ traceId, spanId });
     // The span itself, not a remote one of its name.
     expect(parent?.isRemote).not.toBe(true);
-    expect(activeTraceparent()).toBeNull();
+    expect(activeTraceparent(api)).toBeNull();
   });
 
   it('[NA-003] follows the caller’s traceparent where it differs from the active span', () => {
@@ -221,7 +222,7 @@ describe('metrics', () => {
   });
 
   it('does nothing, quietly, where no SDK is installed', () => {
-    const observer = telemetryObserver();
+    const observer = telemetryObserver(api);
     for (const type of EVENT_TYPES) expect(() => observer.on(sampleEvent(type))).not.toThrow();
   });
 });
