@@ -16,20 +16,27 @@ import { webCrypto } from './web/index.js';
 export * from './core-exports.js';
 export { adoptGpuDevice } from './device/index.js';
 export {
+  type AuditFile,
+  auditFiles,
   blobSource,
   type CacheEntry,
   type CacheOutcome,
   type DigestPort,
   type DigestWorkersOptions,
   digestWorkers,
+  type OpfsAuditLog,
+  type OpfsAuditOptions,
+  OpfsAuditSink,
   OpfsCache,
   type OpfsCacheOptions,
+  opfsAuditLogs,
   type SealFromUrlOptions,
   sealFromUrl,
   serveDigests,
   type UrlSeal,
   type WorkerLike,
 } from './page/index.js';
+export { generateSigner } from './web/index.js';
 
 /**
  * Checks the JSON text of an attestation: signature, form, nonce, age, digest. It proves that the holder of the key said so

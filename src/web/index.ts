@@ -1,1 +1,2 @@
+export { generateSigner } from './signer.js';
 export { webCrypto } from './web-crypto.js';

@@ -35,3 +35,24 @@ export interface EnginePageReport {
   /** Error code of a run after the GPUDevice is gone. */
   readonly lost: string;
 }
+
+/** What became of weights that a page sealed from a URL. */
+export interface RuntimeSeal {
+  /** "sealed" or the error's code. */
+  readonly outcome: string;
+  readonly verified: boolean;
+  readonly cache: string | null;
+  readonly evicted: boolean;
+  readonly sealMs: number;
+  readonly longestBlockMs: number;
+}
+
+/** What a worker of the page did, and the files of its audit log. */
+export interface RuntimeAudit {
+  readonly verified: boolean;
+  /** Error code of a verification after the GPUDevice is gone. */
+  readonly afterLoss: string;
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  readonly listed: boolean;
+  readonly fsverity: string;
+}

@@ -2,9 +2,9 @@
 import { createServer } from 'node:http';
 import { build } from 'esbuild';
 
-/** `files` maps further paths to bytes, such as weights that the page fetches, also in ranges. */
-export async function servePage(entry, files = {}) {
-  const bundle = await build({
+/** The bytes of one script for pages or their workers. */
+export async function bundleScript(entry) {
+  const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
     format: 'esm',
@@ -14,7 +14,15 @@ export async function servePage(entry, files = {}) {
     sourcemap: 'inline',
     logLevel: 'silent',
   });
-  const script = bundle.outputFiles[0]?.contents;
+  return outputFiles[0].contents;
+}
+
+/**
+ * `files` maps further paths to bytes, such as weights that the page fetches, also in ranges; or to a function of request
+ * and response. A path that ends in ".js" is a script.
+ */
+export async function servePage(entry, files = {}) {
+  const script = await bundleScript(entry);
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;
     response.setHeader('cross-origin-opener-policy', 'same-origin');
@@ -26,13 +34,15 @@ export async function servePage(entry, files = {}) {
         .end('<!doctype html><script type="module" src="/page.js"></script>');
     } else if (path === '/page.js') {
       response.setHeader('content-type', 'text/javascript').end(script);
+    } else if (typeof files[path] === 'function') {
+      files[path](request, response);
     } else if (files[path]) {
       const file = files[path];
       const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
       const body = first === undefined ? file : file.subarray(Number(first), Number(last) + 1);
       if (first !== undefined) response.setHeader('content-range', `bytes ${first}-${last}/${file.length}`);
       response.writeHead(first === undefined ? 200 : 206, {
-        'content-type': 'application/octet-stream',
+        'content-type': path.endsWith('.js') ? 'text/javascript' : 'application/octet-stream',
         'content-length': body.length,
       });
       response.end(request.method === 'HEAD' ? undefined : body);

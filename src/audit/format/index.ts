@@ -42,4 +42,4 @@ export {
   parseLine,
   unsignedLine,
 } from './record.js';
-export { parseStem, type Segment, segmentStem } from './segment.js';
+export { CHECKPOINT_FILE, parseStem, SEGMENT_SUFFIX, type Segment, segmentStem } from './segment.js';

@@ -19,6 +19,11 @@ export function segmentStem(segment: Pick<Segment, 'firstSeq' | 'date'>): string
   return `${String(segment.firstSeq).padStart(SEQ_DIGITS, '0')}-${segment.date}`;
 }
 
+/** File of a segment in a log's directory. */
+export const SEGMENT_SUFFIX = '.ndjson';
+/** File of the newest checkpoint in a log's directory. */
+export const CHECKPOINT_FILE = 'checkpoint';
+
 /** What a stem names, or null for what is none. */
 export function parseStem(stem: string): { readonly firstSeq: number; readonly date: string } | null {
   const [, digits, date] = STEM.exec(stem) ?? [];

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   type AuditGroup,
   type AuditSink,
+  CHECKPOINT_FILE,
   type Segment,
   type SignedCheckpoint,
   segmentStem,
@@ -9,7 +10,7 @@ import {
 import { concatBytes, utf8, VramError } from '../../base/index.js';
 import { type AuditFile, type AuditFileSystem, hasCode, replaceFile, writeFully } from '../files/index.js';
 import { writeFrontier } from './frontier.js';
-import { CHECKPOINT_FILE, segmentPath } from './layout.js';
+import { segmentPath } from './layout.js';
 
 interface OpenSegment {
   readonly stem: string;

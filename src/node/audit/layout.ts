@@ -1,11 +1,9 @@
 import { join } from 'node:path';
-import { parseStem } from '../../audit/index.js';
+import { CHECKPOINT_FILE, parseStem, SEGMENT_SUFFIX } from '../../audit/index.js';
 import { invalidInput, utf8 } from '../../base/index.js';
 import { type AuditFileSystem, hasCode, readSmall } from '../files/index.js';
 
-export const CHECKPOINT_FILE = 'checkpoint';
 export const FRONTIER_FILE = 'frontier.json';
-const SEGMENT_SUFFIX = '.ndjson';
 /** Leaf hashes of a pruned segment, 32 bytes each. */
 const LEAVES_SUFFIX = '.leaves';
 const MAX_CHECKPOINT_BYTES = 65_536;

@@ -1,0 +1,3 @@
+import { serveDigests } from '../../dist/browser.js';
+
+serveDigests();
