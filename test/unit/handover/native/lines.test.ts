@@ -111,6 +111,27 @@ describeSockets('lines over a Unix socket', (bed) => {
     });
   });
 
+  it('a peer that never reads: full on both sides, it holds up nobody, and goes with its queue', async () => {
+    await withSocket(bed, async ({ path, accepted, pair }) => {
+      const silent = connect(path).pause();
+      const { connection, closed } = await until(() => accepted[0]);
+      const text = line('y'.repeat(32_000));
+      for (let k = 0; connection.send(text) !== 'full'; k++) if (k > 1000) throw new Error('never full');
+      const [client, other] = await pair();
+      for (let k = 0; k < 100; k++) {
+        client.send(`${k}`);
+        await until(() => other.lines.length === k + 1);
+        expect(other.connection.send(line(`${k}`))).toBe('sent');
+        expect((await client.next())?.line).toBe(`${k}`);
+      }
+      // Nothing was taken from the kernel's buffer meanwhile: it is full still.
+      expect(connection.send(text)).toBe('full');
+      connection.close();
+      expect(await closed).toBe('server');
+      silent.destroy();
+    });
+  });
+
   it('a flood of lines is read no faster than it is handled', async () => {
     await withSocket(bed, async ({ path, accepted }) => {
       const client = connect(path);
