@@ -32,6 +32,7 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   seal: ['test/unit/{seal,canonical,base64}*.test.ts'],
   policy: ['test/unit/policy*.test.ts'],
   manager: ['test/unit/{manager,drill,attest}*.test.ts'],
+  handover: ['test/unit/handover/*.test.ts'],
   audit: ['test/unit/audit*.test.ts', 'test/property/audit-proof.test.ts'],
 };
 

@@ -1,6 +1,6 @@
 // Compiles the CUDA test driver (native/emulator) with the C++ compiler at hand: `$CXX`, c++, g++ or clang++. Nothing is
-// fetched. `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer; `--force` compiles in
-// any case.
+// fetched. `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer, `--sanitize=thread` one
+// under ThreadSanitizer; `--force` compiles in any case.
 // Prints the library's path as its last line. Exit code 3: no compiler.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -8,12 +8,20 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { COMPAT_SOURCE, compileFlags, findCompiler, linkFlags, NO_COMPILER } from './native-toolchain.mjs';
+import {
+  COMPAT_SOURCE,
+  compileFlags,
+  findCompiler,
+  linkFlags,
+  NO_COMPILER,
+  sanitizedFolder,
+  sanitizerOf,
+} from './native-toolchain.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'native/emulator');
-const sanitize = process.argv.includes('--sanitize');
-const output = join(folder, 'build', sanitize ? 'sanitize' : '', 'libcuda.so.1');
+const sanitize = sanitizerOf(process.argv);
+const output = join(folder, 'build', sanitizedFolder(sanitize), 'libcuda.so.1');
 
 /** The interpreter's loop; the rest is compiled fast rather than made fast. */
 const HOT = 'execute.cc';
@@ -37,7 +45,7 @@ const inFolder = (pattern) =>
   readdirSync(folder)
     .filter((name) => pattern.test(name))
     .map((name) => join(folder, name));
-const sources = [...inFolder(/\.cc$/), ...(sanitize ? [] : [COMPAT_SOURCE])];
+const sources = [...inFolder(/\.cc$/), ...(sanitize === null ? [COMPAT_SOURCE] : [])];
 const inputs = [...sources, ...inFolder(/\.(h|map)$/), join(root, 'native/driver_api.h')];
 
 function stamp() {
@@ -64,7 +72,7 @@ async function compileInto(objects) {
   const worker = async () => {
     for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
       const optimise = basename(source) === HOT ? '-O3' : '-O1';
-      const made = [...FLAGS, ...(sanitize ? [] : [optimise]), '-c', source, '-o', objectOf(source)];
+      const made = [...FLAGS, ...(sanitize === null ? [optimise] : []), '-c', source, '-o', objectOf(source)];
       results.push(await run(compiler.command, made));
     }
   };

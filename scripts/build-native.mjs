@@ -1,7 +1,7 @@
 // npm run build:native: compiles the Node-API addon with the C++ compiler of the machine. Nothing is downloaded: the
 // headers are those of the package node-api-headers. Options: --sanitize (AddressSanitizer and
-// UndefinedBehaviorSanitizer, into native/build/sanitize); --measure (also measure.node, with which the hardware kit times
-// the driver's own copies).
+// UndefinedBehaviorSanitizer, into native/build/sanitize); --sanitize=thread (ThreadSanitizer, into
+// native/build/sanitize-thread); --measure (also measure.node, with which the hardware kit times the driver's own copies).
 // Exit codes: 0 built or up to date, 1 the compiler refused the code, 3 there is no compiler or no Linux.
 import { spawnSync } from 'node:child_process';
 import {
@@ -13,15 +13,23 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { COMPAT_SOURCE, compileFlags, findCompiler, linkFlags, NO_COMPILER } from './native-toolchain.mjs';
+import {
+  COMPAT_SOURCE,
+  compileFlags,
+  findCompiler,
+  linkFlags,
+  NO_COMPILER,
+  sanitizedFolder,
+  sanitizerOf,
+} from './native-toolchain.mjs';
 import { OLDEST_GLIBC, portabilityProblems } from './portability.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = `${root}native/src/`;
-const sanitize = process.argv.includes('--sanitize');
-const out = `${root}native/build/${sanitize ? 'sanitize/' : ''}`;
+const sanitize = sanitizerOf(process.argv);
+const out = join(root, 'native/build', sanitizedFolder(sanitize), '/');
 const addon = `${out}vram_residency.node`;
 
 const flags = [
@@ -29,7 +37,7 @@ const flags = [
   '-fno-semantic-interposition',
   '-Wshadow',
   '-DNAPI_VERSION=8',
-  ...(sanitize ? [] : ['-O2']),
+  ...(sanitize === null ? ['-O2'] : []),
 ];
 
 function leave(code, message) {
@@ -63,7 +71,7 @@ const newestHeader = Math.max(...headers.map((path) => statSync(path).mtimeMs));
 const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
 const units = found.filter((name) => name.endsWith('.cc')).map((name) => `${sources}${name}`);
-if (!sanitize) units.push(COMPAT_SOURCE);
+if (sanitize === null) units.push(COMPAT_SOURCE);
 
 mkdirSync(out, { recursive: true });
 // Another compiler, other flags or other files: everything is compiled again.
@@ -103,7 +111,7 @@ function linkAddon(target, objects) {
   make(target, [...objects, ...link]);
   process.stdout.write(`build:native: built ${shown} (${statSync(target).size} bytes)\n`);
   // Good enough for this machine; prepack refuses to ship it, and a test fails.
-  const problems = sanitize ? [] : portabilityProblems(readFileSync(target));
+  const problems = sanitize === null ? portabilityProblems(readFileSync(target)) : [];
   if (problems.length > 0) {
     process.stderr.write(
       `build:native: it does not run on every system with glibc ${OLDEST_GLIBC}: ${problems.join(', ')}\n`,

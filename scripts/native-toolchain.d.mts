@@ -3,4 +3,4 @@ export function findCompiler(): {
   readonly version: string;
   readonly target: string;
 } | null;
-export function compileFlags(options: { readonly sanitize: boolean }): string[];
+export function compileFlags(options: { readonly sanitize: 'address' | 'thread' | null }): string[];

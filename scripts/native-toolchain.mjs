@@ -10,7 +10,24 @@ export const NO_COMPILER = 3;
 export const COMPAT_SOURCE = fileURLToPath(new URL('../native/glibc_compat.cc', import.meta.url));
 
 const HEADERS = fileURLToPath(new URL('../node_modules/node-api-headers/include', import.meta.url));
-const SANITIZERS = '-fsanitize=address,undefined';
+
+/** What `--sanitize` and `--sanitize=thread` compile in. The two cannot be combined. */
+const SANITIZERS = {
+  address: ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
+  thread: ['-fsanitize=thread'],
+};
+
+/** 'address', 'thread', or null without the option. */
+export function sanitizerOf(args) {
+  if (args.includes('--sanitize')) return 'address';
+  return args.includes('--sanitize=thread') ? 'thread' : null;
+}
+
+/** Name of the folder below a build folder: '' for the build that is shipped. */
+export function sanitizedFolder(sanitize) {
+  if (sanitize === null) return '';
+  return sanitize === 'address' ? 'sanitize' : `sanitize-${sanitize}`;
+}
 
 /** `$CXX`, else the first of c++, g++ and clang++ that runs; null where none does. */
 export function findCompiler() {
@@ -39,16 +56,17 @@ export function compileFlags({ sanitize }) {
     '-Werror',
     '-isystem',
     HEADERS,
-    ...(sanitize
-      ? ['-O1', '-g', SANITIZERS, '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer']
-      : ['-ffunction-sections', '-fdata-sections']),
+    ...(sanitize === null
+      ? ['-ffunction-sections', '-fdata-sections']
+      : ['-O1', '-g', ...SANITIZERS[sanitize], '-fno-omit-frame-pointer']),
   ];
 }
 
 /** Flags that link a shared library which exports what the version script `exportsMap` names, and nothing else. */
 export function linkFlags(compiler, { sanitize, exportsMap }) {
   // The sanitizers put themselves in the place of libc's functions, so such a build stays on the machine that made it.
-  if (sanitize) return ['-shared', '-pthread', '-ldl', SANITIZERS];
+  // Bound to its own functions: Node exports templates of the standard library, which nobody instrumented.
+  if (sanitize !== null) return ['-shared', '-pthread', '-ldl', '-Wl,-Bsymbolic', ...SANITIZERS[sanitize]];
   return [
     '-shared',
     '-pthread',

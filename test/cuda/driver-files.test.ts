@@ -10,20 +10,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { env } from 'node:process';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { findCompiler } from '../../scripts/native-toolchain.mjs';
 import { program } from '../support/cli.js';
+import { sanitizer } from '../support/sanitizer.js';
 import { foreignDriver, foundFirst, withForeignManagers } from './foreign-driver.js';
 import { describeCuda, testDriverPath } from './testbed.js';
-
-const sanitized = env['VRAM_RESIDENCY_TEST_SANITIZE'] === '1';
 
 /** Processes are started, on a machine that may be busy. */
 vi.setConfig({ testTimeout: 120_000 });
 
 describeCuda('cuda: the files of the driver', (bed) => {
-  if (sanitized) {
+  if (sanitizer !== null) {
     it.skip('NOT RUN: the child processes do not preload the sanitizers');
     return;
   }

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { sanitizer } from '../support/sanitizer.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { describeCuda, withDevice } from './testbed.js';
 
@@ -11,8 +12,7 @@ const missing = reasonToSkip();
 
 function reasonToSkip(): string {
   if (!existsSync('/proc/self/mem')) return ' (NOT RUN: the system shows no process memory)';
-  const { VRAM_RESIDENCY_TEST_SANITIZE: sanitize } = process.env;
-  return sanitize === '1' ? ' (NOT RUN: the shadow memory of the sanitizers is too large to search)' : '';
+  return sanitizer !== null ? ' (NOT RUN: the shadow memory of the sanitizers is too large to search)' : '';
 }
 
 /** How many times 24 bytes from the middle of the pattern stand in writable memory; the needle itself is held as its complement. */

@@ -1,21 +1,20 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { env } from 'node:process';
 import { describe, expect, it } from 'vitest';
 import { readRequirements } from '../../scripts/elf.mjs';
 import { portabilityProblems } from '../../scripts/portability.mjs';
 import { replaceText } from '../support/binary.js';
+import { sanitizer } from '../support/sanitizer.js';
 import { describeCuda, testDriverPath } from './testbed.js';
 
 const objdump = spawnSync('objdump', ['--version']).status === 0;
-const { VRAM_RESIDENCY_TEST_SANITIZE: sanitize } = env;
 
 describeCuda('cuda: what the addon and the test driver need of a system', (bed) => {
   const libraries = { addon: bed.addonPath, 'test driver': testDriverPath(bed) };
 
   describe.each(Object.entries(libraries))('%s', (_name, path) => {
-    it.skipIf(sanitize === '1')(
-      sanitize === '1'
+    it.skipIf(sanitizer !== null)(
+      sanitizer !== null
         ? 'NOT RUN: a build for the sanitizers is for this machine alone'
         : 'is nothing newer than glibc 2.28 and GCC 7',
       () => expect(portabilityProblems(readFileSync(path))).toEqual([]),

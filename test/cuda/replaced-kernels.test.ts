@@ -1,22 +1,21 @@
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { env } from 'node:process';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ptx } from '../../src/generated/ptx.js';
 import { program } from '../support/cli.js';
+import { sanitizer } from '../support/sanitizer.js';
 import { fatbin, ptxEntry } from './fatbin.js';
 import { foreignDriver, foundFirst, withForeignManagers } from './foreign-driver.js';
 import { describeCuda } from './testbed.js';
 
-const sanitized = env['VRAM_RESIDENCY_TEST_SANITIZE'] === '1';
 const NAME = 'Emulated GPU';
 
 /** Processes are started, on a machine that may be busy. */
 vi.setConfig({ testTimeout: 120_000 });
 
 describeCuda('cuda: kernels in place of those that ship', (bed) => {
-  if (sanitized) {
+  if (sanitizer !== null) {
     it.skip('NOT RUN: the child processes do not preload the sanitizers');
     return;
   }

@@ -6,14 +6,14 @@ import { env, execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compileFlags, findCompiler } from '../../scripts/native-toolchain.mjs';
+import { sanitizer } from '../support/sanitizer.js';
 import { describeCuda, testDriverPath } from './testbed.js';
 
 const file = (name: string): string => fileURLToPath(new URL(`starved/${name}`, import.meta.url));
 const TIMEOUT_MS = 240_000;
-const sanitized = env['VRAM_RESIDENCY_TEST_SANITIZE'] === '1';
 
 describeCuda('cuda: a host without memory or threads', (bed) => {
-  if (sanitized) {
+  if (sanitizer !== null) {
     it.skip('NOT RUN: the sanitizers stand before libc themselves');
     return;
   }
@@ -24,7 +24,7 @@ describeCuda('cuda: a host without memory or threads', (bed) => {
   beforeAll(() => {
     const compiler = findCompiler();
     if (compiler === null) throw new Error('the testbed was built, so there is a compiler');
-    const flags = [...compileFlags({ sanitize: false }), '-shared', '-ldl', '-o', host, file('host.cc')];
+    const flags = [...compileFlags({ sanitize: null }), '-shared', '-ldl', '-o', host, file('host.cc')];
     const made = spawnSync(compiler.command, flags, { encoding: 'utf8' });
     if (made.status !== 0) throw new Error(made.stderr);
   }, TIMEOUT_MS);

@@ -5,6 +5,7 @@ import type { Addon } from '../../src/device/cuda/index.js';
 import type { Backend } from '../../src/device/types.js';
 import { type NodeCudaOptions, nodeCudaBackend } from '../../src/node/devices/cuda/backend.js';
 import { loadAddon } from '../../src/node/devices/cuda/loader.js';
+import { buildFolder } from './sanitizer.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const NO_COMPILER = 3;
@@ -133,10 +134,8 @@ async function build(): Promise<CudaTestbed> {
   const missing = make('build-native.mjs') ?? make('build-emulator.mjs');
   if (missing !== null) return { missing };
   // A build for the sanitizers is tested by the same tests.
-  const { VRAM_RESIDENCY_TEST_SANITIZE: sanitize } = process.env;
-  const folder = sanitize === '1' ? 'build/sanitize' : 'build';
-  const addonPath = `${root}native/${folder}/vram_residency.node`;
-  const libraryPath = `${root}native/emulator/${folder}/libcuda.so.1`;
+  const addonPath = `${root}native/${buildFolder}/vram_residency.node`;
+  const libraryPath = `${root}native/emulator/${buildFolder}/libcuda.so.1`;
   const signs = { kernelRelease: '6.1.0-generic', dxg: false };
   const emulator = control(libraryPath);
   return {

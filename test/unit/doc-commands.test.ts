@@ -21,7 +21,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
   [
-    /^(node scripts\/build-native\.mjs --sanitize|LD_PRELOAD=)/,
+    /^npm run sanitize/,
     'builds with sanitizers, which takes minutes',
   ],
   [
