@@ -1,6 +1,6 @@
 // npm run mutate [-- FOLDER...]: mutation testing of src/seal, src/policy, src/manager, src/audit and src/handover with
-// Stryker, folder by folder, host backend alone. Writes reports/mutation/<folder>-incremental.json, to which runs of single files (--file)
-// add up, and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
+// Stryker, folder by folder, host backend alone. Writes reports/mutation/<folder>-incremental.json, to which runs of
+// single files (--file) add up, and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -20,10 +20,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^npx vram-residency lend /, 'test/clients/share-cli.test.ts runs it over the test driver'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
-  [
-    /^npm run sanitize/,
-    'builds with sanitizers, which takes minutes',
-  ],
+  [/^npm run sanitize/, 'builds with sanitizers, which takes minutes'],
   [
     /^(PYTHONPATH=\S+ )?(pip|python) /,
     'clients/python/tests and test/slow/python.test.ts run the package of Python',
