@@ -2,8 +2,8 @@ import { checkInteger, checkLabel, invalidInput, throwIfAborted, VramError } fro
 import type { Source } from '../source/index.js';
 
 /**
- * Weights in a Blob, such as a File that was dropped on the page: read piece by piece, never as a whole. It heals. The label
- * is the file's name unless another one is given.
+ * Weights in a Blob, such as a File that was dropped on the page: read piece by piece, never as a whole. It heals. The
+ * label is the file's name unless another one is given.
  * Errors: INVALID_INPUT; while reading, SOURCE_MISMATCH if the file was changed, moved or removed.
  */
 export function blobSource(blob: Blob, label?: string): Source {

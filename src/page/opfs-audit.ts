@@ -27,9 +27,9 @@ interface SyncAccess {
 const OPTION_KEYS = { directory: true } satisfies OptionKeys<OpfsAuditOptions>;
 
 /**
- * An audit log in the origin private file system: the files that a log has in a directory of Node, in a folder of its own for
- * every log. Records are on the disk when sync() resolves. It works in dedicated workers alone: a page's own thread cannot
- * write a file in place, and has MemorySink.
+ * An audit log in the origin private file system: the files that a log has in a directory of Node, in a folder of its
+ * own for every log. Records are on the disk when sync() resolves. It works in dedicated workers alone: a page's own
+ * thread cannot write a file in place, and has MemorySink.
  */
 export class OpfsAuditSink implements AuditSink {
   readonly name = 'opfs';
@@ -48,7 +48,9 @@ export class OpfsAuditSink implements AuditSink {
     this.#folder = folder;
   }
 
-  /** Errors: INVALID_INPUT; DEVICE_UNAVAILABLE outside a dedicated worker, or where the browser refuses its file system. */
+  /**
+   * Errors: INVALID_INPUT; DEVICE_UNAVAILABLE outside a dedicated worker, or where the browser refuses its file system.
+   */
   static async open(options: OpfsAuditOptions = {}): Promise<OpfsAuditSink> {
     const parent = await logsFolder(options);
     const random = toHex(globalThis.crypto.getRandomValues(new Uint8Array(4)));
@@ -163,7 +165,10 @@ export interface OpfsAuditLog {
   remove(): Promise<boolean>;
 }
 
-/** The logs in this origin's private file system, oldest first. Errors: as OpfsAuditSink.open(), without needing a worker. */
+/**
+ * The logs in this origin's private file system, oldest first. Errors: as OpfsAuditSink.open(), without needing a
+ * worker.
+ */
 export async function opfsAuditLogs(options: OpfsAuditOptions = {}): Promise<readonly OpfsAuditLog[]> {
   const parent = await logsFolder(options);
   const logs: OpfsAuditLog[] = [];

@@ -16,8 +16,8 @@ const DEFAULT_MAX_BYTES = 16 * 2 ** 30;
 let folderOf: (cache: OpfsCache) => CacheFolder;
 
 /**
- * Weights that this origin downloaded before, in its private file system, for `sealFromUrl`. Every script of the origin can
- * change them: what is read must be sealed with `expected`.
+ * Weights that this origin downloaded before, in its private file system, for `sealFromUrl`. Every script of the origin
+ * can change them: what is read must be sealed with `expected`.
  */
 export class OpfsCache {
   readonly #folder: CacheFolder;
@@ -51,7 +51,8 @@ export class OpfsCache {
   }
 
   /**
-   * Removes an entry; false where there is none, or another tab is using it. Errors: INVALID_INPUT, those of the file system.
+   * Removes an entry; false where there is none, or another tab is using it. Errors: INVALID_INPUT, those of the file
+   * system.
    */
   async delete(digest: string): Promise<boolean> {
     return this.#folder.delete(digest);

@@ -21,8 +21,8 @@ export interface SealFromUrlOptions
 }
 
 /**
- * What became of the cache: `none` was given; `hit`: the weights came out of it; `stored`: they are in it now; `busy`: another
- * tab is using the entry; `full`: no room for it; `failed`: the browser's file system refused it.
+ * What became of the cache: `none` was given; `hit`: the weights came out of it; `stored`: they are in it now; `busy`:
+ * another tab is using the entry; `full`: no room for it; `failed`: the browser's file system refused it.
  */
 export type CacheOutcome = 'none' | 'hit' | 'stored' | 'busy' | NotStored;
 
@@ -37,10 +37,10 @@ const DEFAULT_RETRIES = 5;
 const DEFAULT_STALL_MS = 10_000;
 
 /**
- * Downloads weights and seals them as they come; at no time are all of them in the page's memory. A download that breaks off
- * is resumed by range, or from the beginning where the server has no ranges. With a cache, weights of an earlier visit are
- * sealed from there; like a download, they must give `expected`. A full, busy or broken cache never fails the seal. A
- * scrubber heals the shard from the URL.
+ * Downloads weights and seals them as they come; at no time are all of them in the page's memory. A download that
+ * breaks off is resumed by range, or from the beginning where the server has no ranges. With a cache, weights of an
+ * earlier visit are sealed from there; like a download, they must give `expected`. A full, busy or broken cache never
+ * fails the seal. A scrubber heals the shard from the URL.
  * Errors: those of urlSource() and of seal().
  */
 export async function sealFromUrl(

@@ -16,8 +16,8 @@ export interface Storage {
 const WRITE_BYTES = 1_048_576;
 
 /**
- * A source that stores what it gives on its way. A failure to store ends the storing, never the reading. Nothing is there for
- * others until commit(): the browser writes to a file aside and swaps it in.
+ * A source that stores what it gives on its way. A failure to store ends the storing, never the reading. Nothing is
+ * there for others until commit(): the browser writes to a file aside and swaps it in.
  */
 export class StoringSource implements Source {
   readonly byteLength: number;

@@ -21,8 +21,8 @@ import type { WorkerLike } from './worker.js';
 
 export interface DigestWorkersOptions {
   /**
-   * Starts a module worker whose script calls serveDigests(). Written out in the caller's own code, so that bundlers find the
-   * script: `() => new Worker(new URL('./digest-worker.js', import.meta.url), { type: 'module' })`.
+   * Starts a module worker whose script calls serveDigests(). Written out in the caller's own code, so that bundlers
+   * find the script: `() => new Worker(new URL('./digest-worker.js', import.meta.url), { type: 'module' })`.
    */
   readonly worker: () => WorkerLike;
   /** At most so many, from 1 to 16; default as many as there are processors, at most 4. */
@@ -44,9 +44,9 @@ const DEFAULT_STALL_MS = 20_000;
 const SENT_BYTES = 65_536;
 
 /**
- * A digest engine for `VramManager.open({ engine })` that hashes in module workers, which start on first use: the thread that
- * calls it stays free. After a worker failed, the work under way is refused, and later work starts new ones. Whoever made it
- * closes it.
+ * A digest engine for `VramManager.open({ engine })` that hashes in module workers, which start on first use: the
+ * thread that calls it stays free. After a worker failed, the work under way is refused, and later work starts new
+ * ones. Whoever made it closes it.
  * Errors: INVALID_INPUT. Its streams: DEVICE_UNAVAILABLE for a worker that fails, was killed, or does not answer.
  */
 export function digestWorkers(options: DigestWorkersOptions): DigestEngine {

@@ -11,8 +11,8 @@ export interface DigestPort {
 const NOTHING = new Uint8Array(0);
 
 /**
- * Makes this worker hash for digestWorkers() of the page that started it: the whole script of a digest worker. Hashes with the
- * module of four SIMD lanes, or with hash-wasm where the browser has no WebAssembly SIMD.
+ * Makes this worker hash for digestWorkers() of the page that started it: the whole script of a digest worker. Hashes
+ * with the module of four SIMD lanes, or with hash-wasm where the browser has no WebAssembly SIMD.
  * Errors: INVALID_INPUT where it is called outside a dedicated worker.
  */
 export function serveDigests(port: DigestPort = workerScope()): void {

@@ -22,9 +22,9 @@ const NODES_A_SLAB = SLAB_BYTES / GROUP_BYTES;
 let nextStream = 0;
 
 /**
- * Hashes in workers. Chunks are copied into slabs, which are transferred: no isolation headers are needed for that. The flat
- * SHA-256 stays with one worker, which gets a copy of its own. The page itself keeps level 1 of the tree, 32 bytes for 512
- * KiB.
+ * Hashes in workers. Chunks are copied into slabs, which are transferred: no isolation headers are needed for that. The
+ * flat SHA-256 stays with one worker, which gets a copy of its own. The page itself keeps level 1 of the tree, 32 bytes
+ * for 512 KiB.
  */
 export class WorkerStream implements DigestStream {
   readonly #request: DigestRequest;

@@ -45,7 +45,10 @@ export class DigestWorker {
     return this.#queuedBytes;
   }
 
-  /** Tasks are carried out in order. The buffer is gone until the answer brings it back. Errors: DEVICE_UNAVAILABLE, ABORTED. */
+  /**
+   * Tasks are carried out in order. The buffer is gone until the answer brings it back. Errors: DEVICE_UNAVAILABLE,
+   * ABORTED.
+   */
   async run(task: DigestTask): Promise<DigestAnswer> {
     try {
       return await this.#calls.run(() => this.#post(task), {
