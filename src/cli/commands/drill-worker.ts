@@ -20,8 +20,8 @@ const MOST_SEED = 2 ** 32 - 1;
 const EVENTS_MS = 30_000;
 
 /**
- * `drill --worker SOCKET [MODEL]`: damages a model that a worker serves, and shows that the worker finds and heals it. Whatever
- * fails on the way, the worker is asked to heal before this ends.
+ * `drill --worker SOCKET [MODEL]`: damages a model that a worker serves, and shows that the worker finds and heals it.
+ * Whatever fails on the way, the worker is asked to heal before this ends.
  */
 export class WorkerDrill {
   readonly #context: CommandContext;
@@ -101,8 +101,8 @@ export class WorkerDrill {
   }
 
   /**
-   * By whom the damage was found. Where a verification finds none, the scrubber may have found and healed it first, which the
-   * worker's events tell. Errors: INTEGRITY_VIOLATION.
+   * By whom the damage was found. Where a verification finds none, the scrubber may have found and healed it first, which
+   * the worker's events tell. Errors: INTEGRITY_VIOLATION.
    */
   async #found(client: WorkerClient, drilled: Drilled, lastEventId: number): Promise<'verify' | 'scrub'> {
     const { io } = this.#context;
