@@ -83,7 +83,15 @@ export async function serve({
   try {
     for (const { address, hosts } of await addressesOf(settings)) {
       const admission = new Admission({ tokens, hosts, clock });
-      listeners.push(await listen(address, workerApp({ worker, admission, clock, drills, onUnforeseen })));
+      const app = workerApp({
+        worker,
+        admission,
+        clock,
+        drills,
+        mostStreams: settings.mostStreams,
+        onUnforeseen,
+      });
+      listeners.push(await listen(address, app, { mostConnections: settings.mostConnections }));
     }
   } catch (error) {
     await close();

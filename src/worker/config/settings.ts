@@ -9,6 +9,7 @@ const MAX_PATH = 4_096;
 const MAX_LIST = 256;
 const LEAST_SCRUB_BYTES = 512 * 1024;
 const MAX_QUEUED = 4_096;
+const MAX_CONNECTIONS = 65_536;
 const MAX_AT_ONCE = 1_024;
 const LOOPBACK_URL = /^http:\/\/(?:127\.0\.0\.1|\[::1\]):\d{1,5}$/;
 
@@ -96,6 +97,10 @@ const settings = z.strictObject({
   engines: z.array(engine).max(MAX_LIST).default([]),
   /** Executions of one model that may wait. */
   mostQueued: z.int().min(1).max(MAX_QUEUED).default(64),
+  /** Streams of events that one caller (a token; all without one) may have open on each address. */
+  mostStreams: z.int().min(1).max(MAX_CONNECTIONS).default(128),
+  /** Connections at one time on each address; more are closed at once. */
+  mostConnections: z.int().min(2).max(MAX_CONNECTIONS).default(1_024),
   /** How long a drain waits for executions before it ends them. */
   drainMs: milliseconds.default(30_000),
   /** Lends models that were committed with `share` to other processes. */
@@ -157,7 +162,15 @@ function checkTogether({
   onnx,
   engines,
   share: shareSocket,
+  mostStreams,
+  mostConnections,
 }: Settings): void {
+  if (mostStreams >= mostConnections) {
+    throw invalidInput(
+      'mostStreams',
+      'must be below "mostConnections": else events alone could take all of them',
+    );
+  }
   if (audit !== undefined && tokenFile === undefined) {
     throw invalidInput('audit', 'needs "tokenFile": without it nobody could check the log later');
   }

@@ -25,6 +25,8 @@ export interface AppSettings {
   readonly clock: Clock;
   /** Whether the worker was started with drills, which the dashboard then offers; default false. */
   readonly drills?: boolean;
+  /** Streams of events that one caller may have open; default 128. */
+  readonly mostStreams?: number | undefined;
   /** Told of failures that nobody foresaw: the caller learns only that there was one. */
   readonly onUnforeseen: (error: unknown) => void;
 }
@@ -35,11 +37,12 @@ export function workerApp({
   admission,
   clock,
   drills = false,
+  mostStreams,
   onUnforeseen,
 }: AppSettings): (request: Request) => Promise<Response> {
   const app = new Hono();
   const orders = new Orders(worker, clock);
-  const streams = new OpenStreams();
+  const streams = new OpenStreams(mostStreams);
   app.onError((error) => {
     if (!isForeseen(error)) onUnforeseen(error);
     return problemResponse(problemOf(error));
@@ -77,7 +80,7 @@ export function workerApp({
         );
       if (route.changes) return await orders.carryOut(context, caller, text, answer);
       const { role } = route;
-      return await streams.guard(await answer(), async () =>
+      return await streams.guard(await answer(), caller?.fingerprint ?? '', async () =>
         role === null ? true : await admission.isStillAdmitted(role, authorization),
       );
     });

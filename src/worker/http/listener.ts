@@ -1,5 +1,5 @@
 import { chmod, lstat, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -10,11 +10,27 @@ import { getRequestListener } from '../packages/index.js';
 /** Longest name of a Unix socket, in bytes (sockaddr_un). */
 const MAX_SOCKET_PATH = 107;
 const MAX_HEADER_BYTES = 16_384;
-const HEADERS_MS = 10_000;
-const REQUEST_MS = 60_000;
 const KEEP_ALIVE_MS = 5_000;
-/** Connections at one time; more are closed at once. */
-const MOST_CONNECTIONS = 1_024;
+
+export interface ListenLimits {
+  /** Connections at one time; more are closed at once. */
+  readonly mostConnections: number;
+  /** For the headers of a request to come, also for its first byte. */
+  readonly headersMs: number;
+  /** For a whole request to come. */
+  readonly requestMs: number;
+  /** Without a byte of a pending answer being taken. */
+  readonly unreadMs: number;
+}
+
+const LIMITS: ListenLimits = {
+  mostConnections: 1_024,
+  headersMs: 10_000,
+  requestMs: 60_000,
+  unreadMs: 60_000,
+};
+/** Between two looks at what is late: Node's own, half a minute, would treble the limit. */
+const CHECK_MS = 1_000;
 
 export type Address =
   | {
@@ -39,8 +55,9 @@ export interface Listener {
 export async function listen(
   address: Address,
   app: (request: Request) => Promise<Response>,
+  limits: Partial<ListenLimits> = {},
 ): Promise<Listener> {
-  const server = serverFor(address, app);
+  const server = serverFor(address, app, { ...LIMITS, ...limits });
   if ('socket' in address) {
     await listenOnSocket(server, address.socket, address.trustOwner);
     return { name: address.socket, close: () => close(server) };
@@ -52,24 +69,40 @@ export async function listen(
   return { name: `${address.tls === null ? 'http' : 'https'}://${host}:${port}`, close: () => close(server) };
 }
 
-function serverFor(address: Address, app: (request: Request) => Promise<Response>): Server {
-  const answer = getRequestListener(app, { overrideGlobalObjects: false, hostname: 'localhost' });
+function serverFor(
+  address: Address,
+  app: (request: Request) => Promise<Response>,
+  { mostConnections, headersMs, requestMs, unreadMs }: ListenLimits,
+): Server {
+  const listener = getRequestListener(app, { overrideGlobalObjects: false, hostname: 'localhost' });
+  const answer = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    endIfUnread(outgoing, unreadMs);
+    void listener(incoming, outgoing);
+  };
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_MS,
-    requestTimeout: REQUEST_MS,
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(CHECK_MS, headersMs),
   };
   const tls = 'socket' in address ? null : address.tls;
   const server =
     tls === null
-      ? createServer(limits, (incoming, outgoing) => void answer(incoming, outgoing))
-      : createTlsServer(
-          { ...limits, ...tls, minVersion: 'TLSv1.2' },
-          (incoming, outgoing) => void answer(incoming, outgoing),
-        );
-  server.maxConnections = MOST_CONNECTIONS;
+      ? createServer(limits, answer)
+      : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, answer);
+  server.maxConnections = mostConnections;
   return server;
+}
+
+/** An answer may take as long as it needs to come; but whoever does not take it holds a connection that others need. */
+function endIfUnread(outgoing: ServerResponse, unreadMs: number): void {
+  outgoing.setTimeout(unreadMs, () => {
+    const { socket } = outgoing;
+    if (socket === null) return;
+    if (socket.writableLength > 0) socket.destroy();
+    else socket.setTimeout(unreadMs);
+  });
 }
 
 /** Only this user may connect. A socket that nobody listens on any more is taken away first. */

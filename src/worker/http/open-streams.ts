@@ -1,6 +1,6 @@
 import { ServiceError } from '../common/index.js';
 
-/** Streams of events open at a time: each of them holds a connection, and up to a mebibyte that was not read. */
+/** Of one caller: each stream holds a connection, and up to a mebibyte that was not read. */
 const MOST_STREAMS = 128;
 
 /**
@@ -9,27 +9,37 @@ const MOST_STREAMS = 128;
  */
 export class OpenStreams {
   readonly #most: number;
-  #open = 0;
+  /** How many are open, of each caller that has any. */
+  readonly #open = new Map<string, number>();
 
+  /** `most`: of one caller, so that none of them keeps the others from theirs. */
   constructor(most = MOST_STREAMS) {
     this.#most = most;
   }
 
-  /** The answer as it may go out; one that is no stream of events as it is. Errors: QUEUE_FULL for one stream too many. */
-  async guard(answer: Response, isStillAdmitted: () => Promise<boolean>): Promise<Response> {
+  /**
+   * The answer as it may go out; one that is no stream of events as it is. `caller` tells callers apart: those without a
+   * token are one. Errors: QUEUE_FULL for one stream too many.
+   */
+  async guard(answer: Response, caller: string, isStillAdmitted: () => Promise<boolean>): Promise<Response> {
     const { body, status, headers } = answer;
     if (body === null || headers.get('content-type') !== 'text/event-stream') return answer;
-    if (this.#open >= this.#most) {
+    const open = this.#open.get(caller) ?? 0;
+    if (open >= this.#most) {
       await body.cancel();
-      throw new ServiceError('QUEUE_FULL', `${this.#most} streams of events are open; close others first`);
+      throw new ServiceError('QUEUE_FULL', `you have ${open} streams of events open; close others first`);
     }
-    this.#open += 1;
+    this.#open.set(caller, open + 1);
     return new Response(
-      whileAdmitted(body, isStillAdmitted, () => {
-        this.#open -= 1;
-      }),
+      whileAdmitted(body, isStillAdmitted, () => this.#ended(caller)),
       { status, headers },
     );
+  }
+
+  #ended(caller: string): void {
+    const left = (this.#open.get(caller) ?? 0) - 1;
+    if (left > 0) this.#open.set(caller, left);
+    else this.#open.delete(caller);
   }
 }
 

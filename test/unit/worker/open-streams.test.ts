@@ -37,12 +37,14 @@ function source(): Source {
 describe('streams of events', () => {
   it('are at most so many at a time; each that ends, fails or is left makes room', async () => {
     const streams = new OpenStreams(1);
-    const another = async () => await streams.guard(source().answer, admitted);
+    const another = async () => await streams.guard(source().answer, 'a', admitted);
     for (const how of ['end', 'fail', 'leave'] as const) {
       const one = source();
-      const open = await streams.guard(one.answer, admitted);
+      const open = await streams.guard(one.answer, 'a', admitted);
       const refused = source();
-      await expect(streams.guard(refused.answer, admitted)).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+      await expect(streams.guard(refused.answer, 'a', admitted)).rejects.toMatchObject({
+        code: 'QUEUE_FULL',
+      });
       expect(refused.cancelled).toBe(true);
       if (how === 'end') {
         one.send('last');
@@ -59,10 +61,20 @@ describe('streams of events', () => {
     }
   });
 
+  it('of one caller leave the others theirs', async () => {
+    const streams = new OpenStreams(1);
+    const open = async (caller: string) => await streams.guard(source().answer, caller, admitted);
+    const [first] = [await open('a'), await open('b')];
+    for (const caller of ['a', 'b']) await expect(open(caller)).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    await first.body?.cancel();
+    await expect(open('b')).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+    await open('a');
+  });
+
   it('pass on nothing once their caller is not admitted any more', async () => {
     const one = source();
     let isAdmitted = true;
-    const open = await new OpenStreams().guard(one.answer, async () => isAdmitted);
+    const open = await new OpenStreams().guard(one.answer, 'a', async () => isAdmitted);
     const reader = open.body?.getReader();
     one.send('seen');
     expect(new TextDecoder().decode((await reader?.read())?.value)).toBe('seen');
@@ -76,7 +88,7 @@ describe('streams of events', () => {
   it('are not confused with other answers', async () => {
     const streams = new OpenStreams(0);
     for (const answer of [new Response('x'), new Response(null, { status: 204 })]) {
-      expect(await streams.guard(answer, admitted)).toBe(answer);
+      expect(await streams.guard(answer, 'a', admitted)).toBe(answer);
     }
   });
 });

@@ -55,6 +55,8 @@ describe('settings', () => {
       'models',
       /twice/,
     ],
+    [{ socket, mostStreams: 1_024 }, 'mostStreams', /below "mostConnections"/],
+    [{ socket, mostConnections: 1 }, 'mostConnections', /2/],
     [{ listen: { host: '127.0.0.1', port: 1 } }, 'tokens.admin', /needed/],
     [{ listen: { host: '0.0.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /in the clear/],
     [
