@@ -18,6 +18,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^npm ci && npm (run demo|test)$/, 'installs, then runs this very suite or the demo'],
   [/^npm install /, 'installs: test/slow/consumers.test.ts installs the packed package'],
   [/^npx vram-residency lend /, 'test/clients/share-cli.test.ts runs it over the test driver'],
+  [/^VRAM_RESIDENCY_LIBCUDA=\S+ node examples\/sharing/, 'test/clients/share-story.test.ts runs it'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
   [/^npm run sanitize/, 'builds with sanitizers, which takes minutes'],
