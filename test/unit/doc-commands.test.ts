@@ -16,6 +16,10 @@ const RUN = README.filter((command) => /^(npx|NONCE|\(umask)/.test(command));
 const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/\[|<|\b(FILE|DIR|MODEL|HEX)\b/, 'a synopsis: its parts in brackets and capitals stand for others'],
   [/^npm ci && npm (run demo|test)$/, 'installs, then runs this very suite or the demo'],
+  [
+    /^npm ci && npm run demo:web$/,
+    'test/browser/demo-page.test.ts builds the page, serves it and clicks through it',
+  ],
   [/^npm install /, 'installs: test/slow/consumers.test.ts installs the packed package'],
   [/^npx vram-residency lend /, 'test/clients/share-cli.test.ts runs it over the test driver'],
   [/^VRAM_RESIDENCY_LIBCUDA=\S+ node examples\/sharing/, 'test/clients/share-story.test.ts runs it'],

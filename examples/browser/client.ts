@@ -1,0 +1,54 @@
+import type { Failure, Method, Notice, Response, Runtime } from './protocol.js';
+
+/** A call that the worker refused. */
+export class Refusal extends Error {
+  readonly code: string | null;
+  readonly damaged: Failure['damaged'];
+
+  constructor({ code, message, damaged }: Failure) {
+    super(message);
+    this.name = 'Refusal';
+    this.code = code;
+    this.damaged = damaged;
+  }
+}
+
+type Waiting = { readonly resolve: (answer: never) => void; readonly reject: (error: Error) => void };
+
+/** The worker, as the page calls it. */
+export class RuntimeClient {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+
+  constructor(worker: Worker, onNotice: (notice: Notice) => void) {
+    this.#worker = worker;
+    worker.addEventListener('message', ({ data }: MessageEvent<Response | Notice>) => {
+      if ('notice' in data) onNotice(data);
+      else this.#settle(data);
+    });
+    worker.addEventListener('error', ({ message }) => {
+      const reason = `the worker of this page failed: ${message || 'it could not be loaded'}`;
+      for (const { reject } of this.#waiting.values()) reject(new Error(reason));
+      this.#waiting.clear();
+      onNotice({ notice: 'lost', reason });
+    });
+  }
+
+  call<M extends Method>(method: M, ...args: Parameters<Runtime[M]>): ReturnType<Runtime[M]> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+    });
+    this.#worker.postMessage({ id, method, args });
+    return answer as ReturnType<Runtime[M]>;
+  }
+
+  #settle(response: Response): void {
+    const waiting = this.#waiting.get(response.id);
+    this.#waiting.delete(response.id);
+    if ('failure' in response) waiting?.reject(new Refusal(response.failure));
+    else waiting?.resolve(response.answer as never);
+  }
+}

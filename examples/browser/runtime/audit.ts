@@ -1,0 +1,118 @@
+import {
+  type AuditLog,
+  type AuditRecord,
+  type AuditSink,
+  auditObserver,
+  MemorySink,
+  narrationObserver,
+  type Observer,
+  type Signer,
+} from 'vram-residency/browser';
+import type { RecordLine, Sentence } from '../protocol.js';
+import { type TarEntry, tar } from './tar.js';
+
+const FOLDER = 'vram-residency-audit';
+const NO_ED25519 = 'this browser has no Ed25519, so the log has no signature that anybody could check';
+
+export interface Told {
+  sentence(sentence: Sentence): void;
+  records(records: readonly RecordLine[]): void;
+}
+
+/** The audit log and the sentences of one model, in this worker's memory. */
+export class Account {
+  readonly #log: AuditLog;
+  readonly #memory: MemorySink;
+  readonly #signed: boolean;
+  readonly observers: readonly Observer[];
+
+  private constructor(log: AuditLog, memory: MemorySink, signed: boolean, narrator: Observer) {
+    this.#log = log;
+    this.#memory = memory;
+    this.#signed = signed;
+    this.observers = [log, narrator];
+  }
+
+  /** `token` is only read. */
+  static async open(workerId: string, token: Uint8Array, told: Told): Promise<Account> {
+    const memory = new MemorySink();
+    const signer = await newSigner();
+    const log = await auditObserver({
+      sink: [memory, feed(told)],
+      workerId,
+      token,
+      ...(signer === null ? {} : { signer }),
+    });
+    const narrator = narrationObserver({
+      token,
+      sinks: [
+        {
+          tell: ({ level, human, emittedAt }) => told.sentence({ level, at: emittedAt, text: human }),
+        },
+      ],
+    });
+    return new Account(log, memory, signer !== null, narrator);
+  }
+
+  /** The log's directory as it would lie on a disk, and the key that its signatures are checked with. */
+  async tar(): Promise<Blob> {
+    if (!this.#signed) throw new Error(NO_ED25519);
+    // The checkpoint signs every record so far.
+    await this.#log.head();
+    const checkpoint = this.#memory.latestCheckpoint;
+    const key = this.#memory.records()[0]?.data['verifierKey'];
+    if (checkpoint === null || typeof key !== 'string') throw new Error(NO_ED25519);
+    const entries: TarEntry[] = [
+      { name: `${FOLDER}/verifier-key`, bytes: text(`${key}\n`) },
+      ...this.#memory.segments().map(({ stem, bytes }) => ({ name: `${FOLDER}/log/${stem}.ndjson`, bytes })),
+      { name: `${FOLDER}/log/checkpoint`, bytes: text(checkpoint.note) },
+    ];
+    return tar(entries);
+  }
+}
+
+function text(value: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(value);
+}
+
+/** A key pair that ends with this worker; null where WebCrypto cannot make one. */
+async function newSigner(): Promise<Signer | null> {
+  let pair: CryptoKeyPair;
+  try {
+    pair = await crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify']);
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'NotSupportedError') return null;
+    throw error;
+  }
+  return {
+    publicKey: new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey)),
+    sign: async (bytes) =>
+      new Uint8Array(await crypto.subtle.sign('Ed25519', pair.privateKey, new Uint8Array(bytes))),
+  };
+}
+
+/** Shows the very lines that the log holds. */
+function feed(told: Told): AuditSink {
+  const decoder = new TextDecoder();
+  return {
+    name: 'page',
+    async append({ lines }) {
+      told.records(
+        lines.map((line) => {
+          const json = decoder.decode(line).trimEnd();
+          const record = JSON.parse(json) as AuditRecord;
+          return {
+            seq: record.seq,
+            at: record.ts,
+            type: record.type,
+            severity: record.severity,
+            text: json,
+          };
+        }),
+      );
+    },
+    async sync() {},
+    async checkpoint() {},
+    async close() {},
+  };
+}

@@ -1,0 +1,40 @@
+import { adoptGpuDevice, type Device } from 'vram-residency/browser';
+
+/** A window of sealed bytes that is hashed in one go: small enough that a slow adapter tells often how far it is. */
+const WINDOW_BYTES = 1_048_576;
+
+export interface OpenedGpu {
+  readonly device: Device;
+  readonly gpu: GPUDevice;
+  /** What the adapter calls itself; an empty text where it says nothing. */
+  readonly name: string;
+}
+
+/** The GPU device that the engine and the sealed weights share, or why there is none. */
+export async function openGpu(): Promise<OpenedGpu | string> {
+  // Absent in older browsers and outside secure contexts, whatever the types say.
+  const webgpu: GPU | undefined = navigator.gpu;
+  if (webgpu === undefined) return 'this browser has no WebGPU, or the page is not served over https';
+  const adapter = await webgpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) return 'WebGPU found no adapter: hardware acceleration may be off';
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const gpu = await adapter.requestDevice({
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+    requiredFeatures: adapter.features.has('shader-f16') ? ['shader-f16'] : [],
+  });
+  try {
+    const options = { drills: true, ...(isSlow(adapter.info) ? { windowBytes: WINDOW_BYTES } : {}) };
+    return { device: await adoptGpuDevice(gpu, adapter.info, options), gpu, name: nameOf(adapter.info) };
+  } catch (error) {
+    gpu.destroy();
+    throw error;
+  }
+}
+
+function isSlow({ isFallbackAdapter, architecture }: GPUAdapterInfo): boolean {
+  return isFallbackAdapter || architecture === 'swiftshader';
+}
+
+function nameOf({ description, vendor, architecture }: GPUAdapterInfo): string {
+  return description === '' ? `${vendor} ${architecture}`.trim() : description;
+}

@@ -1,0 +1,102 @@
+import type { Device, SealedShard, Source, VramManager } from 'vram-residency/browser';
+import type { SealedOnnx } from 'vram-residency/onnxruntime';
+import type { ModelChoice, TensorPlace } from '../protocol.js';
+import { blobSource } from './blob-source.js';
+import { placeOf } from './blocks.js';
+import type { OnProgress } from './session.js';
+
+const BUNDLED = 'PP-OCRv4-rec.onnx';
+const MAX_LABEL = 200;
+
+export interface LoadedModel {
+  readonly name: string;
+  readonly shard: SealedShard;
+  readonly source: Source;
+  readonly sealMs: number;
+  readonly tensors: readonly TensorPlace[];
+  readonly tensorNote: string | null;
+  /** Where an engine can compute on it. */
+  readonly sealed: SealedOnnx | null;
+}
+
+/** Seals what the visitor chose. Errors: those of seal(), and a failed download. */
+export async function loadModel(
+  choice: ModelChoice,
+  manager: VramManager,
+  device: Device | null,
+  onProgress: OnProgress,
+): Promise<LoadedModel> {
+  if (choice.kind === 'file') return await sealFile(choice.file, choice.file.name, manager, onProgress);
+  const blob = await download(`models/${BUNDLED}`, onProgress);
+  // An engine computes on a GPU device; without one the file is sealed as it is, and nothing reads.
+  if (device === null) return await sealFile(blob, BUNDLED, manager, onProgress);
+  return await sealForEngine(blob, manager, onProgress);
+}
+
+async function sealFile(
+  blob: Blob,
+  fileName: string,
+  manager: VramManager,
+  onProgress: OnProgress,
+): Promise<LoadedModel> {
+  const name = fileName.replace(/\p{C}/gu, ' ').slice(-MAX_LABEL);
+  if (blob.size === 0) throw new Error('the file is empty: there is nothing to seal');
+  const source = blobSource(blob, name);
+  const { tensorsOf } = await import('./tensors.js');
+  const { tensors, note } = await tensorsOf(blob, name);
+  const began = performance.now();
+  const shard = await manager.seal(source, { shardId: shardIdOf(name), onProgress });
+  return {
+    name,
+    shard,
+    source,
+    sealMs: performance.now() - began,
+    tensors,
+    tensorNote: note,
+    sealed: null,
+  };
+}
+
+/** Each weight becomes a buffer of its own, which ONNX Runtime binds as it lies. */
+async function sealForEngine(blob: Blob, manager: VramManager, onProgress: OnProgress): Promise<LoadedModel> {
+  const { sealOnnx } = await import('vram-residency/onnxruntime');
+  const began = performance.now();
+  const sealed = await sealOnnx(manager, blobSource(blob, BUNDLED), {
+    shardId: shardIdOf(BUNDLED),
+    onProgress,
+  });
+  return {
+    name: BUNDLED,
+    shard: sealed.shard,
+    source: sealed.source,
+    sealMs: performance.now() - began,
+    tensors: sealed.manifest.tensors.map(placeOf),
+    tensorNote: null,
+    sealed,
+  };
+}
+
+/** What sentences and records call it: the file's name with what an id may have. */
+function shardIdOf(name: string): string {
+  const id = name.replace(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '');
+  return id === '' ? 'model' : id.slice(0, MAX_LABEL);
+}
+
+async function download(path: string, onProgress: OnProgress): Promise<Blob> {
+  const response = await fetch(new URL(path, import.meta.url));
+  if (!response.ok || response.body === null) {
+    throw new Error(`the model could not be downloaded: the server answered ${response.status}`);
+  }
+  const totalBytes = Number(response.headers.get('content-length') ?? 0);
+  const parts: BlobPart[] = [];
+  let bytes = 0;
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    bytes += value.length;
+    onProgress({ phase: 'download', bytes, totalBytes: Math.max(bytes, totalBytes) });
+  }
+  return new Blob(parts);
+}

@@ -1,0 +1,33 @@
+const NUMBER = new Intl.NumberFormat('en');
+const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+
+export function count(value: number, one: string, many = `${one}s`): string {
+  return `${NUMBER.format(value)} ${value === 1 ? one : many}`;
+}
+
+/** Decimal units, as files are sold: 10.8 MB. */
+export function bytes(value: number): string {
+  let size = value;
+  let unit = 0;
+  while (size >= 1_000 && unit < UNITS.length - 1) {
+    size /= 1_000;
+    unit += 1;
+  }
+  const digits = unit === 0 || size >= 100 ? 0 : 1;
+  return `${size.toFixed(digits)} ${UNITS[unit] ?? ''}`;
+}
+
+export function duration(ms: number): string {
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  return ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(2)} s`;
+}
+
+/** Bytes a second, for what took `ms`. */
+export function rate(value: number, ms: number): string {
+  return `${bytes((value / Math.max(ms, 0.001)) * 1_000)}/s`;
+}
+
+/** The clock of an RFC 3339 time, in the visitor's zone. */
+export function clock(at: string): string {
+  return new Date(at).toLocaleTimeString('en-GB');
+}

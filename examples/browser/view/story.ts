@@ -1,0 +1,42 @@
+// What has just happened, in one headline and one sentence.
+import { byId, setText } from './dom.js';
+
+export type Mood = 'calm' | 'good' | 'bad';
+
+export class Story {
+  readonly #section = byId('story', HTMLElement);
+  readonly #title = byId('story-title', HTMLHeadingElement);
+  readonly #text = byId('story-text', HTMLElement);
+  readonly #alarm = byId('alarm', HTMLElement);
+  #before: string | null = null;
+
+  tell(mood: Mood, title: string, text: string): void {
+    this.#before = null;
+    this.#section.dataset['mood'] = mood;
+    setText(this.#title, title);
+    setText(this.#text, text);
+    setText(this.#alarm, '');
+  }
+
+  /** Interrupts a screen reader. */
+  alarm(title: string, text: string): void {
+    this.tell('bad', title, text);
+    setText(this.#alarm, title);
+  }
+
+  /** While something runs; the headline stays. */
+  working(what: string): void {
+    this.#before = this.#text.textContent;
+    setText(this.#text, what);
+  }
+
+  /** What ran is over and had nothing to tell. */
+  rested(): void {
+    if (this.#before !== null) setText(this.#text, this.#before);
+    this.#before = null;
+  }
+
+  focus(): void {
+    this.#title.focus();
+  }
+}
