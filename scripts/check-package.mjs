@@ -47,10 +47,14 @@ try {
     ...ENTRIES.map(([, name]) => `dist/${name}.d.ts`),
     'cuda/vram.ptx',
     'README.md',
+    'CHANGELOG.md',
     'LICENSE',
   ]) {
     must(`contains ${path}`, paths.includes(path));
   }
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const [, newest] = /^## (\S+) - /m.exec(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')) ?? [];
+  must(`CHANGELOG.md begins with this version, ${version}`, newest === version);
   must(
     'contains no tests, sources, emulator, fixtures or variants of kernels',
     !paths.some((path) =>
