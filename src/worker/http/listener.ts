@@ -32,12 +32,14 @@ const LIMITS: ListenLimits = {
 /** Between two looks at what is late: Node's own, half a minute, would treble the limit. */
 const CHECK_MS = 1_000;
 
+interface SocketAddress {
+  readonly socket: string;
+  /** A user whose directories are trusted beside this one's and root's. */
+  readonly trustOwner: number | null;
+}
+
 export type Address =
-  | {
-      readonly socket: string;
-      /** A user whose directories are trusted beside this one's and root's. */
-      readonly trustOwner: number | null;
-    }
+  | SocketAddress
   | {
       readonly host: string;
       readonly port: number;
@@ -57,12 +59,17 @@ export async function listen(
   app: (request: Request) => Promise<Response>,
   limits: Partial<ListenLimits> = {},
 ): Promise<Listener> {
-  const server = serverFor(address, app, { ...LIMITS, ...limits });
+  const all = { ...LIMITS, ...limits };
+  const server = serverFor(address, app, all);
+  // Callers that come at once wait for their turn: a Unix socket refuses those beyond its backlog, by default 511.
+  const backlog = all.mostConnections;
   if ('socket' in address) {
-    await listenOnSocket(server, address.socket, address.trustOwner);
+    await listenOnSocket(server, address, backlog);
     return { name: address.socket, close: () => close(server) };
   }
-  await started(server, `${address.host}:${address.port}`, () => server.listen(address.port, address.host));
+  await started(server, `${address.host}:${address.port}`, () =>
+    server.listen(address.port, address.host, backlog),
+  );
   const bound = server.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
@@ -106,7 +113,11 @@ function endIfUnread(outgoing: ServerResponse, unreadMs: number): void {
 }
 
 /** Only this user may connect. A socket that nobody listens on any more is taken away first. */
-async function listenOnSocket(server: Server, path: string, trustOwner: number | null): Promise<void> {
+async function listenOnSocket(
+  server: Server,
+  { socket: path, trustOwner }: SocketAddress,
+  backlog: number,
+): Promise<void> {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
     throw invalidInput(
       'socket',
@@ -117,7 +128,7 @@ async function listenOnSocket(server: Server, path: string, trustOwner: number |
   if (fault !== null) throw invalidInput('socket', `lies in a directory that cannot be trusted: ${fault}`);
   await removeStale(path);
   // The name exists with these rights from its first moment on.
-  await started(server, path, () => withUmask(0o177, () => server.listen(path)));
+  await started(server, path, () => withUmask(0o177, () => server.listen(path, backlog)));
   await chmod(path, 0o600);
 }
 

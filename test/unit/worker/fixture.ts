@@ -39,7 +39,7 @@ export async function rig(
     workerId: 'worker',
     budgetBytes: 512 * 2 ** 20,
     ...managerOptions,
-    observers: [watch],
+    observers: [watch, ...(managerOptions.observers ?? [])],
   });
   const worker = Worker.start({
     manager,
