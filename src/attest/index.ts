@@ -1,3 +1,5 @@
+// Residency statements over a verifier's nonce: form, envelope, verification.
+// Making one needs a manager; checking one needs this room alone.
 export { type AttestationEnvelope, MAX_ENVELOPE_CHARACTERS, signEnvelope } from './envelope.js';
 export { checkNonce } from './nonce.js';
 export {

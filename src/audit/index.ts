@@ -1,3 +1,5 @@
+// The audit log: records, chain, checkpoints and proofs. It observes events; nobody calls it.
+// What works everywhere enters; a log in a directory stands in node/audit, one in a page in page/.
 export {
   AUDIT_TYPES,
   type AuditRecord,

@@ -1,3 +1,5 @@
+// Device and Region: memory that is allocated, filled, frozen, hashed in place, wiped and given back.
+// Backends enter, and what they share. They know no seals, no policy and no events.
 export {
   type Addon,
   cudaBackend,

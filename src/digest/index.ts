@@ -1,3 +1,5 @@
+// SHA-256, the fs-verity tree and its digests, and the engines that hash on the host.
+// Engines of JavaScript and WASM enter; what needs threads or the addon stands in node/digest.
 export { AnnouncedLength } from './announced-length.js';
 export { hashPadded } from './block-hashes.js';
 export { fsverityDigest } from './descriptor.js';

@@ -1,3 +1,5 @@
+// What can happen to a shard, told as events, and one operation under way with its observers.
+// Types of events and their delivery enter. What observers do with them stands in audit/, narration/ and telemetry/.
 export { withAuditFailure } from './audit-failure.js';
 export {
   type EventDevice,

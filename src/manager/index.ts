@@ -1,3 +1,5 @@
+// VramManager: seals, verifies, locates, heals, leases, lends and releases shards of one device.
+// An operation enters as one file of operations/. Formats, devices and observers stand on lower floors.
 export type { DrillArea, DrillFlip, DrillOptions, DrillPattern, DrillReport } from './drills/index.js';
 export type { VerifyOptions } from './integrity/index.js';
 export { type Lender, lenderOf, recordGuardClaim, type ShardHandle, VramManager } from './manager.js';

@@ -1,3 +1,4 @@
+// What needs Node: files, keys, the addon, devices, threads, and a log in a directory.
 export {
   type AuditDirectory,
   type AuditDirectoryOptions,

@@ -1,3 +1,5 @@
+// What needs a page: weights from a URL, the private file system as cache and audit log.
+// Code for pages and their workers enters; what runs in Node as well stands on a lower floor.
 export { type AuditFile, auditFiles } from './audit-files.js';
 export { blobSource } from './blob-source.js';
 export type { CacheEntry } from './cache-folder.js';

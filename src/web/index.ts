@@ -1,2 +1,3 @@
+// A page's cryptography: WebCrypto as the provider and signer of crypto/.
 export { generateSigner } from './signer.js';
 export { webCrypto } from './web-crypto.js';

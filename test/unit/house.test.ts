@@ -28,6 +28,15 @@ describe('the house', () => {
     expect(brokenWalls(plan, house).map(({ text }) => text)).toEqual([]);
   });
 
+  test('each room says at its door what it is for', () => {
+    const doors = house
+      .map(({ file }) => file)
+      .filter((file) => /(^|\/)index\.ts$/.test(file) && file !== 'index.ts');
+    const silent = doors.filter((file) => !/^(\/\/|\/\*\*)/.test(readFileSync(join(src, file), 'utf8')));
+    expect(doors.length).toBeGreaterThan(20);
+    expect(silent).toEqual([]);
+  });
+
   const planted: readonly [rule: string, wall: BrokenWall['wall'], file: string, to: string][] = [
     ['no arrow to a higher floor', 'floors', 'digest/layout.ts', 'device/index.ts'],
     ['no arrow to the right on a floor', 'floors', 'base/hex.ts', 'crypto/index.ts'],

@@ -1,3 +1,4 @@
+// Records, segments and checkpoints as they are written, and the Merkle tree over them.
 export { Scratch, Slabs } from './buffers.js';
 export {
   AUDIT_CATALOGUE,

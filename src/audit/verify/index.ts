@@ -1,3 +1,4 @@
+// Verifiers of logs and proofs. They trust nothing that they read.
 export { consistencyRanges, inclusionRanges, RangeHasher } from './proof.js';
 export {
   type ConsistencyDocument,

@@ -1,3 +1,4 @@
+// The log that writes: its queue, chain, checkpoints and sinks.
 export { Chain, type ChainState, emptyChain, MAX_SEGMENT_BYTES } from './chain.js';
 export {
   AuditLog,

@@ -1,1 +1,2 @@
+// The commands, one file each.
 export { commandsFor } from './by-name.js';

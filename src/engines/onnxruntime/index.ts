@@ -1,3 +1,4 @@
+// ONNX Runtime Web over sealed buffers: the graph without its weights, sessions, and the witness.
 export type {
   Engine,
   EngineProvider,

@@ -1,3 +1,4 @@
+// What looks at resident bytes: trees, samples, readback, and where damage lies.
 export { blocksOf, toRanges } from './block-ranges.js';
 export { fetchRetained } from './device-hashes.js';
 export { measure, residentDigest } from './device-tree.js';

@@ -1,3 +1,4 @@
+// What a manager does, one file an operation.
 export { type AttestOptions, attestShard } from './attest.js';
 export { type Capacity, queryCapacity } from './capacity.js';
 export { type GuardClaimed, recordClaim } from './claim.js';

@@ -1,3 +1,4 @@
+// What a manager knows: its shards, their locks, its memory, and whether it still runs.
 export { boundedEngine } from './bounded-engine.js';
 export { tellCloseFailed } from './close-failures.js';
 export {

@@ -1,3 +1,4 @@
+// An audit log in a directory: its lock, its files, its recovery after a crash, its tools.
 import type { AuditRecord } from '../../audit/index.js';
 import { onFirstCall } from '../on-first-call.js';
 import type { AuditPlatform } from './directory.js';

@@ -1,3 +1,4 @@
+// Backends as Node opens them, and which one `auto` takes.
 import { onFirstCall } from '../on-first-call.js';
 
 export { nodeBackends } from './backends.js';

@@ -1,3 +1,4 @@
+// Private keys in files that their owner alone may read.
 export {
   type AttestationKeyOptions,
   openAttestationKey,

@@ -1,3 +1,4 @@
+// ONNX models taken apart: which weights can move out of the graph, and the graph without them.
 export { gpuOperands, type Use } from './operands.js';
 export {
   elementTypeOf,
