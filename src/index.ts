@@ -80,8 +80,8 @@ export function telemetryObserver(options: TelemetryOptions = {}): Observer {
 }
 
 /**
- * Lends shards that were sealed with `share` to other processes on this host, which map their memory. Close the server before its
- * manager. Errors: INVALID_INPUT that names the option, DEVICE_UNAVAILABLE where the addon is missing.
+ * Lends shards that were sealed with `share` to other processes on this host, which map their memory. Close the server
+ * before its manager. Errors: INVALID_INPUT that names the option, DEVICE_UNAVAILABLE where the addon is missing.
  */
 export async function openShareServer(manager: Manager, options: ShareServerOptions): Promise<ShareServer> {
   const handover = await import('./handover/index.js');

@@ -71,6 +71,8 @@ export interface DeviceCapacity {
 export interface DeviceStats {
   readonly liveRegions: number;
   readonly liveBytes: number;
+  /** Of released regions, wiped and kept for regions to come; given up where there is need of them. */
+  readonly pooledBytes: number;
   /** The one scratch pool, reserved at open. */
   readonly scratchBytes: number;
   /** Bytes copied from device to host since open, by any path. */
@@ -130,6 +132,8 @@ export interface AllocateOptions {
    * alone.
    */
   readonly share?: boolean | undefined;
+  /** Most bytes that the device may go on keeping for regions to come; default: as many as it does by itself. */
+  readonly maxPooledBytes?: number | undefined;
 }
 
 /** Memory that other processes can map. Opaque: what hands it over knows what is behind it. */

@@ -15,7 +15,9 @@ export function openTelemetry(): typeof Api {
   return loaded;
 }
 
-/** False where nothing was registered with the API: then there is no active span, and the API need not be loaded to say so. */
+/**
+ * False where nothing was registered with the API: then there is no active span, and the API need not be loaded to say so.
+ */
 export function spansCanBeActive(): boolean {
   return loaded !== null || REGISTERED in globalThis;
 }

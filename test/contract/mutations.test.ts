@@ -69,6 +69,11 @@ const mutations: readonly Mutation[] = [
     red: '[MS-008]',
   },
   {
+    broken: 'memory that was not wiped is used again',
+    target: () => hostTarget('host with a pool, no wipe', { poolBytes: 2 ** 20 }, { wipe: () => undefined }),
+    red: 'a region as large as one that was released is zeros',
+  },
+  {
     broken: 'the last block of a full small window is hashed wrong',
     target: spoiledLeaves((blocks) => blocks === 48),
     red: 'with a window of 192 KiB: root',

@@ -125,6 +125,7 @@ export class CudaDevice implements Device {
     return {
       liveRegions: this.#regions.size,
       liveBytes,
+      pooledBytes: 0,
       scratchBytes: this.#machine.layout.byteLength,
       readbackBytes: this.#readbackBytes,
       uploadedBytes: this.#uploadedBytes,

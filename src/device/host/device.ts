@@ -13,6 +13,7 @@ import type {
 import { type BlockHasher, engineKernels } from './kernels.js';
 import { HostMemory, paddedLength } from './memory.js';
 import type { HostOptions } from './options.js';
+import { HostPool } from './pool.js';
 import { type HostOwner, HostRegion } from './region.js';
 import { HostScratch } from './scratch.js';
 
@@ -37,6 +38,7 @@ export class HostDevice implements Device {
   readonly lost: Promise<DeviceLost>;
   readonly #settings: HostDeviceSettings;
   readonly #scratch: HostScratch;
+  readonly #pool: HostPool;
   readonly #runs = new Serial();
   readonly #regions = new Set<HostRegion>();
   readonly #owner: HostOwner;
@@ -50,6 +52,7 @@ export class HostDevice implements Device {
     this.info = settings.info;
     this.#settings = settings;
     this.#scratch = new HostScratch(settings.windowBytes);
+    this.#pool = new HostPool(settings.host.poolBytes ?? 0);
     this.lost = new Promise((resolve) => {
       this.#resolveLost = resolve;
     });
@@ -63,7 +66,10 @@ export class HostDevice implements Device {
     if (totalMemory === undefined || freeMemory === undefined) {
       return { totalBytes: null, freeBytes: null, source: 'none' };
     }
-    return { totalBytes: totalMemory(), freeBytes: freeMemory(), source: 'system' };
+    const totalBytes = totalMemory();
+    // What is pooled gives way to a region that needs the room.
+    const freeBytes = Math.min(totalBytes, freeMemory() + this.#pool.byteLength);
+    return { totalBytes, freeBytes, source: 'system' };
   }
 
   stats(): DeviceStats {
@@ -72,6 +78,7 @@ export class HostDevice implements Device {
     return {
       liveRegions: this.#regions.size,
       liveBytes,
+      pooledBytes: this.#pool.byteLength,
       scratchBytes: this.#scratch.byteLength,
       readbackBytes: this.#readbackBytes,
       uploadedBytes: this.#uploadedBytes,
@@ -88,7 +95,7 @@ export class HostDevice implements Device {
     checkCuts(options.cuts, byteLength);
     refuseShare(options, 'memory of the host device stays in this process');
     this.#checkPresent();
-    const availableBytes = this.#settings.host.freeMemory?.() ?? null;
+    const { freeBytes: availableBytes } = await this.capacity();
     if (availableBytes !== null && neededBytes > availableBytes) {
       throw new VramError(
         'INSUFFICIENT_VRAM',
@@ -96,7 +103,9 @@ export class HostDevice implements Device {
         { neededBytes, availableBytes },
       );
     }
-    const memory = await this.#take(byteLength, neededBytes, availableBytes);
+    const maxPooledBytes = options.maxPooledBytes ?? Number.MAX_SAFE_INTEGER;
+    const memory = await this.#take(byteLength, maxPooledBytes, availableBytes);
+    this.#pool.shrink(maxPooledBytes);
     // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
     this.#checkPresent();
     const region = new HostRegion(this.#owner, memory, byteLength);
@@ -104,12 +113,19 @@ export class HostDevice implements Device {
     return region;
   }
 
-  async #take(byteLength: number, neededBytes: number, availableBytes: number | null): Promise<HostMemory> {
+  async #take(
+    byteLength: number,
+    maxPooledBytes: number,
+    availableBytes: number | null,
+  ): Promise<HostMemory> {
+    const neededBytes = paddedLength(byteLength);
     try {
       if (neededBytes > MAX_REGION_BYTES) throw new RangeError(`more than ${MAX_REGION_BYTES} bytes`);
       const { segmentBytes, host } = this.#settings;
       host.inject?.beforeAllocate?.(neededBytes);
-      return await HostMemory.allocate(byteLength, segmentBytes, host.prepare);
+      return await HostMemory.allocate(byteLength, segmentBytes, (length) =>
+        this.#segment(length, maxPooledBytes),
+      );
     } catch (cause) {
       // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was
       // asked for.
@@ -122,6 +138,18 @@ export class HostDevice implements Device {
     }
   }
 
+  /** A segment that is kept, or a new one. Errors: RangeError. */
+  #segment(length: number, maxPooledBytes: number): Uint8Array {
+    const kept = this.#pool.take(length);
+    if (kept !== undefined) return kept;
+    const { freeMemory, prepare } = this.#settings.host;
+    // What is kept goes before more is asked for than the budget allows or the system has.
+    this.#pool.shrink(freeMemory !== undefined && length > freeMemory() ? 0 : maxPooledBytes);
+    const segment = new Uint8Array(length);
+    prepare?.(segment);
+    return segment;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -130,6 +158,7 @@ export class HostDevice implements Device {
   async #close(): Promise<void> {
     // Regions that cannot be wiped have still ended their accounting: closing goes on, and never throws (MS-005).
     await Promise.allSettled([...this.#regions].map((region) => region.release()));
+    this.#pool.shrink(0);
     this.#lose({ reason: 'closed', message: 'the device was closed' });
   }
 
@@ -168,7 +197,10 @@ export class HostDevice implements Device {
         if (host.inject?.wipe === undefined) segment.fill(0);
         else host.inject.wipe(segment);
       },
-      freed: (segment) => host.inject?.freed?.(segment),
+      freed: (segment, wiped) => {
+        host.inject?.freed?.(segment);
+        if (wiped && this.#closing === null) this.#pool.keep(segment);
+      },
       forget: (region) => {
         this.#regions.delete(region);
       },

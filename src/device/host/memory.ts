@@ -21,11 +21,11 @@ export class HostMemory {
     this.byteLength = whole.byteLength;
   }
 
-  /** Errors: RangeError where the JavaScript engine has no memory left. */
+  /** `take` gives memory, all zeros. Errors: what it throws: RangeError where the JavaScript engine has no memory left. */
   static async allocate(
     byteLength: number,
     segmentBytes: number,
-    prepare?: (segment: Uint8Array) => void,
+    take: (length: number) => Uint8Array,
   ): Promise<HostMemory> {
     const total = paddedLength(byteLength);
     const lengths: number[] = [];
@@ -33,9 +33,7 @@ export class HostMemory {
     const whole = await SegmentTable.create(lengths);
     const last = lengths.pop() ?? 0;
     const data = await SegmentTable.create([...lengths, last - (total - byteLength)]);
-    const segments = [...lengths, last].map((length) => new Uint8Array(length));
-    if (prepare !== undefined) segments.forEach(prepare);
-    return new HostMemory(segments, data, whole);
+    return new HostMemory([...lengths, last].map(take), data, whole);
   }
 
   /** Refuses a range that is not inside the shard's bytes. */

@@ -26,6 +26,11 @@ export interface HostOptions {
   readonly segmentBytes?: number;
   /** Called with each segment of a region, zeros that nobody has touched, before it is used. Changes no byte. */
   readonly prepare?: (segment: Uint8Array) => void;
+  /**
+   * Most bytes of released regions that a device keeps, wiped, for regions to come. Default 0: none. They are counted: as
+   * free where a region needs the room, and against a manager's budget.
+   */
+  readonly poolBytes?: number;
   readonly inject?: HostInjection;
 }
 

@@ -21,7 +21,8 @@ export interface HostOwner {
   countUpload(bytes: number): void;
   countReadback(bytes: number): void;
   wipe(segment: Uint8Array): void;
-  freed(segment: Uint8Array): void;
+  /** Takes a segment back; `wiped`: it is all zeros again. */
+  freed(segment: Uint8Array, wiped: boolean): void;
   /** Ends the accounting of a region. */
   forget(region: HostRegion): void;
 }
@@ -113,12 +114,14 @@ export class HostRegion implements Region {
   async #giveBack(): Promise<void> {
     const failures: unknown[] = [];
     for (const { segment, written } of this.#memory.drain()) {
+      let wiped = false;
       try {
         this.#owner.wipe(written);
+        wiped = true;
       } catch (error) {
         failures.push(error);
       }
-      this.#owner.freed(segment);
+      this.#owner.freed(segment, wiped);
     }
     this.#owner.forget(this);
     if (failures.length > 0) {

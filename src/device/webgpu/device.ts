@@ -125,6 +125,7 @@ export class WebGpuDevice implements Device {
     return {
       liveRegions: this.#regions.size,
       liveBytes,
+      pooledBytes: 0,
       scratchBytes: this.#scratchBytes,
       readbackBytes: this.#owner.context.readbackBytes,
       uploadedBytes: this.#owner.context.uploadedBytes,

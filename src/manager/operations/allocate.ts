@@ -44,7 +44,9 @@ export async function allocate(
       freeBytes = (await core.device.capacity()).freeBytes;
       const reservation = core.ledger.reserve(requestedBytes, freeBytes);
       try {
+        const maxPooledBytes = core.ledger.spareBytes;
         const region = await core.device.allocate(byteLength, {
+          ...(maxPooledBytes === null ? {} : { maxPooledBytes }),
           ...(cuts === null ? {} : { cuts }),
           ...(share ? { share } : {}),
         });

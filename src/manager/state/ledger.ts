@@ -46,10 +46,15 @@ export class Ledger {
     return this.#scratchBytes;
   }
 
+  /** What the budget leaves beside all regions and scratch; null without one. */
+  get spareBytes(): number | null {
+    return this.#budgetBytes === null ? null : this.#budgetBytes - this.#scratchBytes - this.#usedBytes;
+  }
+
   /** What a new region may take; `freeBytes` is what the device itself says. null where neither it nor a budget tells. */
   availableBytes(freeBytes: number | null): number | null {
-    if (this.#budgetBytes === null) return freeBytes;
-    const left = this.#budgetBytes - this.#scratchBytes - this.#usedBytes;
+    const left = this.spareBytes;
+    if (left === null) return freeBytes;
     return freeBytes === null ? left : Math.min(left, freeBytes);
   }
 

@@ -12,6 +12,9 @@ export interface NodeHostOptions {
   readonly engine?: BlockHasher;
 }
 
+/** Enough for many small shards, which gain most, and little beside what a process that seals weights takes: 64 MiB. */
+const POOL_BYTES = 64 * 1024 * 1024;
+
 /**
  * The host backend of a Node process: capacity is what the system, or the process's control group, lets it have.
  *
@@ -23,6 +26,7 @@ export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
     totalMemory: usableMemory,
     freeMemory: () => Math.min(freemem(), usableMemory()),
     prepare: adviseHugePages,
+    poolBytes: POOL_BYTES,
   });
 }
 

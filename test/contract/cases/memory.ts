@@ -100,6 +100,18 @@ export const memoryCases: readonly ContractCase[] = [
     run: (context) => wiped(context, true),
   },
   {
+    name: '[CI-008] a region as large as one that was released is zeros',
+    run: async (context) => {
+      const device = await context.open();
+      const length = 70_001;
+      await (await sealed(device, dataOf(96, length))).release();
+      await using(await device.allocate(length), async (region) => {
+        await region.freeze();
+        sameBytes(await region.read(0, length), new Uint8Array(length), 'bytes of the new region');
+      });
+    },
+  },
+  {
     name: '[WK-003] capacity is what the platform says or null, never invented',
     run: async (context) => {
       const device = await context.shared();
