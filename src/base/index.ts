@@ -29,6 +29,7 @@ export { KnownSecret, writtenForms } from './known-secret.js';
 export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { removeSecretShapes } from './secret-shapes.js';
 export { Serial } from './serial.js';
+export { type SseEvent, type SseLimits, SseReader } from './sse-reader.js';
 export { isJsonObject, parseStrictJson } from './strict-json.js';
 export { MAX_TIMER_MS, systemTimer, type Timer } from './timer.js';
 export { checkToken } from './token.js';

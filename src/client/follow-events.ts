@@ -78,10 +78,10 @@ async function* readOnce<Event extends Numbered>(
   });
   try {
     if (response.statusCode !== 200) throw await refusal(response);
-    for await (const { type, data } of readEvents(withoutSilence(response))) {
-      if (type === 'overrun') return;
+    for await (const { event, data } of readEvents(withoutSilence(response))) {
+      if (event === 'overrun') return;
       const value = parseStrictJson(data, { what: 'an event' });
-      if (type === 'error')
+      if (event === 'error')
         throw errorOfAnswer(value) ?? new WorkerError('DEVICE_UNAVAILABLE', 'the events ended');
       if (!check(value)) throw new WorkerError('DEVICE_UNAVAILABLE', 'an event is of an unknown form');
       yield value;

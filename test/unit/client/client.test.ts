@@ -341,7 +341,7 @@ describe('what is no worker', () => {
 
   it.each([
     ['an event without an end', `event: worker.state\ndata: ${'x'.repeat(3 * MIB)}`],
-    ['many lines of one event', 'data: 1\n'.repeat(MIB)],
+    ['many lines of one event', 'data: 1\n'.repeat(2 * MIB)],
     ['an event of another form', 'event: worker.state\ndata: {"id":"1"}\n\n'],
   ])('that sends %s is DEVICE_UNAVAILABLE', async (_, text) => {
     const status = JSON.stringify({
@@ -352,6 +352,9 @@ describe('what is no worker', () => {
         state: 'ready',
         reason: null,
         reservations: 0,
+        executions: { queued: 0, running: 0 },
+        share: null,
+        lastEventId: 0,
         models: [],
       },
       device: { id: 'host', name: 'n', residency: 'host', execution: 'x' },
@@ -363,7 +366,10 @@ describe('what is no worker', () => {
         else response.writeHead(200, { 'content-type': 'text/event-stream' }).write(text);
       }),
     );
-    await expect(client.events().next()).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+    await expect(client.events().next()).rejects.toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+      message: expect.stringMatching(/^an event is /),
+    });
   });
 
   it.each<[WorkerClientOptions, string]>([

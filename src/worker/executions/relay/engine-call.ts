@@ -1,9 +1,12 @@
 import { type IncomingMessage, request } from 'node:http';
 import type { EngineExecuteRequest, EngineOutputData } from '../../../api-schema/index.js';
-import { invalidInput, VramError } from '../../../base/index.js';
+import { invalidInput, type SseEvent, SseReader, VramError } from '../../../base/index.js';
 import type { EngineAddress } from './listening.js';
-import { MOST_TEXT, SseReader } from './sse-reader.js';
 
+/** Of one event, UTF-16 units: escaped as JSON it still fits into an event of ours. */
+const MOST_TEXT = 131_072;
+/** Of the name of an event. */
+const MOST_NAME = 64;
 /** Of one answer, in all. */
 const MOST_ANSWER_BYTES = 64 * 2 ** 20;
 /** Of the text of a refusal. */
@@ -28,11 +31,19 @@ export async function callEngine(call: EngineCall): Promise<void> {
   const status = response.statusCode ?? 0;
   if (status < 200 || status > 299) throw await refusal(response, status, call);
   const isStream = /^text\/event-stream\b/i.test(response.headers['content-type'] ?? '');
-  const reader = new SseReader();
+  const reader = new SseReader({ mostCharacters: MOST_TEXT, tooLong });
   for await (const text of textOf(response, call)) {
-    if (isStream) for (const event of reader.push(text)) call.onOutput(event);
+    if (isStream) for (const event of reader.push(text)) call.onOutput(outputOf(event));
     else for (const piece of pieces(text)) call.onOutput({ event: null, text: piece });
   }
+}
+
+function outputOf({ event, data }: SseEvent): EngineOutputData {
+  return { event: event?.slice(0, MOST_NAME) ?? null, text: data };
+}
+
+function tooLong(): VramError {
+  return new VramError('DEVICE_UNAVAILABLE', `the engine sent an event of more than ${MOST_TEXT} characters`);
 }
 
 function answerOf({ address, inputs, signal }: EngineCall): Promise<IncomingMessage> {

@@ -1,4 +1,3 @@
 // Engines in other processes of this host: who listens, and what they answer.
 export { callEngine } from './engine-call.js';
 export { type EngineAddress, listenerAmong } from './listening.js';
-export { SseReader } from './sse-reader.js';
