@@ -10,6 +10,7 @@ import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
 import type { Observer } from './events/index.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
+import { takingTurns } from './page/index.js';
 import { activeTraceparent, telemetryObserver as observe, type TelemetryOptions } from './telemetry/index.js';
 import { webCrypto } from './web/index.js';
 
@@ -92,10 +93,10 @@ function pagePlatform(options: ManagerOptions): Platform {
         gpu: pageGpu,
         adviceWithoutAdapter: 'switch on hardware acceleration or update the GPU driver',
       }),
-      hostBackend({ engine: options.engine ?? createPortableEngine() }),
+      hostBackend({ engine: options.engine ?? takingTurns(createPortableEngine()) }),
     ],
     crypto: webCrypto,
-    engine: () => createPortableEngine(),
+    engine: () => takingTurns(createPortableEngine()),
     activeTraceparent: () => activeTraceparent(openTelemetry),
     forceHost: false,
   };

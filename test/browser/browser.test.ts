@@ -65,6 +65,14 @@ describe('in a page of a real browser', () => {
       expect(count('passed')).toBeGreaterThan(30);
       expect(count('passed')).toBeGreaterThan(count('skipped') * 4);
     });
+
+    it('runs out of memory and loses its device there too', () => {
+      const faults = [...reports.values()].filter(({ name }) =>
+        /out of memory is refused|a lost device refuses/.test(name),
+      );
+      expect(faults).toHaveLength(2);
+      expect(faults.map(({ status }) => status)).not.toContain('skipped');
+    });
   });
 
   it('[CI-008] seals and verifies real weights with the digests that Node computes', {

@@ -4,10 +4,17 @@ import { webgpuBackend } from '../../dist/device/webgpu/index.js';
 import { createPortableEngine } from '../../dist/digest/index.js';
 import { contractCases } from '../contract/cases.js';
 import { ContractRun } from '../contract/run.js';
+import { webGpuFaults } from '../support/webgpu-faults.js';
 import type { AuditPageReport, PageReport, SealReport } from './report.js';
 
 /** SwiftShader hashes some megabytes a second. */
 const MAX_BYTES = 4 * 1024 * 1024;
+
+async function requestGpuDevice(): Promise<GPUDevice> {
+  const adapter = await navigator.gpu.requestAdapter();
+  if (adapter === null) throw new Error('the page has no adapter');
+  return await adapter.requestDevice();
+}
 
 async function contract(): Promise<PageReport[]> {
   const backend = webgpuBackend({ gpu: () => Promise.resolve(navigator.gpu), adviceWithoutAdapter: '' });
@@ -16,6 +23,10 @@ async function contract(): Promise<PageReport[]> {
     open: (options) => backend.open(0, options),
     oracle: createPortableEngine('hash-wasm'),
     maxBytes: MAX_BYTES,
+    ...webGpuFaults({
+      request: requestGpuDevice,
+      adopt: (gpu, options) => library.adoptGpuDevice(gpu, {}, options),
+    }),
   });
   const reports: PageReport[] = [];
   for (const test of contractCases) {
@@ -66,9 +77,7 @@ async function openVramOnly(): Promise<string> {
 
 /** An audit log in the page's memory, and weights on a GPUDevice that is the page's own. */
 async function auditOnOwnDevice(): Promise<AuditPageReport> {
-  const adapter = await navigator.gpu.requestAdapter();
-  if (adapter === null) throw new Error('the page has no adapter');
-  const gpu = await adapter.requestDevice();
+  const gpu = await requestGpuDevice();
   const device = await library.adoptGpuDevice(gpu);
   const sink = new library.MemorySink();
   const token = crypto.getRandomValues(new Uint8Array(32));

@@ -8,7 +8,7 @@ export interface DocExample {
   /** The document, from the root, and the line on which the program begins. */
   readonly name: string;
   readonly code: string;
-  /** Uses what only pages have. */
+  /** Uses what only pages, or their workers, have. */
   readonly forPages: boolean;
 }
 
@@ -52,6 +52,6 @@ export function examplesOf(path: string): DocExample[] {
   return [...text.matchAll(/^```(?:js|ts)\n([\s\S]*?)^```$/gm)].map((found) => {
     const [, code = ''] = found;
     const line = text.slice(0, found.index).split('\n').length + 1;
-    return { name: `${path}:${line}`, code, forPages: code.includes('document.') };
+    return { name: `${path}:${line}`, code, forPages: /document\.|vram-residency\/browser/.test(code) };
   });
 }

@@ -25,6 +25,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^VRAM_RESIDENCY_LIBCUDA=\S+ node examples\/sharing/, 'test/clients/share-story.test.ts runs it'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
   [/^(scp|ssh) /, 'goes to another machine'],
+  [/^npx esbuild page.js /, 'test/browser/bundlers.test.ts runs it, and what it built'],
   [/^npm run sanitize/, 'builds with sanitizers, which takes minutes'],
   [
     /^(PYTHONPATH=\S+ )?(pip|python) /,

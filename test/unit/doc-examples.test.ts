@@ -48,7 +48,7 @@ describe('examples in the documents', () => {
 
   it('are found', () => {
     expect(examples.length).toBeGreaterThanOrEqual(7);
-    expect(examples.filter(({ forPages }) => forPages)).toHaveLength(2);
+    expect(examples.filter(({ forPages }) => forPages)).toHaveLength(6);
   });
 
   it('are what the types allow', { timeout: 60_000 }, async () => {
@@ -110,7 +110,9 @@ describe('examples in the documents', () => {
       metafile: true,
       logLevel: 'silent',
     });
-    expect(outputFiles[0]?.contents.length).toBeGreaterThan(50_000);
+    // A page whose manager lives in a worker has nothing of the library itself.
+    const least = code.includes("from 'vram-residency") ? 50_000 : 100;
+    expect(outputFiles[0]?.contents.length).toBeGreaterThan(least);
     const imported = Object.values(metafile.inputs).flatMap(({ imports }) => imports.map(({ path }) => path));
     expect(imported.filter((path) => path.startsWith('node:'))).toEqual([]);
   });
