@@ -1,5 +1,5 @@
-// node bench/page.mjs [--mib 256] [--part memory|thread|workers]...: what the runtime costs a page of Chromium. npm run build
-// comes first. Prints Markdown tables.
+// node bench/page.mjs [--mib 256] [--part memory|thread|workers]...: what the runtime costs a page of Chromium.
+// npm run build comes first. Prints Markdown tables.
 // memory: how far the renderer's peak grows while weights are sealed from a URL on WebGPU, and cached.
 // thread: the longest time for which the page's thread was kept while they are sealed on the host device, with and without
 // digest workers.
