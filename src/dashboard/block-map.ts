@@ -83,6 +83,8 @@ export class BlockMap {
     const start = performance.now();
     const columns = Math.max(1, Math.floor((this.#canvas.parentElement?.clientWidth ?? 0) / PITCH));
     const plan = planMap(models, { mostCells: columns * MOST_ROWS, nowMs });
+    // Without a block the caption says so, and an empty strip would say nothing.
+    this.#canvas.hidden = plan.cells === 0;
     const rows = Math.max(1, Math.ceil(plan.cells / columns));
     const context = this.#sized(columns * PITCH, rows * PITCH);
     if (context !== null) for (const one of plan.runs) fill(context, one, columns, this.#colour(one.shade));

@@ -16,12 +16,8 @@ export class Facts {
     const { device, capacity, models } = status;
     const shards = models.flatMap((model) => model.shards);
     const damaged = shards.filter(({ quarantined }) => quarantined).length;
-    this.#set(
-      'State',
-      status.state,
-      status.reason ?? `up for ${formatAge(nowMs - Date.parse(status.startedAt))}`,
-      status.reason !== null,
-    );
+    const up = `up for ${formatAge(nowMs - Date.parse(status.startedAt))}`;
+    this.#set('State', stateInWords(status), status.reason ?? up, status.reason !== null || damaged > 0);
     this.#set('Oldest verification', ...oldest(status, nowMs));
     this.#set(
       'Damaged shards',
@@ -51,6 +47,12 @@ export class Facts {
     const { parentElement } = fact.value;
     if (parentElement !== null) setFlag(parentElement, 'ill', ill);
   }
+}
+
+/** A worker is ready for its configured models alone: damage of another one must not stand beside a bare "ready". */
+export function stateInWords({ state, models }: WorkerStatus): string {
+  const damaged = models.some((model) => model.state === 'damaged');
+  return damaged ? `${state}, with damage` : state;
 }
 
 function oldest({ models }: WorkerStatus, nowMs: number): [string, string] {

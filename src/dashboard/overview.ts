@@ -3,7 +3,7 @@ import { getStatus, parseEvent, Refusal, type Session } from './api.js';
 import { BLOCK_BYTES, BlockMap, type MapPlan } from './block-map.js';
 import { byId, setFlag, setText } from './dom.js';
 import { EVENT_TYPES, EventList } from './event-list.js';
-import { Facts } from './facts.js';
+import { Facts, stateInWords } from './facts.js';
 import { formatBytes, formatCount } from './format.js';
 import { ModelRows } from './model-list.js';
 
@@ -132,10 +132,12 @@ export class Overview {
     const nowMs = Date.now();
     const { models } = status;
     setText(byId('worker', HTMLParagraphElement), `${status.workerId}, version ${status.version}`);
-    document.title = `${this.#lost ? 'lost: ' : ''}${status.workerId} ${status.state}`;
+    document.title = `${this.#lost ? 'lost: ' : ''}${status.workerId} ${stateInWords(status)}`;
     this.#facts.show(status, nowMs);
     this.#models.show(models, nowMs);
-    setText(byId('map-caption', HTMLParagraphElement), caption(this.#map.draw(models, nowMs), models));
+    const plan = this.#map.draw(models, nowMs);
+    byId('legend', HTMLUListElement).hidden = plan.cells === 0;
+    setText(byId('map-caption', HTMLParagraphElement), caption(plan, models));
     const ill = models.filter(({ state }) => state === 'damaged').map(({ name }) => name);
     const alarm = byId('alarm', HTMLParagraphElement);
     alarm.hidden = ill.length === 0;

@@ -14,6 +14,8 @@ import { MIB, type Rig, rig } from '../unit/worker/fixture.js';
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 /** Where screenshots go; none are taken without it. */
 const SHOTS = process.env['VRAM_RESIDENCY_SHOTS'];
+/** Where Chromium's own trace of the block map goes, for its performance panel; none is made without it. */
+const TRACE = process.env['VRAM_RESIDENCY_TRACE'];
 const BLOCKS = 2_600_000;
 
 /** What axe-core finds wrong, in short. */
@@ -119,6 +121,8 @@ describe('the dashboard in a real browser', { timeout: 120_000 }, () => {
     await field.fill(token);
     await page.keyboard.press('Enter');
     await page.getByText('No model is loaded.').waitFor();
+    await page.getByText('No block is resident.').waitFor();
+    expect(await page.locator('#map').isVisible()).toBe(false);
     await shot(page, 'empty');
     expect(await violations(page)).toEqual([]);
     expect(await page.evaluate(() => document.cookie)).toBe('');
@@ -156,6 +160,9 @@ describe('the dashboard in a real browser', { timeout: 120_000 }, () => {
     await page.getByText('damage located').waitFor();
     await page.getByText(/: somewhere in blocks \d+ to \d+ \(from byte /).waitFor();
     await page.getByText('damage within 128 blocks').waitFor();
+    // No configured model is damaged, so the worker is ready: the page must not leave it at that.
+    await page.getByText('ready, with damage', { exact: true }).waitFor();
+    expect(await page.title()).toBe('worker ready, with damage');
     await shot(page, 'damage');
     expect(await violations(page)).toEqual([]);
 
@@ -167,6 +174,21 @@ describe('the dashboard in a real browser', { timeout: 120_000 }, () => {
     await page.emulateMedia({ colorScheme: 'dark' });
     expect(await violations(page)).toEqual([]);
     await shot(page, 'dark');
+  });
+
+  it('is whole on a phone: nothing is wider than the screen', async () => {
+    await page.setViewportSize({ width: 375, height: 812 });
+    await page.goto(listener.name);
+    await page.getByLabel('Token').waitFor();
+    await load('a-model-with-quite-a-long-name.for-a-phone', 24 * MIB, 1);
+    await signIn();
+    await page.getByRole('heading', { name: 'a-model-with' }).waitFor();
+    await page.getByRole('button', { name: /^Drill/ }).click();
+    await page.getByRole('button', { name: /^Verify/ }).click();
+    await page.getByText('damage within').waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(375);
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'phone');
   });
 
   it('says that the connection is lost, and goes on by itself', async () => {
@@ -187,6 +209,7 @@ describe('the dashboard in a real browser', { timeout: 120_000 }, () => {
     await signIn();
     await page.getByText('2,600,000 blocks of 4 models, damage within 400 blocks').waitFor();
     await shot(page, 'large');
+    if (TRACE !== undefined) await browser.startTracing(page, { path: TRACE });
     const times = await page.evaluate(async () => {
       performance.clearMeasures('block-map');
       for (let frame = 0; frame < 200; frame++) {
@@ -195,6 +218,7 @@ describe('the dashboard in a real browser', { timeout: 120_000 }, () => {
       }
       return performance.getEntriesByName('block-map').map(({ duration }) => duration);
     });
+    if (TRACE !== undefined) await browser.stopTracing();
     const sorted = times.toSorted((a, b) => a - b);
     const at = (share: number): string =>
       (sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(2);
