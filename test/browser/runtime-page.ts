@@ -168,7 +168,45 @@ async function auditOnThePage(): Promise<string> {
   }
 }
 
-const runtime = { seal, hash, tamper, cached, auditedInWorker, killedWorker, auditOnThePage };
+let kept: Promise<{ verify(): Promise<string> }> | undefined;
+
+/** Seals on WebGPU and stays so; then what a verification says, after whatever happened to the page meanwhile. */
+async function keep(): Promise<string> {
+  kept ??= (async () => {
+    const manager = await library.VramManager.open({ device: 'webgpu:0', policy: 'any', workerId: 'page' });
+    const shard = await manager.seal(library.bytesSource(new Uint8Array(100_000).fill(5)));
+    return {
+      verify: async () => {
+        try {
+          return (await manager.verify(shard)).verified ? 'verified' : 'not verified';
+        } catch (error) {
+          return library.isVramError(error) ? error.code : String(error);
+        }
+      },
+    };
+  })();
+  return await (await kept).verify();
+}
+
+const roundsManager = (): Promise<library.VramManager> =>
+  library.VramManager.open({ device: 'webgpu:0', policy: 'any', workerId: 'page' });
+let rounding: Promise<library.VramManager> | undefined;
+
+/** Seals, verifies and releases again and again with one manager; gives how many verifications succeeded. */
+async function rounds(count: number): Promise<number> {
+  rounding ??= roundsManager();
+  const manager = await rounding;
+  const bytes = new Uint8Array(600_000).fill(11);
+  let verified = 0;
+  for (let round = 0; round < count; round++) {
+    const shard = await manager.seal(library.bytesSource(bytes));
+    if ((await manager.verify(shard)).verified) verified++;
+    await manager.release(shard);
+  }
+  return manager.status().liveShards === 0 ? verified : -1;
+}
+
+const runtime = { seal, hash, tamper, cached, auditedInWorker, killedWorker, auditOnThePage, keep, rounds };
 export type Runtime = typeof runtime;
 
 Object.assign(globalThis, { runtime });

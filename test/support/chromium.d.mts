@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright';
 
-export function launchChromium(): Promise<{
+export function launchChromium(options?: { readonly backForwardCache?: boolean }): Promise<{
   browser: Browser;
   from: string;
   version: string;

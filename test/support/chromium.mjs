@@ -35,12 +35,14 @@ async function candidates() {
   return found;
 }
 
-async function launch({ executablePath, env }) {
+async function launch({ executablePath, env }, backForwardCache) {
   const asRoot = process.getuid?.() === 0;
   return chromium.launch({
     executablePath,
     env: { ...process.env, ...env },
     args: asRoot ? [...ARGUMENTS, '--no-sandbox'] : ARGUMENTS,
+    // Playwright switches it off.
+    ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
     timeout: 60_000,
   });
 }
@@ -66,14 +68,14 @@ async function pageAdapter(browser) {
 
 /**
  * Starts a browser with WebGPU. Fails, with what would help, if there is none: pages are a platform of this library, so
- * a test run without them is not a pass.
+ * a test run without them is not a pass. `backForwardCache` keeps pages that were left, as people's browsers do.
  */
-export async function launchChromium() {
+export async function launchChromium({ backForwardCache = false } = {}) {
   const tried = [];
   for (const candidate of await candidates()) {
     let browser;
     try {
-      browser = await launch(candidate);
+      browser = await launch(candidate, backForwardCache);
       const adapter = await pageAdapter(browser);
       if (adapter !== null) return { browser, from: candidate.from, version: browser.version(), adapter };
       tried.push(`${candidate.from}: started, but its pages have no WebGPU adapter`);

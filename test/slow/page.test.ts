@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium } from '../support/chromium.mjs';
+import { servePage } from '../support/page-server.mjs';
+
+const MIB = 2 ** 20;
+
+describe('a page that lives long', () => {
+  let browser: Browser;
+  let server: Awaited<ReturnType<typeof servePage>>;
+
+  beforeAll(async () => {
+    server = await servePage(fileURLToPath(new URL('../browser/runtime-page.ts', import.meta.url)), {
+      '/other': (_request, response) => {
+        response.setHeader('content-type', 'text/html').end('<!doctype html><title>other</title>');
+      },
+    });
+    ({ browser } = await launchChromium({ backForwardCache: true }));
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  async function open(): Promise<Page> {
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    await page.waitForFunction(() => 'runtime' in globalThis);
+    return page;
+  }
+
+  /** Bytes of the page's heap after a collection, and resident bytes of all renderers. */
+  async function memory(page: Page): Promise<{ heap: number; resident: number }> {
+    const session = await page.context().newCDPSession(page);
+    await session.send('HeapProfiler.collectGarbage');
+    const { usedSize } = await session.send('Runtime.getHeapUsage');
+    const { processInfo } = await (await browser.newBrowserCDPSession()).send('SystemInfo.getProcessInfo');
+    let resident = 0;
+    for (const { type, id } of processInfo) {
+      if (type !== 'renderer') continue;
+      const status = readFileSync(`/proc/${id}/status`, 'utf8');
+      resident += Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+    }
+    return { heap: usedSize, resident };
+  }
+
+  it('seals, verifies and releases 200 times in memory that stays flat', async () => {
+    const page = await open();
+    expect(await page.evaluate(() => globalThis.runtime.rounds(40))).toBe(40);
+    const before = await memory(page);
+    expect(await page.evaluate(() => globalThis.runtime.rounds(160))).toBe(160);
+    const after = await memory(page);
+    const grown = {
+      heap: (after.heap - before.heap) / MIB,
+      resident: (after.resident - before.resident) / MIB,
+    };
+    console.log(
+      `160 more rounds of 600 kB: heap +${grown.heap.toFixed(2)} MiB, renderer +${grown.resident.toFixed(1)} MiB`,
+    );
+    // One shard that stays each round would be 90 MiB.
+    expect(grown.heap).toBeLessThan(2);
+    expect(grown.resident).toBeLessThan(32);
+    await page.close();
+  });
+
+  it('that was left and is shown again has its seals, or says that they are void', async () => {
+    const page = await open();
+    expect(await page.evaluate(() => globalThis.runtime.keep())).toBe('verified');
+    await page.evaluate(() => {
+      addEventListener('pageshow', ({ persisted }) => Object.assign(globalThis, { persisted }));
+    });
+    await page.goto(`${server.url}other`);
+    await page.goBack();
+    await page.waitForFunction(() => 'runtime' in globalThis);
+    const persisted = await page.evaluate(() => 'persisted' in globalThis);
+    const said = await page.evaluate(() => globalThis.runtime.keep());
+    console.log(`shown again ${persisted ? 'out of the back-forward cache' : 'as a new page'}: ${said}`);
+    expect(persisted ? ['verified', 'DEVICE_LOST'] : ['verified']).toContain(said);
+    await page.close();
+  });
+});
