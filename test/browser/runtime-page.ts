@@ -170,10 +170,10 @@ async function auditOnThePage(): Promise<string> {
 
 let kept: Promise<{ verify(): Promise<string> }> | undefined;
 
-/** Seals on WebGPU and stays so; then what a verification says, after whatever happened to the page meanwhile. */
-async function keep(): Promise<string> {
+/** Seals and stays so; then what a verification says, after whatever happened to the page meanwhile. */
+async function keep(device: string): Promise<string> {
   kept ??= (async () => {
-    const manager = await library.VramManager.open({ device: 'webgpu:0', policy: 'any', workerId: 'page' });
+    const manager = await library.VramManager.open({ device, policy: 'any', workerId: 'page' });
     const shard = await manager.seal(library.bytesSource(new Uint8Array(100_000).fill(5)));
     return {
       verify: async () => {
