@@ -71,9 +71,9 @@ describe('a page that lives long', () => {
     await page.close();
   });
 
-  it.each(['host', 'webgpu:0'])(
+  it.for(['host', 'webgpu:0'])(
     'that was left and is shown again has its seals on %s, or says that they are void',
-    async (device) => {
+    async (device, { skip }) => {
       const page = await open('kept');
       expect(await page.evaluate((asked) => globalThis.runtime.keep(asked), device)).toBe('verified');
       await page.evaluate(() => {
@@ -84,15 +84,13 @@ describe('a page that lives long', () => {
       await page.waitForFunction(() => 'runtime' in globalThis);
       const persisted = await page.evaluate(() => 'persisted' in globalThis);
       const said = await page.evaluate((asked) => globalThis.runtime.keep(asked), device);
-      // Of what kept it out of the cache Chromium tells the page itself.
+      // What kept it out of the cache, Chromium tells the page itself.
       const why = await page.evaluate(() => JSON.stringify(performance.getEntriesByType('navigation')[0]));
-      const { notRestoredReasons } = JSON.parse(why);
-      const reasons = JSON.stringify(notRestoredReasons?.reasons ?? null);
-      console.log(
-        `${device}: shown again ${persisted ? 'out of the back-forward cache' : `as a new page (${reasons})`}: ${said}`,
-      );
-      expect(persisted ? ['verified', 'DEVICE_LOST'] : ['verified']).toContain(said);
       await page.close();
+      expect(persisted ? ['verified', 'DEVICE_LOST'] : ['verified']).toContain(said);
+      const reasons = JSON.stringify(JSON.parse(why).notRestoredReasons?.reasons ?? null);
+      if (!persisted) skip(`this Chromium showed a new page, which sealed again: ${reasons}`);
+      console.log(`${device}: shown again out of the back-forward cache: ${said}`);
     },
   );
 });
