@@ -1,3 +1,4 @@
 // Benchmarks against peers on this machine.
-export { benchPairs, benchStated } from './cases.js';
+export { benchPairs } from './cases.js';
 export type { Pair } from './measure.js';
+export { benchStated } from './stated.js';

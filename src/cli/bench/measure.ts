@@ -5,6 +5,8 @@ export interface Timed {
 }
 
 export interface Pair {
+  /** Names the pair in records that are compared later. */
+  readonly id: string;
   readonly ours: string;
   readonly peer: string;
   readonly rounds: number;
@@ -13,6 +15,9 @@ export interface Pair {
   readonly peerMs: number;
   /** Median of the rounds' own ratios, peer over ours: above 1, ours is faster. */
   readonly ratio: number;
+  /** Lower and upper quartile of the rounds' ratios. */
+  readonly ratioLow: number;
+  readonly ratioHigh: number;
 }
 
 export function median(values: readonly number[]): number {
@@ -22,10 +27,20 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
+/** By linear interpolation; `part` from 0 to 1. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = (sorted.length - 1) * part;
+  const lower = sorted[Math.floor(place)] ?? Number.NaN;
+  const upper = sorted[Math.ceil(place)] ?? Number.NaN;
+  return lower + (upper - lower) * (place - Math.floor(place));
+}
+
 /**
  * Runs both in turns, so that whatever else the machine does falls on both; one round of each warms up and is not counted.
  */
 export async function measurePair(
+  id: string,
   ours: Timed,
   peer: Timed,
   rounds: number,
@@ -45,13 +60,17 @@ export async function measurePair(
       times.ours.push(await elapsed(ours));
     }
   }
+  const ratios = times.ours.map((ms, round) => (times.peer[round] ?? Number.NaN) / ms);
   return {
+    id,
     ours: ours.name,
     peer: peer.name,
     rounds,
     oursMs: median(times.ours),
     peerMs: median(times.peer),
-    ratio: median(times.ours.map((ms, round) => (times.peer[round] ?? Number.NaN) / ms)),
+    ratio: median(ratios),
+    ratioLow: quantile(ratios, 0.25),
+    ratioHigh: quantile(ratios, 0.75),
   };
 }
 

@@ -1,7 +1,7 @@
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { Option } from 'commander';
 import { VramManager } from '../../manager/index.js';
-import { hostIsForced, nodeCrypto } from '../../node/index.js';
+import { hostIsForced, nativeHasherNames, nodeCrypto } from '../../node/index.js';
 import { benchPairs, benchStated, type Pair } from '../bench/index.js';
 import type { AddCommand } from '../context.js';
 import { deviceJson, deviceText, passedOverText } from '../device-report.js';
@@ -70,6 +70,8 @@ export const addBench: AddCommand = (program, context, done) => {
         signal: io.signal,
         onPair: (pair: Pair) => people(pairText(pair)),
       };
+      const at = new Date().toISOString();
+      const load = loadavg()[0];
       const pairs = await benchPairs(setting);
       const stated = await benchStated(setting);
       people(
@@ -78,13 +80,27 @@ export const addBench: AddCommand = (program, context, done) => {
       for (const { step, original, measured } of stated) {
         people(`${step.padEnd(14)}stated ${original.padEnd(14)}measured ${measured}\n`);
       }
-      if (options.json) io.stdout(jsonDocument({ v: 1, device, machine: processor, pairs, stated }));
+      if (options.json)
+        io.stdout(
+          jsonDocument({
+            v: 1,
+            at,
+            load,
+            device,
+            machine: processor,
+            hashers: nativeHasherNames(),
+            pairs,
+            stated,
+          }),
+        );
       done(EXIT.ok);
     });
 };
 
-const HEAD = 'ratio = peer / ours: above 1, ours is faster; medians of alternating rounds\n';
+const HEAD = 'ratio = peer / ours: above 1, ours is faster; median and quartiles of alternating rounds\n';
 
-function pairText({ ours, peer, oursMs, peerMs, ratio }: Pair): string {
-  return `${ratio.toFixed(2).padStart(6)}x  ${ours}: ${oursMs.toFixed(1)} ms  |  ${peer}: ${peerMs.toFixed(1)} ms\n`;
+function pairText({ ours, peer, oursMs, peerMs, ratio, ratioLow, ratioHigh }: Pair): string {
+  const quartiles = `${ratioLow.toFixed(2)} to ${ratioHigh.toFixed(2)}`;
+  const times = `${ours}: ${oursMs.toFixed(1)} ms  |  ${peer}: ${peerMs.toFixed(1)} ms`;
+  return `${ratio.toFixed(2).padStart(6)}x (${quartiles})  ${times}\n`;
 }

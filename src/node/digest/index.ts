@@ -1,2 +1,3 @@
 // Digest engines in threads, and the addon's hashers.
 export { createNodeEngine } from './create-engine.js';
+export { findNativeHasher, nativeHasherNames } from './native-hasher.js';

@@ -54,6 +54,12 @@ export function findNativeHasher(): NativeHasher | null {
   return hasher;
 }
 
+/** The hashers that this processor can run, the fastest first; none where there is no addon. */
+export function nativeHasherNames(): readonly string[] {
+  loaded ??= loadDigestAddon();
+  return loaded?.blockHasherNames() ?? [];
+}
+
 function withAddon(addon: DigestAddon, name: string): NativeHasher {
   return {
     name,
