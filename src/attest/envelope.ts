@@ -60,7 +60,7 @@ export async function signEnvelope(
 
 /**
  * The statement's bytes, if one of the envelope's signatures over them is by `publicKey`. Whatever wrote the text may be an
- * opponent: nothing in it counts before that. Key ids are ignored, and so are fields that DSSE does not know.
+ * attacker: nothing in it counts before that. Key ids are ignored, and so are fields that DSSE does not know.
  * Errors: SEAL_VERIFICATION_FAILED.
  */
 export async function openEnvelope(

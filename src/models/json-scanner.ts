@@ -10,7 +10,7 @@ const MAX_INTEGER_DIGITS = 16;
 const RECENT_STRINGS = 256;
 
 /**
- * Walks through JSON (RFC 8259) in UTF-8 that an opponent may have written, one value at a time, as the caller asks for
+ * Walks through JSON (RFC 8259) in UTF-8 that an attacker may have written, one value at a time, as the caller asks for
  * it: what it does not keep takes no memory. Time is linear; the caller's own structure bounds the depth.
  */
 export class JsonScanner {

@@ -10,7 +10,7 @@ const NO_SALT = new Uint8Array(0);
 
 /**
  * More segments than a log can have in practice (2,700 years of days). Deriving a key walks all epochs before it, and the
- * epoch stands in files that an opponent may have written.
+ * epoch stands in files that an attacker may have written.
  */
 export const MAX_EPOCH = 1_000_000;
 

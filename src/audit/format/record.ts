@@ -188,7 +188,7 @@ export function dataText(record: AuditRecord, field: string): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-/** A JSON object from a file of the log that an opponent may have written. Errors: INVALID_INPUT naming `what`. */
+/** A JSON object from a file of the log that an attacker may have written. Errors: INVALID_INPUT naming `what`. */
 export function parseJsonObject(text: string, what: string): JsonObject {
   const value = parseStrictJson(text, { what, maxDepth: 16, refuseLoneSurrogates: true });
   if (!isJsonObject(value)) throw new VramError('INVALID_INPUT', `${what} must be a JSON object`);

@@ -72,7 +72,7 @@ export function create({ verifyAttestation, nodeCrypto, isVramError }) {
     async check(text) {
       const { value: report, refusal } = await attempt(
         () => verifyAttestation(nodeCrypto, text, { publicKey, nonce: null }),
-        // Whatever an opponent writes is not genuine; it is never a mistake of the caller's.
+        // Whatever an attacker writes is not genuine; it is never a mistake of the caller's.
         (error) => isVramError(error, 'SEAL_VERIFICATION_FAILED'),
       );
       if (refusal !== undefined) return refusal;
