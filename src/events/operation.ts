@@ -167,10 +167,10 @@ export async function runOperation<T>(
 ): Promise<T> {
   const { checked, refusal } = checkTrace(trace);
   const operation = new Operation(source, name, checked);
-  const unheard = await operation.tell('operation.started', {});
+  const auditFailure = await operation.tell('operation.started', {});
   try {
     if (refusal !== null) throw refusal;
-    if (unheard !== null && FAIL_CLOSED.has(name)) throw unheard;
+    if (auditFailure !== null && FAIL_CLOSED.has(name)) throw auditFailure;
     const result = await work(operation);
     await operation.tell('operation.finished', { ok: true, error: null }, operation.elapsedMs);
     return result;

@@ -422,7 +422,7 @@ describe('allocations', () => {
     await manager.close();
   });
 
-  it('[AU-005] that fail unheard keep every figure of the failure', async () => {
+  it('[AU-005] whose failure cannot be recorded keep every figure of the failure', async () => {
     const recorder = new Recorder(true);
     const cause = new Error('CUDA_ERROR_OUT_OF_MEMORY');
     let thrown: unknown;

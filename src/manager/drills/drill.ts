@@ -142,8 +142,8 @@ async function recordAll(operation: Operation, sealId: string, flips: readonly D
     const failures = await Promise.all(
       together.map((flip) => operation.tell('drill.injected', { sealId, ...flip })),
     );
-    const unheard = failures.find((failure) => failure !== null);
-    if (unheard !== undefined) throw unheard;
+    const auditFailure = failures.find((failure) => failure !== null);
+    if (auditFailure !== undefined) throw auditFailure;
   }
 }
 

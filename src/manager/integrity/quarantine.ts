@@ -40,11 +40,11 @@ export async function tellQuarantine(
   live: LiveShard,
   { leasesRevoked, stopped }: Quarantine,
 ): Promise<VramError | null> {
-  const unheard = await operation.tell('shard.quarantined', {
+  const auditFailure = await operation.tell('shard.quarantined', {
     sealId: live.sealed.sealId,
     reason: REASON,
     leasesRevoked,
   });
-  const stopUnheard = stopped ? await operation.tell('manager.stopped', { reason: REASON }) : null;
-  return unheard ?? stopUnheard;
+  const stopFailure = stopped ? await operation.tell('manager.stopped', { reason: REASON }) : null;
+  return auditFailure ?? stopFailure;
 }

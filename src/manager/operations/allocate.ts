@@ -63,7 +63,7 @@ export async function allocate(
       }
     });
   } catch (error) {
-    const unheard = await operation.tell(
+    const auditFailure = await operation.tell(
       'vram.allocation_failed',
       {
         requestedBytes,
@@ -73,7 +73,7 @@ export async function allocate(
       },
       core.clock.monotonic() - started,
     );
-    throw withAuditFailure(error, unheard);
+    throw withAuditFailure(error, auditFailure);
   }
 }
 
@@ -82,7 +82,7 @@ export async function giveBack(
   core: Core,
   operation: Operation,
   { region, reservation }: Allocation,
-): Promise<{ readonly error: unknown; readonly unheard: VramError | null }> {
+): Promise<{ readonly error: unknown; readonly auditFailure: VramError | null }> {
   const started = core.clock.monotonic();
   let error: unknown = null;
   try {
@@ -91,7 +91,7 @@ export async function giveBack(
     error = caught;
   }
   reservation.giveBack();
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'vram.deallocated',
     {
       freedBytes: reservation.bytes,
@@ -102,17 +102,17 @@ export async function giveBack(
     },
     core.clock.monotonic() - started,
   );
-  return { error, unheard };
+  return { error, auditFailure };
 }
 
 /** VP-007: asked again at every allocation. */
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
   const decision = decide(core.policy, core.residency, core.device.info.facts, core);
   if (decision.accepted) return;
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'policy.violation',
     { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
   );
-  throw withAuditFailure(policyViolation(decision), unheard);
+  throw withAuditFailure(policyViolation(decision), auditFailure);
 }

@@ -82,8 +82,8 @@ export async function executeShard<T>(
       await told(ending);
       throw ending;
     }
-    const unheard = await told(null);
-    if (unheard !== null) throw unheard;
+    const auditFailure = await told(null);
+    if (auditFailure !== null) throw auditFailure;
     return result;
   });
 }

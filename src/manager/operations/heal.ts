@@ -153,8 +153,8 @@ async function repair(
 async function lockAway(core: Core, operation: Operation, live: LiveShard): Promise<void> {
   await live.holders.pause();
   if (live.condition !== 'sound') return;
-  const unheard = await tellQuarantine(operation, live, quarantine(core, live));
-  if (unheard !== null) throw unheard;
+  const auditFailure = await tellQuarantine(operation, live, quarantine(core, live));
+  if (auditFailure !== null) throw auditFailure;
 }
 
 type Write = (block: number, bytes: Uint8Array) => Promise<void>;

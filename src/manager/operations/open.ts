@@ -250,12 +250,12 @@ async function admitDevice(
   const { residency } = classify(facts);
   const decision = decide(policy, residency, facts, { allowReplacedKernels });
   if (decision.accepted) return residency;
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'policy.violation',
     { policy, residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
   );
-  throw withAuditFailure(policyViolation(decision), unheard);
+  throw withAuditFailure(policyViolation(decision), auditFailure);
 }
 
 /** The token is zeroed here, once nothing more has to be derived from it. */

@@ -14,19 +14,19 @@ export async function orphan(
   operation: Operation,
   { region, reservation }: LiveShard,
   survivors: readonly Survivor[],
-): Promise<{ readonly error: VramError; readonly unheard: VramError | null }> {
+): Promise<{ readonly error: VramError; readonly auditFailure: VramError | null }> {
   const [unmapped] = await Promise.allSettled([region.abandon()]);
   const error = stillMapped(survivors, reservation.bytes, unmapped);
   reservation.orphan();
   void Promise.all(survivors.map(({ gone }) => gone)).then(() => freed(core, operation, reservation));
-  const unheard = await operation.tell('vram.deallocated', {
+  const auditFailure = await operation.tell('vram.deallocated', {
     freedBytes: 0,
     usedBytes: core.ledger.usedBytes,
     availableBytes: core.ledger.availableBytes(null),
     wiped: false,
     error: eventError(error),
   });
-  return { error, unheard };
+  return { error, auditFailure };
 }
 
 /** The driver has the memory back. */

@@ -95,7 +95,7 @@ async function reported(
   failure: VramError,
   found: { readonly expected: string; readonly actual: string; readonly durationMs: number },
 ): Promise<VramError> {
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'seal.verification_failed',
     {
       sealId: null,
@@ -109,5 +109,5 @@ async function reported(
     },
     found.durationMs,
   );
-  return withAuditFailure(failure, unheard);
+  return withAuditFailure(failure, auditFailure);
 }

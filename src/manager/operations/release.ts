@@ -29,7 +29,7 @@ export async function releaseShard(
     if (live === null || live.condition === 'releasing') {
       return { released: false, freedBytes: 0, wiped: false, recorded: true };
     }
-    const { error, unheard, orphaned } = await releaseLive(core, operation, live);
+    const { error, auditFailure, orphaned } = await releaseLive(core, operation, live);
     if (orphaned) throw error;
     // The memory of a lost device is out of reach, and nobody's.
     if (error !== null && core.lifecycle.state !== 'lost') {
@@ -43,7 +43,7 @@ export async function releaseShard(
       released: true,
       freedBytes: live.reservation.bytes,
       wiped: error === null,
-      recorded: unheard === null,
+      recorded: auditFailure === null,
     };
   });
 }
@@ -51,7 +51,7 @@ export async function releaseShard(
 /** How a release ended; null where nothing went wrong. */
 interface Released {
   readonly error: unknown;
-  readonly unheard: VramError | null;
+  readonly auditFailure: VramError | null;
   /** Other processes map the memory still: it was not overwritten. */
   readonly orphaned: boolean;
 }

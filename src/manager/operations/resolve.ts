@@ -27,7 +27,7 @@ export async function tellRejected(
   error: unknown,
 ): Promise<unknown> {
   if (!isVramError(error) || error.code === 'INVALID_INPUT') return error;
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'seal.verification_failed',
     {
       sealId,
@@ -41,5 +41,5 @@ export async function tellRejected(
     },
     operation.elapsedMs,
   );
-  return withAuditFailure(error, unheard);
+  return withAuditFailure(error, auditFailure);
 }

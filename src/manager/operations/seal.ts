@@ -223,7 +223,7 @@ async function proveArrival(
           'INTEGRITY_VIOLATION',
           'the bytes in device memory are not those of the source; nothing was sealed',
         );
-  const unheard = await operation.tell(
+  const auditFailure = await operation.tell(
     'seal.verification_failed',
     {
       sealId: null,
@@ -237,5 +237,5 @@ async function proveArrival(
     },
     durationMs,
   );
-  throw withAuditFailure(failure, unheard);
+  throw withAuditFailure(failure, auditFailure);
 }
