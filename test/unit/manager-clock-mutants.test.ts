@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
-import { type Core, endedBy } from '../../src/manager/state/core.js';
+import { type Core, terminationReason } from '../../src/manager/state/core.js';
 import { revokeLeases } from '../../src/manager/state/device-loss.js';
 import { Lifecycle } from '../../src/manager/state/lifecycle.js';
 import { sleep } from '../../src/manager/state/sleep.js';
@@ -15,7 +15,7 @@ describe('what an operation ends with', () => {
   it('is its own error while the manager serves', () => {
     const core = { lifecycle: new Lifecycle() } as unknown as Core;
     for (const error of [aborted, other, foreign]) {
-      for (const given of [undefined, signal, fired]) expect(endedBy(core, given, error)).toBe(error);
+      for (const given of [undefined, signal, fired]) expect(terminationReason(core, given, error)).toBe(error);
     }
   });
 
@@ -24,10 +24,10 @@ describe('what an operation ends with', () => {
     lifecycle.lose('it fell off');
     const core = { lifecycle } as unknown as Core;
     const lost = { code: 'DEVICE_LOST', message: 'the device is lost: it fell off' };
-    expect(endedBy(core, undefined, aborted)).toMatchObject(lost);
-    expect(endedBy(core, signal, aborted)).toMatchObject(lost);
-    expect(endedBy(core, fired, aborted)).toBe(aborted);
-    for (const error of [other, foreign]) expect(endedBy(core, undefined, error)).toBe(error);
+    expect(terminationReason(core, undefined, aborted)).toMatchObject(lost);
+    expect(terminationReason(core, signal, aborted)).toMatchObject(lost);
+    expect(terminationReason(core, fired, aborted)).toBe(aborted);
+    for (const error of [other, foreign]) expect(terminationReason(core, undefined, error)).toBe(error);
   });
 });
 

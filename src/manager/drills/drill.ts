@@ -12,7 +12,7 @@ import { BLOCK_BYTES } from '../../digest/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import { tensorPlace } from '../integrity/index.js';
 import { resolveHandle } from '../operations/index.js';
-import { type Core, endedBy, type LiveShard, requireLive } from '../state/index.js';
+import { type Core, terminationReason, type LiveShard, requireLive } from '../state/index.js';
 import {
   type DamagePlan,
   type DrillArea,
@@ -76,7 +76,7 @@ export async function drillShard(core: Core, handle: unknown, options: DrillOpti
         return await damage(operation, live, plan, signal);
       });
     } catch (error) {
-      throw endedBy(core, signal, error);
+      throw terminationReason(core, signal, error);
     }
   });
 }

@@ -22,7 +22,7 @@ import { type Operation, runOperation } from '../../events/index.js';
 import {
   type Core,
   deviceEnd,
-  endedBy,
+  terminationReason,
   type LiveShard,
   OPERATION_KEYS,
   type OperationOptions,
@@ -63,7 +63,7 @@ export async function attestShard(
         return await attestLive(core, operation, live, signer, nonce, options);
       });
     } catch (error) {
-      throw endedBy(core, options.signal, error);
+      throw terminationReason(core, options.signal, error);
     }
   });
 }

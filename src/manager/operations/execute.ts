@@ -13,7 +13,7 @@ import {
   TRACE_KEYS,
   type TraceOptions,
 } from '../../events/index.js';
-import { type Core, endedBy, type LiveShard, withSignals } from '../state/index.js';
+import { type Core, terminationReason, type LiveShard, withSignals } from '../state/index.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { resolveHandle } from './resolve.js';
 import { checkMaxAge, isFresh, requireUsable } from './usable.js';
@@ -78,7 +78,7 @@ export async function executeShard<T>(
         leased(core, operation, live, run, options, timing),
       );
     } catch (error) {
-      const ending = endedBy(core, options.signal, error);
+      const ending = terminationReason(core, options.signal, error);
       await told(ending);
       throw ending;
     }

@@ -21,7 +21,7 @@ import {
 import {
   type Core,
   deviceEnd,
-  endedBy,
+  terminationReason,
   type LiveShard,
   OPERATION_KEYS,
   type OperationOptions,
@@ -71,7 +71,7 @@ export async function healShard(
         }),
       );
     } catch (error) {
-      const ending = endedBy(core, options.signal, error, live);
+      const ending = terminationReason(core, options.signal, error, live);
       const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
       await operation.tell('heal.failed', failed, operation.elapsedMs);
       throw ending;

@@ -9,7 +9,7 @@ import {
 } from '../../events/index.js';
 import { manifestBytes, type TensorManifest } from '../../models/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import { type Core, endedBy, type Holder, type LiveShard, withSignals } from '../state/index.js';
+import { type Core, terminationReason, type Holder, type LiveShard, withSignals } from '../state/index.js';
 import { resolveHandle } from './resolve.js';
 import { checkMaxAge, isFresh, requireUsable } from './usable.js';
 import { verifyLive } from './verify.js';
@@ -73,7 +73,7 @@ export async function lendShards(core: Core, request: LendRequest): Promise<Loan
       return await RecordedLoan.begin(core, operation, lent, request);
     } catch (error) {
       for (const live of lent) live.holders.delete(holder);
-      throw endedBy(core, signal, error);
+      throw terminationReason(core, signal, error);
     }
   });
 }

@@ -7,7 +7,7 @@ import type { Source, SourceReader } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
-  endedBy,
+  terminationReason,
   Freshness,
   Holders,
   type LiveShard,
@@ -60,7 +60,7 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
       }
     } catch (error) {
       core.shards.unclaim(request.shardId);
-      throw endedBy(core, options.signal, error);
+      throw terminationReason(core, options.signal, error);
     }
   });
 }

@@ -15,7 +15,7 @@ import {
   VERIFY_KEYS,
   type VerifyOptions,
 } from '../integrity/index.js';
-import { type Core, endedBy, type LiveShard, requireLive } from '../state/index.js';
+import { type Core, terminationReason, type LiveShard, requireLive } from '../state/index.js';
 import { declareDamaged } from './damage.js';
 import { resolveHandle, tellRejected } from './resolve.js';
 import { emitVerificationFailed, NO_DAMAGE } from './verification-failed.js';
@@ -34,17 +34,17 @@ export async function verifyShard(
     const live = await resolveHandle(core, operation, handle);
     try {
       return await live.lock.with('verify', options.signal, async () => {
-        await stillThere(core, operation, live);
+        await requireStillLive(core, operation, live);
         return await verifyLive(core, operation, live, { ...options, mode });
       });
     } catch (error) {
-      throw endedBy(core, options.signal, error);
+      throw terminationReason(core, options.signal, error);
     }
   });
 }
 
 /** What may have changed while the lock was waited for. */
-async function stillThere(core: Core, operation: Operation, live: LiveShard): Promise<void> {
+async function requireStillLive(core: Core, operation: Operation, live: LiveShard): Promise<void> {
   try {
     core.lifecycle.requireDevice();
     requireLive(live);

@@ -76,7 +76,7 @@ export interface Core {
  * The error an operation ends with: work that ended because its shard or the manager did says so, not that the caller
  * aborted it.
  */
-export function endedBy(
+export function terminationReason(
   core: Core,
   signal: AbortSignal | undefined,
   error: unknown,

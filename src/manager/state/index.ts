@@ -4,7 +4,7 @@ export { tellCloseFailed } from './close-failures.js';
 export {
   type Core,
   deviceEnd,
-  endedBy,
+  terminationReason,
   type FailureReaction,
   type KeptLevel,
   readerOf,
