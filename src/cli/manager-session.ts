@@ -60,7 +60,7 @@ export async function withManager<T>(
       await Promise.allSettled(observers.map((observer) => observer.close?.()));
       throw error;
     });
-    tellPassedOver(manager, options, io.stderr);
+    printPassedOver(manager, options, io.stderr);
     const [outcome] = await Promise.allSettled([work({ manager, trace })]);
     await manager.close();
     // The manager's close never fails; a log that was not closed in order is a failure of the run all the same.
@@ -78,7 +78,7 @@ export async function withManager<T>(
  * What `auto` passed over, on stderr; where none could be opened the error names them all. The narration tells what failed
  * by itself, and as JSON it is all there is on stderr.
  */
-function tellPassedOver(
+function printPassedOver(
   manager: VramManager,
   { verbose, log }: DeviceOptions,
   tell: (line: string) => void,

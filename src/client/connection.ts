@@ -91,7 +91,7 @@ export class Connection {
       }
       return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() };
     } catch (error) {
-      throw late() ?? this.#told(error, call);
+      throw late() ?? this.#typed(error, call);
     } finally {
       clearTimeout(limit);
       request.destroy();
@@ -137,14 +137,14 @@ export class Connection {
       });
       request.on('error', (error) => {
         clearTimeout(limit);
-        reject(late ?? this.#told(error, call));
+        reject(late ?? this.#typed(error, call));
       });
       request.end(body ?? undefined);
     });
   }
 
   /** An error of the system's in words, without what it may know of addresses. */
-  #told(error: unknown, { signal }: Call): unknown {
+  #typed(error: unknown, { signal }: Call): unknown {
     if (error instanceof WorkerError) return error;
     if (signal?.aborted === true) return new VramError('ABORTED', 'the call was aborted', { cause: error });
     const why = error instanceof Error && 'code' in error ? String(error.code) : 'the connection dropped';

@@ -81,11 +81,11 @@ const TOLD: Readonly<Record<string, (value: Value) => string | null>> = {
   bytes: (value) => formatBytes(Number(value)),
   byteLength: (value) => formatBytes(Number(value)),
   shards: (value) => formatCount(Number(value), 'shard'),
-  firstByte: (value) => `from byte ${told(value)} on`,
-  byte: (value) => `byte ${told(value)}`,
+  firstByte: (value) => `from byte ${inWords(value)} on`,
+  byte: (value) => `byte ${inWords(value)}`,
   exact: (value) => (value === true ? null : 'somewhere within them'),
   leasesRevoked: (value) => (value === 0 ? null : `${formatCount(Number(value), 'lease')} revoked`),
-  durationMs: (value) => `in ${told(value)} ms`,
+  durationMs: (value) => `in ${inWords(value)} ms`,
   ok: (value) => (value === true ? 'no damage' : 'damage'),
   code: String,
   detail: String,
@@ -96,9 +96,9 @@ const TOLD: Readonly<Record<string, (value: Value) => string | null>> = {
 const plainly =
   (key: string) =>
   (value: Value): string =>
-    `${key} ${told(value)}`;
+    `${key} ${inWords(value)}`;
 
-function told(value: Value): string {
+function inWords(value: Value): string {
   if (typeof value === 'number')
     return Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(1);
   return String(value);

@@ -143,7 +143,7 @@ async function openFirst(
   };
   /** What a kind would have offered at best, had it been there. */
   const best = (kind: BackendKind): number => rank({ backend: kind, execution: 'hardware' });
-  const tellSkipped = (chosen: number): void => {
+  const reportSkipped = (chosen: number): void => {
     for (const { kind, what } of skipped) if (what.failed || best(kind) < chosen) onSkipped?.(what);
   };
 
@@ -163,13 +163,13 @@ async function openFirst(
   for (const { backend, info } of candidates) {
     try {
       const device = await backend.open(info.index, options);
-      tellSkipped(rank(info));
+      reportSkipped(rank(info));
       return device;
     } catch (error) {
       skip(backend.kind, deviceId(info), error);
     }
   }
-  tellSkipped(Number.POSITIVE_INFINITY);
+  reportSkipped(Number.POSITIVE_INFINITY);
   const reasons = skipped.map(({ what: { device, message } }) => `${device}: ${message}`);
   const causes = skipped.map(({ cause }) => cause);
   const why = reasons.length === 0 ? 'there is no backend' : reasons.join('; ');

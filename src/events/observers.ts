@@ -23,8 +23,8 @@ export const DEFAULT_OBSERVER_MS = 30_000;
 export class Observers {
   readonly #observers: readonly Observer[];
   readonly #limits: ObserverLimits;
-  /** Releases are never held up (AU-005): those that an observer could not take are told again once it takes something. */
-  readonly #untold = new Map<Observer, OperationEvent[]>();
+  /** Releases are never held up (AU-005): those that an observer could not take are sent again once it takes something. */
+  readonly #unreported = new Map<Observer, OperationEvent[]>();
   /** Those that have not answered in time, and nothing since. */
   readonly #overdue = new Set<Observer>();
 
@@ -37,9 +37,9 @@ export class Observers {
   }
 
   /** Releases that a required observer has not been able to record yet. */
-  get untoldReleases(): number {
+  get unreportedReleases(): number {
     let count = 0;
-    for (const events of this.#untold.values()) count += events.length;
+    for (const events of this.#unreported.values()) count += events.length;
     return count;
   }
 
@@ -47,15 +47,15 @@ export class Observers {
    * Every observer is called before this returns its promise, so order is the order of calls. Resolves to the failure of a
    * required one: AUDIT_FAILED, also for one that did not answer in time, or before one of `ends` had ended.
    */
-  async tell(event: OperationEvent, ends: readonly End[] = []): Promise<VramError | null> {
+  async emit(event: OperationEvent, ends: readonly End[] = []): Promise<VramError | null> {
     const failures = await Promise.all(
-      this.#observers.map((observer) => this.#tellOne(observer, event, ends)),
+      this.#observers.map((observer) => this.#emitTo(observer, event, ends)),
     );
     return failures.find((failure) => failure !== null) ?? null;
   }
 
   /**
-   * Waits until everything told is safe, no longer than until one of `ends` has ended. Resolves to the failures, also of
+   * Waits until everything emitted is safe, no longer than until one of `ends` has ended. Resolves to the failures, also of
    * observers that are not required.
    */
   async flush(ends: readonly End[] = []): Promise<readonly ObserverFailure[]> {
@@ -67,7 +67,7 @@ export class Observers {
     return await this.#each((observer) => observer.close?.(), ends);
   }
 
-  async #tellOne(observer: Observer, event: OperationEvent, ends: readonly End[]): Promise<VramError | null> {
+  async #emitTo(observer: Observer, event: OperationEvent, ends: readonly End[]): Promise<VramError | null> {
     const release = observer.required && event.type === 'vram.deallocated';
     const late: Late = {
       taken: () => this.#forget(observer, event),
@@ -81,7 +81,7 @@ export class Observers {
       return failureOf(observer, error, ends);
     }
     // One that owes an answer may take what it was told of yet.
-    if (!this.#overdue.has(observer)) await this.#retryUntold(observer, ends);
+    if (!this.#overdue.has(observer)) await this.#retryUnreported(observer, ends);
     return null;
   }
 
@@ -119,20 +119,20 @@ export class Observers {
   }
 
   #keep(observer: Observer, event: OperationEvent): void {
-    const kept = this.#untold.get(observer) ?? [];
-    if (!kept.includes(event)) this.#untold.set(observer, [...kept, event]);
+    const kept = this.#unreported.get(observer) ?? [];
+    if (!kept.includes(event)) this.#unreported.set(observer, [...kept, event]);
   }
 
   #forget(observer: Observer, event: OperationEvent): void {
-    const kept = (this.#untold.get(observer) ?? []).filter((one) => one !== event);
-    if (kept.length > 0) this.#untold.set(observer, kept);
-    else this.#untold.delete(observer);
+    const kept = (this.#unreported.get(observer) ?? []).filter((one) => one !== event);
+    if (kept.length > 0) this.#unreported.set(observer, kept);
+    else this.#unreported.delete(observer);
   }
 
-  async #retryUntold(observer: Observer, ends: readonly End[]): Promise<void> {
-    const events = this.#untold.get(observer);
+  async #retryUnreported(observer: Observer, ends: readonly End[]): Promise<void> {
+    const events = this.#unreported.get(observer);
     if (events === undefined) return;
-    this.#untold.delete(observer);
+    this.#unreported.delete(observer);
     while (events.length > 0) {
       const [event] = events;
       if (event === undefined) return;
@@ -142,8 +142,8 @@ export class Observers {
         });
         events.shift();
       } catch {
-        // Still failing: they stay counted, and are told at the next chance, before what failed meanwhile.
-        this.#untold.set(observer, [...events, ...(this.#untold.get(observer) ?? [])]);
+        // Still failing: they stay counted, and are sent at the next chance, before what failed meanwhile.
+        this.#unreported.set(observer, [...events, ...(this.#unreported.get(observer) ?? [])]);
         return;
       }
     }

@@ -35,7 +35,7 @@ export interface TraceOptions {
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
 export const TRACE_KEYS = { correlationId: true, traceparent: true } satisfies OptionKeys<TraceOptions>;
 
-/** Where operations tell what they do. */
+/** Where operations report what they do. */
 export interface EventSource {
   readonly workerId: string;
   readonly clock: Clock;
@@ -90,7 +90,7 @@ export class Operation {
    * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed
    * meanwhile. Resolves to the failure of a required one, for the caller to weigh.
    */
-  tell<T extends EventType>(
+  emit<T extends EventType>(
     type: T,
     payload: EventPayloads[T],
     durationMs: number | null = null,
@@ -98,11 +98,11 @@ export class Operation {
     // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow
     // for a generic T.
     const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
-    return this.#source.observers.tell(Object.freeze(event), observerEnds(this.#source, this.#signal));
+    return this.#source.observers.emit(Object.freeze(event), observerEnds(this.#source, this.#signal));
   }
 
   /**
-   * As tell(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED,
+   * As emit(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED,
    * DEVICE_LOST or STOPPED if that was not waited for.
    */
   async record<T extends EventType>(
@@ -111,11 +111,11 @@ export class Operation {
     durationMs: number | null = null,
   ): Promise<void> {
     const ends = observerEnds(this.#source, this.#signal);
-    const failure = await this.tell(type, payload, durationMs);
+    const failure = await this.emit(type, payload, durationMs);
     if (failure !== null) throw firstEnd(ends) ?? failure;
   }
 
-  /** Times a part of the operation. A stage that fails is not told of: its operation's end is. */
+  /** Times a part of the operation. A stage that fails has no event: its operation's end is. */
   async stage<T>(stage: StageName, byteLength: number | null, work: () => Promise<T>): Promise<T> {
     const startedMonotonicMs = this.clock.monotonic();
     const result = await work();
@@ -129,7 +129,7 @@ export class Operation {
     startedMonotonicMs: number,
     durationMs: number,
   ): Promise<void> {
-    await this.tell('operation.stage', { stage, startedMonotonicMs, byteLength }, durationMs);
+    await this.emit('operation.stage', { stage, startedMonotonicMs, byteLength }, durationMs);
   }
 
   #context(durationMs: number | null): EventContext {
@@ -167,20 +167,20 @@ export async function runOperation<T>(
 ): Promise<T> {
   const { checked, refusal } = checkTrace(trace);
   const operation = new Operation(source, name, checked);
-  const auditFailure = await operation.tell('operation.started', {});
+  const auditFailure = await operation.emit('operation.started', {});
   try {
     if (refusal !== null) throw refusal;
     if (auditFailure !== null && FAIL_CLOSED.has(name)) throw auditFailure;
     const result = await work(operation);
-    await operation.tell('operation.finished', { ok: true, error: null }, operation.elapsedMs);
+    await operation.emit('operation.finished', { ok: true, error: null }, operation.elapsedMs);
     return result;
   } catch (error) {
-    const told = eventError(error);
+    const reported = eventError(error);
     if (isVramError(error, 'INVALID_INPUT')) {
-      const refused = { argument: error.argument ?? null, error: told };
-      await operation.tell('validation.failed', refused, operation.elapsedMs);
+      const refused = { argument: error.argument ?? null, error: reported };
+      await operation.emit('validation.failed', refused, operation.elapsedMs);
     }
-    await operation.tell('operation.finished', { ok: false, error: told }, operation.elapsedMs);
+    await operation.emit('operation.finished', { ok: false, error: reported }, operation.elapsedMs);
     throw error;
   }
 }

@@ -70,7 +70,7 @@ export class ShareLease implements Holder {
   /** The manager has registered the shards. */
   begin(loan: Loan): void {
     this.#loan = loan;
-    if (this.#state === 'revoked') this.#tellRevoked(loan);
+    if (this.#state === 'revoked') this.#sendRevoked(loan);
   }
 
   /** From now on the client may map memory. */
@@ -79,11 +79,11 @@ export class ShareLease implements Holder {
   }
 
   /** All shards were received: `lent`, at once, or when a healing under way has ended. */
-  lend(tell: () => void): void {
+  lend(announce: () => void): void {
     const begin = (): void => {
       if (this.#state !== 'handing') return;
       this.#state = 'lent';
-      tell();
+      announce();
     };
     if (this.#pauses === 0) begin();
     else this.#lentWhenFree.push(begin);
@@ -122,7 +122,7 @@ export class ShareLease implements Holder {
     this.#revokedMs = this.#settings.clock.monotonic();
     this.#lentWhenFree.length = 0;
     this.#answer?.resolve();
-    if (this.#loan !== null) this.#tellRevoked(this.#loan);
+    if (this.#loan !== null) this.#sendRevoked(this.#loan);
   }
 
   async leave(): Promise<Survivor | null> {
@@ -156,7 +156,7 @@ export class ShareLease implements Holder {
     this.#finish(how);
   }
 
-  #tellRevoked(loan: Loan): void {
+  #sendRevoked(loan: Loan): void {
     this.#settings.outbox.last({ type: 'revoked', reason: this.#reason });
     void loan.revoked(this.#reason);
   }

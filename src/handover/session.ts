@@ -230,7 +230,7 @@ export class ShareSession {
     }
     lease.lend(() => {
       this.#outbox.must({ type: 'lent', leaseId: loan.leaseId });
-      this.#tellVerified(lease, loan);
+      this.#sendVerified(lease, loan);
     });
   }
 
@@ -259,7 +259,7 @@ export class ShareSession {
   }
 
   /** Now and every few seconds, while the lease lasts. A shard whose latest look was not a pass has no age to tell. */
-  #tellVerified(lease: ShareLease, loan: Loan): void {
+  #sendVerified(lease: ShareLease, loan: Loan): void {
     if (lease.state !== 'lent' && lease.state !== 'paused') return;
     if (lease.state === 'lent') {
       for (const { sealed, ageMs } of loan.shards) {
@@ -268,7 +268,7 @@ export class ShareSession {
           this.#outbox.may({ type: 'verified', shardId: sealed.shardId, ageMs: Math.ceil(age) });
       }
     }
-    this.#verified.start(this.#host.limits.verifiedEveryMs, () => this.#tellVerified(lease, loan));
+    this.#verified.start(this.#host.limits.verifiedEveryMs, () => this.#sendVerified(lease, loan));
   }
 
   /** A loan that did not come about, or that went wrong on the way. */

@@ -5,7 +5,7 @@ import type { NarrationLevel } from './types.js';
 import { bytesInWords, msInWords } from './units.js';
 
 /** What one event says; the rest of a narration is the same for all. */
-export interface Told {
+export interface Description {
   readonly action: NarratedAction;
   readonly level: NarrationLevel;
   readonly actor: 'manager' | 'device' | 'policy';
@@ -14,7 +14,7 @@ export interface Told {
   readonly storybook: string;
 }
 
-/** Every action that is told, with what it tells. The first thirteen are those of the original system. */
+/** Every action that is narrated, and what it stands for. The first thirteen are those of the original system. */
 export const NARRATED_ACTIONS = {
   manager_init: 'a manager opened, or could not',
   model_sealed: 'a shard was sealed, or could not be',
@@ -48,10 +48,10 @@ export const NARRATED_ACTIONS = {
 
 export type NarratedAction = keyof typeof NARRATED_ACTIONS;
 
-type Teller<T extends EventType> = (event: EventOf<T>) => Told | null;
-type Tellers = { readonly [T in EventType]: Teller<T> | null };
+type Describer<T extends EventType> = (event: EventOf<T>) => Description | null;
+type Describers = { readonly [T in EventType]: Describer<T> | null };
 
-/** Under which action the failure of an operation is told when no event of its own has told it. */
+/** Under which action the failure of an operation is narrated when no event of its own has reported it. */
 const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   open: 'manager_init',
   seal: 'model_sealed',
@@ -162,7 +162,9 @@ function tensorsInWords(ranges: readonly DamagedRange[]): string {
  * nothing, damage, a
  * handle that is not genuine.
  */
-function verificationFailed(event: EventOf<'seal.verification_failed'>): Pick<Told, 'human' | 'storybook'> {
+function verificationFailed(
+  event: EventOf<'seal.verification_failed'>,
+): Pick<Description, 'human' | 'storybook'> {
   const { code } = event.error;
   if (event.operation === 'seal') {
     const instead = code === 'SOURCE_MISMATCH' ? 'expected of' : 'read for';
@@ -204,8 +206,8 @@ function damagePlace(event: EventOf<'damage.located'>): string {
   return `${subject} is located: ${groups}${tensorsInWords(damaged)}.`;
 }
 
-/** One teller an event type; null for events that are timing alone. */
-const TELLERS: Tellers = {
+/** One describer an event type; null for events that are timing alone. */
+const DESCRIBERS: Describers = {
   'operation.started': null,
   'operation.stage': null,
   'operation.finished': (event) =>
@@ -495,12 +497,12 @@ const TELLERS: Tellers = {
 
 /** Whether nothing can be said of such an event: it is timing alone, or an end that went well. */
 export function isSilent(event: OperationEvent): boolean {
-  return TELLERS[event.type] === null || (event.type === 'operation.finished' && event.error === null);
+  return DESCRIBERS[event.type] === null || (event.type === 'operation.finished' && event.error === null);
 }
 
 /** What an event says, or null if it says nothing. */
-export function tell(event: OperationEvent): Told | null {
-  // The table pairs every type with a teller for exactly that type, which indexing by a union cannot express.
-  const teller = TELLERS[event.type] as ((event: OperationEvent) => Told | null) | null;
-  return teller === null ? null : teller(event);
+export function describe(event: OperationEvent): Description | null {
+  // The table pairs every type with a describer for exactly that type, which indexing by a union cannot express.
+  const describer = DESCRIBERS[event.type] as ((event: OperationEvent) => Description | null) | null;
+  return describer === null ? null : describer(event);
 }

@@ -1,7 +1,7 @@
 import { checkOptions, type ErrorCode, type OptionKeys, parseTraceparent } from '../base/index.js';
 import type { Observer, OperationEvent } from '../events/index.js';
 import { version } from '../generated/version.js';
-import { isSilent, tell } from './catalogue.js';
+import { describe, isSilent } from './catalogue.js';
 import { createRedactor, type Redactor } from './redact.js';
 import { bounded } from './sentence.js';
 import type { Narration, NarrationSink } from './types.js';
@@ -25,35 +25,35 @@ export interface NarrationOptions {
 export function narrationObserver(options: NarrationOptions): Observer {
   checkOptions('options', options, OPTION_KEYS);
   const redactor = createRedactor(options.token);
-  const told = new FailuresTold();
+  const reported = new ReportedFailures();
   const drills = new Map<string, number>();
   return {
     name: 'narration',
     required: false,
     on(event: OperationEvent): void {
-      if (told.already(event) || isOneOfMany(event, drills)) return;
+      if (reported.already(event) || isOneOfMany(event, drills)) return;
       const narration = narrate(event, redactor, options.storybook === true);
-      told.note(event);
+      reported.note(event);
       if (narration === null) return;
-      for (const sink of options.sinks) tellSafely(sink, narration);
+      for (const sink of options.sinks) emitSafely(sink, narration);
     },
   };
 }
 
-/** Which failures of running operations an event of their own has told: the operation's end tells the others. */
-class FailuresTold {
+/** Which failures of running operations an event of their own has reported: the operation's end reports the others. */
+class ReportedFailures {
   readonly #codes = new Map<string, Set<ErrorCode>>();
 
   note(event: OperationEvent): void {
     if (event.type === 'operation.finished') return;
-    const code = failureTold(event);
+    const code = reportedFailure(event);
     if (code === null) return;
     const codes = this.#codes.get(event.operationId) ?? new Set();
     this.#codes.set(event.operationId, codes.add(code));
   }
 
   /**
-   * Whether this event tells of a failure in general that another has told in particular. With its end an operation is
+   * Whether this event reports a failure in general that another has reported in particular. With its end an operation is
    * forgotten.
    */
   already(event: OperationEvent): boolean {
@@ -64,11 +64,11 @@ class FailuresTold {
   }
 }
 
-/** The code of the operation's failure that this event tells of, or null. */
-function failureTold(event: OperationEvent): ErrorCode | null {
+/** The code of the operation's failure that this event reports, or null. */
+function reportedFailure(event: OperationEvent): ErrorCode | null {
   if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
   // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is
-  // still to be told.
+  // still to be reported.
   if (event.type === 'vram.deallocated') return event.error === null ? null : 'RELEASE_FAILED';
   return 'error' in event && event.error !== null ? event.error.code : null;
 }
@@ -82,7 +82,7 @@ function isOneOfMany(event: OperationEvent, drills: Map<string, number>): boolea
   return count > FLIPS_TOLD;
 }
 
-function tellSafely(sink: NarrationSink, narration: Narration): void {
+function emitSafely(sink: NarrationSink, narration: Narration): void {
   try {
     sink.tell(narration);
   } catch {
@@ -95,17 +95,17 @@ export function narrate(event: OperationEvent, redactor: Redactor, storybook: bo
   if (isSilent(event)) return null;
   // Before a sentence shortens anything: half a secret would not be known any more.
   const clean = cleaned(event, redactor);
-  const told = tell(clean);
-  if (told === null) return null;
+  const described = describe(clean);
+  if (described === null) return null;
   const trace = parseTraceparent(event.traceparent);
   const error = 'error' in event ? event.error : null;
   return {
-    level: told.level,
-    actor: told.actor,
-    action: told.action,
-    target: told.target,
-    human: bounded(redactor.redact(told.human)),
-    ...(storybook ? { storybook: bounded(redactor.redact(told.storybook)) } : {}),
+    level: described.level,
+    actor: described.actor,
+    action: described.action,
+    target: described.target,
+    human: bounded(redactor.redact(described.human)),
+    ...(storybook ? { storybook: bounded(redactor.redact(described.storybook)) } : {}),
     workerId: clean.workerId,
     correlationId: clean.correlationId,
     device: clean.device?.id ?? null,

@@ -141,8 +141,8 @@ export class Resource {
 
   /** A page sees Content-Range from its own origin, and from another one that exposes it. */
   #requireRange(response: Response, body: ReadableStream, offset: number, byteLength: number): void {
-    const told = response.headers.get('content-range');
-    if (told === null || told === `bytes ${offset}-${byteLength - 1}/${byteLength}`) return;
+    const range = response.headers.get('content-range');
+    if (range === null || range === `bytes ${offset}-${byteLength - 1}/${byteLength}`) return;
     discard(body);
     throw new VramError('SOURCE_MISMATCH', `"${this.label}" was answered with another range than asked for`);
   }

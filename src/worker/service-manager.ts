@@ -58,7 +58,7 @@ export class ServiceManager {
 
   /** The service answers. From here on status and watchdog are served. */
   ready(): void {
-    this.#tell(`READY=1\n${this.#statusLine()}`);
+    this.#notify(`READY=1\n${this.#statusLine()}`);
     this.#timer = setInterval(() => this.#beat(), this.#everyMs);
     // It must not keep a process alive that has nothing else to do.
     this.#timer.unref();
@@ -68,14 +68,14 @@ export class ServiceManager {
   stopping(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#tell('STOPPING=1\nSTATUS=giving models back\n');
+    this.#notify('STOPPING=1\nSTATUS=giving models back\n');
   }
 
   #beat(): void {
     const before = this.#lastStatus;
     const status = this.#statusLine();
     const lines = `${this.#watched ? 'WATCHDOG=1\n' : ''}${this.#lastStatus === before ? '' : status}`;
-    if (lines !== '') this.#tell(lines);
+    if (lines !== '') this.#notify(lines);
   }
 
   /** On one line: a line more would be another message. */
@@ -84,7 +84,7 @@ export class ServiceManager {
     return `STATUS=${this.#lastStatus}\n`;
   }
 
-  #tell(text: string): void {
+  #notify(text: string): void {
     if (this.#send(this.#path, text) || !this.#reachable) return;
     this.#reachable = false;
     this.#options.onFailure('the service manager does not take messages at its socket (NOTIFY_SOCKET)');

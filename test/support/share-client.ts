@@ -30,12 +30,12 @@ export class ShareClient {
   readonly #lines: ReceivedLine[] = [];
   readonly #readers: ((line: ReceivedLine | null) => void)[] = [];
   #ended: CloseReason | null = null;
-  #tellClosed: (reason: CloseReason) => void = () => undefined;
+  #emitClosed: (reason: CloseReason) => void = () => undefined;
 
   constructor(addon: SocketAddon, path: string) {
     this.#addon = addon;
     this.closed = new Promise((resolve) => {
-      this.#tellClosed = resolve;
+      this.#emitClosed = resolve;
     });
     this.#sockets = addon.openSockets((...event) => this.#on(event));
     this.#connection = addon.connectTo(this.#sockets, path, MAX_LINE_BYTES);
@@ -73,7 +73,7 @@ export class ShareClient {
       else reader(line);
     } else if (kind === 'closed') {
       this.#ended = value;
-      this.#tellClosed(value);
+      this.#emitClosed(value);
       for (const reader of this.#readers) reader(null);
     }
   }

@@ -15,7 +15,8 @@ describe('what an operation ends with', () => {
   it('is its own error while the manager serves', () => {
     const core = { lifecycle: new Lifecycle() } as unknown as Core;
     for (const error of [aborted, other, foreign]) {
-      for (const given of [undefined, signal, fired]) expect(terminationReason(core, given, error)).toBe(error);
+      for (const given of [undefined, signal, fired])
+        expect(terminationReason(core, given, error)).toBe(error);
     }
   });
 

@@ -29,8 +29,8 @@ describe('observers', () => {
       on: ({ operationId }) => void order.push(`${name} ${operationId}`),
     });
     const observers = new Observers([observer('a'), observer('b')]);
-    void observers.tell(event('capacity.queried', '1'));
-    void observers.tell(event('capacity.queried', '2'));
+    void observers.emit(event('capacity.queried', '1'));
+    void observers.emit(event('capacity.queried', '2'));
     expect(order).toEqual(['a 1', 'b 1', 'a 2', 'b 2']);
   });
 
@@ -38,15 +38,15 @@ describe('observers', () => {
     const all = [new Witness('a', false), new Witness('b', true), new Witness('c', true)];
     const observers = new Observers(all);
     for (const witness of all) witness.fails = new Error(witness.name);
-    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+    expect(await observers.emit(event('vram.sealed'))).toMatchObject({
       code: 'AUDIT_FAILED',
       message: 'the required observer "b" failed',
       cause: { message: 'b' },
     });
     for (const witness of all.slice(1)) witness.fails = null;
-    expect(await observers.tell(event('vram.sealed'))).toBeNull();
+    expect(await observers.emit(event('vram.sealed'))).toBeNull();
     expect(all.map(({ seen }) => seen.length)).toEqual([0, 1, 1]);
-    expect(observers.untoldReleases).toBe(0);
+    expect(observers.unreportedReleases).toBe(0);
   });
 
   it("an audit log's own verdicts are thrown as they are, other errors inside AUDIT_FAILED", async () => {
@@ -54,10 +54,10 @@ describe('observers', () => {
     const observers = new Observers([log]);
     for (const code of ['AUDIT_FAILED', 'AUDIT_CORRUPT'] as const) {
       log.fails = new VramError(code, 'from the log');
-      expect(await observers.tell(event('vram.sealed'))).toBe(log.fails);
+      expect(await observers.emit(event('vram.sealed'))).toBe(log.fails);
     }
     log.fails = new VramError('DEVICE_UNAVAILABLE', 'from elsewhere');
-    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+    expect(await observers.emit(event('vram.sealed'))).toMatchObject({
       code: 'AUDIT_FAILED',
       cause: log.fails,
     });
@@ -68,7 +68,7 @@ describe('observers', () => {
       throw new Error('at once');
     };
     const observers = new Observers([{ name: 'a', required: true, on }]);
-    expect(await observers.tell(event('vram.sealed'))).toMatchObject({
+    expect(await observers.emit(event('vram.sealed'))).toMatchObject({
       code: 'AUDIT_FAILED',
       cause: { message: 'at once' },
     });
@@ -112,21 +112,21 @@ describe('[AU-005] releases that could not be told', () => {
     const other = new Witness('other', true);
     const observers = new Observers([log, other]);
     log.fails = new Error('full');
-    await observers.tell(event('vram.deallocated', '1'));
-    await observers.tell(event('vram.sealed', 'never'));
-    await observers.tell(event('vram.deallocated', '2'));
-    expect(observers.untoldReleases).toBe(2);
+    await observers.emit(event('vram.deallocated', '1'));
+    await observers.emit(event('vram.sealed', 'never'));
+    await observers.emit(event('vram.deallocated', '2'));
+    expect(observers.unreportedReleases).toBe(2);
     other.fails = new Error('full');
-    await observers.tell(event('vram.deallocated', '3'));
-    expect(observers.untoldReleases).toBe(4);
+    await observers.emit(event('vram.deallocated', '3'));
+    expect(observers.unreportedReleases).toBe(4);
     log.fails = null;
     other.fails = null;
-    await observers.tell(event('capacity.queried', '4'));
-    expect(observers.untoldReleases).toBe(0);
+    await observers.emit(event('capacity.queried', '4'));
+    expect(observers.unreportedReleases).toBe(0);
     const again = ['1', '2', '3'].map((id) => `vram.deallocated ${id}`);
     expect(log.seen).toEqual(['capacity.queried 4', ...again]);
     expect(other.seen.slice(-2)).toEqual(['capacity.queried 4', 'vram.deallocated 3']);
-    await observers.tell(event('capacity.queried', '5'));
+    await observers.emit(event('capacity.queried', '5'));
     expect(log.seen).toHaveLength(5);
   });
 
@@ -134,10 +134,10 @@ describe('[AU-005] releases that could not be told', () => {
     const metrics = new Witness('metrics', false);
     const observers = new Observers([metrics]);
     metrics.fails = new Error('gone');
-    expect(await observers.tell(event('vram.deallocated'))).toBeNull();
-    expect(observers.untoldReleases).toBe(0);
+    expect(await observers.emit(event('vram.deallocated'))).toBeNull();
+    expect(observers.unreportedReleases).toBe(0);
     metrics.fails = null;
-    await observers.tell(event('capacity.queried', '1'));
+    await observers.emit(event('capacity.queried', '1'));
     expect(metrics.seen).toEqual(['capacity.queried 1']);
   });
 
@@ -153,15 +153,15 @@ describe('[AU-005] releases that could not be told', () => {
       },
     };
     const observers = new Observers([log]);
-    for (const id of ['1', '2', '3']) await observers.tell(event('vram.deallocated', id));
+    for (const id of ['1', '2', '3']) await observers.emit(event('vram.deallocated', id));
     refused = (id) => id === '2';
-    expect(await observers.tell(event('capacity.queried', '4'))).toBeNull();
+    expect(await observers.emit(event('capacity.queried', '4'))).toBeNull();
     expect(seen).toEqual(['4', '1']);
-    expect(observers.untoldReleases).toBe(2);
+    expect(observers.unreportedReleases).toBe(2);
     refused = () => false;
-    await observers.tell(event('capacity.queried', '5'));
+    await observers.emit(event('capacity.queried', '5'));
     expect(seen).toEqual(['4', '1', '5', '2', '3']);
-    expect(observers.untoldReleases).toBe(0);
+    expect(observers.unreportedReleases).toBe(0);
   });
 
   it('[AU-005] are told of releases in the order in which these happened, whatever fails while older ones are told again', async () => {
@@ -179,23 +179,23 @@ describe('[AU-005] releases that could not be told', () => {
         },
       },
     ]);
-    await observers.tell(event('vram.deallocated', 'first'));
+    await observers.emit(event('vram.deallocated', 'first'));
     let letGo = () => {};
     hold = new Promise((resolve) => {
       letGo = resolve;
     });
-    const retrying = observers.tell(event('capacity.queried', 'query'));
+    const retrying = observers.emit(event('capacity.queried', 'query'));
     await Promise.resolve();
     const older = hold;
     hold = null;
-    await observers.tell(event('vram.deallocated', 'second'));
-    expect(observers.untoldReleases).toBe(1);
+    await observers.emit(event('vram.deallocated', 'second'));
+    expect(observers.unreportedReleases).toBe(1);
     letGo();
     await Promise.all([older, retrying]);
-    expect(observers.untoldReleases).toBe(2);
+    expect(observers.unreportedReleases).toBe(2);
     fails = false;
-    await observers.tell(event('capacity.queried', 'again'));
+    await observers.emit(event('capacity.queried', 'again'));
     expect(seen).toEqual(['query', 'again', 'first', 'second']);
-    expect(observers.untoldReleases).toBe(0);
+    expect(observers.unreportedReleases).toBe(0);
   });
 });

@@ -65,7 +65,7 @@ export class WorkerCheck {
       try {
         const outcome = await client.verify(name, { signal });
         this.#models.push({ ...outcome });
-        this.#tell(outcome);
+        this.#print(outcome);
         if (outcome.ok) verified += 1;
       } catch (thrown) {
         const error = asVramError(thrown);
@@ -78,7 +78,7 @@ export class WorkerCheck {
     );
   }
 
-  #tell({ name, shards }: ModelOutcome): void {
+  #print({ name, shards }: ModelOutcome): void {
     for (const shard of shards) {
       this.#people(verifiedText(shard));
       if (shard.failure === null) this.#done(EXIT.ok);

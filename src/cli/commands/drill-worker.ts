@@ -112,14 +112,14 @@ export class WorkerDrill {
     }
     const shard = shards.find(({ shardId }) => shardId === drilled.shardId);
     if (shard !== undefined && isFound(shard, drilled)) return 'verify';
-    if (await this.#toldOf(client, drilled, lastEventId)) return 'scrub';
+    if (await this.#isReported(client, drilled, lastEventId)) return 'scrub';
     throw shard?.failure != null
       ? failureAsError(shard.failure)
       : new VramError('INTEGRITY_VIOLATION', 'the damage was not found');
   }
 
   /** Whether the worker's events since then tell that the drilled shard was found damaged. */
-  async #toldOf(client: WorkerClient, { shardId }: Drilled, lastEventId: number): Promise<boolean> {
+  async #isReported(client: WorkerClient, { shardId }: Drilled, lastEventId: number): Promise<boolean> {
     const { io } = this.#context;
     const upTo = (await client.status({ signal: io.signal })).lastEventId;
     if (upTo <= lastEventId) return false;

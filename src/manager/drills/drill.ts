@@ -12,7 +12,7 @@ import { BLOCK_BYTES } from '../../digest/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import { tensorPlace } from '../integrity/index.js';
 import { resolveHandle } from '../operations/index.js';
-import { type Core, terminationReason, type LiveShard, requireLive } from '../state/index.js';
+import { type Core, type LiveShard, requireLive, terminationReason } from '../state/index.js';
 import {
   type DamagePlan,
   type DrillArea,
@@ -140,7 +140,7 @@ async function recordAll(operation: Operation, sealId: string, flips: readonly D
   for (let first = 0; first < flips.length; first += RECORDS_AT_ONCE) {
     const together = flips.slice(first, first + RECORDS_AT_ONCE);
     const failures = await Promise.all(
-      together.map((flip) => operation.tell('drill.injected', { sealId, ...flip })),
+      together.map((flip) => operation.emit('drill.injected', { sealId, ...flip })),
     );
     const auditFailure = failures.find((failure) => failure !== null);
     if (auditFailure !== undefined) throw auditFailure;

@@ -10,7 +10,7 @@ export {
   readGroup,
   residentLeaves,
 } from './localise.js';
-export { inQuarantine, quarantine, tellQuarantine } from './quarantine.js';
+export { emitQuarantine, inQuarantine, quarantine } from './quarantine.js';
 export { refine } from './refine.js';
 export { BLOCKS_PER_GROUP, hashAt, leadTo, requireGroupsGenuine } from './retained-hashes.js';
 export { groupLevel, groupsMatch } from './sample.js';

@@ -35,16 +35,16 @@ export function inQuarantine({ sealed }: LiveShard): VramError {
 }
 
 /** Tells of a quarantine that is in force. Resolves to the failure of a required observer. */
-export async function tellQuarantine(
+export async function emitQuarantine(
   operation: Operation,
   live: LiveShard,
   { leasesRevoked, stopped }: Quarantine,
 ): Promise<VramError | null> {
-  const auditFailure = await operation.tell('shard.quarantined', {
+  const auditFailure = await operation.emit('shard.quarantined', {
     sealId: live.sealed.sealId,
     reason: REASON,
     leasesRevoked,
   });
-  const stopFailure = stopped ? await operation.tell('manager.stopped', { reason: REASON }) : null;
+  const stopFailure = stopped ? await operation.emit('manager.stopped', { reason: REASON }) : null;
   return auditFailure ?? stopFailure;
 }

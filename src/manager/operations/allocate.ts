@@ -63,7 +63,7 @@ export async function allocate(
       }
     });
   } catch (error) {
-    const auditFailure = await operation.tell(
+    const auditFailure = await operation.emit(
       'vram.allocation_failed',
       {
         requestedBytes,
@@ -91,7 +91,7 @@ export async function giveBack(
     error = caught;
   }
   reservation.giveBack();
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'vram.deallocated',
     {
       freedBytes: reservation.bytes,
@@ -109,7 +109,7 @@ export async function giveBack(
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
   const decision = decide(core.policy, core.residency, core.device.info.facts, core);
   if (decision.accepted) return;
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'policy.violation',
     { policy: core.policy, residency: core.residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,

@@ -22,11 +22,11 @@ import { type Operation, runOperation } from '../../events/index.js';
 import {
   type Core,
   deviceEnd,
-  terminationReason,
   type LiveShard,
   OPERATION_KEYS,
   type OperationOptions,
   requireLive,
+  terminationReason,
 } from '../state/index.js';
 import { resolveHandle } from './resolve.js';
 import { verifyLive } from './verify.js';

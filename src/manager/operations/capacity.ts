@@ -38,7 +38,7 @@ export async function queryCapacity(core: Core, options: TraceOptions): Promise<
       availableBytes: capacity.availableBytes,
       source: capacity.source,
     };
-    await operation.tell('capacity.queried', found, operation.elapsedMs);
+    await operation.emit('capacity.queried', found, operation.elapsedMs);
     return capacity;
   });
 }

@@ -1,7 +1,7 @@
 import type { End, OptionKeys } from '../../base/index.js';
 import { deviceId } from '../../device/index.js';
 import { type Operation, observerEnds, runOperation } from '../../events/index.js';
-import { type Core, type OperationOptions, revokeLeases, tellCloseFailed } from '../state/index.js';
+import { type Core, emitCloseFailed, type OperationOptions, revokeLeases } from '../state/index.js';
 import { releaseLive } from './release.js';
 
 export interface CloseOptions {
@@ -43,7 +43,7 @@ async function closeDevice(core: Core, signal: AbortSignal): Promise<void> {
       await closePart(core, operation, 'device', deviceId(device.info), () => device.close());
     }
     if (core.engineOwned) await closePart(core, operation, 'engine', engine.name, () => engine.close());
-    await operation.tell('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
+    await operation.emit('manager.closed', { shardsReleased: shards.length }, operation.elapsedMs);
   });
 }
 
@@ -66,6 +66,6 @@ async function closePart(
   try {
     await close();
   } catch (error) {
-    await tellCloseFailed(core, operation, { what, name, error });
+    await emitCloseFailed(core, operation, { what, name, error });
   }
 }

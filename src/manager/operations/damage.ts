@@ -2,11 +2,11 @@ import { type VerificationReport, VramError } from '../../base/index.js';
 import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
 import {
   describeTensors,
+  emitQuarantine,
   type Localisation,
   localise,
   quarantine,
   refine,
-  tellQuarantine,
   type VerifyOptions,
 } from '../integrity/index.js';
 import { type Core, deviceEnd, type LiveShard, readerOf } from '../state/index.js';
@@ -41,9 +41,9 @@ export async function declareDamaged(
     verdict,
     PLACE_UNKNOWN,
   );
-  const quarantineFailure = await tellQuarantine(operation, live, state);
+  const quarantineFailure = await emitQuarantine(operation, live, state);
   const inPlace = await tryLocalise(core, live, options.signal);
-  const placeFailure = await tellPlace(operation, live, inPlace);
+  const placeFailure = await emitPlace(operation, live, inPlace);
   const place = await tryRefine(core, live, inPlace, options);
   return withAuditFailure(
     placedError(place, makeReport),
@@ -95,12 +95,12 @@ async function tryRefine(
   return await refine(core, live, place.found, reader, signal);
 }
 
-async function tellPlace(
+async function emitPlace(
   operation: Operation,
   live: LiveShard,
   { found, failure }: Place,
 ): Promise<VramError | null> {
-  return await operation.tell('damage.located', {
+  return await operation.emit('damage.located', {
     sealId: live.sealed.sealId,
     damaged: found?.damaged ?? [],
     damagedGroups: found?.groups.length ?? 0,

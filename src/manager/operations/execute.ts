@@ -13,7 +13,7 @@ import {
   TRACE_KEYS,
   type TraceOptions,
 } from '../../events/index.js';
-import { type Core, terminationReason, type LiveShard, withSignals } from '../state/index.js';
+import { type Core, type LiveShard, terminationReason, withSignals } from '../state/index.js';
 import { checkTensor, type Lease, openLease, type TensorRange } from './lease.js';
 import { resolveHandle } from './resolve.js';
 import { checkMaxAge, isFresh, requireUsable } from './usable.js';
@@ -61,8 +61,8 @@ export async function executeShard<T>(
     const live = await resolveHandle(core, operation, handle);
     if (options.tensor !== undefined) checkTensor(options.tensor, live.sealed.byteLength);
     const timing: { verifiedMs: number | null } = { verifiedMs: null };
-    const told = (error: unknown): Promise<VramError | null> =>
-      operation.tell(
+    const emitEnd = (error: unknown): Promise<VramError | null> =>
+      operation.emit(
         'execution.finished',
         {
           sealId: live.sealed.sealId,
@@ -79,10 +79,10 @@ export async function executeShard<T>(
       );
     } catch (error) {
       const ending = terminationReason(core, options.signal, error);
-      await told(ending);
+      await emitEnd(ending);
       throw ending;
     }
-    const auditFailure = await told(null);
+    const auditFailure = await emitEnd(null);
     if (auditFailure !== null) throw auditFailure;
     return result;
   });

@@ -5,6 +5,7 @@ import { checkSource, requireRanges, type Source, type SourceReader } from '../.
 import {
   BLOCKS_PER_GROUP,
   blocksOf,
+  emitQuarantine,
   hashAt,
   isSealedGroup,
   type Localisation,
@@ -15,18 +16,17 @@ import {
   readGroup,
   residentDigest,
   residentLeaves,
-  tellQuarantine,
   toRanges,
 } from '../integrity/index.js';
 import {
   type Core,
   deviceEnd,
-  terminationReason,
   type LiveShard,
   OPERATION_KEYS,
   type OperationOptions,
   readerOf,
   requireLive,
+  terminationReason,
   withSignals,
 } from '../state/index.js';
 import { resolveHandle } from './resolve.js';
@@ -73,7 +73,7 @@ export async function healShard(
     } catch (error) {
       const ending = terminationReason(core, options.signal, error, live);
       const failed = { sealId: live.sealed.sealId, error: eventError(ending) };
-      await operation.tell('heal.failed', failed, operation.elapsedMs);
+      await operation.emit('heal.failed', failed, operation.elapsedMs);
       throw ending;
     }
   });
@@ -153,7 +153,7 @@ async function repair(
 async function lockAway(core: Core, operation: Operation, live: LiveShard): Promise<void> {
   await live.holders.pause();
   if (live.condition !== 'sound') return;
-  const auditFailure = await tellQuarantine(operation, live, quarantine(core, live));
+  const auditFailure = await emitQuarantine(operation, live, quarantine(core, live));
   if (auditFailure !== null) throw auditFailure;
 }
 

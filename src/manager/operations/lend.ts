@@ -9,7 +9,7 @@ import {
 } from '../../events/index.js';
 import { manifestBytes, type TensorManifest } from '../../models/index.js';
 import type { SealedShard } from '../../seal/index.js';
-import { type Core, terminationReason, type Holder, type LiveShard, withSignals } from '../state/index.js';
+import { type Core, type Holder, type LiveShard, terminationReason, withSignals } from '../state/index.js';
 import { resolveHandle } from './resolve.js';
 import { checkMaxAge, isFresh, requireUsable } from './usable.js';
 import { verifyLive } from './verify.js';
@@ -110,7 +110,7 @@ class RecordedLoan implements Loan {
   readonly #began: number;
   #callOff: () => void = () => undefined;
   /** Shards on record as lent. */
-  #told = 0;
+  #reported = 0;
   #ended = false;
 
   private constructor(core: Core, operation: Operation, lent: readonly LiveShard[], request: LendRequest) {
@@ -144,7 +144,7 @@ class RecordedLoan implements Loan {
     for (const [index, live] of this.#lent.entries()) {
       this.#operation.about(live.sealed);
       const mappedBytes = this.shards[index]?.memory.mappedBytes ?? 0;
-      this.#told += 1;
+      this.#reported += 1;
       await this.#operation.record('shard.lent', { ...this.#who(), sealId: live.sealed.sealId, mappedBytes });
     }
     if (this.#lent.length > 1) {
@@ -157,7 +157,7 @@ class RecordedLoan implements Loan {
   }
 
   async revoked(reason: RevokeReason): Promise<void> {
-    await this.#tell('lease.revoked', { ...this.#who(), shards: this.#told, reason });
+    await this.#emit('lease.revoked', { ...this.#who(), shards: this.#reported, reason });
   }
 
   async end(how: EventPayloads['lease.ended']['how'], gone?: Promise<void>): Promise<void> {
@@ -166,7 +166,7 @@ class RecordedLoan implements Loan {
     this.#callOff();
     if (gone === undefined) this.#unregister();
     else void gone.then(() => this.#unregister());
-    await this.#tell('lease.ended', { ...this.#who(), shards: this.#told, how });
+    await this.#emit('lease.ended', { ...this.#who(), shards: this.#reported, how });
   }
 
   #unregister(): void {
@@ -178,8 +178,8 @@ class RecordedLoan implements Loan {
     return { leaseId: this.leaseId, pid, uid, client };
   }
 
-  async #tell<T extends 'lease.revoked' | 'lease.ended'>(type: T, payload: EventPayloads[T]): Promise<void> {
-    await this.#operation.tell(type, payload, this.#core.clock.monotonic() - this.#began);
+  async #emit<T extends 'lease.revoked' | 'lease.ended'>(type: T, payload: EventPayloads[T]): Promise<void> {
+    await this.#operation.emit(type, payload, this.#core.clock.monotonic() - this.#began);
   }
 }
 

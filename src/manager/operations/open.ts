@@ -100,7 +100,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
         lifecycle,
       };
       events.endings = [deviceEnd(core), deviceLoss(device)];
-      await tellOpened(core, operation, deviceMs);
+      await emitOpened(core, operation, deviceMs);
       watchDevice(core);
       return core;
     } catch (error) {
@@ -229,9 +229,9 @@ async function openDevice(
     const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
     // A kind of which nothing is installed is the ordinary case on most machines, and no failure.
     for (const one of skipped.filter(({ failed }) => failed))
-      await operation.tell('device.open_failed', openFailed(one), operation.elapsedMs);
+      await operation.emit('device.open_failed', openFailed(one), operation.elapsedMs);
     const failed = { requested, error: eventError(error) };
-    await operation.tell('device.open_failed', failed, operation.elapsedMs);
+    await operation.emit('device.open_failed', failed, operation.elapsedMs);
     throw error;
   }
 }
@@ -250,7 +250,7 @@ async function admitDevice(
   const { residency } = classify(facts);
   const decision = decide(policy, residency, facts, { allowReplacedKernels });
   if (decision.accepted) return residency;
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'policy.violation',
     { policy, residency, violation: decision.why, action: 'refused' },
     operation.elapsedMs,
@@ -277,7 +277,7 @@ async function deriveKeys(
   }
 }
 
-async function tellOpened(core: Core, operation: Operation, deviceMs: number): Promise<void> {
+async function emitOpened(core: Core, operation: Operation, deviceMs: number): Promise<void> {
   const { totalBytes } = await core.device.capacity();
   const { driver, ecc } = core.device.info;
   await operation.record(

@@ -19,7 +19,7 @@ export async function orphan(
   const error = stillMapped(survivors, reservation.bytes, unmapped);
   reservation.orphan();
   void Promise.all(survivors.map(({ gone }) => gone)).then(() => freed(core, operation, reservation));
-  const auditFailure = await operation.tell('vram.deallocated', {
+  const auditFailure = await operation.emit('vram.deallocated', {
     freedBytes: 0,
     usedBytes: core.ledger.usedBytes,
     availableBytes: core.ledger.availableBytes(null),
@@ -34,7 +34,7 @@ async function freed(core: Core, operation: Operation, reservation: LiveShard['r
   reservation.giveBack();
   // A closed manager has closed its observers too.
   if (core.lifecycle.state === 'closed') return;
-  await operation.tell('vram.deallocated', {
+  await operation.emit('vram.deallocated', {
     freedBytes: reservation.bytes,
     usedBytes: core.ledger.usedBytes,
     availableBytes: core.ledger.availableBytes(null),

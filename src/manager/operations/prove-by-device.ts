@@ -95,7 +95,7 @@ async function reported(
   failure: VramError,
   found: { readonly expected: string; readonly actual: string; readonly durationMs: number },
 ): Promise<VramError> {
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'seal.verification_failed',
     {
       sealId: null,

@@ -4,7 +4,7 @@ import { verifySignature } from '../../seal/index.js';
 import { type Core, type LiveShard, notFound, revokeLeases } from '../state/index.js';
 import { giveBack } from './allocate.js';
 import { orphan } from './orphan.js';
-import { tellRejected } from './resolve.js';
+import { emitHandleRejected } from './resolve.js';
 
 export interface ReleaseReport {
   /** False if it had been released before. */
@@ -84,6 +84,6 @@ async function find(core: Core, operation: Operation, handle: unknown): Promise<
     if (core.shards.wasReleased(sealId)) return null;
     return core.shards.get(sealId);
   } catch (error) {
-    throw await tellRejected(operation, sealId, error);
+    throw await emitHandleRejected(operation, sealId, error);
   }
 }

@@ -7,7 +7,7 @@ import {
   type SourceReader,
   sourceFailure,
 } from '../../source/index.js';
-import { type Core, type ReopenSource, readerOf, tellCloseFailed } from '../state/index.js';
+import { type Core, emitCloseFailed, type ReopenSource, readerOf } from '../state/index.js';
 
 /**
  * Runs work over a source that is opened for it and closed afterwards. A close that fails or hangs is told as
@@ -58,6 +58,6 @@ async function close(core: Core, operation: Operation, source: Source, signal: A
   } catch (error) {
     // Given up with everything else: it may close yet.
     if (signal.aborted) return;
-    await tellCloseFailed(core, operation, { what: 'source', name: source.label, error });
+    await emitCloseFailed(core, operation, { what: 'source', name: source.label, error });
   }
 }

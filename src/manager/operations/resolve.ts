@@ -16,18 +16,18 @@ export async function resolveHandle(core: Core, operation: Operation, handle: un
     operation.about(live.sealed);
     return live;
   } catch (error) {
-    throw await tellRejected(operation, sealId, error);
+    throw await emitHandleRejected(operation, sealId, error);
   }
 }
 
 /** Tells of a rejected handle. Returns the error to throw: the verdict, with an audit failure as its cause (AU-005). */
-export async function tellRejected(
+export async function emitHandleRejected(
   operation: Operation,
   sealId: string | null,
   error: unknown,
 ): Promise<unknown> {
   if (!isVramError(error) || error.code === 'INVALID_INPUT') return error;
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'seal.verification_failed',
     {
       sealId,

@@ -142,7 +142,7 @@ export class Scrubber {
         const ok = await live.freshness.during(() => this.#walk(operation, live));
         if (ok === null) return;
         live.scrubbedAt = timestamp(this.#core.clock);
-        await operation.tell(
+        await operation.emit(
           'scrub.finished',
           { sealId: live.sealed.sealId, byteLength: live.sealed.byteLength, ok },
           this.#core.clock.monotonic() - started,
@@ -186,7 +186,7 @@ export class Scrubber {
       );
       // The bytes verify after all: a mismatch that did not repeat, which is neither clean nor damage.
       live.freshness.doubt();
-      await this.#tellTransient(operation, live);
+      await this.#emitTransient(operation, live);
       return false;
     } catch (error) {
       if (!isVramError(error, 'INTEGRITY_VIOLATION')) throw error;
@@ -196,9 +196,9 @@ export class Scrubber {
     }
   }
 
-  async #tellTransient(operation: Operation, live: LiveShard): Promise<void> {
+  async #emitTransient(operation: Operation, live: LiveShard): Promise<void> {
     const message = 'a group differed once and verified when it was looked at again';
-    await operation.tell('seal.verification_failed', {
+    await operation.emit('seal.verification_failed', {
       error: eventError(new VramError('DEVICE_UNAVAILABLE', message)),
       sealId: live.sealed.sealId,
       mode: 'sampled',
@@ -223,7 +223,7 @@ export class Scrubber {
         ),
       );
     } catch (error) {
-      await operation.tell('heal.failed', { sealId: live.sealed.sealId, error: eventError(error) });
+      await operation.emit('heal.failed', { sealId: live.sealed.sealId, error: eventError(error) });
     }
   }
 

@@ -7,13 +7,13 @@ import type { Source, SourceReader } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
-  terminationReason,
   Freshness,
   Holders,
   type LiveShard,
   type OperationOptions,
   readerOf,
   ShardLock,
+  terminationReason,
   withSignals,
 } from '../state/index.js';
 import { allocate, giveBack, type TimedAllocation } from './allocate.js';
@@ -223,7 +223,7 @@ async function proveArrival(
           'INTEGRITY_VIOLATION',
           'the bytes in device memory are not those of the source; nothing was sealed',
         );
-  const auditFailure = await operation.tell(
+  const auditFailure = await operation.emit(
     'seal.verification_failed',
     {
       sealId: null,

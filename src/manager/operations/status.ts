@@ -57,7 +57,7 @@ export function statusOf(core: Core): ManagerStatus {
     liveShards: core.shards.size,
     orphanedBytes: core.ledger.orphanedBytes,
     quarantined: quarantined.map((shard) => shard.sealed.shardId),
-    unrecordedReleases: core.events.observers.untoldReleases,
+    unrecordedReleases: core.events.observers.unreportedReleases,
     abandonedCalls: core.calls.abandoned,
     closeFailures: core.tally.closeFailures,
   });

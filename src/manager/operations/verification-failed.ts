@@ -15,7 +15,7 @@ export async function emitVerificationFailed(
   { sealId, mode, expected, actual, transient, durationMs }: VerificationReport,
   place: Place,
 ): Promise<VramError | null> {
-  return await operation.tell(
+  return await operation.emit(
     'seal.verification_failed',
     {
       sealId,

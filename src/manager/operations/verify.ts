@@ -15,9 +15,9 @@ import {
   VERIFY_KEYS,
   type VerifyOptions,
 } from '../integrity/index.js';
-import { type Core, terminationReason, type LiveShard, requireLive } from '../state/index.js';
+import { type Core, type LiveShard, requireLive, terminationReason } from '../state/index.js';
 import { declareDamaged } from './damage.js';
-import { resolveHandle, tellRejected } from './resolve.js';
+import { emitHandleRejected, resolveHandle } from './resolve.js';
 import { emitVerificationFailed, NO_DAMAGE } from './verification-failed.js';
 
 /** Hashes a shard where it lies and compares with its seal. See VramManager.verify. */
@@ -49,7 +49,7 @@ async function requireStillLive(core: Core, operation: Operation, live: LiveShar
     core.lifecycle.requireDevice();
     requireLive(live);
   } catch (error) {
-    throw await tellRejected(operation, live.sealed.sealId, error);
+    throw await emitHandleRejected(operation, live.sealed.sealId, error);
   }
 }
 

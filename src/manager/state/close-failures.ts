@@ -9,11 +9,11 @@ export interface CloseFailure {
 }
 
 /** A close that fails or hangs changes no outcome: it is counted, and told to the observers. */
-export async function tellCloseFailed(
+export async function emitCloseFailed(
   core: Core,
   operation: Operation,
   { what, name, error }: CloseFailure,
 ): Promise<void> {
   core.tally.closeFailures++;
-  await operation.tell('close.failed', { what, name, error: eventError(error) });
+  await operation.emit('close.failed', { what, name, error: eventError(error) });
 }

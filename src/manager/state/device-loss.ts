@@ -11,7 +11,7 @@ export function watchDevice(core: Core): void {
       if (!core.lifecycle.lose(message)) return;
       for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
       await runOperation(core.events, 'stop', undefined, async (operation) => {
-        await operation.tell('device.lost', { reason: message, shards: core.shards.size });
+        await operation.emit('device.lost', { reason: message, shards: core.shards.size });
       });
     })
     .catch((error: unknown) => {

@@ -1,13 +1,13 @@
 // What a manager knows: its shards, their locks, its memory, and whether it still runs.
 export { boundedEngine } from './bounded-engine.js';
-export { tellCloseFailed } from './close-failures.js';
+export { emitCloseFailed } from './close-failures.js';
 export {
   type Core,
   deviceEnd,
-  terminationReason,
   type FailureReaction,
   type KeptLevel,
   readerOf,
+  terminationReason,
   type WaitLimits,
 } from './core.js';
 export { deviceLoss, revokeLeases, watchDevice } from './device-loss.js';
