@@ -1,7 +1,7 @@
 import type { Backend } from '../device/index.js';
 import type { DigestEngine } from '../digest/index.js';
 import type { ShareTransport } from '../handover/index.js';
-import type { Complaints } from './complaints.js';
+import type { ErrorReporter } from './error-reporter.js';
 import type { CliIo } from './io.js';
 
 /** What the command line works with; tests replace parts of it. */
@@ -18,7 +18,7 @@ export interface CliContext {
 
 /** The same for one command. */
 export interface CommandContext extends CliContext {
-  readonly complaints: Complaints;
+  readonly reporter: ErrorReporter;
 }
 
 /** Adds one command to the program; `done` takes the command's exit code. */

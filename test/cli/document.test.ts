@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { COMMAND_NAMES, commandsFor } from '../../src/cli/commands/by-name.js';
-import { Complaints } from '../../src/cli/complaints.js';
+import { ErrorReporter } from '../../src/cli/error-reporter.js';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { cli, program } from '../support/cli.js';
 
@@ -44,7 +44,7 @@ async function allCommands(): Promise<[string, Command][]> {
     throw new Error('no command is run');
   };
   const root = new Command();
-  const context = { io, backends: nothing, engine: nothing, main: '', complaints: new Complaints(io) };
+  const context = { io, backends: nothing, engine: nothing, main: '', reporter: new ErrorReporter(io) };
   for (const [index, name] of COMMAND_NAMES.entries())
     (await commandsFor([name]))[index]?.(root, context, nothing);
   const leaves = (command: Command, path: string): [string, Command][] => {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { COMMAND_NAMES, commandsFor } from '../../src/cli/commands/by-name.js';
-import { Complaints } from '../../src/cli/complaints.js';
+import { ErrorReporter } from '../../src/cli/error-reporter.js';
 import { ENVIRONMENT } from '../../src/cli/environment.js';
 import { cli } from '../support/cli.js';
 
@@ -25,7 +25,7 @@ describe('--help', () => {
     const nothing = (): never => {
       throw new Error('no command is run');
     };
-    const context = { io, backends: nothing, engine: nothing, main: '', complaints: new Complaints(io) };
+    const context = { io, backends: nothing, engine: nothing, main: '', reporter: new ErrorReporter(io) };
     const programs = await Promise.all(
       COMMAND_NAMES.map(async (name) => {
         const program = new Command('vram-residency');

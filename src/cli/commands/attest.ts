@@ -113,7 +113,7 @@ interface VerifyOptions {
   readonly json?: boolean;
 }
 
-function addVerify(attest: Command, { io, complaints }: CommandContext, done: () => void): void {
+function addVerify(attest: Command, { io, reporter }: CommandContext, done: () => void): void {
   jsonOption(attest.command('verify'))
     .description('check a residency statement: signature, nonce, age, digest')
     .argument('<file>', 'the attestation')
@@ -147,7 +147,7 @@ function addVerify(attest: Command, { io, complaints }: CommandContext, done: ()
         else io.stdout(reportText(report));
         done();
       } catch (error) {
-        if (options.json) io.stdout(jsonDocument({ v: 1, ok: false, error: complaints.json(error) }));
+        if (options.json) io.stdout(jsonDocument({ v: 1, ok: false, error: reporter.json(error) }));
         throw error;
       }
     });

@@ -31,7 +31,7 @@ export class WorkerCheck {
 
   /** No names: all that the worker holds. Errors: those of asking, once nothing more can be asked. */
   async run(names: readonly string[]): Promise<void> {
-    const { io, complaints } = this.#context;
+    const { io, reporter } = this.#context;
     let failure: unknown;
     try {
       const client = await workerClient(this.#options, io);
@@ -49,7 +49,7 @@ export class WorkerCheck {
           ok: failure === undefined && this.#failures === 0,
           worker: this.#worker,
           models: this.#models,
-          ...(failure === undefined ? {} : { error: complaints.json(failure) }),
+          ...(failure === undefined ? {} : { error: reporter.json(failure) }),
         }),
       );
     }
@@ -69,7 +69,7 @@ export class WorkerCheck {
         if (outcome.ok) verified += 1;
       } catch (thrown) {
         const error = asVramError(thrown);
-        this.#models.push({ name, error: this.#context.complaints.json(error) });
+        this.#models.push({ name, error: this.#context.reporter.json(error) });
         this.#refuse(name, error);
       }
     }
@@ -88,7 +88,7 @@ export class WorkerCheck {
 
   #refuse(what: string, error: unknown): void {
     this.#failures += 1;
-    this.#context.complaints.tell(error, what);
+    this.#context.reporter.report(error, what);
     this.#done(exitCodeOf(error));
   }
 }

@@ -106,7 +106,7 @@ class CheckRun {
           device: this.#device,
           shards: this.#rows,
           unlisted: this.#unlisted,
-          ...(failure === undefined ? {} : { error: this.#context.complaints.json(failure) }),
+          ...(failure === undefined ? {} : { error: this.#context.reporter.json(failure) }),
         }),
       );
     }
@@ -195,8 +195,8 @@ class CheckRun {
 
   #refuse(file: string, error: unknown): void {
     this.#failures += 1;
-    this.#rows.push({ file, error: this.#context.complaints.json(error) });
-    this.#context.complaints.tell(error, file);
+    this.#rows.push({ file, error: this.#context.reporter.json(error) });
+    this.#context.reporter.report(error, file);
     this.#done(exitCodeOf(error));
   }
 }

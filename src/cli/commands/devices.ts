@@ -1,7 +1,7 @@
 import { VramError } from '../../base/index.js';
 import { type Backend, type DeviceInfo, deviceId } from '../../device/index.js';
 import { classify } from '../../policy/index.js';
-import type { Complaints } from '../complaints.js';
+import type { ErrorReporter } from '../error-reporter.js';
 import type { AddCommand } from '../context.js';
 import { deviceIdentity } from '../device-report.js';
 import { EXIT } from '../exit-codes.js';
@@ -20,14 +20,14 @@ interface Missing {
 const CAPACITY_SOURCE = { cuda: 'driver', webgpu: 'none', host: 'system' } as const;
 
 /** `devices`: every device with its class and capacity, and what is missing for those that are not there. */
-export const addDevices: AddCommand = (program, { io, backends, complaints }, done) => {
+export const addDevices: AddCommand = (program, { io, backends, reporter }, done) => {
   jsonOption(program.command('devices'))
     .description('list the devices, where their memory lives, and what is missing')
     .addOption(requireOption())
     .action(async (options: { json?: boolean; require?: Requirement }) => {
       const found: DeviceInfo[] = [];
       const missing: Missing[] = [];
-      for (const backend of backends()) await look(backend, found, missing, complaints);
+      for (const backend of backends()) await look(backend, found, missing, reporter);
       if (options.json) {
         io.stdout(jsonDocument({ v: 1, devices: found.map(listedJson), missing }));
       } else {
@@ -47,7 +47,7 @@ async function look(
   backend: Backend,
   found: DeviceInfo[],
   missing: Missing[],
-  complaints: Complaints,
+  reporter: ErrorReporter,
 ): Promise<void> {
   try {
     const infos = await backend.list();
@@ -57,7 +57,7 @@ async function look(
       missing.push({ backend: backend.kind, code: problem.code, message: problem.message });
   } catch (error) {
     // One backend that cannot even be asked must not hide the others.
-    missing.push({ backend: backend.kind, ...complaints.json(error) });
+    missing.push({ backend: backend.kind, ...reporter.json(error) });
   }
 }
 

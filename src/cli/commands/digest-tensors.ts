@@ -24,7 +24,7 @@ export interface TensorDigestOptions extends ModelOptions {
 export async function digestTensors(
   files: readonly string[],
   { json, layout, ...options }: TensorDigestOptions,
-  { io, engine, complaints }: CommandContext,
+  { io, engine, reporter }: CommandContext,
   done: (code: ExitCode) => void,
 ): Promise<void> {
   const shards: ModelShard[] = [];
@@ -33,7 +33,7 @@ export async function digestTensors(
     try {
       shards.push(...(await tensorShards(file, formatOf(options))));
     } catch (error) {
-      complaints.tell(error, file);
+      reporter.report(error, file);
       done(exitCodeOf(error));
       refused = true;
     }

@@ -28,7 +28,7 @@ interface Row {
 
 /** `digest FILE...`: what the kernel's fs-verity and `sha256sum` would say of these files. */
 export const addDigest: AddCommand = (program, context, done) => {
-  const { io, engine, complaints } = context;
+  const { io, engine, reporter } = context;
   modelOptions(jsonOption(program.command('digest')))
     .description('print the fs-verity digest of files, or their SHA-256')
     .argument('<file...>', 'files to hash')
@@ -66,8 +66,8 @@ export const addDigest: AddCommand = (program, context, done) => {
               await source.close();
             }
           } catch (error) {
-            rows.push({ v: 1, file, error: complaints.json(error) });
-            complaints.tell(error, file);
+            rows.push({ v: 1, file, error: reporter.json(error) });
+            reporter.report(error, file);
             done(exitCodeOf(error));
           }
         }

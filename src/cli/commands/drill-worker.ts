@@ -50,7 +50,7 @@ export class WorkerDrill {
 
   /** Errors: INTEGRITY_VIOLATION where damage was not found or not healed; those of asking. */
   async run(name: string | undefined): Promise<void> {
-    const { io, complaints } = this.#context;
+    const { io, reporter } = this.#context;
     try {
       checkLimits(this.#options);
       const client = await workerClient(this.#options, io);
@@ -61,7 +61,7 @@ export class WorkerDrill {
       this.#document['ok'] = true;
     } catch (thrown) {
       const error = asVramError(thrown);
-      this.#document['error'] = complaints.json(error);
+      this.#document['error'] = reporter.json(error);
       throw error;
     } finally {
       if (this.#options.json === true) io.stdout(jsonDocument(this.#document));

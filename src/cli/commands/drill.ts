@@ -120,7 +120,7 @@ class DrillRun {
       await withManager(this.#context, this.#options, opening, (session) => this.#drill(session, target));
       this.#document['ok'] = true;
     } catch (error) {
-      this.#document['error'] = this.#context.complaints.json(error);
+      this.#document['error'] = this.#context.reporter.json(error);
       throw error;
     } finally {
       if (this.#options.json) this.#context.io.stdout(jsonDocument(this.#document));

@@ -82,7 +82,7 @@ async function lend(
   options: LendOptions,
   done: (code: ExitCode) => void,
 ): Promise<void> {
-  const { io, complaints } = context;
+  const { io, reporter } = context;
   const people = options.json === true ? io.stderr : io.stdout;
   people(deviceText(manager.device, manager.status()));
   const lent = new Map<string, readonly Lent[]>();
@@ -91,7 +91,7 @@ async function lend(
     try {
       lent.set(name, await sealModel(context, manager, trace, path, options));
     } catch (error) {
-      complaints.tell(error, path);
+      reporter.report(error, path);
       done(exitCodeOf(error));
       return;
     }
@@ -154,7 +154,7 @@ async function sealModel(
  * Verifies each shard, and heals what is damaged from its files. Nothing that fails here ends the command: it is told of.
  */
 async function verifyAll(
-  { io, complaints }: CommandContext,
+  { io, reporter }: CommandContext,
   manager: VramManager,
   trace: ManagerSession['trace'],
   shards: readonly Lent[],
@@ -165,16 +165,16 @@ async function verifyAll(
       await manager.verify(sealed, { ...trace, signal: io.signal });
     } catch (error) {
       if (io.signal.aborted) return;
-      complaints.tell(error, target.file);
+      reporter.report(error, target.file);
       if (isVramError(error, 'DEVICE_LOST')) throw error;
       if (isVramError(error, 'INTEGRITY_VIOLATION'))
-        await heal(complaints, manager, trace, { sealed, target });
+        await heal(reporter, manager, trace, { sealed, target });
     }
   }
 }
 
 async function heal(
-  complaints: CommandContext['complaints'],
+  reporter: CommandContext['reporter'],
   manager: VramManager,
   trace: ManagerSession['trace'],
   { sealed, target }: Lent,
@@ -189,7 +189,7 @@ async function heal(
     // Clients are told an age again once the whole was verified.
     await manager.verify(sealed, trace);
   } catch (error) {
-    complaints.tell(error, target.file);
+    reporter.report(error, target.file);
     if (!(error instanceof VramError)) throw error;
   }
 }

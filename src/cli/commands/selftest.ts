@@ -70,7 +70,7 @@ export const addSelftest: AddCommand = (program, context, done) => {
         document['ok'] = true;
         done(EXIT.ok);
       } catch (error) {
-        document['error'] = context.complaints.json(error);
+        document['error'] = context.reporter.json(error);
         throw error;
       } finally {
         if (options.json) io.stdout(jsonDocument(document));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cli } from '../support/cli.js';
 
-describe('complaints about arguments', () => {
+describe('errors about arguments', () => {
   it.each([
     ['an option that takes a choice', ['check', '--policy', 'a\u001b[31m', 'file']],
     ['an option with a form', ['check', '--device', 'a\u001b[31m\u202e', 'file']],

@@ -6,8 +6,8 @@ import { stopOf } from './stop.js';
 import { withUnits } from './text.js';
 import { inOptionWords } from './wording.js';
 
-/** How the errors of one command line are told. */
-export class Complaints {
+/** Prints the errors of one command line. */
+export class ErrorReporter {
   readonly #io: CliIo;
   #command: Command | null = null;
 
@@ -21,8 +21,8 @@ export class Complaints {
   }
 
   /** On stderr, in one line; `file` is the one that failed, of several. */
-  tell(error: unknown, file?: string): void {
-    // What was given up since nobody reads it is no news to anybody.
+  report(error: unknown, file?: string): void {
+    // What was given up since nobody reads it is not printed.
     if (stopOf(this.#io.signal)?.silent && isVramError(error, 'ABORTED')) return;
     const wording = (each: VramError): string =>
       withUnits(inOptionWords(each, this.#command, { values: true }));
