@@ -7,7 +7,7 @@ import {
   releasedError,
   stateError,
   type TreePart,
-} from '../region-border.js';
+} from '../region-checks.js';
 import { SegmentTable } from '../segments.js';
 import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { ACCESS_READ, type Addon, type DescriptorHandle, type MemoryHandle } from './addon.js';

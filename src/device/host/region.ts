@@ -1,6 +1,6 @@
 import { checkBytes, isVramError, VramError } from '../../base/index.js';
 import { HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
-import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-border.js';
+import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-checks.js';
 import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
 import { HostLease } from './lease.js';
 import type { HostMemory } from './memory.js';

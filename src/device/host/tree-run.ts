@@ -1,6 +1,6 @@
 import { throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
-import type { TreePart } from '../region-border.js';
+import type { TreePart } from '../region-checks.js';
 import type { HostKernels } from './kernels.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';

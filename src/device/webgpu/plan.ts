@@ -1,5 +1,5 @@
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
-import type { TreePart } from '../region-border.js';
+import type { TreePart } from '../region-checks.js';
 
 /** Levels of a tree over 2^53 - 1 bytes. */
 const LEVELS = 7;

@@ -7,7 +7,7 @@ import {
   releasedError,
   stateError,
   type TreePart,
-} from '../region-border.js';
+} from '../region-checks.js';
 import type { SegmentTable } from '../segments.js';
 import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
 import { MAX_DISPATCHES, type Submitter } from './batch.js';

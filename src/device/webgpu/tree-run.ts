@@ -1,6 +1,6 @@
 import { throwIfAborted } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
-import type { TreePart } from '../region-border.js';
+import type { TreePart } from '../region-checks.js';
 import { type Batch, MAX_DISPATCHES } from './batch.js';
 import { planTree, type ScratchShape, type TreeStep } from './plan.js';
 import { RunProof } from './run-proof.js';
