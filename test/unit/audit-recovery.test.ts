@@ -6,7 +6,7 @@ import { KeyRatchet } from '../../src/audit/format/keys.js';
 import { toHex } from '../../src/base/hex.js';
 import { type AuditPlatform, systemPlatform } from '../../src/node/audit/directory.js';
 import { showAudit, verifyAudit } from '../../src/node/audit/index.js';
-import { surveyLog } from '../../src/node/audit/recover.js';
+import { surveyLog } from '../../src/node/audit/survey-log.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { nodeFileSystem } from '../../src/node/files/file-system.js';
 import { openKeyFile } from '../../src/node/keys/key-file.js';

@@ -35,9 +35,9 @@ import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
 import { checkExpectedKey, expectedLog } from './expected-log.js';
 import { acquireLock, type WriterLock } from './lock.js';
-import { mendLog } from './mend.js';
+import { repairLog } from './repair.js';
 import { type ProcessTable, systemProcesses } from './process-identity.js';
-import { surveyLog } from './recover.js';
+import { surveyLog } from './survey-log.js';
 import type { Survey } from './survey.js';
 import { verifyWhole } from './verify-whole.js';
 
@@ -183,7 +183,7 @@ export async function openAuditDirectory(
         await verifyWhole(context, found, logOrigin(workerId, found.state.logId));
       return found;
     });
-    const tornFile = await writing(() => mendLog(fs, dir, survey));
+    const tornFile = await writing(() => repairLog(fs, dir, survey));
     const chain = new Chain(crypto, survey.state, maxSegmentBytes);
     const directory = new LockedSink(new DirectorySink(fs, dir, survey.segment), lock);
     const sinks = [directory, ...(options.sinks ?? [])];

@@ -13,7 +13,7 @@ export type { ExportOptions, ExportReport } from './tiles.js';
 export type { VerifierKeyOptions, VerifyAuditOptions } from './verify.js';
 
 /**
- * Opens a log directory for writing: takes the lock, reads the newest segment, mends what a crash left, and records
+ * Opens a log directory for writing: takes the lock, reads the newest segment, repairs what a crash left, and records
  * that it was opened.
  * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk),
  * AUDIT_CORRUPT (damage that no crash leaves, or another log than the expected one; nothing is changed).

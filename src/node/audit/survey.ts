@@ -15,7 +15,7 @@ export interface TornTail {
 /** What is found in a log's directory before anything is changed in it. */
 export interface Survey {
   readonly state: ChainState;
-  /** The segment that goes on, as it will be once the tail is mended; null for an empty log. */
+  /** The segment that goes on, as it will be once the tail is repaired; null for an empty log. */
   readonly segment: { readonly stem: string; readonly bytes: number } | null;
   readonly checkpointedSize: number;
   readonly torn: TornTail | null;

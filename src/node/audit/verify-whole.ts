@@ -1,11 +1,11 @@
 import { formatVerifierKey, runSegmentJob, verifierKey, verifyLog } from '../../audit/index.js';
 import { directorySource } from './directory-source.js';
-import { mendedChunks } from './mend.js';
+import { repairedChunks } from './repair.js';
 import { corrupt, type Survey, type SurveyContext } from './survey.js';
 
 /**
  * Verifies every segment of a log that was surveyed, as "audit verify" does, but without the unfinished end that
- * mending will cut.
+ * repair will cut.
  * Errors: AUDIT_CORRUPT with the first bad record.
  */
 export async function verifyWhole(context: SurveyContext, survey: Survey, origin: string): Promise<void> {
@@ -20,7 +20,7 @@ export async function verifyWhole(context: SurveyContext, survey: Survey, origin
     {
       ...source,
       stems: source.stems.filter((stem) => !empty.has(stem)),
-      run: (job) => runSegmentJob(crypto, mendedChunks(fs, dir, job.stem, survey), job),
+      run: (job) => runSegmentJob(crypto, repairedChunks(fs, dir, job.stem, survey), job),
     },
     { token, verifierKey: formatVerifierKey(key) },
   );

@@ -20,7 +20,7 @@ const NEWLINE = Uint8Array.of(0x0a);
  * segments that never had a record, and files that never became whole. What is saved is on stable storage before
  * anything is cut. Gives the name of the saved file, or null.
  */
-export async function mendLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
+export async function repairLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
   const { torn, segment, emptyStems } = survey;
   const tornFile = torn === null ? null : await saveTorn(fs, dir, torn);
   if (torn !== null && !emptyStems.includes(torn.stem)) {
@@ -52,8 +52,8 @@ async function removeTemporaries(fs: AuditFileSystem, dir: string): Promise<numb
   return left.length;
 }
 
-/** A segment's bytes as they will be once its log is mended. A chunk is valid until the next one is asked for. */
-export async function* mendedChunks(
+/** A segment's bytes as they will be once its log is repaired. A chunk is valid until the next one is asked for. */
+export async function* repairedChunks(
   fs: AuditFileSystem,
   dir: string,
   stem: string,
@@ -80,7 +80,7 @@ async function saveTorn(fs: AuditFileSystem, dir: string, torn: TornTail): Promi
       await fs.syncDirectory(dir);
       return name;
     }
-    // Saved by a mending that did not get further.
+    // Saved by a repair that did not get further.
     if (there.length === bytes.length && there.every((byte, index) => byte === bytes[index])) return name;
   }
 }
