@@ -119,8 +119,8 @@ describe('ledger', () => {
       expect.objectContaining({ code: 'INSUFFICIENT_VRAM', neededBytes: 11, availableBytes: 10 }),
     );
     expect(() => ledger.reserve(10, 9)).toThrow(expect.objectContaining({ availableBytes: 9 }));
-    reservation.giveBack();
-    reservation.giveBack();
+    reservation.release();
+    reservation.release();
     expect(ledger.usedBytes).toBe(0);
     ledger.reserve(70, null);
     expect(ledger.availableBytes(null)).toBe(0);

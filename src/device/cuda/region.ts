@@ -175,15 +175,15 @@ export class CudaRegion implements Region {
   }
 
   /** Once: the first call says how. */
-  #end(what: string, giveBack: () => Promise<void>): Promise<void> {
+  #end(what: string, release: () => Promise<void>): Promise<void> {
     this.#state = 'released';
-    this.#release ??= this.#calls.run(() => this.#giveBack(what, giveBack));
+    this.#release ??= this.#calls.run(() => this.#releaseMemory(what, release));
     return this.#release;
   }
 
-  async #giveBack(what: string, giveBack: () => Promise<void>): Promise<void> {
+  async #releaseMemory(what: string, release: () => Promise<void>): Promise<void> {
     try {
-      await giveBack();
+      await release();
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'an unknown error';
       throw new VramError('RELEASE_FAILED', `device memory could not be ${what} in full: ${reason}`, {

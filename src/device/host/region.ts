@@ -107,11 +107,11 @@ export class HostRegion implements Region {
   release(): Promise<void> {
     this.#state = 'released';
     // In turn with the runs: one that was under way when release was called reads what was sealed, not zeros.
-    this.#release ??= this.#owner.serial(() => this.#giveBack());
+    this.#release ??= this.#owner.serial(() => this.#releaseMemory());
     return this.#release;
   }
 
-  async #giveBack(): Promise<void> {
+  async #releaseMemory(): Promise<void> {
     const failures: unknown[] = [];
     for (const { segment, written } of this.#memory.drain()) {
       let wiped = false;

@@ -151,7 +151,7 @@ export class WebGpuRegion implements Region {
 
   release(): Promise<void> {
     this.#state = 'released';
-    this.#release ??= this.#giveBack();
+    this.#release ??= this.#releaseMemory();
     return this.#release;
   }
 
@@ -208,7 +208,7 @@ export class WebGpuRegion implements Region {
     await settleAll(Array.from({ length: READS }, readChunks));
   }
 
-  async #giveBack(): Promise<void> {
+  async #releaseMemory(): Promise<void> {
     // What was under way when release was called reads what was sealed, not zeros.
     await Promise.allSettled([...this.#running]);
     try {

@@ -16,7 +16,7 @@ class KernelPool {
   }
 
   /** The kernel may be in the middle of a message: the next one starts over. */
-  giveBack(kernel: WasmKernel): void {
+  putBack(kernel: WasmKernel): void {
     if (this.#idle.length < IDLE_KERNELS) this.#idle.push(kernel);
   }
 
@@ -25,7 +25,7 @@ class KernelPool {
     try {
       return work(kernel);
     } finally {
-      this.giveBack(kernel);
+      this.putBack(kernel);
     }
   }
 
@@ -92,7 +92,7 @@ class WasmStream implements DigestStream {
     const kernel = this.#kernel;
     this.#kernel = null;
     kernel?.then(
-      (idle) => this.#pool.giveBack(idle),
+      (idle) => this.#pool.putBack(idle),
       // There is nothing to give back; update() and finish() wait for the same promise and report it.
       () => undefined,
     );

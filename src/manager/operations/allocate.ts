@@ -58,7 +58,7 @@ export async function allocate(
           availableBytes: core.ledger.availableBytes(left),
         };
       } catch (error) {
-        reservation.giveBack();
+        reservation.release();
         throw error;
       }
     });
@@ -78,7 +78,7 @@ export async function allocate(
 }
 
 /** Overwrites and gives back a region, whatever happens. Resolves to what went wrong; never rejects (MS-004). */
-export async function giveBack(
+export async function releaseAllocation(
   core: Core,
   operation: Operation,
   { region, reservation }: Allocation,
@@ -90,7 +90,7 @@ export async function giveBack(
   } catch (caught) {
     error = caught;
   }
-  reservation.giveBack();
+  reservation.release();
   const auditFailure = await operation.emit(
     'vram.deallocated',
     {

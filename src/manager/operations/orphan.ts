@@ -31,7 +31,7 @@ export async function orphan(
 
 /** The driver has the memory back. */
 async function freed(core: Core, operation: Operation, reservation: LiveShard['reservation']): Promise<void> {
-  reservation.giveBack();
+  reservation.release();
   // A closed manager has closed its observers too.
   if (core.lifecycle.state === 'closed') return;
   await operation.emit('vram.deallocated', {

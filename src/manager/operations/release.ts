@@ -2,7 +2,7 @@ import { checkOptions, VramError } from '../../base/index.js';
 import { type Operation, runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import { verifySignature } from '../../seal/index.js';
 import { type Core, type LiveShard, notFound, revokeLeases } from '../state/index.js';
-import { giveBack } from './allocate.js';
+import { releaseAllocation } from './allocate.js';
 import { orphan } from './orphan.js';
 import { emitHandleRejected } from './resolve.js';
 
@@ -70,7 +70,7 @@ export async function releaseLive(core: Core, operation: Operation, live: LiveSh
   const survivors = core.lifecycle.state === 'lost' ? [] : await live.holders.leave();
   const released = await live.lock.with('exclusive', undefined, async (): Promise<Released> => {
     if (survivors.length > 0) return { ...(await orphan(core, operation, live, survivors)), orphaned: true };
-    return { ...(await giveBack(core, operation, live)), orphaned: false };
+    return { ...(await releaseAllocation(core, operation, live)), orphaned: false };
   });
   core.shards.remove(live);
   return released;

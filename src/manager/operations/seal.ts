@@ -16,7 +16,7 @@ import {
   terminationReason,
   withSignals,
 } from '../state/index.js';
-import { allocate, giveBack, type TimedAllocation } from './allocate.js';
+import { allocate, releaseAllocation, type TimedAllocation } from './allocate.js';
 import { FileDigests } from './file-digests.js';
 import { fillRegion } from './fill.js';
 import { isTensorSource } from './packed-request.js';
@@ -55,7 +55,7 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
           return live.sealed;
         });
       } catch (error) {
-        await giveBack(core, operation, allocation);
+        await releaseAllocation(core, operation, allocation);
         throw error;
       }
     } catch (error) {

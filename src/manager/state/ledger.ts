@@ -4,7 +4,7 @@ import { VramError } from '../../base/index.js';
 export interface Reservation {
   readonly bytes: number;
   /** Safe to call twice. */
-  giveBack(): void;
+  release(): void;
   /** Unmapped here, and mapped by other processes still: counted as orphaned until it is given back. */
   orphan(): void;
 }
@@ -72,7 +72,7 @@ export class Ledger {
     let state: 'held' | 'orphaned' | 'given back' = 'held';
     return {
       bytes,
-      giveBack: () => {
+      release: () => {
         if (state === 'given back') return;
         if (state === 'orphaned') this.#orphanedBytes -= bytes;
         this.#usedBytes -= bytes;

@@ -21,7 +21,7 @@ export class IdleSlabs {
     return this.#slabs.pop() ?? new Slab();
   }
 
-  giveBack(slab: Slab): void {
+  putBack(slab: Slab): void {
     slab.filled = 0;
     if (this.#slabs.length < IDLE_SLABS) this.#slabs.push(slab);
   }

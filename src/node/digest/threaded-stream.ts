@@ -122,7 +122,7 @@ export class ThreadedStream implements DigestStream {
       if (this.#announced.aborted) return;
       this.#tree.addLeaves(hashes);
       this.#flat = digest;
-      this.#idle.giveBack(slab);
+      this.#idle.putBack(slab);
     });
     // A failure is reported by the next call that waits for this slab or a later one.
     turn.catch(() => undefined);
