@@ -48,6 +48,9 @@ export async function sealFromUrl(
   url: string | URL,
   options: SealFromUrlOptions,
 ): Promise<UrlSeal> {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidInput('options', 'must be an object that has "expected"');
+  }
   const { fetch, headers, retries = DEFAULT_RETRIES, stallMs, cache, ...sealing } = options;
   const key = cacheKey(options.expected);
   const store = checkCache(cache);

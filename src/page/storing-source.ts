@@ -5,7 +5,7 @@ import { fileCall, isDomError } from './file-system.js';
 export type NotStored = 'full' | 'failed';
 
 /** Where the bytes go. */
-export interface Storage {
+export interface StoredFile {
   /** A file that the browser swaps in when it is closed. */
   open(): Promise<FileSystemWritableFileStream>;
   /** Removes what opening left in its place. */
@@ -27,12 +27,12 @@ export class StoringSource implements Source {
   readonly #buffer = new Uint8Array(WRITE_BYTES);
   #filled = 0;
   #storedBytes = 0;
-  #storage: Storage | null;
+  #storage: StoredFile | null;
   #file: FileSystemWritableFileStream | null = null;
   #failure: NotStored | null;
 
   /** `storage`: null if there is no room. */
-  constructor(inner: Source, storage: Storage | null) {
+  constructor(inner: Source, storage: StoredFile | null) {
     this.#inner = inner;
     this.#storage = storage;
     this.#failure = storage === null ? 'full' : null;
