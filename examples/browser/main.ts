@@ -1,7 +1,9 @@
 // The page: what a visitor does, what the worker answers, and what is shown of it.
 import { Refusal, RuntimeClient } from './client.js';
 import type { BlockRange, Flip, ModelChoice, Notice, Opened, Verdict } from './protocol.js';
+import { damageText } from './view/damage-text.js';
 import { byId, element, onClick, setText } from './view/dom.js';
+import { showFacts } from './view/facts.js';
 import { bytes, count, duration, rate } from './view/format.js';
 import { LogView } from './view/log-view.js';
 import { MapView } from './view/map-view.js';
@@ -158,26 +160,6 @@ function showModel({ device, model, sealed }: Opened): void {
   showFacts({ device, model, sealed });
 }
 
-function showFacts({ device, model }: Opened): void {
-  const fact = (term: string, value: string, note: string): HTMLElement =>
-    element('div', '', element('dt', '', term), element('dd', '', value, element('small', '', note)));
-  const staying =
-    model.stayingBytes === 0
-      ? model.immutability
-      : `${bytes(model.stayingBytes)} stay in the graph, unsealed`;
-  byId('facts', HTMLElement).replaceChildren(
-    fact('Model', model.name, `${bytes(model.byteLength)} sealed; ${staying}`),
-    fact('Adapter', device.name, device.fallback ?? 'opened through WebGPU'),
-    fact('Residency class', device.residency, device.reason),
-    fact('Sealed digest', shortDigest(model.fsverity), 'fs-verity, SHA-256; the log has the whole of it'),
-  );
-}
-
-function shortDigest(digest: string): string {
-  const hex = digest.slice(digest.lastIndexOf(':') + 1);
-  return `${hex.slice(0, 8)}…${hex.slice(-8)}`;
-}
-
 function verify(): void {
   exclusively('Hashing every block where it lies…', async () => {
     times.begin();
@@ -212,7 +194,8 @@ function showDamage(message: string, damaged: readonly BlockRange[]): void {
     blocks === 0
       ? 'Refused: the model is in quarantine'
       : `Caught: ${count(blocks, 'block')} ${blocks === 1 ? 'is' : 'are'} not what was sealed`;
-  story.alarm(title, `${sentence(message)} Nothing may use the model until it is healed.`);
+  const where = blocks === 0 ? sentence(message) : damageText(damaged, opened?.model.tensors ?? []);
+  story.alarm(title, `${where} Nothing may use the model until it is healed.`);
 }
 
 /** The library's messages begin small, as they follow a code. */
@@ -322,8 +305,4 @@ const actions: Readonly<Record<string, () => void>> = {
   download,
   another: () => start.show(),
 };
-for (const [id, action] of Object.entries(actions)) {
-  const button = onClick(id, () => {
-    if (button.getAttribute('aria-disabled') !== 'true') action();
-  });
-}
+for (const [id, action] of Object.entries(actions)) onClick(id, action);

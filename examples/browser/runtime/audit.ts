@@ -2,7 +2,10 @@ import {
   type AuditLog,
   type AuditRecord,
   type AuditSink,
+  auditFiles,
   auditObserver,
+  generateSigner,
+  isVramError,
   MemorySink,
   narrationObserver,
   type Observer,
@@ -59,36 +62,24 @@ export class Account {
     if (!this.#signed) throw new Error(NO_ED25519);
     // The checkpoint signs every record so far.
     await this.#log.head();
-    const checkpoint = this.#memory.latestCheckpoint;
     const key = this.#memory.records()[0]?.data['verifierKey'];
-    if (checkpoint === null || typeof key !== 'string') throw new Error(NO_ED25519);
+    if (typeof key !== 'string') throw new Error(NO_ED25519);
     const entries: TarEntry[] = [
-      { name: `${FOLDER}/verifier-key`, bytes: text(`${key}\n`) },
-      ...this.#memory.segments().map(({ stem, bytes }) => ({ name: `${FOLDER}/log/${stem}.ndjson`, bytes })),
-      { name: `${FOLDER}/log/checkpoint`, bytes: text(checkpoint.note) },
+      { name: `${FOLDER}/verifier-key`, blob: new Blob([`${key}\n`]) },
+      ...auditFiles(this.#memory).map(({ name, blob }) => ({ name: `${FOLDER}/log/${name}`, blob })),
     ];
     return tar(entries);
   }
 }
 
-function text(value: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(value);
-}
-
-/** A key pair that ends with this worker; null where WebCrypto cannot make one. */
+/** Null where the browser has no Ed25519: the log then has no signature, and everything else goes on. */
 async function newSigner(): Promise<Signer | null> {
-  let pair: CryptoKeyPair;
   try {
-    pair = await crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify']);
+    return await generateSigner();
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'NotSupportedError') return null;
+    if (isVramError(error, 'DEVICE_UNAVAILABLE')) return null;
     throw error;
   }
-  return {
-    publicKey: new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey)),
-    sign: async (bytes) =>
-      new Uint8Array(await crypto.subtle.sign('Ed25519', pair.privateKey, new Uint8Array(bytes))),
-  };
 }
 
 /** Shows the very lines that the log holds. */

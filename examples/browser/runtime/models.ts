@@ -1,7 +1,12 @@
-import type { Device, SealedShard, Source, VramManager } from 'vram-residency/browser';
+import {
+  blobSource,
+  type Device,
+  type SealedShard,
+  type Source,
+  type VramManager,
+} from 'vram-residency/browser';
 import type { SealedOnnx } from 'vram-residency/onnxruntime';
 import type { ModelChoice, TensorPlace } from '../protocol.js';
-import { blobSource } from './blob-source.js';
 import { placeOf } from './blocks.js';
 import type { OnProgress } from './session.js';
 

@@ -48,7 +48,14 @@ export class LineReader {
     if (output === undefined || !(scores instanceof Float32Array))
       throw new Error('the model gave no scores');
     const { text, confidence } = decode(scores, output.dims, this.#characters);
-    return { text, confidence, ms, verifiedMs: report?.durationMs ?? null, tensors: witness.tensors };
+    // Paper beside the line reads as a space.
+    return {
+      text: text?.trim() ?? null,
+      confidence,
+      ms,
+      verifiedMs: report?.durationMs ?? null,
+      tensors: witness.tensors,
+    };
   }
 
   async close(): Promise<void> {

@@ -37,6 +37,7 @@ export class Session {
   readonly #gpu: GPUDevice | null;
   readonly #source: Source;
   readonly #tell: (notice: Notice) => void;
+  #closing = false;
 
   private constructor(parts: {
     manager: VramManager;
@@ -86,16 +87,15 @@ export class Session {
       const model = await load(manager, device, ({ phase, bytes, totalBytes }) =>
         tell({ notice: 'progress', phase, bytes, totalBytes }),
       );
-      void device?.lost.then(() =>
-        tell({ notice: 'lost', reason: 'The GPU device was lost, and every seal on it is void.' }),
-      );
       const { shard, source, sealMs } = model;
       const facts: Opened = {
         device: deviceFacts(manager, opened),
         model: modelFacts(model),
         sealed: { ms: sealMs, bytes: shard.byteLength },
       };
-      return new Session({ manager, shard, opened: facts, account, device, gpu, source, tell });
+      const session = new Session({ manager, shard, opened: facts, account, device, gpu, source, tell });
+      void device?.lost.then(() => session.#onLost());
+      return session;
     } catch (error) {
       await manager.close();
       await device?.close();
@@ -169,6 +169,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     await this.manager.close();
     await this.#source.close();
     await this.device?.close();
@@ -179,6 +180,12 @@ export class Session {
     const verdict = await this.verify(mode);
     if (!verdict.verified) throw new Error(`the model is damaged, heal it first: ${verdict.message}`);
     return verdict;
+  }
+
+  #onLost(): void {
+    // Closing ends the device too.
+    if (this.#closing) return;
+    this.#tell({ notice: 'lost', reason: 'The GPU device was lost, and every seal on it is void.' });
   }
 
   #readback(): number {

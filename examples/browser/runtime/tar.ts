@@ -3,7 +3,7 @@
 export interface TarEntry {
   /** ASCII, at most 100 characters. */
   readonly name: string;
-  readonly bytes: Uint8Array<ArrayBuffer> | Uint8Array;
+  readonly blob: Blob;
 }
 
 const BLOCK = 512;
@@ -15,10 +15,10 @@ const SPACE = 0x20;
 /** Errors: RangeError for a name that the format has no room for. */
 export function tar(entries: readonly TarEntry[]): Blob {
   const now = Math.floor(Date.now() / 1_000);
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (const { name, bytes } of entries) {
-    const padding = (BLOCK - (bytes.length % BLOCK)) % BLOCK;
-    parts.push(header(name, bytes.length, now), new Uint8Array(bytes), new Uint8Array(padding));
+  const parts: BlobPart[] = [];
+  for (const { name, blob } of entries) {
+    const padding = (BLOCK - (blob.size % BLOCK)) % BLOCK;
+    parts.push(header(name, blob.size, now), blob, new Uint8Array(padding));
   }
   parts.push(new Uint8Array(2 * BLOCK));
   return new Blob(parts, { type: 'application/x-tar' });

@@ -1,6 +1,11 @@
-import { readGguf, readOnnx, readSafetensors, type TensorIndex } from 'vram-residency/browser';
+import {
+  type RandomAccess,
+  readGguf,
+  readOnnx,
+  readSafetensors,
+  type TensorIndex,
+} from 'vram-residency/browser';
 import type { TensorPlace } from '../protocol.js';
-import { blobAccess } from './blob-source.js';
 import { placeOf } from './blocks.js';
 
 const GGUF_MAGIC = 'GGUF';
@@ -26,7 +31,7 @@ export async function tensorsOf(file: Blob, name: string): Promise<FoundTensors>
   }
 }
 
-type Reader = (access: ReturnType<typeof blobAccess>, what: string) => Promise<TensorIndex>;
+type Reader = (access: RandomAccess, what: string) => Promise<TensorIndex>;
 
 function readerOf(name: string): Reader | null {
   if (/\.safetensors$/i.test(name)) return readSafetensors;
@@ -39,4 +44,12 @@ function placed(index: TensorIndex): TensorPlace[] {
   return index
     .filter(({ byteLength }) => byteLength > 0)
     .map(({ byteOffset, ...tensor }) => placeOf({ ...tensor, offset: byteOffset }));
+}
+
+/** For the readers of model formats. */
+export function blobAccess(blob: Blob): RandomAccess {
+  return {
+    byteLength: blob.size,
+    read: async (offset, length) => new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer()),
+  };
 }

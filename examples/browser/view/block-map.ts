@@ -16,8 +16,8 @@ export interface MapState {
 
 /** Blocks behind the front of a sweep that still glow, as a share of all. */
 const GLOW = 0.04;
-/** Neighbouring tensors differ in strength, so that one sees where they meet. */
-const STRENGTHS = [1, 0.72] as const;
+/** Every second tensor is so much paler, so that one sees where two meet. */
+const WEAKER = 0.2;
 const DAMAGE_HALO = 2;
 
 type Colour = Tone | 'glow' | 'damaged' | 'flipped' | 'outline';
@@ -133,7 +133,7 @@ export class BlockMap {
     const { context } = this.#blocks;
     context.save();
     context.globalCompositeOperation = 'destination-out';
-    context.globalAlpha = 1 - STRENGTHS[1];
+    context.globalAlpha = WEAKER;
     for (let at = 1; at < tensors.length; at += 2) {
       const tensor = tensors[at];
       if (tensor !== undefined) this.#fill(this.#blocks, cellsOf(tensor, this.#grid), '#000');

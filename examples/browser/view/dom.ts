@@ -22,8 +22,10 @@ export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
-export function onClick(id: string, action: () => void): HTMLButtonElement {
+/** A button that is `aria-disabled` keeps the focus, which `disabled` would take away; it does nothing. */
+export function onClick(id: string, action: () => void): void {
   const button = byId(id, HTMLButtonElement);
-  button.addEventListener('click', action);
-  return button;
+  button.addEventListener('click', () => {
+    if (button.getAttribute('aria-disabled') !== 'true') action();
+  });
 }

@@ -1,9 +1,11 @@
 // The picture of the blocks, its sweep, and the tensor under the pointer or the arrow keys.
 import type { ModelFacts, TensorPlace } from '../protocol.js';
 import { BlockMap, type MapState } from './block-map.js';
+import { blocksText } from './damage-text.js';
 import { byId, setText } from './dom.js';
 import { bytes, count } from './format.js';
 import { blockAt } from './grid.js';
+import { findTensor } from './tensor-at.js';
 
 /** A sweep is drawn over at least this long, however fast the device was: the figures beside it are the measured ones. */
 const SWEEP_MS = 700;
@@ -177,23 +179,6 @@ export class MapView {
   }
 }
 
-/** By bisection: tensors are in the order of their bytes. -1 for none. */
-export function findTensor(tensors: readonly TensorPlace[], block: number, blocks: number): number {
-  let [low, high] = [0, tensors.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const one = tensors[middle];
-    if (one !== undefined && one.firstBlock + one.blocks <= block) low = middle + 1;
-    else high = middle;
-  }
-  const found = tensors[low];
-  return found !== undefined && found.firstBlock < block + blocks ? low : -1;
-}
-
-function describe({ name, dtype, shape, firstBlock, blocks, byteLength }: TensorPlace): string {
-  const where =
-    blocks === 1
-      ? `block ${firstBlock.toLocaleString('en')}`
-      : `blocks ${firstBlock.toLocaleString('en')} to ${(firstBlock + blocks - 1).toLocaleString('en')}`;
-  return `${name}  ${dtype} [${shape.join(', ')}]  ${bytes(byteLength)}, ${where}`;
+function describe({ name, dtype, shape, byteLength, ...range }: TensorPlace): string {
+  return `${name}  ${dtype} [${shape.join(', ')}]  ${bytes(byteLength)}, ${blocksText(range)}`;
 }

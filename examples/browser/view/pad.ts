@@ -5,7 +5,7 @@ import type { InkPicture } from '../protocol.js';
 /** What PP-OCR's recogniser takes. */
 const ROWS = 48;
 /** Widths are multiples of this, so that the engine meets few shapes. */
-const WIDTH_STEP = 80;
+const WIDTH_STEP = 32;
 const MOST_COLUMNS = 960;
 const PEN = 9;
 /** Share of the sheet's height that a line of ink fills in what the engine sees. */

@@ -9,8 +9,10 @@ export class Story {
   readonly #text = byId('story-text', HTMLElement);
   readonly #alarm = byId('alarm', HTMLElement);
   #before: string | null = null;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   tell(mood: Mood, title: string, text: string): void {
+    this.#stop();
     this.#before = null;
     this.#section.dataset['mood'] = mood;
     setText(this.#title, title);
@@ -28,12 +30,23 @@ export class Story {
   working(what: string): void {
     this.#before = this.#text.textContent;
     setText(this.#text, what);
+    const began = performance.now();
+    this.#timer = setInterval(() => {
+      const seconds = Math.round((performance.now() - began) / 1_000);
+      setText(byId('elapsed', HTMLElement), `${seconds} s`);
+    }, 1_000);
   }
 
   /** What ran is over and had nothing to tell. */
   rested(): void {
+    this.#stop();
     if (this.#before !== null) setText(this.#text, this.#before);
     this.#before = null;
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    setText(byId('elapsed', HTMLElement), '');
   }
 
   focus(): void {

@@ -8,6 +8,8 @@ const WIDTH = 320;
 const HEIGHT = 64;
 /** Progress closer together than this is one point. */
 const LEAST_STEP_MS = 8;
+/** Fewer make no line. */
+const LEAST_POINTS = 3;
 
 interface Row extends Timed {
   readonly what: string;
@@ -18,8 +20,12 @@ interface Row extends Timed {
 
 export class Times {
   readonly #list = byId('times', HTMLOListElement);
+  readonly #spark = sparkline();
   readonly #rate = byId('rate', HTMLElement);
   #rows: readonly Row[] = [];
+  /** Bytes of the phases that are over, and of the one that runs. */
+  #before = 0;
+  #lastDone = 0;
   #points: { readonly at: number; readonly bytes: number }[] = [];
 
   clear(): void {
@@ -30,19 +36,21 @@ export class Times {
 
   /** A new operation: the line starts anew. */
   begin(): void {
+    this.#spark.toggleAttribute('hidden', true);
     this.#points = [{ at: performance.now(), bytes: 0 }];
+    this.#before = 0;
+    this.#lastDone = 0;
     setText(this.#rate, '');
   }
 
+  /** `done` counts anew where one phase follows another: the line goes on. */
   progress(done: number): void {
     const now = performance.now();
+    if (done < this.#lastDone) this.#before += this.#lastDone;
+    this.#lastDone = done;
     const last = this.#points.at(-1);
-    if (last !== undefined && (done <= last.bytes || now - last.at < LEAST_STEP_MS)) {
-      // A phase that follows another counts from its own beginning.
-      if (done < last.bytes) this.begin();
-      return;
-    }
-    this.#points.push({ at: now, bytes: done });
+    if (last !== undefined && now - last.at < LEAST_STEP_MS) return;
+    this.#points.push({ at: now, bytes: this.#before + done });
     this.#drawLine();
   }
 
@@ -88,6 +96,8 @@ export class Times {
       const before = points[at] ?? first;
       return { at: point.at, value: (point.bytes - before.bytes) / (point.at - before.at) };
     });
+    if (rates.length < LEAST_POINTS) return;
+    this.#spark.toggleAttribute('hidden', false);
     const highest = Math.max(...rates.map(({ value }) => value), Number.MIN_VALUE);
     const span = Math.max(1, last.at - first.at);
     const path = rates
@@ -97,8 +107,14 @@ export class Times {
         return `${index === 0 ? `M0 ${y.toFixed(1)} L` : ''}${x.toFixed(1)} ${y.toFixed(1)}`;
       })
       .join(' L');
-    document.getElementById('spark-line')?.setAttribute('d', path);
-    document.getElementById('spark-area')?.setAttribute('d', `${path} L${WIDTH} ${HEIGHT} L0 ${HEIGHT} Z`);
+    this.#spark.querySelector('#spark-line')?.setAttribute('d', path);
+    this.#spark.querySelector('#spark-area')?.setAttribute('d', `${path} L${WIDTH} ${HEIGHT} L0 ${HEIGHT} Z`);
     setText(this.#rate, rate(last.bytes, span));
   }
+}
+
+function sparkline(): Element {
+  const found = document.getElementById('spark');
+  if (found === null) throw new Error('the page has no spark');
+  return found;
 }
