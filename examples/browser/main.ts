@@ -63,11 +63,11 @@ function onNotice(notice: Notice): void {
 }
 
 function showProgress(phase: string, done: number, total: number): void {
+  times.progress(phase, done);
   if (opened === null) {
     start.progress(phase, done, total);
     return;
   }
-  times.progress(done);
   if (phase !== 'load') map.sweptTo(done / total);
   setText(byId('map-live', HTMLElement), `${bytes(done)} of ${bytes(total)}`);
 }
@@ -94,6 +94,7 @@ function exclusively(what: string, work: () => Promise<void>): void {
       story.tell('bad', 'That did not work', `${sentence(messageOf(error))}${code}`);
     })
     .finally(() => {
+      map.rest();
       story.rested();
       setText(byId('map-live', HTMLElement), '');
       setBusy(false);
@@ -149,20 +150,21 @@ function showModel({ device, model, sealed }: Opened): void {
   story.tell(
     'calm',
     'Sealed',
-    `${count(model.blocks, 'block')} of 4,096 bytes lie in ${where}. They were hashed there, and are signed. Verify them, or flip a bit first.`,
+    `${count(model.blocks, 'block')} of 4,096 bytes lie in ${where}. They were hashed there, and are signed. ` +
+      'Verify them, or flip a bit first.',
   );
   story.focus();
   setLive(true);
   log.toEnd();
   map.show(model);
-  reading.show(model);
+  // Writing on the sheet takes a frame of its own.
+  requestAnimationFrame(() => reading.show(model));
   times.add('Load, hash and seal', sealed);
   showFacts({ device, model, sealed });
 }
 
 function verify(): void {
   exclusively('Hashing every block where it lies…', async () => {
-    times.begin();
     map.sweep();
     const verdict = await client.call('verify');
     map.sweptTo(1);
@@ -182,7 +184,8 @@ function showVerdict({ verified, damaged, message, ms, bytes: size, readbackByte
   story.tell(
     'good',
     'Every block is as it was sealed',
-    `${bytes(size)} hashed where they lie in ${duration(ms)}, ${rate(size, ms)}. ${bytes(readbackBytes)} came back from the device.`,
+    `${bytes(size)} hashed where they lie in ${duration(ms)}, ${rate(size, ms)}. ` +
+      `${bytes(readbackBytes)} came back from the device.`,
   );
 }
 
@@ -223,7 +226,8 @@ function whereFlipped(flips: readonly Flip[]): string {
     return `They lie in ${count(blocks, 'block')}. Nothing has noticed: the model still answers.`;
   }
   const tensor = first.tensor === null ? '' : ` of ${first.tensor}`;
-  return `Bit ${first.bit} of byte ${first.byte.toLocaleString('en')}, in block ${first.block.toLocaleString('en')}${tensor}. Nothing has noticed: the model still answers.`;
+  const [byte, block] = [first.byte.toLocaleString('en'), first.block.toLocaleString('en')];
+  return `Bit ${first.bit} of byte ${byte}, in block ${block}${tensor}. Nothing has noticed: the model still answers.`;
 }
 
 /** `?seed=9` makes every drill of the page flip the same bits: for tests and for showing the same thing twice. */
@@ -234,7 +238,6 @@ function seedOfAddress(): number | null {
 
 function heal(): void {
   exclusively('Reading the damaged blocks again, and verifying everything…', async () => {
-    times.begin();
     map.sweep();
     const healed = await client.call('heal');
     map.sweptTo(1);
@@ -246,7 +249,8 @@ function heal(): void {
     story.tell(
       'good',
       what,
-      `Only damaged blocks were written again, from the file. The whole model was verified after that: ${duration(healed.ms)} in all.`,
+      'Only damaged blocks were written again, from the file. ' +
+        `The whole model was verified after that: ${duration(healed.ms)} in all.`,
     );
   });
 }
@@ -268,7 +272,6 @@ function release(): void {
 
 function compare(): void {
   exclusively('Checking the same bytes in three ways…', async () => {
-    times.begin();
     map.sweep();
     const comparison = await client.call('compare');
     map.sweptTo(1);
@@ -279,7 +282,8 @@ function compare(): void {
     story.tell(
       'good',
       'The same answer, in two ways',
-      `In place ${duration(inPlace.ms)}, with ${bytes(inPlace.readbackBytes)} brought back; by reading back ${duration(readBack.ms)}, with ${bytes(readBack.readbackBytes)}.`,
+      `In place ${duration(inPlace.ms)}, with ${bytes(inPlace.readbackBytes)} brought back; ` +
+        `by reading back ${duration(readBack.ms)}, with ${bytes(readBack.readbackBytes)}.`,
     );
   });
 }

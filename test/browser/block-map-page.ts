@@ -37,7 +37,8 @@ async function sweep(blocks: number, frames: number, damagedBlocks: number): Pro
     const state: MapState = {
       blocks,
       tensors,
-      tone: 'sealed',
+      tone: 'verified',
+      sweeping: true,
       swept: Math.round((blocks * at) / frames),
       flipped: [2_503, 72_503, 702_503],
       damaged,

@@ -1,8 +1,5 @@
 import { adoptGpuDevice, type Device } from 'vram-residency/browser';
 
-/** A window of sealed bytes that is hashed in one go: small enough that a slow adapter tells often how far it is. */
-const WINDOW_BYTES = 1_048_576;
-
 export interface OpenedGpu {
   readonly device: Device;
   readonly gpu: GPUDevice;
@@ -23,16 +20,15 @@ export async function openGpu(): Promise<OpenedGpu | string> {
     requiredFeatures: adapter.features.has('shader-f16') ? ['shader-f16'] : [],
   });
   try {
-    const options = { drills: true, ...(isSlow(adapter.info) ? { windowBytes: WINDOW_BYTES } : {}) };
-    return { device: await adoptGpuDevice(gpu, adapter.info, options), gpu, name: nameOf(adapter.info) };
+    return {
+      device: await adoptGpuDevice(gpu, adapter.info, { drills: true }),
+      gpu,
+      name: nameOf(adapter.info),
+    };
   } catch (error) {
     gpu.destroy();
     throw error;
   }
-}
-
-function isSlow({ isFallbackAdapter, architecture }: GPUAdapterInfo): boolean {
-  return isFallbackAdapter || architecture === 'swiftshader';
 }
 
 function nameOf({ description, vendor, architecture }: GPUAdapterInfo): string {

@@ -9,6 +9,8 @@ export interface MapState {
   readonly blocks: number;
   readonly tensors: readonly TensorPlace[];
   readonly tone: Tone;
+  /** While it sweeps, what is behind the front is not known, whatever it was before. */
+  readonly sweeping: boolean;
   readonly swept: number;
   readonly flipped: readonly number[];
   readonly damaged: readonly BlockRange[];
@@ -100,11 +102,11 @@ export class BlockMap {
     context.stroke();
   }
 
-  #drawBlocks({ blocks, tensors, tone, swept, flipped, damaged }: MapState): void {
+  #drawBlocks({ blocks, tensors, tone, sweeping, swept, flipped, damaged }: MapState): void {
     const { context } = this.#blocks;
     this.#clear(this.#blocks);
     const whole = { firstBlock: 0, blocks };
-    this.#fill(this.#blocks, cellsOf(whole, this.#grid), this.#colour(tone));
+    this.#fill(this.#blocks, cellsOf(whole, this.#grid), this.#colour(sweeping ? 'sealed' : tone));
     if (swept > 0) {
       const glow = Math.max(1, Math.round(blocks * GLOW));
       const front = Math.max(0, swept - glow);

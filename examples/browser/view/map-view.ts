@@ -7,7 +7,10 @@ import { bytes, count } from './format.js';
 import { blockAt } from './grid.js';
 import { findTensor } from './tensor-at.js';
 
-/** A sweep is drawn over at least this long, however fast the device was: the figures beside it are the measured ones. */
+/**
+ * A sweep is drawn over at least this long: a verification in place is one piece of work for the device, which says nothing
+ * before it is done. The figures beside it are the measured ones.
+ */
 const SWEEP_MS = 700;
 const TALL = 352;
 const SHORT = 280;
@@ -21,7 +24,15 @@ const PATIENCE_MS = 2 * SWEEP_MS;
 const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
-const NOTHING: MapState = { blocks: 1, tensors: [], tone: 'sealed', swept: 0, flipped: [], damaged: [] };
+const NOTHING: MapState = {
+  blocks: 1,
+  tensors: [],
+  tone: 'sealed',
+  sweeping: false,
+  swept: 0,
+  flipped: [],
+  damaged: [],
+};
 
 export class MapView {
   readonly #frame = byId('map-frame', HTMLElement);
@@ -68,7 +79,7 @@ export class MapView {
     );
   }
 
-  update(change: Partial<Omit<MapState, 'blocks' | 'tensors' | 'swept'>>): void {
+  update(change: Partial<Omit<MapState, 'blocks' | 'tensors' | 'sweeping' | 'swept'>>): void {
     this.#state = { ...this.#state, ...change };
     this.#ask();
   }
@@ -77,11 +88,13 @@ export class MapView {
   sweep(): void {
     this.#target = 0;
     this.#lastFrame = performance.now();
-    this.#state = { ...this.#state, tone: 'sealed', swept: 0, damaged: [] };
+    this.#frame.dataset['busy'] = '';
+    this.#state = { ...this.#state, sweeping: true, swept: 0 };
     this.#ask();
   }
 
   sweptTo(share: number): void {
+    delete this.#frame.dataset['busy'];
     this.#target = Math.round(this.#state.blocks * Math.min(1, share));
     this.#ask();
   }
@@ -98,9 +111,15 @@ export class MapView {
         };
       });
     }
+    this.rest();
+  }
+
+  /** Nothing sweeps any more, whether it came to its end or not: what was known before is shown again. */
+  rest(): void {
+    delete this.#frame.dataset['busy'];
     this.#onArrival = null;
     this.#target = 0;
-    this.#state = { ...this.#state, swept: 0 };
+    this.#state = { ...this.#state, sweeping: false, swept: 0 };
     this.#ask();
   }
 

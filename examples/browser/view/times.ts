@@ -10,6 +10,11 @@ const HEIGHT = 64;
 const LEAST_STEP_MS = 8;
 /** Fewer make no line. */
 const LEAST_POINTS = 3;
+const PHASES: Readonly<Record<string, string>> = {
+  download: 'Downloading',
+  load: 'Hashing and copying to the device',
+  readback: 'Reading back',
+};
 
 interface Row extends Timed {
   readonly what: string;
@@ -20,37 +25,31 @@ interface Row extends Timed {
 
 export class Times {
   readonly #list = byId('times', HTMLOListElement);
-  readonly #spark = sparkline();
   readonly #rate = byId('rate', HTMLElement);
   #rows: readonly Row[] = [];
-  /** Bytes of the phases that are over, and of the one that runs. */
-  #before = 0;
-  #lastDone = 0;
+  #phase = '';
   #points: { readonly at: number; readonly bytes: number }[] = [];
 
   clear(): void {
     this.#rows = [];
-    this.begin();
+    this.#phase = '';
+    byId('spark', HTMLElement).hidden = true;
+    setText(this.#rate, '');
     this.#draw();
   }
 
-  /** A new operation: the line starts anew. */
-  begin(): void {
-    this.#spark.toggleAttribute('hidden', true);
-    this.#points = [{ at: performance.now(), bytes: 0 }];
-    this.#before = 0;
-    this.#lastDone = 0;
-    setText(this.#rate, '');
-  }
-
-  /** `done` counts anew where one phase follows another: the line goes on. */
-  progress(done: number): void {
+  /** A phase that follows another begins a line of its own. A check in place comes in one piece and makes none. */
+  progress(phase: string, done: number): void {
+    if (PHASES[phase] === undefined) return;
     const now = performance.now();
-    if (done < this.#lastDone) this.#before += this.#lastDone;
-    this.#lastDone = done;
     const last = this.#points.at(-1);
-    if (last !== undefined && now - last.at < LEAST_STEP_MS) return;
-    this.#points.push({ at: now, bytes: this.#before + done });
+    if (phase !== this.#phase || last === undefined || done <= last.bytes) {
+      this.#phase = phase;
+      this.#points = [{ at: now, bytes: done }];
+      return;
+    }
+    if (now - last.at < LEAST_STEP_MS) return;
+    this.#points.push({ at: now, bytes: done });
     this.#drawLine();
   }
 
@@ -97,9 +96,13 @@ export class Times {
       return { at: point.at, value: (point.bytes - before.bytes) / (point.at - before.at) };
     });
     if (rates.length < LEAST_POINTS) return;
-    this.#spark.toggleAttribute('hidden', false);
     const highest = Math.max(...rates.map(({ value }) => value), Number.MIN_VALUE);
     const span = Math.max(1, last.at - first.at);
+    byId('spark', HTMLElement).hidden = false;
+    setText(
+      byId('spark-text', HTMLElement),
+      `${PHASES[this.#phase] ?? ''}: ${rate(last.bytes - first.bytes, span)}`,
+    );
     const path = rates
       .map(({ at, value }, index) => {
         const x = (WIDTH * (at - first.at)) / span;
@@ -107,14 +110,7 @@ export class Times {
         return `${index === 0 ? `M0 ${y.toFixed(1)} L` : ''}${x.toFixed(1)} ${y.toFixed(1)}`;
       })
       .join(' L');
-    this.#spark.querySelector('#spark-line')?.setAttribute('d', path);
-    this.#spark.querySelector('#spark-area')?.setAttribute('d', `${path} L${WIDTH} ${HEIGHT} L0 ${HEIGHT} Z`);
-    setText(this.#rate, rate(last.bytes, span));
+    document.getElementById('spark-line')?.setAttribute('d', path);
+    document.getElementById('spark-area')?.setAttribute('d', `${path} L${WIDTH} ${HEIGHT} L0 ${HEIGHT} Z`);
   }
-}
-
-function sparkline(): Element {
-  const found = document.getElementById('spark');
-  if (found === null) throw new Error('the page has no spark');
-  return found;
 }
