@@ -1,6 +1,6 @@
 import type { TensorPlace } from '../protocol.js';
 
-/** The index of the first tensor that has one of these blocks, or -1. By bisection: tensors are in the order of their bytes. */
+/** The index of the first tensor that has one of these blocks, or -1. Tensors are in the order of their bytes. */
 export function findTensor(tensors: readonly TensorPlace[], block: number, blocks: number): number {
   let [low, high] = [0, tensors.length];
   while (low < high) {
