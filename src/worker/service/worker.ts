@@ -6,28 +6,18 @@ import type {
   DrillRequest,
   GuardReport,
   GuardView,
-  ModelOrigin,
   ModelOutcome,
   ModelView,
   Plan,
   PlanRequest,
-  ShardOutcome,
   WorkerState,
   WorkerStatus,
 } from '../../api-schema/index.js';
-import {
-  type Clock,
-  checkInteger,
-  invalidInput,
-  Serial,
-  timerOf,
-  timestamp,
-  VramError,
-} from '../../base/index.js';
+import { type Clock, invalidInput, Serial, timerOf, timestamp, VramError } from '../../base/index.js';
 import { version } from '../../generated/version.js';
 import type { ShareServer } from '../../handover/index.js';
 import type { VramManager } from '../../manager/index.js';
-import { EventLog, failureOf, type ServiceError, toWorkerEvent } from '../common/index.js';
+import { EventLog, failureOf, toWorkerEvent } from '../common/index.js';
 import { type EngineEndpoint, Executions } from '../executions/index.js';
 import { GuardBook, type GuardClaim } from '../guards/index.js';
 import {
@@ -36,22 +26,19 @@ import {
   checkCommitOptions,
   checkName,
   Generation,
-  type LoadedShard,
   LoadWatch,
   load,
   ModelTable,
-  modelAtUrl,
-  modelBelow,
   modelView,
   plannedBytes,
   Reservations,
   release,
-  roomFor,
   type ShardWatch,
-  type SourceModel,
 } from '../models/index.js';
 import type { OnnxHost } from '../onnx/index.js';
 import { Computing } from './computing.js';
+import { ModelWork } from './model-work.js';
+import { Planning } from './planning.js';
 import { type Phase, type Readiness, readinessOf } from './readiness.js';
 import { Scrubbing, type ScrubSettings } from './scrubbing.js';
 
@@ -106,6 +93,8 @@ export class Worker {
   readonly #manager: VramManager;
   readonly #watch: ShardWatch;
   readonly #table: ModelTable;
+  readonly #work: ModelWork;
+  readonly #planning: Planning;
   readonly #reservations: Reservations;
   readonly #scrubbing: Scrubbing;
   readonly #admission = new Serial();
@@ -121,12 +110,21 @@ export class Worker {
     this.#manager = manager;
     this.#watch = watch;
     this.#table = new ModelTable(options.mostModels);
+    this.#work = new ModelWork(manager, this.#table);
     this.events = new EventLog(clock);
     this.instance = options.randomHex(INSTANCE_BYTES);
     this.#startedAt = timestamp(clock);
     this.#reservations = new Reservations(clock, options.reservationMs, () =>
       options.randomHex(RESERVATION_BYTES),
     );
+    this.#planning = new Planning({
+      manager,
+      table: this.#table,
+      reservations: this.#reservations,
+      roots: options.roots,
+      urlHosts: options.urlHosts,
+      stallMs: options.stallMs,
+    });
     this.#scrubbing = new Scrubbing(manager, options.scrub);
     this.guards = new GuardBook({
       clock,
@@ -173,10 +171,10 @@ export class Worker {
   /** Holds memory for a model that is to be committed. Atomic against the worker's other plans. */
   async plan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
     this.#requireServing();
-    const shards = await this.#shardsOf(request, signal);
+    const shards = await this.#planning.shardsOf(request, signal);
     const bytes = plannedBytes(shards);
     return await this.#admission.run(async () => {
-      const reason = await this.#whyNot(bytes);
+      const reason = await this.#planning.whyNot(bytes);
       this.#requireServing();
       const common = { bytes, shards: shards.length, instance: this.instance };
       if (reason !== null) {
@@ -200,7 +198,7 @@ export class Worker {
   async commit(request: CommitRequest, signal?: AbortSignal): Promise<Committed> {
     this.#requireServing();
     const name = checkName(request.name);
-    const files = await this.#sourceOf(request, request.format, signal);
+    const files = await this.#planning.sourceOf(request, request.format, signal);
     const options: CommitOptions = {
       expected: request.expected ?? null,
       hashing: request.hashing ?? 'host',
@@ -217,7 +215,7 @@ export class Worker {
       const number = this.#table.nextNumber(name);
       const bytes = plannedBytes(source.shards);
       if (request.reservationId === undefined) {
-        const reason = await this.#whyNot(bytes);
+        const reason = await this.#planning.whyNot(bytes);
         // Where nobody tells how much there is, the load finds out.
         if (reason?.code === 'INSUFFICIENT_VRAM') throw reason;
       } else {
@@ -263,52 +261,22 @@ export class Worker {
 
   /** Verifies every shard in place. Damage is an outcome here, not an error. Errors: NOT_FOUND, STOPPED. */
   async verify(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
-    return await this.#eachShard(name, async ({ sealed }) => {
-      const report = await this.#manager.verify(sealed, { signal });
-      return { fsverity: report.actual, durationMs: report.durationMs, blocks: 0 };
-    });
+    return await this.#work.verify(name, signal);
   }
 
   /** Repairs every shard from where it came from. Errors: NOT_FOUND, STOPPED. */
   async heal(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
-    return await this.#eachShard(name, async ({ sealed, from }) => {
-      const source = await from.open({ signal });
-      try {
-        const report = await this.#manager.heal(sealed, source, { signal });
-        return { fsverity: report.fsverity, durationMs: report.durationMs, blocks: report.healedBlocks };
-      } finally {
-        await source.close();
-      }
-    });
+    return await this.#work.heal(name, signal);
   }
 
   /** Errors: NOT_FOUND, STOPPED, INVALID_INPUT, INTEGRITY_VIOLATION, and the others of VramManager.attest(). */
   async attest(name: string, nonce: Uint8Array, signal?: AbortSignal): Promise<Attested> {
-    const generation = this.#table.serving(name);
-    return await generation.use(async () => {
-      const attestations: unknown[] = [];
-      for (const { sealed } of generation.shards) {
-        attestations.push(await this.#manager.attest(sealed, { nonce, signal }));
-      }
-      return { name, generation: generation.number, attestations };
-    });
+    return await this.#work.attest(name, nonce, signal);
   }
 
   /** Damages one shard on purpose. Errors: NOT_FOUND, STOPPED, INVALID_INPUT (also without drills), AUDIT_FAILED. */
-  async drill(name: string, { shard = 0, flips, seed }: DrillRequest): Promise<Drilled> {
-    const generation = this.#table.serving(name);
-    return await generation.use(async () => {
-      const target = generation.shards[shard];
-      if (target === undefined) {
-        throw invalidInput(
-          'shard',
-          `must be below ${generation.shards.length}, the number of the model's shards`,
-        );
-      }
-      const report = await this.#manager.drill(target.sealed, { flips, seed });
-      const { shardId, blocks } = report;
-      return { name, generation: generation.number, shardId, seed: report.seed, blocks };
-    });
+  async drill(name: string, request: DrillRequest): Promise<Drilled> {
+    return await this.#work.drill(name, request);
   }
 
   /** Takes a guard's report; of damage, executions on what it guards end. Errors: NOT_FOUND, AUDIT_FAILED. */
@@ -322,7 +290,7 @@ export class Worker {
     const { device, residency, residencyReason, workerId, policy } = this.#manager.status();
     const { state, reason } = this.readiness();
     const info = this.#manager.device;
-    const capacity = await this.#capacity();
+    const capacity = await this.#planning.capacity();
     return {
       version,
       workerId,
@@ -467,88 +435,6 @@ export class Worker {
     if (failure !== null) throw failure;
   }
 
-  async #eachShard(
-    name: string,
-    work: (shard: LoadedShard) => Promise<Pick<ShardOutcome, 'fsverity' | 'durationMs' | 'blocks'>>,
-  ): Promise<ModelOutcome> {
-    const generation = this.#table.serving(name);
-    return await generation.use(async () => {
-      const shards: ShardOutcome[] = [];
-      for (const shard of generation.shards) {
-        const who = { shardId: shard.sealed.shardId, label: shard.from.label };
-        try {
-          shards.push({ ...who, ok: true, ...(await work(shard)), failure: null });
-        } catch (error) {
-          shards.push({
-            ...who,
-            ok: false,
-            fsverity: null,
-            durationMs: null,
-            ...damageOf(error),
-            failure: failureOf(error),
-          });
-        }
-      }
-      return { name, generation: generation.number, ok: shards.every(({ ok }) => ok), shards };
-    });
-  }
-
-  async #shardsOf(
-    { model, byteLength }: PlanRequest,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly { readonly byteLength: number }[]> {
-    if ((model === undefined) === (byteLength === undefined)) {
-      throw invalidInput('model', 'or "byteLength" must be given, and not both');
-    }
-    if (model !== undefined) return (await this.#sourceOf(model, undefined, signal)).shards;
-    return [{ byteLength: checkInteger('byteLength', byteLength, 1) }];
-  }
-
-  async #sourceOf(
-    origin: ModelOrigin,
-    format: CommitRequest['format'],
-    signal: AbortSignal | undefined,
-  ): Promise<SourceModel> {
-    return 'url' in origin
-      ? await modelAtUrl(this.#options.urlHosts, origin.url, { signal, stallMs: this.#options.stallMs })
-      : await modelBelow(this.#options.roots, origin.path, format);
-  }
-
-  /** Why a plan for so many bytes is not feasible; null where it is. */
-  async #whyNot(bytes: number): Promise<ServiceError | VramError | null> {
-    // As they are before the figures are taken: a load that ends meanwhile must not count in neither.
-    const generations = this.#table
-      .generations()
-      .map(({ state, plannedBytes: planned }) => ({ state, plannedBytes: planned }));
-    const left = roomFor(await this.#manager.capacity(), generations, this.#reservations);
-    if (left === null) {
-      return new VramError(
-        'INVALID_INPUT',
-        'this device tells nobody how much memory it has: start the worker with a budget',
-      );
-    }
-    if (bytes <= left) return null;
-    return new VramError(
-      'INSUFFICIENT_VRAM',
-      `${bytes} bytes are wanted, ${left} are left beside other plans and loads`,
-      {
-        neededBytes: bytes,
-        availableBytes: left,
-      },
-    );
-  }
-
-  async #capacity(): Promise<WorkerStatus['capacity']> {
-    const reservedBytes = this.#reservations.bytes;
-    try {
-      const { totalBytes, usedBytes, scratchBytes, availableBytes } = await this.#manager.capacity();
-      return { totalBytes, usedBytes, scratchBytes, availableBytes, reservedBytes };
-    } catch {
-      // The device is gone or the manager closed, which the state says.
-      return { totalBytes: null, usedBytes: 0, scratchBytes: 0, availableBytes: null, reservedBytes };
-    }
-  }
-
   #requireServing(): void {
     if (this.#phase === 'serving') return;
     throw new VramError('STOPPED', 'the worker is being drained and takes no new work');
@@ -589,10 +475,4 @@ function holdersOf(share: Sharing | null, { shards }: Generation): number[] {
     const holdsAll = shards.every(({ sealed }) => sealIds.includes(sealed.sealId));
     return state === 'lent' && pid !== null && holdsAll ? [pid] : [];
   });
-}
-
-/** Damaged blocks, of the error of a verification that found some. */
-function damageOf(error: unknown): { readonly blocks: number } {
-  const damaged = error instanceof VramError ? (error.report?.damaged ?? []) : [];
-  return { blocks: damaged.reduce((sum, { blocks }) => sum + blocks, 0) };
 }
