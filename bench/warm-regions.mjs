@@ -23,7 +23,9 @@ async function filled(device, byteLength) {
 
 const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
 
-console.log(`${cpus()[0]?.model ?? 'CPU'}, ${cpus().length} cores, Node ${process.version}, load ${loadavg()[0]}\n`);
+console.log(
+  `${cpus()[0]?.model ?? 'CPU'}, ${cpus().length} cores, Node ${process.version}, load ${loadavg()[0]}\n`,
+);
 console.log('| region | fresh, ms | from the pool, ms | ratio |');
 console.log('|---|---|---|---|');
 for (const size of [1, 16, 64]) {

@@ -206,6 +206,13 @@ function damagePlace(event: EventOf<'damage.located'>): string {
   return `${subject} is located: ${groups}${tensorsInWords(damaged)}.`;
 }
 
+/** An execution within `maxAgeMs` of a verification makes none of its own: its bytes are as old as that one. */
+function ranOn(event: EventOf<'execution.finished'>): string {
+  return event.verifiedMs === null
+    ? `${shard(event)}, verified earlier,`
+    : `the verified bytes of ${shard(event)}`;
+}
+
 /** One describer an event type; null for events that are timing alone. */
 const DESCRIBERS: Describers = {
   'operation.started': null,
@@ -404,7 +411,7 @@ const DESCRIBERS: Describers = {
     actor: 'manager',
     target: shardTarget(event),
     human: event.ok
-      ? `Work ran on the verified bytes of ${shard(event)}${took(event)}.`
+      ? `Work ran on ${ranOn(event)}${took(event)}.`
       : `Work on ${shard(event)} failed${event.error === null ? '' : ` with ${event.error.code}`}${took(event)}.`,
     storybook: event.ok ? `The oracle spoke from an unbroken book.` : `The oracle fell silent halfway.`,
   }),

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { COMMAND_NAMES, commandsFor } from '../../src/cli/commands/by-name.js';
-import { ErrorReporter } from '../../src/cli/error-reporter.js';
 import { ENVIRONMENT } from '../../src/cli/environment.js';
+import { ErrorReporter } from '../../src/cli/error-reporter.js';
 import { cli } from '../support/cli.js';
 
 const page = await readFile(fileURLToPath(new URL('../../docs/cli.md', import.meta.url)), 'utf8');

@@ -304,6 +304,21 @@ describe('the sentences of real runs', () => {
     expect(capture.told).toHaveLength(9);
   });
 
+  it('[NA-001] does not say of work on an earlier verification that its bytes were verified', async () => {
+    const { manager, capture } = await narrated();
+    const shard = await manager.seal(bytesSource(pattern(5000)), { shardId: 's1' });
+    capture.clear();
+    await manager.execute(shard, () => 1);
+    await manager.execute(shard, () => 1, { maxAgeMs: 1e9 });
+    const sentences = capture.told.filter(({ action }) => action === 'shard_executed');
+    expect(sentences.map(({ human }) => human)).toEqual([
+      expect.stringMatching(/^Work ran on the verified bytes of s1 in /),
+      expect.stringMatching(/^Work ran on s1, verified earlier, in /),
+    ]);
+    expectSound(capture.told);
+    await manager.close();
+  });
+
   it('[NA-001] tells an execution that failed, and drills and statements that were refused', async () => {
     const { manager, capture } = await narrated({ options: { drills: false } });
     const shard = await manager.seal(bytesSource(pattern(5000)), { shardId: 's1' });

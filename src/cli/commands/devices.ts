@@ -1,9 +1,9 @@
 import { VramError } from '../../base/index.js';
 import { type Backend, type DeviceInfo, deviceId } from '../../device/index.js';
 import { classify } from '../../policy/index.js';
-import type { ErrorReporter } from '../error-reporter.js';
 import type { AddCommand } from '../context.js';
 import { deviceIdentity } from '../device-report.js';
+import type { ErrorReporter } from '../error-reporter.js';
 import { EXIT } from '../exit-codes.js';
 import { jsonOption, requireOption } from '../options.js';
 import { jsonDocument } from '../output.js';

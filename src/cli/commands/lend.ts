@@ -167,8 +167,7 @@ async function verifyAll(
       if (io.signal.aborted) return;
       reporter.report(error, target.file);
       if (isVramError(error, 'DEVICE_LOST')) throw error;
-      if (isVramError(error, 'INTEGRITY_VIOLATION'))
-        await heal(reporter, manager, trace, { sealed, target });
+      if (isVramError(error, 'INTEGRITY_VIOLATION')) await heal(reporter, manager, trace, { sealed, target });
     }
   }
 }

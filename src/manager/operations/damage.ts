@@ -70,9 +70,13 @@ function describeDamage(found: Localisation | null): string {
   if (found === null || found.groups.length === 0) return 'the place could not be found';
   const where = describeTensors(found.damaged);
   const remedy = 'heal it from its source or release it';
-  if (!found.exact) return `${found.groups.length} groups of 512 KiB${where}; ${remedy}`;
+  if (!found.exact) return `${counted(found.groups.length, 'group')} of 512 KiB${where}; ${remedy}`;
   const blocks = found.damaged.reduce((sum, range) => sum + range.blocks, 0);
-  return `${blocks} blocks of 4096 bytes${where}; ${remedy}`;
+  return `${counted(blocks, 'block')} of 4096 bytes${where}; ${remedy}`;
+}
+
+function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 /** The verdict stands whether or not the place can be found. */

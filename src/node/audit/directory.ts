@@ -35,10 +35,10 @@ import { defaultKeyFile, openKeyFile } from '../keys/index.js';
 import { DirectorySink } from './directory-sink.js';
 import { checkExpectedKey, expectedLog } from './expected-log.js';
 import { acquireLock, type WriterLock } from './lock.js';
-import { repairLog } from './repair.js';
 import { type ProcessTable, systemProcesses } from './process-identity.js';
-import { surveyLog } from './survey-log.js';
+import { repairLog } from './repair.js';
 import type { Survey } from './survey.js';
+import { surveyLog } from './survey-log.js';
 import { verifyWhole } from './verify-whole.js';
 
 export interface AuditDirectoryOptions extends AuditLogOptions {
