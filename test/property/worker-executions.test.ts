@@ -74,7 +74,7 @@ async function eventsOf(executions: Executions, id: string): Promise<ExecutionEv
 const isTerminal = ({ type }: ExecutionEvent): boolean => type === 'end' || type === 'error';
 
 describe('executions, whatever comes in whatever order', () => {
-  it('end once, with one terminal event, which is the last and which GET tells', async () => {
+  it('[WO-003] end once, with one terminal event, which is the last and which GET tells', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const { clock, work, executions } = bench();

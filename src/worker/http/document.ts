@@ -40,7 +40,7 @@ export function openApiDocument(routes: readonly Route[]): unknown {
       title: 'vram-residency worker',
       version,
       description: 'Holds models sealed and verified in the memory of one GPU.',
-      license: { name: 'MIT' },
+      license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },
     servers: [{ url: '/', description: 'This worker.' }],
   });

@@ -34,7 +34,7 @@ describe('an engine that holds a lease', () => {
     });
   });
 
-  it('is not asked where another process listens in its place', async () => {
+  it('[WO-004] is not asked where another process listens in its place', async () => {
     const asked: string[] = [];
     const { submit, eventsOf } = await bench(
       (_, body) => void asked.push(body),
@@ -47,7 +47,7 @@ describe('an engine that holds a lease', () => {
     expect(asked).toEqual([]);
   });
 
-  it('is not asked over damaged weights', async () => {
+  it('[WO-004] is not asked over damaged weights', async () => {
     const { submit, eventsOf, worker } = await bench(stream);
     await worker.drill('m', {});
     expect(await eventsOf(await submit())).toMatchObject([
@@ -55,7 +55,7 @@ describe('an engine that holds a lease', () => {
     ]);
   });
 
-  it('gives no result where damage is found while it answers', async () => {
+  it('[WO-004] gives no result where damage is found while it answers', async () => {
     const begun = gate();
     const { submit, eventsOf, worker, damage } = await bench((response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -126,7 +126,7 @@ describe('an execution', () => {
   }
   const done = (response: ServerResponse | undefined): void => void response?.end('{}');
 
-  it("is executed once, however often it is sent, and its id is no other request's", async () => {
+  it("[WO-003] is executed once, however often it is sent, and its id is no other request's", async () => {
     const { asked, answer } = slow();
     const { submit, eventsOf, worker } = await bench(answer);
     const id = await submit({ executionId: 'mine' });

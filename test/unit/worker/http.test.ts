@@ -176,7 +176,7 @@ describe('the routes', () => {
 });
 
 describe('tokens', () => {
-  it('admit by role', async () => {
+  it('[WO-005] admit by role', async () => {
     const { tokens } = await threeTokens();
     const { send } = await service(tokens);
     expect((await send('GET', '/livez')).status).toBe(204);
@@ -246,7 +246,7 @@ describe('tokens', () => {
 });
 
 describe('pages', () => {
-  it('of other sites, or led here by another name, are refused', async () => {
+  it('[WO-005] of other sites, or led here by another name, are refused', async () => {
     const { send } = await service(null, new Set(['localhost', 'localhost:8077']));
     expect((await send('GET', '/v1/status', { headers: { host: 'evil.example' } })).status).toBe(421);
     expect((await send('GET', '/v1/status', { headers: { origin: 'http://evil.example' } })).status).toBe(
@@ -258,7 +258,7 @@ describe('pages', () => {
 });
 
 describe('orders', () => {
-  it('with one idempotency key are carried out once', async () => {
+  it('[WO-001] with one idempotency key are carried out once', async () => {
     const { send, write, settled, worker } = await service();
     const path = await write('a.bin', MIB);
     const order = { body: { name: 'a', path }, headers: { 'idempotency-key': 'k1' } };

@@ -113,7 +113,7 @@ describe('the same name again', () => {
     );
   });
 
-  it('goes on serving the old generation where the new one fails', async () => {
+  it('[WO-002] goes on serving the old generation where the new one fails', async () => {
     const { worker, manager, write, settled } = await start();
     await worker.commit({ name: 'one', path: await write('old.bin', MIB, 1) });
     await settled('one');
@@ -173,7 +173,7 @@ describe('plans', () => {
     return await start(options, { budgetBytes: scratchBytes + 10 * bytes });
   }
 
-  it('gives ten of a hundred at once where there is room for ten', async () => {
+  it('[WO-001] gives ten of a hundred at once where there is room for ten', async () => {
     const { worker } = await roomForTen();
     const plans = await Promise.all(Array.from({ length: 100 }, () => worker.plan({ byteLength: bytes })));
     expect(plans.filter(({ feasible }) => feasible)).toHaveLength(10);
@@ -197,7 +197,7 @@ describe('plans', () => {
     expect((await worker.status()).reservations).toBe(9);
   });
 
-  it('expire, and cannot be committed twice', async () => {
+  it('[WO-001] expire, and cannot be committed twice', async () => {
     const clock = new TestClock();
     const { worker, write } = await roomForTen({ clock, reservationMs: 1_000 });
     const path = await write('a.bin', bytes);
@@ -230,7 +230,7 @@ describe('plans', () => {
 });
 
 describe('a load', () => {
-  it('that stalls is given up and leaves nothing', async () => {
+  it('[WO-001] that stalls is given up and leaves nothing', async () => {
     const host = await serve(stalling(4 * MIB, pattern(3 * MIB)));
     const { worker, manager, settled } = await start({ urlHosts: [host], stallMs: 300 });
     await worker.commit({ name: 'one', url: `http://${host}/weights` });
@@ -297,7 +297,7 @@ describe('a load', () => {
 });
 
 describe('where models may come from', () => {
-  it('is below the roots, links resolved', async () => {
+  it('[WO-006] is below the roots, links resolved', async () => {
     const outside = await start();
     const secret = await outside.write('secret.bin', MIB);
     const { worker, root, write } = await start();
@@ -334,7 +334,7 @@ describe('where models may come from', () => {
     expect(worker.model('one').state).toBe('ready');
   });
 
-  it('is the file that was looked at', async () => {
+  it('[WO-006] is the file that was looked at', async () => {
     const { worker, root, write, settled } = await start({ stallMs: 5_000 });
     const path = await write('a.bin', MIB, 1);
     const other = await write('other.bin', MIB, 2);
@@ -349,7 +349,7 @@ describe('where models may come from', () => {
     await writeFile(join(root, 'done'), '');
   });
 
-  it('is on an allowed host, also behind redirects', async () => {
+  it('[WO-006] is on an allowed host, also behind redirects', async () => {
     const inner = await serve((_request, response) =>
       response.writeHead(200, { 'content-length': 4 }).end('abcd'),
     );

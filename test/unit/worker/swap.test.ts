@@ -4,7 +4,7 @@ import type { Observer } from '../../../src/events/index.js';
 import { regionsOf } from '../manager-fixture.js';
 import { MIB, rig } from './fixture.js';
 
-it('a generation that is damaged between its seal and the swap does not take over', async () => {
+it('[WO-002] a generation that is damaged between its seal and the swap does not take over', async () => {
   const seen = regionsOf();
   const device = seen.wrap(await hostBackend().open(0, { drills: true }));
   let sealed = 0;
