@@ -1,3 +1,4 @@
+import { spawn, spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -5,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/index.js';
 import { Admission, type Listener, listen, Tokens, workerApp } from '../../src/worker/http/index.js';
-import { cli } from '../support/cli.js';
+import { cli, ended } from '../support/cli.js';
 import { MIB, type Rig, rig } from '../unit/worker/fixture.js';
 
 let dir: string;
@@ -259,5 +260,39 @@ describe('drill --worker', () => {
     await holding('one', 'two');
     const { code, stderr } = await ask('drill');
     expect([code, stderr]).toEqual([2, expect.stringContaining('it holds several')]);
+  });
+});
+
+const curl = spawnSync('curl', ['--version']).status === 0;
+
+describe('examples/worker/plan-to-drain.sh', () => {
+  it.skipIf(!curl)(`goes from plan to drain${curl ? '' : ' (SKIPPED: there is no curl)'}`, async () => {
+    const path = await made.write('demo.bin', MIB);
+    const { code, stdout, stderr } = await ended(
+      spawn('sh', ['examples/worker/plan-to-drain.sh', socket, path]),
+    );
+    const answers = stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line): unknown => JSON.parse(line));
+    expect({ code, calls: stderr.split('\n').map((line) => line.split(' {')[0]) }).toEqual({
+      code: 0,
+      calls: [
+        'POST /v1/plan',
+        'POST /v1/models',
+        'POST /v1/models/demo/verify',
+        'GET /v1/status',
+        'DELETE /v1/models/demo',
+        'POST /v1/drain',
+        '',
+      ],
+    });
+    expect(answers).toMatchObject([
+      { feasible: true, reservationId: expect.any(String) },
+      { name: 'demo', generation: 1 },
+      { name: 'demo', ok: true },
+      { state: 'ready', reservations: 0, models: [{ name: 'demo', state: 'ready' }] },
+      { state: 'draining', models: [] },
+    ]);
   });
 });
