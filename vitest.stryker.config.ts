@@ -29,11 +29,23 @@ class QuickestFirst extends BaseSequencer {
 
 /** The quick tests, on the host backend alone, that mutants of each folder of src/ meet (scripts/mutate.mjs names the folder). */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
-  seal: ['test/unit/{seal,canonical,base64}*.test.ts'],
-  policy: ['test/unit/policy*.test.ts'],
-  manager: ['test/unit/{manager,drill,attest}*.test.ts'],
+  seal: [
+    'test/unit/seal/*.test.ts',
+    'test/unit/crypto/dsse.test.ts',
+    'test/unit/base/{canonical-json,base64,token}.test.ts',
+  ],
+  policy: ['test/unit/policy/*.test.ts'],
+  manager: ['test/unit/manager/**/*.test.ts', 'test/unit/attest/*.test.ts', 'test/unit/events/*.test.ts'],
   handover: ['test/unit/handover/*.test.ts'],
-  audit: ['test/unit/audit*.test.ts', 'test/property/audit-proof.test.ts'],
+  digest: ['test/unit/digest/*.test.ts', 'test/property/digest.test.ts'],
+  engines: ['test/unit/engines/onnxruntime/{graph,reads}.test.ts'],
+  worker: ['test/unit/worker/*.test.ts', 'test/property/worker-executions.test.ts'],
+  audit: [
+    'test/unit/audit/**/*.test.ts',
+    'test/unit/node/audit/*.test.ts',
+    'test/unit/events/audit-failure.test.ts',
+    'test/property/audit-proof.test.ts',
+  ],
 };
 
 const folder = process.env['VRAM_RESIDENCY_MUTATE'];
@@ -43,8 +55,8 @@ export default defineConfig({
     include: folder === undefined ? Object.values(TESTS).flat() : [...(TESTS[folder] ?? [])],
     // The last two test src/node/audit and processes that a mutant is not switched on in; they take half of the time.
     exclude: [
-      'test/unit/*-{backends,webgpu}.test.ts',
-      'test/unit/audit-{kill,recovery}.test.ts',
+      'test/unit/**/{backends,lease-webgpu}.test.ts',
+      'test/unit/node/audit/{kill,recovery,foreign-names}.test.ts',
       'node_modules/**',
     ],
     // Stryker's runner asks for threads; nothing here loads a GPU driver.

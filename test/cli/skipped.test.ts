@@ -6,7 +6,7 @@ import { VramError } from '../../src/base/errors.js';
 import { hostBackend } from '../../src/device/host/index.js';
 import type { Backend, DeviceInfo } from '../../src/device/types.js';
 import { cli } from '../support/cli.js';
-import { overlay } from '../unit/manager-fixture.js';
+import { overlay } from '../unit/manager/fixture.js';
 
 describe('a GPU that auto passes over', () => {
   let folder = '';

@@ -12,7 +12,7 @@ import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import { cudaTestbed } from '../support/cuda.js';
 import { findPython } from '../support/python.js';
-import { failure, openHost, pattern } from '../unit/manager-fixture.js';
+import { failure, openHost, pattern } from '../unit/manager/fixture.js';
 
 const CLIENT = fileURLToPath(new URL('share-client.py', import.meta.url));
 const BYTES = 3 * 4096 + 17;

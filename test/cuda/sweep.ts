@@ -8,7 +8,7 @@ import { bytesSource } from '../../src/source/bytes.js';
 import type { PresentTestbed } from '../support/cuda.js';
 import { socketAddon } from '../support/share-client.js';
 import { xorshiftBytes } from '../support/xorshift.js';
-import { platform } from '../unit/manager-fixture.js';
+import { platform } from '../unit/manager/fixture.js';
 import { ADD } from './programs.js';
 
 const BLOCK = 4096;

@@ -12,8 +12,8 @@ import { nodeCrypto } from '../../src/node/crypto.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource, type Source } from '../../src/source/index.js';
 import type { ContractTarget } from '../contract/cases.js';
-import { testSigner } from '../unit/audit-signer.js';
-import { overlay, pattern, platform, Recorder, TestClock, token } from '../unit/manager-fixture.js';
+import { testSigner } from '../unit/audit/signer.js';
+import { overlay, pattern, platform, Recorder, TestClock, token } from '../unit/manager/fixture.js';
 
 export interface KnownShard {
   readonly handle: SealedShard;

@@ -4,7 +4,7 @@ import { isVramError, VramError } from '../../src/base/errors.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { openHost, overlay, pattern } from '../unit/manager-fixture.js';
+import { openHost, overlay, pattern } from '../unit/manager/fixture.js';
 
 const BUDGET_BLOCKS = 12;
 const FAULTS = ['none', 'allocate', 'write', 'freeze', 'root', 'source', 'expected', 'id'] as const;

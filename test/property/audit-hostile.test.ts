@@ -11,8 +11,8 @@ import { isVramError } from '../../src/base/errors.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { memoryLogSource } from '../support/memory-log-source.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { TOKEN } from '../unit/audit-events.js';
-import { makeVectors } from '../unit/audit-vectors.js';
+import { TOKEN } from '../unit/audit/events.js';
+import { makeVectors } from '../unit/audit/vectors.js';
 
 const vectors = await makeVectors();
 const good = vectors.segments.flatMap(({ lines }) => lines);

@@ -10,7 +10,7 @@ import {
 } from '../../src/audit/verify/proof.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { naiveConsistency, naivePath, naiveRoot } from '../unit/audit-oracle.js';
+import { naiveConsistency, naivePath, naiveRoot } from '../unit/audit/oracle.js';
 
 const entries = (count: number): Uint8Array[] =>
   Array.from({ length: count }, (_, index) => Uint8Array.of(index, index >> 8, 7));

@@ -8,7 +8,7 @@ import { nodeCrypto } from '../../src/node/crypto.js';
 import { sampleEvent } from '../support/events.js';
 import { memoryLogSource } from '../support/memory-log-source.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { testSigner } from '../unit/audit-signer.js';
+import { testSigner } from '../unit/audit/signer.js';
 
 const token = (): Uint8Array => new Uint8Array(32).fill(3);
 const AUDITED = [

@@ -4,7 +4,7 @@ import { toHex } from '../../src/base/hex.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK, treeLayout } from '../../src/digest/index.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { xorshiftBytes } from '../support/xorshift.js';
-import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from '../unit/digest-engines.js';
+import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from '../unit/digest/engines.js';
 
 const engines = ENGINE_NAMES.map(engineOf);
 afterAll(() => Promise.all(engines.map((engine) => engine.close())));

@@ -6,7 +6,7 @@ import type { VramManager } from '../../src/manager/index.js';
 import type { SealedShard } from '../../src/seal/index.js';
 import { bytesSource, type Source, streamSource } from '../../src/source/index.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { openHost, overlay, pattern, Recorder, wrapRegions } from '../unit/manager-fixture.js';
+import { openHost, overlay, pattern, Recorder, wrapRegions } from '../unit/manager/fixture.js';
 
 const BLOCK = 4096;
 const padded = (byteLength: number): number => Math.ceil(byteLength / BLOCK) * BLOCK;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { EndData, ExecuteRequest, ExecutionEvent } from '../../src/api-schema/index.js';
 import { Executions } from '../../src/worker/executions/index.js';
 import { propertyRuns } from '../support/property-runs.js';
-import { TestClock } from '../unit/manager-fixture.js';
+import { TestClock } from '../unit/manager/fixture.js';
 
 const END: EndData = { weights: 'sealed', verifiedAgeMs: 0, verified: [], witness: null };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { killWriter } from '../unit/audit-kill.js';
-import { scratch } from '../unit/audit-support.js';
+import { killWriter } from '../unit/node/audit/kill.js';
+import { scratch } from '../unit/node/audit/support.js';
 
 describe('a writer that is killed', () => {
   it('[AU-003] 200 times at random moments loses nothing that it acknowledged', async () => {

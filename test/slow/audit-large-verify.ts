@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { verifyAudit } from '../../src/node/audit/index.js';
-import { TOKEN } from '../unit/audit-events.js';
+import { TOKEN } from '../unit/audit/events.js';
 
 // Verifies a log in a process of its own and tells what it took.
 const [dir = '', keyFile = '', workers = '1'] = process.argv.slice(2);

@@ -11,9 +11,9 @@ import { Chain, emptyChain } from '../../src/audit/write/chain.js';
 import { openedData } from '../../src/audit/write/observer.js';
 import { nodeCrypto } from '../../src/node/crypto.js';
 import { openKeyFile } from '../../src/node/keys/key-file.js';
-import { event, TOKEN, WORKER } from '../unit/audit-events.js';
-import { bundle } from '../unit/audit-kill.js';
-import { scratch } from '../unit/audit-support.js';
+import { event, TOKEN, WORKER } from '../unit/audit/events.js';
+import { bundle } from '../unit/node/audit/kill.js';
+import { scratch } from '../unit/node/audit/support.js';
 
 const run = promisify(execFile);
 const LOG_ID = '5a'.repeat(16);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportTiles } from '../../src/node/audit/index.js';
-import { anyEvent, openLog, scratch } from '../unit/audit-support.js';
+import { anyEvent, openLog, scratch } from '../unit/node/audit/support.js';
 
 const SOURCE = new URL('../oracles/tlog-tiles/main.go', import.meta.url).pathname;
 /** Where Debian's golang-golang-x-mod-dev puts golang.org/x/mod; another place with GOPATH. */

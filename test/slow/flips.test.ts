@@ -5,7 +5,7 @@ import type { FaultPort } from '../../src/device/index.js';
 import { VramManager } from '../../src/manager/index.js';
 import { bytesSource } from '../../src/source/index.js';
 import { presentBackends } from '../support/backends.js';
-import { pattern, platform, wrapRegions } from '../unit/manager-fixture.js';
+import { pattern, platform, wrapRegions } from '../unit/manager/fixture.js';
 
 const backends = await presentBackends();
 const BLOCK = 4096;

@@ -10,7 +10,7 @@ import { safetensorsFile } from '../fuzz/build.mjs';
 import { ended } from '../support/cli.js';
 import { cudaTestbed } from '../support/cuda.js';
 import { findPython } from '../support/python.js';
-import { openHost } from '../unit/manager-fixture.js';
+import { openHost } from '../unit/manager/fixture.js';
 
 /** As in test/slow/seal-many-tensors.test.ts. */
 const TENSORS = 494_592;

@@ -9,7 +9,7 @@ import { tensorSource } from '../../src/models/index.js';
 import { openModel } from '../../src/node/files/index.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 import { cudaTestbed } from '../support/cuda.js';
-import { platform } from '../unit/manager-fixture.js';
+import { platform } from '../unit/manager/fixture.js';
 
 /** A mixture of 896 experts a layer, in 92 layers: weights and scales of three projections. */
 const TENSORS = 494_592;

@@ -8,7 +8,7 @@ import { VramManager } from '../../src/manager/index.js';
 import { fileSource } from '../../src/node/files/file-source.js';
 import { overlay } from '../contract/broken.js';
 import type { ContractTarget } from '../contract/cases.js';
-import { pattern, platform, wrapRegions } from '../unit/manager-fixture.js';
+import { pattern, platform, wrapRegions } from '../unit/manager/fixture.js';
 
 /**
  * Where a bit is flipped while a shard is sealed with hashing 'device': in the file before it is read; on the way, after it was

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { verifyLog } from '../../../src/audit/index.js';
 import { nodeCrypto } from '../../../src/node/crypto.js';
 import { memoryLogSource } from '../../support/memory-log-source.js';
-import { token } from '../../unit/manager-fixture.js';
+import { token } from '../../unit/manager/fixture.js';
 import type { StepBook } from '../gherkin.js';
 import type { World } from '../world.js';
 

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
-import { token } from '../../unit/manager-fixture.js';
+import { token } from '../../unit/manager/fixture.js';
 import type { StepBook } from '../gherkin.js';
 import { fsverityOf, sha256Of } from '../oracles.js';
 import type { World } from '../world.js';

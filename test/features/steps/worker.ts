@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { overlay } from '../../contract/broken.js';
-import { token } from '../../unit/manager-fixture.js';
+import { token } from '../../unit/manager/fixture.js';
 import type { StepBook } from '../gherkin.js';
 import { MEMORY } from '../parameters.js';
 import type { World } from '../world.js';

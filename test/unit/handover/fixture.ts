@@ -1,7 +1,7 @@
 import { ShareServer, type ShareServerOptions } from '../../../src/handover/index.js';
 import type { SealedShard } from '../../../src/seal/index.js';
 import { bytesSource } from '../../../src/source/index.js';
-import { type Opened, openHost, pattern, type Recorder } from '../manager-fixture.js';
+import { type Opened, openHost, pattern, type Recorder } from '../manager/fixture.js';
 import { type MemoryClient, MemoryTransport, type Said, settle } from './memory-transport.js';
 import { type SharedRegion, sharingDevice } from './shared-device.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../../src/base/index.js';
 import { bytesSource } from '../../../src/source/index.js';
-import { failure, pattern } from '../manager-fixture.js';
+import { failure, pattern } from '../manager/fixture.js';
 import { BYTES, borrower, closeAll, HELLO, receive, type Shared, share } from './fixture.js';
 import { type MemoryClient, settle } from './memory-transport.js';
 

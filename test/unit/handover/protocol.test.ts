@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/source/index.js';
-import { failure, pattern } from '../manager-fixture.js';
+import { failure, pattern } from '../manager/fixture.js';
 import { BYTES, borrower, closeAll, HELLO, receive, share } from './fixture.js';
 import { settle } from './memory-transport.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/source/index.js';
-import { failure, openHost, pattern } from '../manager-fixture.js';
+import { failure, openHost, pattern } from '../manager/fixture.js';
 import { sharingDevice } from './shared-device.js';
 
 describe('seal with share', () => {

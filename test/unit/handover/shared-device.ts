@@ -1,5 +1,5 @@
 import type { AllocateOptions, Device, Region, SharedMemory } from '../../../src/device/index.js';
-import { overlay } from '../manager-fixture.js';
+import { overlay } from '../manager/fixture.js';
 
 /** What became of one region's memory. */
 export interface SharedRegion {

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { bytesSource, VramManager } from '../../../src/index.js';
 import { type DigestPort, digestWorkers, serveDigests, type WorkerLike } from '../../../src/page/index.js';
 import { xorshiftBytes } from '../../support/xorshift.js';
-import { feed, inHex, naiveTree, sha256 } from '../digest-engines.js';
+import { feed, inHex, naiveTree, sha256 } from '../digest/engines.js';
 
 interface Vector {
   readonly size: number;

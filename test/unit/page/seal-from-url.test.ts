@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VramManager } from '../../../src/index.js';
 import { sealFromUrl } from '../../../src/page/index.js';
 import { xorshiftBytes } from '../../support/xorshift.js';
-import { engineOf } from '../digest-engines.js';
+import { engineOf } from '../digest/engines.js';
 
 const WEIGHTS = xorshiftBytes(31, 700_000);
 const ADDRESS = 'https://models.example/weights.bin';

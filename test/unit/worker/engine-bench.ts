@@ -6,7 +6,7 @@ import type { EngineExecuteRequest, ExecutionEvent } from '../../../src/api-sche
 import { type Device, hostBackend } from '../../../src/device/index.js';
 import type { Observer } from '../../../src/events/index.js';
 import type { Sharing, WorkerOptions } from '../../../src/worker/service/index.js';
-import { regionsOf } from '../manager-fixture.js';
+import { regionsOf } from '../manager/fixture.js';
 import { MIB, type Rig, rig } from './fixture.js';
 
 const open: (() => Promise<void>)[] = [];

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Admission, Tokens, workerApp } from '../../../src/worker/http/index.js';
-import { TestClock } from '../manager-fixture.js';
+import { TestClock } from '../manager/fixture.js';
 import { type Rig, rig } from './fixture.js';
 
 const MANIFEST = {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ExecutionEvent } from '../../../src/api-schema/index.js';
 import type { DeviceLost } from '../../../src/device/types.js';
-import { FaultyFileSystem } from '../audit-faulty-fs.js';
-import { openLog, scratch, systemPlatformWith } from '../audit-support.js';
-import { overlay } from '../manager-fixture.js';
+import { overlay } from '../manager/fixture.js';
+import { FaultyFileSystem } from '../node/audit/faulty-fs.js';
+import { openLog, scratch, systemPlatformWith } from '../node/audit/support.js';
 import { type Answer, type Bench, bench, gate, stream } from './engine-bench.js';
 
 const LOST: DeviceLost = { reason: 'lost', message: 'it fell off the bus' };

@@ -9,7 +9,7 @@ import type { ManagerOptions } from '../../../src/manager/index.js';
 import type { GuardClaim } from '../../../src/worker/guards/index.js';
 import { ShardWatch } from '../../../src/worker/models/index.js';
 import { Worker, type WorkerOptions } from '../../../src/worker/service/index.js';
-import { pattern } from '../manager-fixture.js';
+import { pattern } from '../manager/fixture.js';
 
 /** A worker over the host device, a folder for its models, and how to end both. */
 export interface Rig extends AsyncDisposable {

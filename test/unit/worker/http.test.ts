@@ -8,7 +8,7 @@ import { Worker as Thread } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/index.js';
 import { Admission, listen, ROUTES, Tokens, workerApp } from '../../../src/worker/http/index.js';
-import { TestClock } from '../manager-fixture.js';
+import { TestClock } from '../manager/fixture.js';
 import { MIB, type Rig, rig } from './fixture.js';
 
 const open: AsyncDisposable[] = [];

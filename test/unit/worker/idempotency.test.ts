@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Idempotency } from '../../../src/worker/http/idempotency.js';
-import { TestClock } from '../manager-fixture.js';
+import { TestClock } from '../manager/fixture.js';
 
 const DAY_MS = 24 * 3_600_000;
 const about = (body = '{}') => ({ caller: 'abc123', route: 'POST /v1/models', body });

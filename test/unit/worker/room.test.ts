@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Capacity } from '../../../src/manager/index.js';
 import { plannedBytes, Reservations, roomFor } from '../../../src/worker/models/index.js';
-import { TestClock } from '../manager-fixture.js';
+import { TestClock } from '../manager/fixture.js';
 
 const capacity = (availableBytes: number | null, usedBytes: number): Capacity => ({
   totalBytes: 1_000,

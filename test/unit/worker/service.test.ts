@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { safetensorsFile } from '../../fuzz/build.mjs';
-import { pattern, TestClock } from '../manager-fixture.js';
+import { pattern, TestClock } from '../manager/fixture.js';
 import { MIB, type Rig, rig } from './fixture.js';
 
 const open: AsyncDisposable[] = [];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Admission, Tokens, workerApp } from '../../../src/worker/http/index.js';
-import { TestClock } from '../manager-fixture.js';
+import { TestClock } from '../manager/fixture.js';
 import { type Rig, rig } from './fixture.js';
 
 const TOKEN = 'a'.repeat(40);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { hostBackend } from '../../../src/device/index.js';
 import type { Observer } from '../../../src/events/index.js';
-import { regionsOf } from '../manager-fixture.js';
+import { regionsOf } from '../manager/fixture.js';
 import { MIB, rig } from './fixture.js';
 
 it('[WO-002] a generation that is damaged between its seal and the swap does not take over', async () => {
