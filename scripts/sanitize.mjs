@@ -14,6 +14,7 @@ const TESTS = {
     'test/cuda/memory-operations.test.ts',
     'test/cuda/uploads.test.ts',
     'test/unit/digest',
+    'test/unit/node/digest',
     ...SOCKETS,
   ],
 };
