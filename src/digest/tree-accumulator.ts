@@ -1,4 +1,4 @@
-import { KeptHashes } from './kept-hashes.js';
+import { RetainedHashes } from './retained-hashes.js';
 import { BLOCK_BYTES, HASH_BYTES, type KeepLevel } from './types.js';
 
 /** Hashes consecutive blocks of 4096 bytes; `blocks` is a whole number of them, 32 bytes for each go to `out`. */
@@ -23,11 +23,11 @@ interface Level {
 
 /**
  * Builds the fs-verity tree level by level while bytes, or leaf hashes made elsewhere, come in order. Memory: one block a
- * level, beside what is kept. The caller sees to it that exactly `byteLength` bytes come.
+ * level, beside what is retained. The caller sees to it that exactly `byteLength` bytes come.
  */
 export class TreeAccumulator {
   readonly #hash: BlockHasher;
-  readonly #kept: KeptHashes;
+  readonly #retained: RetainedHashes;
   readonly #levels: Level[] = [];
   readonly #partial = new Uint8Array(BLOCK_BYTES);
   #partialBytes = 0;
@@ -36,7 +36,7 @@ export class TreeAccumulator {
 
   constructor(byteLength: number, keep: KeepLevel, hash: BlockHasher) {
     this.#hash = hash;
-    this.#kept = new KeptHashes(byteLength, keep);
+    this.#retained = new RetainedHashes(byteLength, keep);
   }
 
   /** Bytes that follow those given so far. */
@@ -75,7 +75,7 @@ export class TreeAccumulator {
       for (let level = 0; level < this.#levels.length; level++) this.#close(level);
     }
     const root = this.#levels.at(-1)?.block.slice(0, HASH_BYTES) ?? new Uint8Array(HASH_BYTES);
-    return { root, groups: this.#kept.groups, leaves: this.#kept.leaves };
+    return { root, groups: this.#retained.groups, leaves: this.#retained.leaves };
   }
 
   #hashLeaves(blocks: Uint8Array): void {
@@ -89,7 +89,7 @@ export class TreeAccumulator {
    * root.
    */
   #append(index: number, hashes: Uint8Array): void {
-    this.#kept.append(index, hashes);
+    this.#retained.append(index, hashes);
     this.#levels[index] ??= { block: new Uint8Array(BLOCK_BYTES), filled: 0, nodes: 0 };
     const level = this.#levels[index];
     for (let offset = 0; offset < hashes.length; ) {

@@ -29,11 +29,11 @@ export interface HostDigest {
   /** 32 bytes; all zero for empty data. */
   readonly root: Uint8Array;
   /**
-   * Nodes of level 1, 32 bytes each, one for every started 512 KiB; null unless kept. Data of one block has no level 1: its
-   * only leaf, which is the root, stands in.
+   * Nodes of level 1, 32 bytes each, one for every started 512 KiB; null unless retained. Data of one block has no level 1:
+   * its only leaf, which is the root, stands in.
    */
   readonly groups: Uint8Array | null;
-  /** Leaves, 32 bytes each, one for every started 4096 bytes; null unless kept. */
+  /** Leaves, 32 bytes each, one for every started 4096 bytes; null unless retained. */
   readonly leaves: Uint8Array | null;
 }
 

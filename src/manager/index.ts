@@ -27,4 +27,4 @@ export {
   type TensorRange,
   type WebGpuLease,
 } from './operations/index.js';
-export type { Holder, KeptLevel, OperationOptions, Progress, Survivor } from './state/index.js';
+export type { Holder, OperationOptions, Progress, RetainedLevel, Survivor } from './state/index.js';

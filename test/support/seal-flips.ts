@@ -18,13 +18,13 @@ export const PLACES = ['file', 'way', 'memory', 'late'] as const;
 export type Place = (typeof PLACES)[number];
 
 /** Which check refused a seal: the device's root, or the hashes to be kept, which lead to another root. */
-export type Check = 'root' | 'kept hashes';
+export type Check = 'root' | 'retained hashes';
 
 export const CHECK_OF: Readonly<Record<Place, Check>> = {
   file: 'root',
   way: 'root',
   memory: 'root',
-  late: 'kept hashes',
+  late: 'retained hashes',
 };
 
 const BLOCK = 4096;
@@ -158,7 +158,7 @@ function checkBehind(error: unknown): Check | null {
     return 'root';
   }
   return isVramError(error, 'DEVICE_UNAVAILABLE') && error.message.includes('do not lead to its own root')
-    ? 'kept hashes'
+    ? 'retained hashes'
     : null;
 }
 

@@ -6,7 +6,7 @@ import type {
   DrillFlip,
   DrillPattern,
   DrillReport,
-  KeptLevel,
+  RetainedLevel,
   VramManager,
 } from '../../manager/index.js';
 import type { SealedShard } from '../../seal/index.js';
@@ -32,7 +32,7 @@ interface DrillOptions extends DeviceOptions, ModelOptions {
   readonly seed?: number;
   readonly pattern: readonly DrillPattern[];
   readonly area: DrillArea;
-  readonly keep: KeptLevel;
+  readonly keep: RetainedLevel;
   readonly expect?: string;
   readonly worker?: string;
 }
@@ -73,7 +73,7 @@ export const addDrill: AddCommand = (program, context, done) => {
         .default('data'),
     )
     .addOption(
-      new Option('--keep <level>', 'hashes kept on the host: all leaves, or groups alone')
+      new Option('--keep <level>', 'hashes retained on the host: all leaves, or groups alone')
         .choices(['leaves', 'groups'])
         .default('leaves'),
     )

@@ -1,4 +1,4 @@
-import { KeptHashes } from '../kept-hashes.js';
+import { RetainedHashes } from '../retained-hashes.js';
 import type { TreeHashes } from '../tree-accumulator.js';
 import { BLOCK_BYTES, type DigestRequest, HASH_BYTES } from '../types.js';
 import { WasmInstance } from './module.js';
@@ -17,7 +17,7 @@ export class WasmKernel {
   readonly #takeGroups;
   readonly #hashStaged;
   #filled = 0;
-  #kept: KeptHashes | null = null;
+  #retained: RetainedHashes | null = null;
 
   private constructor(instance: WasmInstance) {
     this.#memory = instance.memory;
@@ -39,7 +39,7 @@ export class WasmKernel {
 
   /** Starts a stream; whatever an earlier one left is forgotten. */
   begin(request: DigestRequest): void {
-    this.#start(request.sha256, new KeptHashes(request.byteLength, request.keep));
+    this.#start(request.sha256, new RetainedHashes(request.byteLength, request.keep));
   }
 
   /** Starts a stream whose flat hash alone is wanted: the tree that finish() gives means nothing. */
@@ -67,10 +67,10 @@ export class WasmKernel {
     this.#keep(this.#filled);
     const tree = {
       root: this.#view(this.#resultAt + HASH_BYTES, HASH_BYTES).slice(),
-      groups: this.#kept?.groups ?? null,
-      leaves: this.#kept?.leaves ?? null,
+      groups: this.#retained?.groups ?? null,
+      leaves: this.#retained?.leaves ?? null,
     };
-    this.#kept = null;
+    this.#retained = null;
     return { flat: this.#view(this.#resultAt, HASH_BYTES).slice(), tree };
   }
 
@@ -95,17 +95,17 @@ export class WasmKernel {
     return this.finish().flat;
   }
 
-  #start(flat: boolean, kept: KeptHashes | null): void {
+  #start(flat: boolean, retained: RetainedHashes | null): void {
     this.#filled = 0;
-    this.#kept = kept;
-    this.#begin(flat ? 1 : 0, kept === null ? 0 : 1);
+    this.#retained = retained;
+    this.#begin(flat ? 1 : 0, retained === null ? 0 : 1);
   }
 
   #keep(bytes: number): void {
-    if (this.#kept === null) return;
+    if (this.#retained === null) return;
     const leaves = Math.ceil(bytes / BLOCK_BYTES);
-    this.#kept.append(0, this.#view(this.#leavesAt, leaves * HASH_BYTES));
-    this.#kept.append(1, this.#view(this.#groupsAt, this.#takeGroups() * HASH_BYTES));
+    this.#retained.append(0, this.#view(this.#leavesAt, leaves * HASH_BYTES));
+    this.#retained.append(1, this.#view(this.#groupsAt, this.#takeGroups() * HASH_BYTES));
   }
 
   #view(address: number, length: number): Uint8Array {

@@ -1,6 +1,6 @@
 import type { Region } from '../../device/index.js';
 import { HASH_BYTES, treeLayout } from '../../digest/index.js';
-import type { Core, KeptHashes } from '../state/index.js';
+import type { Core, RetainedHashes } from '../state/index.js';
 import { groupLevel } from './sample.js';
 
 /** Hashes fetched at once: 128 KiB of them. */
@@ -10,7 +10,11 @@ const HASHES_PER_FETCH = 4096;
  * The hashes that a shard keeps on the host, computed by the device over its frozen bytes. Nothing is known of them until
  * they lead to the digest that is sealed.
  */
-export async function fetchRetained(core: Core, region: Region, signal: AbortSignal): Promise<KeptHashes> {
+export async function fetchRetained(
+  core: Core,
+  region: Region,
+  signal: AbortSignal,
+): Promise<RetainedHashes> {
   const { level, groups } = groupLevel(region.byteLength);
   if (core.keep === 'groups')
     return { groups: await fetchLevel(region, level, groups, signal), leaves: null };

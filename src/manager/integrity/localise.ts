@@ -3,7 +3,7 @@ import { BLOCK_BYTES, GROUP_BYTES, HASH_BYTES, treeLayout } from '../../digest/i
 import type { SourceReader } from '../../source/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 import { toRanges } from './block-ranges.js';
-import { BLOCKS_PER_GROUP, hashAt, keptDamaged, requireGroupsGenuine } from './retained-hashes.js';
+import { BLOCKS_PER_GROUP, hashAt, requireGroupsGenuine, retainedHashesDamaged } from './retained-hashes.js';
 import { groupLevel } from './sample.js';
 import { nameTensors } from './tensor-places.js';
 
@@ -19,9 +19,9 @@ export interface Localisation {
 }
 
 /**
- * Finds out in place where a shard is damaged: its level-1 nodes against the kept ones, then within damaged groups the
+ * Finds out in place where a shard is damaged: its level-1 nodes against the retained ones, then within damaged groups the
  * leaves, if leaves
- * are kept. Errors: INTEGRITY_VIOLATION if the kept hashes themselves are damaged, and the region's.
+ * are retained. Errors: INTEGRITY_VIOLATION if the retained hashes themselves are damaged, and the region's.
  */
 export async function localise(
   core: Core,
@@ -30,7 +30,7 @@ export async function localise(
 ): Promise<Localisation> {
   await requireGroupsGenuine(core, live);
   const groups = await damagedGroups(live, signal);
-  const { leaves } = live.kept;
+  const { leaves } = live.retained;
   const blocks: number[] = [];
   for (const group of groups) {
     if (leaves === null) blocks.push(...blocksOfGroup(live, group));
@@ -50,7 +50,7 @@ async function damagedGroups(live: LiveShard, signal: AbortSignal | undefined): 
     const count = Math.min(NODES_PER_FETCH, total - first);
     const nodes = await live.region.nodes(level, first, count, { signal });
     for (let index = 0; index < count; index++) {
-      if (!equalBytes(hashAt(nodes, index), hashAt(live.kept.groups, first + index)))
+      if (!equalBytes(hashAt(nodes, index), hashAt(live.retained.groups, first + index)))
         damaged.push(first + index);
     }
   }
@@ -74,12 +74,12 @@ async function keptLeaves(
   leaves: Uint8Array,
 ): Promise<Uint8Array> {
   const first = group * BLOCKS_PER_GROUP;
-  const kept = leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
-  if (!(await isSealedGroup(core, live, group, kept))) throw keptDamaged();
-  return kept;
+  const retained = leaves.subarray(first * HASH_BYTES, (first + blocksInGroup(live, group)) * HASH_BYTES);
+  if (!(await isSealedGroup(core, live, group, retained))) throw retainedHashesDamaged();
+  return retained;
 }
 
-/** Whether leaf hashes lead to the kept node of their group. */
+/** Whether leaf hashes lead to the retained node of their group. */
 export async function isSealedGroup(
   core: Core,
   live: LiveShard,
@@ -88,7 +88,7 @@ export async function isSealedGroup(
 ): Promise<boolean> {
   const single = treeLayout(live.sealed.byteLength).blocks === 1;
   const node = single ? leaves : await core.engine.nodes(leaves);
-  return equalBytes(node, hashAt(live.kept.groups, group));
+  return equalBytes(node, hashAt(live.retained.groups, group));
 }
 
 /** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, INVALID_INPUT, ABORTED. */

@@ -6,23 +6,23 @@ import {
   GROUP_BYTES,
   HASH_BYTES,
 } from '../../digest/index.js';
-import type { Core, KeptHashes, LiveShard } from '../state/index.js';
+import type { Core, LiveShard, RetainedHashes } from '../state/index.js';
 
 export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
 
 /**
- * Hashes the kept group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them is
- * decided by the seal.
+ * Hashes the retained group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them
+ * is decided by the seal.
  * Errors: INTEGRITY_VIOLATION if they are not what was sealed.
  */
 export async function requireGroupsGenuine(core: Core, live: LiveShard): Promise<void> {
-  if (!(await leadTo(core, live.kept, live.sealed))) throw keptDamaged();
+  if (!(await leadTo(core, live.retained, live.sealed))) throw retainedHashesDamaged();
 }
 
 /** Whether group nodes, hashed up to the root, give the digest of a shard. */
 export async function leadTo(
   core: Core,
-  { groups }: Pick<KeptHashes, 'groups'>,
+  { groups }: Pick<RetainedHashes, 'groups'>,
   { byteLength, fsverity }: { readonly byteLength: number; readonly fsverity: string },
 ): Promise<boolean> {
   const root = await rootOver(core.engine, groups);
@@ -30,10 +30,11 @@ export async function leadTo(
 }
 
 /** INTEGRITY_VIOLATION: not of the resident bytes, but of what they would be compared with. */
-export function keptDamaged(): VramError {
+export function retainedHashesDamaged(): VramError {
   return new VramError(
     'INTEGRITY_VIOLATION',
-    'the hashes kept in host memory are damaged: they no longer lead to the signed digest; release the shard and seal it again',
+    'the hashes retained in host memory are damaged: they no longer lead to the signed digest; ' +
+      'release the shard and seal it again',
   );
 }
 

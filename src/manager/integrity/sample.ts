@@ -58,7 +58,7 @@ function uniform(crypto: CryptoProvider, bound: number): number {
 }
 
 /**
- * Whether the given groups hash in place to their kept nodes, which the caller has checked. Ascending; neighbours are
+ * Whether the given groups hash in place to their retained nodes, which the caller has checked. Ascending; neighbours are
  * hashed in one run.
  */
 export async function groupsMatch(
@@ -74,7 +74,7 @@ export async function groupsMatch(
     while (groups[at + count] === first + count) count++;
     const nodes = await live.region.nodes(level, first, count, { signal });
     for (let index = 0; index < count; index++) {
-      same &&= equalBytes(hashAt(nodes, index), hashAt(live.kept.groups, first + index));
+      same &&= equalBytes(hashAt(nodes, index), hashAt(live.retained.groups, first + index));
     }
     at += count;
   }

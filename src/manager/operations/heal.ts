@@ -175,10 +175,10 @@ interface Repair {
 async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: Write | null): Promise<void> {
   const { source, read, healed, signal } = repair;
   const { groups, damaged } = repair.damage;
-  if (live.kept.leaves !== null) {
+  if (live.retained.leaves !== null) {
     for (const block of blocksOf(damaged)) {
       throwIfAborted(signal);
-      const bytes = await sealedBlock(core, live, repair, block, live.kept.leaves);
+      const bytes = await sealedBlock(core, live, repair, block, live.retained.leaves);
       read.bytes += bytes.length;
       await write?.(block, bytes);
     }

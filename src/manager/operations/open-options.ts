@@ -5,7 +5,7 @@ import type { Backend, BackendOptions, Device } from '../../device/index.js';
 import type { DigestEngine } from '../../digest/index.js';
 import { type Observer, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import type { Policy } from '../../policy/index.js';
-import type { FailureReaction, KeptLevel } from '../state/index.js';
+import type { FailureReaction, RetainedLevel } from '../state/index.js';
 
 /** What the portable core needs of the platform it runs on. The entries fill it in. */
 export interface Platform {
@@ -51,8 +51,8 @@ export interface ManagerOptions extends TraceOptions {
   readonly observers?: readonly Observer[] | undefined;
   /** What damaged bytes do besides putting their shard into quarantine; default `quarantine`, which is nothing more. */
   readonly onVerificationFailure?: FailureReaction | undefined;
-  /** Which hashes are kept to localise damage; default `groups`. */
-  readonly keep?: KeptLevel | undefined;
+  /** Which hashes are retained to localise damage; default `groups`. */
+  readonly keep?: RetainedLevel | undefined;
   /** Allows deliberate damage. Never in production. */
   readonly drills?: boolean | undefined;
   /** Signs attestations; never the key of the audit log's checkpoints. Without one attest() is refused. */

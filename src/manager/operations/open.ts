@@ -38,9 +38,9 @@ import {
   deviceEnd,
   deviceLoss,
   type FailureReaction,
-  type KeptLevel,
   Ledger,
   Lifecycle,
+  type RetainedLevel,
   ShardTable,
   type WaitLimits,
   watchDevice,
@@ -131,7 +131,7 @@ interface CheckedOptions {
   readonly budgetBytes: number | null;
   readonly maxShardBytes: number;
   readonly onVerificationFailure: FailureReaction;
-  readonly keep: KeptLevel;
+  readonly keep: RetainedLevel;
   readonly drills: boolean;
   readonly attestationKey: Signer | null;
   readonly auditHead: AuditHeadProvider | null;

@@ -19,7 +19,7 @@ interface UnhashedWork {
 
 /**
  * Copies the source into device memory without hashing it on the host. What stands behind the seal is the device's own tree
- * over the frozen bytes: its digest must be the expected one, and the hashes that are kept must lead to it.
+ * over the frozen bytes: its digest must be the expected one, and the hashes that are retained must lead to it.
  *
  * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
  */
@@ -36,7 +36,7 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
   const began = core.clock.monotonic();
   const fail = (failure: VramError, actual: string): Promise<VramError> =>
     reported(operation, failure, { expected, actual, durationMs: core.clock.monotonic() - began });
-  const kept = await operation.stage('device-tree', byteLength, async () => {
+  const retained = await operation.stage('device-tree', byteLength, async () => {
     const actual = await residentDigest(core, region, signal);
     if (actual !== expected) {
       // In scratch that holds nothing of the first run.
@@ -61,7 +61,7 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
     byteLength,
     sha256: null,
     fsverity: expected,
-    kept,
+    retained,
     files: files.map((file) => ({ sha256: null, fsverity: null, byteLength: file.byteLength })),
     immutability,
   };
@@ -85,7 +85,7 @@ function unlikeAnswers(): VramError {
 function strayHashes(): VramError {
   return new VramError(
     'DEVICE_UNAVAILABLE',
-    'the hashes that the device gave to be kept do not lead to its own root; nothing was sealed',
+    'the hashes that the device gave to be retained do not lead to its own root; nothing was sealed',
   );
 }
 

@@ -1,6 +1,6 @@
 import type { Immutability } from '../../device/index.js';
 import type { SealedFile } from '../../seal/index.js';
-import type { KeptHashes } from '../state/index.js';
+import type { RetainedHashes } from '../state/index.js';
 
 /** What is known of frozen bytes once they are proved to be the source's: what a seal says of them. */
 export interface Proved {
@@ -8,7 +8,7 @@ export interface Proved {
   /** 64 hex digits; null where the host did not compute it. */
   readonly sha256: string | null;
   readonly fsverity: string;
-  readonly kept: KeptHashes;
+  readonly retained: RetainedHashes;
   /** The published files behind a tensor source; empty for a plain one. */
   readonly files: readonly SealedFile[];
   readonly immutability: Immutability;

@@ -98,7 +98,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     region,
     reservation,
     cuts: request.packed?.cuts ?? null,
-    kept: proved.kept,
+    retained: proved.retained,
     lock: new ShardLock(),
     leases: new Set(),
     pending: new Set(),
@@ -143,7 +143,7 @@ async function proveByHost(core: Core, operation: Operation, work: SealWork): Pr
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, options);
   const { byteLength, sha256, fsverity, root, groups, leaves } = digest;
-  return { byteLength, sha256, fsverity, kept: { groups: groups ?? root, leaves }, files, immutability };
+  return { byteLength, sha256, fsverity, retained: { groups: groups ?? root, leaves }, files, immutability };
 }
 
 interface Loaded {

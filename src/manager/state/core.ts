@@ -19,7 +19,7 @@ import type { LiveShard, ShardTable } from './shard-table.js';
 
 export type FailureReaction = 'quarantine' | 'stop';
 /** Level-1 nodes alone (at most 0.007 % of a shard, in host memory), or all leaves as well (0.8 %). */
-export type KeptLevel = 'groups' | 'leaves';
+export type RetainedLevel = 'groups' | 'leaves';
 
 /** How long foreign code may keep an operation waiting; milliseconds. */
 export interface WaitLimits {
@@ -65,7 +65,7 @@ export interface Core {
   readonly shards: ShardTable;
   readonly lifecycle: Lifecycle;
   readonly maxShardBytes: number;
-  readonly keep: KeptLevel;
+  readonly keep: RetainedLevel;
   readonly onVerificationFailure: FailureReaction;
   readonly drills: boolean;
   readonly attestationKey: Signer | null;

@@ -5,7 +5,7 @@ export {
   type Core,
   deviceEnd,
   type FailureReaction,
-  type KeptLevel,
+  type RetainedLevel,
   readerOf,
   terminationReason,
   type WaitLimits,
@@ -18,10 +18,10 @@ export { Lifecycle, type LifecycleState } from './lifecycle.js';
 export { OPERATION_KEYS, type OperationOptions, type Progress } from './operation-options.js';
 export { ShardLock } from './shard-lock.js';
 export {
-  type KeptHashes,
   type LiveShard,
   notFound,
   type ReopenSource,
+  type RetainedHashes,
   requireLive,
   type ShardName,
   ShardTable,

@@ -10,11 +10,11 @@ import type { ShardLock } from './shard-lock.js';
 /** sound -> quarantined by damaged bytes, back by healing; any -> releasing, for good. */
 export type ShardCondition = 'sound' | 'quarantined' | 'releasing';
 
-/** Hashes kept on the host to find out where a shard is damaged. Packed, 32 bytes each. */
-export interface KeptHashes {
+/** Hashes retained on the host to find out where a shard is damaged. Packed, 32 bytes each. */
+export interface RetainedHashes {
   /** Level 1, one for every started 512 KiB; of a shard of one block its only leaf. */
   readonly groups: Uint8Array;
-  /** Level 0, if leaves are kept. */
+  /** Level 0, if leaves are retained. */
   readonly leaves: Uint8Array | null;
 }
 
@@ -28,7 +28,7 @@ export interface LiveShard {
   readonly reservation: Reservation;
   /** Where its buffers begin; null for a sequence of bytes. */
   readonly cuts: readonly number[] | null;
-  readonly kept: KeptHashes;
+  readonly retained: RetainedHashes;
   readonly lock: ShardLock;
   /** One for every lease that is running. */
   readonly leases: Set<AbortController>;

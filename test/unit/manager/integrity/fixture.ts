@@ -1,7 +1,7 @@
 import type { Region } from '../../../../src/device/index.js';
 import { createPortableEngine } from '../../../../src/digest/index.js';
 import type { Core } from '../../../../src/manager/state/core.js';
-import type { KeptHashes, LiveShard } from '../../../../src/manager/state/shard-table.js';
+import type { LiveShard, RetainedHashes } from '../../../../src/manager/state/shard-table.js';
 import { nodeCrypto } from '../../../../src/node/crypto.js';
 import { bytesSource, type Source } from '../../../../src/source/index.js';
 
@@ -15,7 +15,7 @@ export function part(engine = createPortableEngine()): Core {
 }
 
 /** A shard over bytes in host memory, and what its region is asked. */
-export async function shardOver(bytes: Uint8Array, leavesKept: boolean, resident = bytes) {
+export async function shardOver(bytes: Uint8Array, leavesRetained: boolean, resident = bytes) {
   const engine = createPortableEngine();
   const stream = engine.start({ byteLength: bytes.length, sha256: false, keep: 'leaves' });
   await stream.update(bytes);
@@ -31,9 +31,12 @@ export async function shardOver(bytes: Uint8Array, leavesKept: boolean, resident
     },
   } as unknown as Region;
   const groups = (digest.groups ?? digest.root).slice();
-  const kept: KeptHashes = { groups, leaves: leavesKept ? (digest.leaves?.slice() ?? null) : null };
+  const retained: RetainedHashes = {
+    groups,
+    leaves: leavesRetained ? (digest.leaves?.slice() ?? null) : null,
+  };
   const sealed = { byteLength: bytes.length, fsverity: digest.fsverity, shardId: 'a', manifest: null };
-  return { live: { sealed, region, kept } as unknown as LiveShard, asked, engine };
+  return { live: { sealed, region, retained } as unknown as LiveShard, asked, engine };
 }
 
 /** The bytes with some of them changed. */

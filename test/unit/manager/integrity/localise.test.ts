@@ -31,7 +31,7 @@ describe('localising damage', () => {
     ],
   };
 
-  it('with leaves kept names each block, and looks at damaged groups alone', async () => {
+  it('with leaves retained names each block, and looks at damaged groups alone', async () => {
     const { live, asked: nodes } = await shardOver(bytes, true, broken);
     const { signal } = new AbortController();
     expect(await locate(live, { signal })).toEqual(exact);
@@ -55,7 +55,7 @@ describe('localising damage', () => {
     ]);
   });
 
-  it('with leaves kept asks no source', async () => {
+  it('with leaves retained asks no source', async () => {
     const { live } = await shardOver(bytes, true, broken);
     const { source, reads } = asked(bytes);
     expect(await locate(live, { source })).toEqual(exact);
@@ -116,10 +116,10 @@ describe('localising damage', () => {
 
   it('by hashes that are damaged themselves is refused: they decide nothing', async () => {
     const message =
-      'the hashes kept in host memory are damaged: they no longer lead to the signed digest; release the shard and seal it again';
+      'the hashes retained in host memory are damaged: they no longer lead to the signed digest; release the shard and seal it again';
     for (const which of ['groups', 'leaves'] as const) {
       const { live } = await shardOver(bytes, true, broken);
-      const hashes = live.kept[which] ?? new Uint8Array();
+      const hashes = live.retained[which] ?? new Uint8Array();
       hashes[5] = (hashes[5] ?? 0) ^ 1;
       expect(await failure(locate(live, {}))).toMatchObject({
         code: 'INTEGRITY_VIOLATION',
@@ -147,7 +147,11 @@ describe('localising damage', () => {
           : damaged(groups, 32 * 4095, 32 * 4096).slice(first * 32, (first + count) * 32);
       },
     };
-    const live = { sealed: { byteLength, fsverity, manifest: null }, region, kept: { groups, leaves: null } };
+    const live = {
+      sealed: { byteLength, fsverity, manifest: null },
+      region,
+      retained: { groups, leaves: null },
+    };
     const found = await locate(live as unknown as LiveShard, {});
     expect(found).toEqual({
       groups: [4095, 4096],

@@ -22,7 +22,7 @@ class Level {
 }
 
 /** The hashes of the tree that a DigestRequest wants handed out. */
-export class KeptHashes {
+export class RetainedHashes {
   readonly #groups: Level | null;
   readonly #leaves: Level | null;
   readonly #oneBlock: boolean;
@@ -34,7 +34,7 @@ export class KeptHashes {
     this.#groups = keep === 'root' ? null : new Level(levels[1]?.nodes ?? blocks);
   }
 
-  /** The next hashes of a level; levels that are not kept are passed over. */
+  /** The next hashes of a level; levels that are not retained are passed over. */
   append(level: number, hashes: Uint8Array): void {
     if (level === 0) this.#leaves?.append(hashes);
     // The only leaf stands in for level 1.
