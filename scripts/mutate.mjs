@@ -2,7 +2,7 @@
 // backend alone. Writes reports/mutation/<folder>-incremental.json, to which runs of
 // single files (--file) add up, and ends with a table; fails below 85 % killed in any folder. Minutes to hours.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -44,8 +44,11 @@ if (unknown !== undefined) {
 /** Killed by a failing test, or by never ending; survived also where no test reaches the code. */
 const FATES = { Killed: 'killed', Timeout: 'killed', Survived: 'survived', NoCoverage: 'survived' };
 
+/** Null where the folder has no results yet. */
 function summary(folder) {
-  const report = JSON.parse(readFileSync(`${root}reports/mutation/${folder}-incremental.json`, 'utf8'));
+  const path = `${root}reports/mutation/${folder}-incremental.json`;
+  if (!existsSync(path)) return null;
+  const report = JSON.parse(readFileSync(path, 'utf8'));
   const counts = { mutants: 0, killed: 0, timeout: 0, survived: 0, uncovered: 0, invalid: 0 };
   for (const { mutants } of Object.values(report.files)) {
     for (const { status } of mutants) {
@@ -89,7 +92,13 @@ if (!values.table) {
 console.log('| folder | mutants | killed | of them by time-out | survived | of them unreached | killed % |');
 console.log('|---|---|---|---|---|---|---|');
 for (const folder of folders) {
-  const { mutants, killed, timeout, survived, uncovered, percent } = summary(folder);
+  const counts = summary(folder);
+  if (counts === null) {
+    console.error(`no results of src/${folder}`);
+    failed = true;
+    continue;
+  }
+  const { mutants, killed, timeout, survived, uncovered, percent } = counts;
   console.log(
     `| src/${folder} | ${mutants} | ${killed} | ${timeout} | ${survived} | ${uncovered} | ${percent.toFixed(1)} |`,
   );

@@ -1,3 +1,7 @@
+/**
+ * The library in pages.
+ * @module vram-residency/browser
+ */
 import * as openTelemetry from '@opentelemetry/api';
 import {
   type AttestationCheck,
@@ -25,6 +29,7 @@ export {
   type DigestPort,
   type DigestWorkersOptions,
   digestWorkers,
+  type NotStored,
   type OpfsAuditLog,
   type OpfsAuditOptions,
   OpfsAuditSink,
@@ -71,7 +76,7 @@ export function telemetryObserver(options: TelemetryOptions = {}): Observer {
 }
 
 /** Keeps weights sealed in device memory; see its methods. */
-export type VramManager = Manager;
+export interface VramManager extends Manager {}
 
 async function pageGpu(): Promise<GPU> {
   // Absent in older browsers and outside secure contexts, whatever the types say.

@@ -12,6 +12,7 @@ export {
   run,
   type SealedOnnx,
   type SessionOptions,
+  type SessionState,
   type StayingTensor,
   type StayReason,
   sealOnnx,

@@ -1,3 +1,7 @@
+/**
+ * The library in Node.
+ * @module vram-residency
+ */
 import type { AttestationCheck, AttestationReport } from './attest/index.js';
 import type { AuditLog, AuditObserverOptions } from './audit/index.js';
 import type { AdapterFacts, Device, OpenOptions } from './device/index.js';
@@ -9,12 +13,26 @@ import { telemetryObserver as observe, type TelemetryOptions } from './telemetry
 
 // What a program may never ask for is loaded when it is first called: docs/decisions/bundle.md.
 
+export type {
+  AuditReport,
+  ConsistencyDocument,
+  InclusionDocument,
+  OnCheckpoint,
+  ProofReport,
+} from './audit/index.js';
 export * from './core-exports.js';
-export type { LeaseView, ShareLimitOptions, ShareServer, ShareServerOptions } from './handover/index.js';
+export type {
+  LeaseState,
+  LeaseView,
+  ShareLimitOptions,
+  ShareServer,
+  ShareServerOptions,
+} from './handover/index.js';
 export {
   type AttestationKeyOptions,
   type AuditDirectory,
   type AuditDirectoryOptions,
+  type AuditPlatform,
   auditVerifierKey,
   type ExportOptions,
   type ExportReport,
@@ -24,6 +42,7 @@ export {
   loadExpected,
   type Model,
   type ModelFile,
+  type ModelFormat,
   type ModelShard,
   type OpenModelOptions,
   openAttestationKey,
@@ -38,6 +57,7 @@ export {
   proveAudit,
   pruneAudit,
   type ShowAuditOptions,
+  type SourceFacts,
   showAudit,
   type TextTarget,
   type VerifierKeyOptions,
@@ -112,7 +132,7 @@ export async function adoptGpuDevice(
 }
 
 /** Keeps weights sealed in device memory; see its methods. */
-export type VramManager = Manager;
+export interface VramManager extends Manager {}
 
 export const VramManager = {
   /**

@@ -1,4 +1,7 @@
-// vram-residency/onnxruntime in Node.
+/**
+ * ONNX Runtime over sealed weights, in Node. In pages `createSession` is the same and `openDevice` is absent.
+ * @module vram-residency/onnxruntime
+ */
 import {
   type Engine,
   type EngineTensor,

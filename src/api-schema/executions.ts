@@ -27,7 +27,7 @@ export interface TensorData {
 /** What of an OpenAI-compatible server a caller may ask for. */
 export type EnginePath = '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings' | '/v1/responses';
 
-interface ExecuteCommon {
+export interface ExecuteCommon {
   /** The caller's own, 1 to 128 of [A-Za-z0-9._-]: sent twice with the same request it is executed once. */
   readonly executionId: string;
   readonly model: string;

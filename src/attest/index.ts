@@ -6,6 +6,8 @@ export {
   type AuditHeadProvider,
   type AuditLogHead,
   type ResidencyPredicate,
+  type ResidencyPredicateV1,
+  type ResidencyPredicateV2,
   type ResidencyStatement,
   residencyStatement,
   statementBytes,

@@ -2,6 +2,7 @@
 // What works everywhere enters; a log in a directory stands in node/audit, one in a page in page/.
 export {
   AUDIT_TYPES,
+  type AuditData,
   type AuditRecord,
   type AuditSeverity,
   type AuditType,
@@ -13,6 +14,7 @@ export {
   formatVerifierKey,
   HASH_BYTES,
   KeyRatchet,
+  type LogEventType,
   leafHash,
   logOrigin,
   MAX_EPOCH,
@@ -61,6 +63,7 @@ export {
   type AuditLogOptions,
   type AuditObserverOptions,
   type AuditSink,
+  type AuditStatus,
   type AuditWaitOptions,
   auditFailed,
   auditObserver,
@@ -71,6 +74,7 @@ export {
   MAX_SEGMENT_BYTES,
   MemorySink,
   newLogId,
+  type OnCheckpoint,
   openedData,
   RecordedSecret,
   recoveredData,

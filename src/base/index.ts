@@ -15,6 +15,7 @@ export { type End, type Ending, endError, firstEnd, onEnd } from './ending.js';
 export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
 export {
   type ErrorDetails,
+  type ErrorReport,
   invalidInput,
   isVramError,
   type SetReport,

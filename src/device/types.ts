@@ -3,7 +3,7 @@ import type { ErrorCode } from '../base/index.js';
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
 
 /** What runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
-export type Execution = 'hardware' | 'software' | 'emulated';
+export type KernelExecution = 'hardware' | 'software' | 'emulated';
 
 /** How the region is kept from being written after freeze; see docs/architecture.md, "Words". */
 export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
@@ -11,7 +11,7 @@ export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
 /** What was found out about where this device's memory lives. null = the platform does not say. */
 export interface ResidencyFacts {
   readonly backend: BackendKind;
-  readonly execution: Execution;
+  readonly execution: KernelExecution;
   /** The GPU shares its memory with the CPU (driver attribute, or the adapter's type). */
   readonly integrated: boolean | null;
   /** Memory type of a probe allocation, from the driver's pointer attributes. */
@@ -50,7 +50,7 @@ export interface DeviceInfo {
   readonly uuid: string | null;
   /** Driver name and version as the platform reports them; null where it does not. */
   readonly driver: string | null;
-  readonly execution: Execution;
+  readonly execution: KernelExecution;
   readonly ecc: 'on' | 'off' | 'unknown';
   readonly facts: ResidencyFacts;
 }

@@ -2,6 +2,7 @@
 // Types of events and their delivery enter. What observers do with them stands in audit/, narration/ and telemetry/.
 export { withAuditFailure } from './audit-failure.js';
 export {
+  type EventContext,
   type EventDevice,
   type EventOf,
   type EventPayloads,

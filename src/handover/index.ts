@@ -4,6 +4,7 @@ import type { VramManager } from '../manager/index.js';
 import { openAddonTransport } from './native/index.js';
 import { ShareServer, type ShareServerOptions } from './server.js';
 
+export type { LeaseState } from './lease.js';
 export type { ShareLimitOptions } from './limits.js';
 export { addonTransport, openAddonTransport } from './native/index.js';
 export {

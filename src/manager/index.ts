@@ -27,4 +27,13 @@ export {
   type TensorRange,
   type WebGpuLease,
 } from './operations/index.js';
-export type { Holder, OperationOptions, Progress, RetainedLevel, Survivor } from './state/index.js';
+export type {
+  FailureReaction,
+  Holder,
+  LifecycleState,
+  OperationOptions,
+  Progress,
+  ReopenSource,
+  RetainedLevel,
+  Survivor,
+} from './state/index.js';

@@ -5,7 +5,7 @@ export { safetensorsDtype } from './dtypes.js';
 export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './expected.js';
 export { type GgufSplit, readGguf, readGgufPart } from './gguf.js';
 export type { PackedDigest } from './model-list.js';
-export { placeExternalTensors, readOnnx } from './onnx.js';
+export { type OnnxIndex, placeExternalTensors, readOnnx } from './onnx.js';
 export { ONNX_TYPES } from './onnx-types.js';
 export type { LeftOutTensor, TensorFile, TensorModel, TensorSourceOptions } from './packing.js';
 export { LENGTH_DELIMITED, ProtobufReader } from './protobuf.js';

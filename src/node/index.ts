@@ -2,6 +2,7 @@
 export {
   type AuditDirectory,
   type AuditDirectoryOptions,
+  type AuditPlatform,
   auditVerifierKey,
   DEFAULT_RETENTION_DAYS,
   type ExportOptions,
@@ -45,6 +46,7 @@ export {
   openShard,
   placeOfFile,
   readInput,
+  type SourceFacts,
 } from './files/index.js';
 export {
   type AttestationKeyOptions,

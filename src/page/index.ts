@@ -13,4 +13,5 @@ export {
 export { type OpfsAuditLog, type OpfsAuditOptions, OpfsAuditSink, opfsAuditLogs } from './opfs-audit.js';
 export { OpfsCache, type OpfsCacheOptions } from './opfs-cache.js';
 export { type CacheOutcome, type SealFromUrlOptions, sealFromUrl, type UrlSeal } from './seal-from-url.js';
+export type { NotStored } from './storing-source.js';
 export { takingTurns } from './turns.js';

@@ -1,8 +1,10 @@
 // The log that writes: its queue, chain, checkpoints and sinks.
 export { Chain, type ChainState, emptyChain, MAX_SEGMENT_BYTES } from './chain.js';
+export type { OnCheckpoint } from './delivery.js';
 export {
   AuditLog,
   type AuditLogOptions,
+  type AuditStatus,
   type AuditWaitOptions,
   auditFailed,
   type LogHead,

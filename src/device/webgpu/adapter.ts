@@ -1,4 +1,4 @@
-import type { DeviceInfo, Execution } from '../types.js';
+import type { DeviceInfo, KernelExecution } from '../types.js';
 
 /** GPUAdapterInfo with what some browsers add to the standard's fields. */
 export interface AdapterFacts {
@@ -44,7 +44,7 @@ export function describeAdapter(facts: AdapterFacts, index: number): DeviceInfo 
     facts.isFallbackAdapter === true ||
     facts.type === 'CPU' ||
     CPU_ADAPTERS.test(names.join(' '));
-  const execution: Execution = isCpu ? 'software' : 'hardware';
+  const execution: KernelExecution = isCpu ? 'software' : 'hardware';
   const product = [facts.vendor, facts.architecture].filter(isText).join(' ');
   return {
     backend: 'webgpu',

@@ -4,7 +4,7 @@ import { onFirstCall } from '../on-first-call.js';
 import type { AuditPlatform } from './directory.js';
 import type { ShowAuditOptions } from './show.js';
 
-export type { AuditDirectory, AuditDirectoryOptions } from './directory.js';
+export type { AuditDirectory, AuditDirectoryOptions, AuditPlatform } from './directory.js';
 export type { ProveAuditOptions } from './prove.js';
 export type { PruneAuditOptions, PruneReport } from './prune.js';
 export { DEFAULT_RETENTION_DAYS } from './retention.js';

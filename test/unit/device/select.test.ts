@@ -7,13 +7,13 @@ import type {
   BackendKind,
   Device,
   DeviceInfo,
-  Execution,
+  KernelExecution,
   OpenOptions,
 } from '../../../src/device/types.js';
 import { overlay } from '../../contract/broken.js';
 
 interface Present {
-  readonly execution: Execution;
+  readonly execution: KernelExecution;
   readonly fails?: VramError;
 }
 
