@@ -184,6 +184,15 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface RootOptions extends RunOptions {
+  /**
+   * Called with the bytes hashed so far: more each time, and the region's length once the run is proved. In between it is
+   * called as often as the device is waited for anyway, which for a region of few windows is not at all. Never after
+   * `signal` has fired. Must not throw.
+   */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
 /**
  * A shard's private range of device memory. Errors of every method: INVALID_INPUT for a bad offset or length or a call in
  * the wrong state (NOT_FOUND after release), DEVICE_UNAVAILABLE for a run that did not happen, DEVICE_LOST.
@@ -198,7 +207,7 @@ export interface Region {
   /** Waits for all writes; no write after this, by the strongest means there is. Second call: same answer. */
   freeze(): Promise<Immutability>;
   /** In place. After freeze only. Brings back the root, its count and its canary, nothing more. */
-  root(options?: RunOptions): Promise<TreeRoot>;
+  root(options?: RootOptions): Promise<TreeRoot>;
   /** In place. Nodes [first, first + count) of a level, 32 bytes each; level 0 = leaves, level 1 = groups. */
   nodes(level: number, first: number, count: number, options?: RunOptions): Promise<Uint8Array>;
   /**

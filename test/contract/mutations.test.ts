@@ -193,6 +193,62 @@ const mutations: readonly Mutation[] = [
     red: 'one flipped bit anywhere',
   },
   {
+    broken: 'progress counts from the end',
+    target: device({
+      region: (region) => ({
+        root: async ({ onProgress, ...options } = {}) =>
+          await region.root({ ...options, onProgress: (bytes) => onProgress?.(region.byteLength - bytes) }),
+      }),
+    }),
+    red: 'progress of a root: told on the way',
+  },
+  {
+    broken: 'progress stops before the end',
+    target: device({
+      region: (region) => ({
+        root: async ({ onProgress, ...options } = {}) =>
+          await region.root({
+            ...options,
+            onProgress: (bytes) => {
+              if (bytes < region.byteLength) onProgress?.(bytes);
+            },
+          }),
+      }),
+    }),
+    red: 'progress of a root: told on the way',
+  },
+  {
+    broken: 'progress is told of the end alone',
+    target: device({
+      region: (region) => ({
+        root: async ({ onProgress, ...options } = {}) =>
+          await region.root({
+            ...options,
+            onProgress: (bytes) => {
+              if (bytes === region.byteLength) onProgress?.(bytes);
+            },
+          }),
+      }),
+    }),
+    red: 'progress of a root: told on the way',
+  },
+  {
+    broken: 'progress goes on after the signal has fired',
+    target: device({
+      region: (region) => ({
+        root: async ({ onProgress, ...options } = {}) => {
+          try {
+            return await region.root({ ...options, onProgress });
+          } catch (error) {
+            onProgress?.(region.byteLength);
+            throw error;
+          }
+        },
+      }),
+    }),
+    red: 'progress of a root that is aborted',
+  },
+  {
     broken: 'root leaves the padding behind the last byte out',
     target: device({
       region: (region) => ({

@@ -267,12 +267,12 @@ export class CudaDevice implements Device {
       stagingBytes: this.#stagingBytes,
       checkPresent: () => this.#checkPresent(),
       attempt: (code, what, work) => this.#attempt(code, what, work),
-      tree: async (memory, part, out, options) => {
+      tree: async (memory, part, out, watch) => {
         const run = new TreeRun(this.#machine, part, out);
         return await this.#runs.run(async () => {
           this.#checkPresent();
           try {
-            return await run.execute(memory, options.signal);
+            return await run.execute(memory, watch);
           } finally {
             this.#readbackBytes += run.readbackBytes;
           }

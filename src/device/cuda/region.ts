@@ -8,8 +8,17 @@ import {
   stateError,
   type TreePart,
 } from '../region-checks.js';
+import { RootProgress, type RunWatch } from '../root-progress.js';
 import { SegmentTable } from '../segments.js';
-import type { CudaBinding, FaultPort, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
+import type {
+  CudaBinding,
+  FaultPort,
+  Immutability,
+  Region,
+  RootOptions,
+  RunOptions,
+  TreeRoot,
+} from '../types.js';
 import { ACCESS_READ, type Addon, type DescriptorHandle, type MemoryHandle } from './addon.js';
 import { isUnsupported } from './failures.js';
 import { CudaSharedMemory } from './shared-memory.js';
@@ -24,7 +33,7 @@ export interface RegionOwner {
   /** Carries out addon calls; what they reject with becomes a VramError, and a loss is noted. */
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
   /** Runs the tree kernels: one after another, since they share one scratch pool. */
-  tree(memory: MemoryHandle, part: TreePart, out: Uint8Array, options: RunOptions): Promise<number>;
+  tree(memory: MemoryHandle, part: TreePart, out: Uint8Array, watch: RunWatch): Promise<number>;
   /** `checkLive` throws once the region is gone. */
   bind(memory: MemoryHandle, offset: number, length: number, checkLive: () => void): CudaBinding;
   countUpload(bytes: number): void;
@@ -110,10 +119,12 @@ export class CudaRegion implements Region {
     });
   }
 
-  async root(options: RunOptions = {}): Promise<TreeRoot> {
+  async root(options: RootOptions = {}): Promise<TreeRoot> {
     const root = new Uint8Array(HASH_BYTES);
     const level = this.#layout.levels.length - 1;
-    const blocks = await this.#tree({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, options);
+    const progress = new RootProgress(this.byteLength, options);
+    const blocks = await this.#tree({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, progress);
+    progress.proved();
     return { root, blocks };
   }
 
@@ -250,12 +261,12 @@ export class CudaRegion implements Region {
     return failure;
   }
 
-  async #tree(part: TreePart, out: Uint8Array, options: RunOptions): Promise<number> {
+  async #tree(part: TreePart, out: Uint8Array, watch: RunWatch): Promise<number> {
     this.#checkState('frozen');
     return await this.#inTurn('DEVICE_UNAVAILABLE', 'tree run', async () => {
       // A freeze that failed has left a region that must not be trusted.
       await this.#freezing;
-      return await this.#owner.tree(this.#memory, part, out, options);
+      return await this.#owner.tree(this.#memory, part, out, watch);
     });
   }
 

@@ -1,6 +1,7 @@
 import { throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-checks.js';
+import type { RunWatch } from '../root-progress.js';
 import type { Addon, DeviceHandle, KernelArgument, MemoryHandle, ModuleHandle } from './addon.js';
 import {
   CANARY_OFFSET,
@@ -67,11 +68,11 @@ export class TreeRun {
   }
 
   /** Fills `out`; resolves to the number of blocks hashed. Errors: DEVICE_UNAVAILABLE, ABORTED, and the addon's. */
-  async execute(data: MemoryHandle, signal?: AbortSignal): Promise<number> {
-    throwIfAborted(signal);
+  async execute(data: MemoryHandle, watch: RunWatch): Promise<number> {
+    throwIfAborted(watch.signal);
     try {
       await this.#prepare();
-      await this.#hashLeaves(data, signal);
+      await this.#hashLeaves(data, watch);
       for (let level = 0; level < this.#part.level; level++) await this.#flush(level);
       return await this.#finish();
     } catch (error) {
@@ -100,7 +101,7 @@ export class TreeRun {
     await fillScratch(this.#machine, offset, length, pattern);
   }
 
-  async #hashLeaves(data: MemoryHandle, signal: AbortSignal | undefined): Promise<void> {
+  async #hashLeaves(data: MemoryHandle, { signal, onHashed }: RunWatch): Promise<void> {
     const { firstBlock, blocks } = this.#part;
     const { addon, device, layout } = this.#machine;
     const { offset, capacity } = this.#level(0);
@@ -118,7 +119,10 @@ export class TreeRun {
       );
       done += count;
       await this.#grow(0, count);
-      if (++windows % WINDOWS_IN_FLIGHT === 0) await addon.synchronize(device);
+      if (++windows % WINDOWS_IN_FLIGHT === 0) {
+        await addon.synchronize(device);
+        onHashed?.(done);
+      }
     }
   }
 

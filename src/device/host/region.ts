@@ -1,7 +1,16 @@
 import { checkBytes, isVramError, VramError } from '../../base/index.js';
 import { HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-checks.js';
-import type { FaultPort, HostBinding, Immutability, Region, RunOptions, TreeRoot } from '../types.js';
+import { RootProgress, type RunWatch } from '../root-progress.js';
+import type {
+  FaultPort,
+  HostBinding,
+  Immutability,
+  Region,
+  RootOptions,
+  RunOptions,
+  TreeRoot,
+} from '../types.js';
 import { HostLease } from './lease.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
@@ -63,11 +72,13 @@ export class HostRegion implements Region {
     return 'api-only';
   }
 
-  async root(options: RunOptions = {}): Promise<TreeRoot> {
+  async root(options: RootOptions = {}): Promise<TreeRoot> {
     this.#checkState('frozen');
     const root = new Uint8Array(HASH_BYTES);
     const level = this.#layout.levels.length - 1;
-    const blocks = await this.#run({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, options);
+    const progress = new RootProgress(this.byteLength, options);
+    const blocks = await this.#run({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, progress);
+    progress.proved();
     return { root, blocks };
   }
 
@@ -134,20 +145,20 @@ export class HostRegion implements Region {
   async #run(
     part: { readonly level: number; readonly firstBlock: number; readonly blocks: number },
     out: Uint8Array,
-    options: RunOptions,
+    watch: RunWatch,
   ): Promise<number> {
     const run = new TreeRun(this.#owner.machine, part, out);
     return await this.#owner.serial(async () => {
       this.#owner.checkPresent();
-      const blocks = await this.#executed(run, options);
+      const blocks = await this.#executed(run, watch);
       this.#owner.countReadback(out.length + RUN_PROOF_BYTES);
       return blocks;
     });
   }
 
-  async #executed(run: TreeRun, options: RunOptions): Promise<number> {
+  async #executed(run: TreeRun, watch: RunWatch): Promise<number> {
     try {
-      return await run.execute(this.#memory, options.signal);
+      return await run.execute(this.#memory, watch);
     } catch (cause) {
       if (isVramError(cause)) throw cause;
       throw new VramError(

@@ -1,6 +1,7 @@
 import { throwIfAborted, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-checks.js';
+import type { RunWatch } from '../root-progress.js';
 import type { HostKernels } from './kernels.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
@@ -36,7 +37,7 @@ export class TreeRun {
   }
 
   /** Fills `out` with the part's nodes; resolves to the number of blocks hashed. Errors: DEVICE_UNAVAILABLE, ABORTED. */
-  async execute(memory: HostMemory, signal?: AbortSignal): Promise<number> {
+  async execute(memory: HostMemory, { signal, onHashed }: RunWatch): Promise<number> {
     const { scratch } = this.#machine;
     const { firstBlock, blocks, level } = this.#part;
     scratch.renew();
@@ -46,6 +47,7 @@ export class TreeRun {
       throwIfAborted(signal);
       const window = Math.min(scratch.windowBlocks, blocks - done);
       await this.#hashWindow(memory, firstBlock + done, window);
+      onHashed?.(done + window);
       unbroken += window;
       if (unbroken >= UNBROKEN_BLOCKS && done + window < blocks) {
         unbroken = 0;

@@ -8,8 +8,17 @@ import {
   stateError,
   type TreePart,
 } from '../region-checks.js';
+import { RootProgress, type RunWatch } from '../root-progress.js';
 import type { SegmentTable } from '../segments.js';
-import type { FaultPort, Immutability, Region, RunOptions, TreeRoot, WebGpuBinding } from '../types.js';
+import type {
+  FaultPort,
+  Immutability,
+  Region,
+  RootOptions,
+  RunOptions,
+  TreeRoot,
+  WebGpuBinding,
+} from '../types.js';
 import { MAX_DISPATCHES, type Submitter } from './batch.js';
 import { wipeBuffers } from './buffers.js';
 import { VECTOR_BYTES } from './constants.js';
@@ -97,10 +106,12 @@ export class WebGpuRegion implements Region {
     return this.#freeze;
   }
 
-  async root(options: RunOptions = {}): Promise<TreeRoot> {
+  async root(options: RootOptions = {}): Promise<TreeRoot> {
     this.#checkState('frozen');
     const part = { level: this.#layout.levels.length - 1, firstBlock: 0, blocks: this.#layout.blocks };
-    const { root } = await this.#track(this.#tree(part, true, options));
+    const progress = new RootProgress(this.byteLength, options);
+    const { root } = await this.#track(this.#tree(part, true, progress));
+    progress.proved();
     return { root, blocks: part.blocks };
   }
 
@@ -111,9 +122,10 @@ export class WebGpuRegion implements Region {
     return nodes;
   }
 
-  #tree(part: TreePart, root: boolean, { signal }: RunOptions): Promise<TreeResult> {
+  #tree(part: TreePart, root: boolean, { signal, onHashed }: RunWatch): Promise<TreeResult> {
     const rangesPerDispatch = this.#memory.cuts === null ? 1 : SCATTERED_BUFFERS;
-    return this.#owner.tree.run({ part, root, ranges: this.#blockRanges, rangesPerDispatch, signal });
+    const ranges = this.#blockRanges;
+    return this.#owner.tree.run({ part, root, ranges, rangesPerDispatch, signal, onHashed });
   }
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {

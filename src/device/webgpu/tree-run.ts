@@ -1,6 +1,7 @@
 import { throwIfAborted } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-checks.js';
+import type { RunWatch } from '../root-progress.js';
 import { type Batch, MAX_DISPATCHES } from './batch.js';
 import { planTree, type ScratchShape, type TreeStep } from './plan.js';
 import { RunProof } from './run-proof.js';
@@ -12,7 +13,7 @@ const SUBMISSIONS = 2;
 const RESULT_NODES = SLOT_BYTES / HASH_BYTES - 1;
 
 /** What a run is given. */
-export interface TreeRequest {
+export interface TreeRequest extends RunWatch {
   readonly part: TreePart;
   /** The wanted level has one node, and it is to come back with the proof. */
   readonly root: boolean;
@@ -20,7 +21,6 @@ export interface TreeRequest {
   ranges(firstBlock: number, blocks: number): readonly SealedRange[];
   /** Ranges that one dispatch may hash: 1 for regions without cuts. */
   readonly rangesPerDispatch: number;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface TreeResult {
@@ -86,17 +86,20 @@ export class TreeRun {
   }
 
   async #compute(): Promise<void> {
-    const { part, root, signal } = this.#request;
+    const { part, root, signal, onHashed } = this.#request;
     const machine = this.#machine;
     this.#track(machine.begin(this.#proof.state, this.#fills(part)));
     let jobs: TreeJob[] = [];
     let blocks = 0;
+    let hashed = 0;
     const running: Promise<void>[] = [];
     const flush = async (): Promise<void> => {
       if (jobs.length === 0) return;
       if (running.length >= SUBMISSIONS) await running.shift();
       throwIfAborted(signal);
       const taken = jobs;
+      hashed += blocks;
+      const behind = hashed;
       jobs = [];
       blocks = 0;
       this.#proof.dispatches += taken.length;
@@ -105,7 +108,7 @@ export class TreeRun {
           for (const job of taken) machine.add(batch, job);
         }),
       );
-      const done = machine.idle();
+      const done = machine.idle().then(() => onHashed?.(behind));
       running.push(done);
       this.#track(done);
     };

@@ -1,18 +1,30 @@
 import { VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
 import { fsverityDigest, treeLayout } from '../../digest/index.js';
-import type { Core } from '../state/index.js';
+import type { Core, OperationOptions } from '../state/index.js';
 
 /**
- * The fs-verity digest of what is in device memory, hashed in place. Errors: DEVICE_UNAVAILABLE for a run that did not cover
- * all of it.
+ * The fs-verity digest of what is in device memory, hashed in place; the progress of phase `verify` is the device's own.
+ * Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it; what `onProgress` threw.
  */
 export async function residentDigest(
   core: Core,
   region: Region,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: OperationOptions,
 ): Promise<string> {
-  const { root, blocks } = await region.root({ signal });
+  const totalBytes = region.byteLength;
+  // A region's callback must not throw: the run goes on to its end, and the caller's own error is thrown after it.
+  const failures: unknown[] = [];
+  const report = (bytes: number): void => {
+    if (failures.length > 0) return;
+    try {
+      onProgress?.({ phase: 'verify', bytes, totalBytes });
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  const { root, blocks } = await region.root({ signal, onProgress: report });
+  if (failures.length > 0) throw failures[0];
   const expected = treeLayout(region.byteLength).blocks;
   if (blocks !== expected) {
     throw new VramError(

@@ -24,7 +24,7 @@ export async function look(
   live: LiveShard,
   options: CheckedVerifyOptions,
 ): Promise<Look> {
-  const { mode, signal, onProgress } = options;
+  const { mode, onProgress } = options;
   const { byteLength, fsverity } = live.sealed;
   const doubt = (): void => live.freshness.doubt();
   if (mode === 'readback') {
@@ -35,10 +35,13 @@ export async function look(
   }
   const seen = await operation.stage('device-tree', mode === 'resident' ? byteLength : null, async () =>
     mode === 'resident'
-      ? { ...(await measure(fsverity, () => residentDigest(core, live.region, signal), doubt)), sample: null }
+      ? {
+          ...(await measure(fsverity, () => residentDigest(core, live.region, options), doubt)),
+          sample: null,
+        }
       : await lookAtSample(core, live, options),
   );
-  onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
+  if (mode === 'sampled') onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
   return seen;
 }
 

@@ -129,7 +129,7 @@ async function repair(
       freshness.during(() =>
         measure(
           sealed.fsverity,
-          () => residentDigest(core, live.region, signal),
+          () => residentDigest(core, live.region, options),
           () => freshness.doubt(),
         ),
       ),

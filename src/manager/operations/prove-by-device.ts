@@ -34,13 +34,14 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
   const immutability = await operation.stage('freeze', null, () => region.freeze());
 
   const began = core.clock.monotonic();
+  const watch = { signal, onProgress: options.onProgress };
   const fail = (failure: VramError, actual: string): Promise<VramError> =>
     reported(operation, failure, { expected, actual, durationMs: core.clock.monotonic() - began });
   const retained = await operation.stage('device-tree', byteLength, async () => {
-    const actual = await residentDigest(core, region, signal);
+    const actual = await residentDigest(core, region, watch);
     if (actual !== expected) {
       // In scratch that holds nothing of the first run.
-      const again = await residentDigest(core, region, signal);
+      const again = await residentDigest(core, region, watch);
       throw await fail(again === actual ? otherBytes(actual, expected) : unlikeAnswers(), actual);
     }
     const hashes = await fetchRetained(core, region, signal);
@@ -49,7 +50,6 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
     }
     return hashes;
   });
-  options.onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
   const engine = core.device.info.backend;
   await operation.record(
     'digest.computed',

@@ -190,7 +190,7 @@ async function proveArrival(
   operation: Operation,
   region: Region,
   digest: HostDigest,
-  { signal, onProgress }: OperationOptions,
+  options: OperationOptions,
 ): Promise<void> {
   const totalBytes = region.byteLength;
   const began = core.clock.monotonic();
@@ -198,12 +198,11 @@ async function proveArrival(
     // Nothing relies on a shard that is not sealed yet.
     measure(
       digest.fsverity,
-      () => residentDigest(core, region, signal),
+      () => residentDigest(core, region, options),
       () => undefined,
     ),
   );
   const durationMs = core.clock.monotonic() - began;
-  onProgress?.({ phase: 'verify', bytes: totalBytes, totalBytes });
   if (verdict === 'equal') {
     const engine = core.device.info.backend;
     await operation.record(

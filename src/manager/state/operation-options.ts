@@ -2,7 +2,11 @@ import type { OptionKeys } from '../../base/index.js';
 import { TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 
 export interface Progress {
-  /** `load`: read, hashed and uploaded. `verify`: hashed in device memory. `readback`: brought back and hashed. */
+  /**
+   * `load`: read, hashed and uploaded. `verify`: hashed in device memory, as the device says; how often it does depends on
+   * its windows. `readback`: brought back and hashed. Of `verify` and `readback`, bytes that are fewer than before belong to
+   * a second look, which a mismatch brings about.
+   */
   readonly phase: 'load' | 'verify' | 'readback';
   readonly bytes: number;
   readonly totalBytes: number;

@@ -7,6 +7,7 @@ import { memoryCases } from './memory.js';
 import { offsetCases } from './offsets.js';
 import { openingCases } from './opening.js';
 import { patchCases } from './patch.js';
+import { progressCases } from './progress.js';
 import { randomCases } from './random.js';
 import { readbackCases } from './readback.js';
 import { sharingCases } from './sharing.js';
@@ -19,6 +20,7 @@ import { writingCases } from './writing.js';
 export const contractCases: readonly ContractCase[] = [
   ...openingCases,
   ...treeCases,
+  ...progressCases,
   ...togetherCases,
   ...offsetCases,
   ...writingCases,

@@ -5,6 +5,8 @@ import { bytesSource, type Source, streamSource } from '../../../../src/source/i
 import { failOnce, failure, lieAboutRoot, openHost, pattern, Recorder } from '../fixture.js';
 
 const MIB = 2 ** 20;
+/** What a device with windows of 256 KiB says while it hashes 5 MiB. */
+const WINDOWS = Array.from({ length: 20 }, (_, index) => (index + 1) * 256 * 1024);
 
 /** fs-verity of the kernel's documentation, by node:crypto alone. */
 function fsverity(bytes: Uint8Array): string {
@@ -175,7 +177,7 @@ describe('seal', () => {
       { phase: 'load', bytes: 2 * MIB, totalBytes: 5 * MIB },
       { phase: 'load', bytes: 4 * MIB, totalBytes: 5 * MIB },
       { phase: 'load', bytes: 5 * MIB, totalBytes: 5 * MIB },
-      { phase: 'verify', bytes: 5 * MIB, totalBytes: 5 * MIB },
+      ...WINDOWS.map((bytes) => ({ phase: 'verify', bytes, totalBytes: 5 * MIB })),
     ]);
     await manager.close();
   });
@@ -386,6 +388,32 @@ describe('[RP-006] a seal that fails gives back everything', () => {
       refused.push(type);
     }
     expect(refused).toHaveLength(5);
+  });
+
+  it('a verification that differs looks again, and its progress begins again', async () => {
+    const { manager } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(5 * MIB)));
+    await manager.drill(shard, { flips: 1, seed: 1 });
+    const seen: number[] = [];
+    const error = await failure(manager.verify(shard, { onProgress: ({ bytes: done }) => seen.push(done) }));
+    expect(error).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    expect(seen).toEqual([...WINDOWS, ...WINDOWS]);
+    await manager.close();
+  });
+
+  it('a progress callback that throws while the device hashes is not called again', async () => {
+    const { manager } = await openHost();
+    const shard = await manager.seal(bytesSource(pattern(5 * MIB)));
+    const own = new Error('mine');
+    let calls = 0;
+    const onProgress = (): void => {
+      calls += 1;
+      throw own;
+    };
+    expect(await failure(manager.verify(shard, { onProgress }))).toBe(own);
+    expect(calls).toBe(1);
+    expect(await manager.verify(shard)).toMatchObject({ verified: true });
+    await manager.close();
   });
 
   it("a progress callback that throws is the caller's own error", async () => {
