@@ -1,4 +1,4 @@
-import { checkInteger, type ErrorCode, invalidInput, Serial, VramError } from '../../base/index.js';
+import { checkInteger, type ErrorCode, invalidInput, VramError } from '../../base/index.js';
 import { checkCuts } from '../cuts.js';
 import type { FillProbe } from '../known-answers.js';
 import {
@@ -18,7 +18,7 @@ import type { Kernels } from './kernels.js';
 import { CudaLease, type LeaseOwner } from './lease.js';
 import { CudaRegion, type RegionOwner } from './region.js';
 import { scratchLayout } from './scratch.js';
-import { fillScratch, type TreeMachine, TreeRun, VECTOR_BYTES } from './tree-run.js';
+import { TreeEngine } from './tree-engine.js';
 
 /** Each of the three pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;
@@ -48,12 +48,11 @@ export class CudaDevice implements Device {
   readonly cutLimits = null;
   readonly lost: Promise<DeviceLost>;
   readonly #settings: CudaDeviceSettings;
-  readonly #machine: TreeMachine;
+  readonly #tree: TreeEngine;
   readonly #granularity: number;
   readonly #virtual: boolean;
   readonly #shareable: boolean;
   readonly #stagingBytes: number;
-  readonly #runs = new Serial();
   readonly #regions = new Set<CudaRegion>();
   readonly #regionOwner: RegionOwner;
   readonly #leaseOwner: LeaseOwner;
@@ -72,14 +71,16 @@ export class CudaDevice implements Device {
     this.#virtual = virtualMemory;
     this.#shareable = shareable;
     this.#stagingBytes = stagingBytes;
-    this.#machine = {
+    const machine = {
       addon,
       device,
       ...resources,
       layout: scratchLayout(windowBytes),
-      sha256: async (bytes) => new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))),
-      randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+      sha256: async (bytes: Uint8Array) =>
+        new Uint8Array(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))),
+      randomBytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
     };
+    this.#tree = new TreeEngine(machine, () => this.#checkPresent());
     this.lost = new Promise((resolve) => {
       this.#resolveLost = resolve;
     });
@@ -104,12 +105,7 @@ export class CudaDevice implements Device {
   }
 
   /** For the known answers. */
-  readonly probeFill: FillProbe = ({ vectors, ground, first, count, word }) =>
-    this.#runs.run(async () => {
-      await fillScratch(this.#machine, 0, vectors * VECTOR_BYTES, ground);
-      await fillScratch(this.#machine, first * VECTOR_BYTES, count * VECTOR_BYTES, word);
-      return await this.#settings.addon.read(this.#machine.scratch, 0, vectors * VECTOR_BYTES);
-    });
+  readonly probeFill: FillProbe = (fill) => this.#tree.probeFill(fill);
 
   async capacity(): Promise<DeviceCapacity> {
     this.#checkPresent();
@@ -126,8 +122,8 @@ export class CudaDevice implements Device {
       liveRegions: this.#regions.size,
       liveBytes,
       pooledBytes: 0,
-      scratchBytes: this.#machine.layout.byteLength,
-      readbackBytes: this.#readbackBytes,
+      scratchBytes: this.#tree.scratchBytes,
+      readbackBytes: this.#readbackBytes + this.#tree.readbackBytes,
       uploadedBytes: this.#uploadedBytes,
     };
   }
@@ -174,7 +170,7 @@ export class CudaDevice implements Device {
       failures.push(error instanceof Error ? error.message : 'an unknown error');
     };
     for (const region of this.#regions) await region.release().catch(note);
-    await this.#runs.run(() => this.#settings.addon.close(this.#settings.device)).catch(note);
+    await this.#tree.end(() => this.#settings.addon.close(this.#settings.device)).catch(note);
     // Closing never throws (MS-005); what could not be given back is told here.
     const message = 'the device was closed';
     this.#lose({
@@ -267,17 +263,7 @@ export class CudaDevice implements Device {
       stagingBytes: this.#stagingBytes,
       checkPresent: () => this.#checkPresent(),
       attempt: (code, what, work) => this.#attempt(code, what, work),
-      tree: async (memory, part, out, watch) => {
-        const run = new TreeRun(this.#machine, part, out);
-        return await this.#runs.run(async () => {
-          this.#checkPresent();
-          try {
-            return await run.execute(memory, watch);
-          } finally {
-            this.#readbackBytes += run.readbackBytes;
-          }
-        });
-      },
+      tree: (memory, part, nodes, watch) => this.#tree.run(memory, part, nodes, watch),
       bind: (memory, offset, length, checkLive) =>
         new CudaLease(this.#leaseOwner, { memory, offset, checkLive }, length),
       countUpload: (bytes) => {

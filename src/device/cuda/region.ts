@@ -1,5 +1,5 @@
 import { checkBytes, type ErrorCode, Serial, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
+import { BLOCK_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
 import {
   checkFlip,
   checkNodes,
@@ -32,8 +32,8 @@ export interface RegionOwner {
   checkPresent(): void;
   /** Carries out addon calls; what they reject with becomes a VramError, and a loss is noted. */
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
-  /** Runs the tree kernels: one after another, since they share one scratch pool. */
-  tree(memory: MemoryHandle, part: TreePart, out: Uint8Array, watch: RunWatch): Promise<number>;
+  /** Hashes nodes of a part of the tree, 32 bytes each, in turn with the device's other runs. */
+  tree(memory: MemoryHandle, part: TreePart, nodes: number, watch: RunWatch): Promise<Uint8Array>;
   /** `checkLive` throws once the region is gone. */
   bind(memory: MemoryHandle, offset: number, length: number, checkLive: () => void): CudaBinding;
   countUpload(bytes: number): void;
@@ -120,10 +120,9 @@ export class CudaRegion implements Region {
   }
 
   async root(options: RootOptions = {}): Promise<TreeRoot> {
-    const root = new Uint8Array(HASH_BYTES);
-    const level = this.#layout.levels.length - 1;
+    const { blocks, levels } = this.#layout;
     const progress = new RootProgress(this.byteLength, options);
-    const blocks = await this.#tree({ level, firstBlock: 0, blocks: this.#layout.blocks }, root, progress);
+    const root = await this.#tree({ level: levels.length - 1, firstBlock: 0, blocks }, 1, progress);
     progress.proved();
     return { root, blocks };
   }
@@ -131,9 +130,7 @@ export class CudaRegion implements Region {
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
     const part = checkNodes(this.#layout, level, first, count);
-    const nodes = new Uint8Array(count * HASH_BYTES);
-    await this.#tree(part, nodes, options);
-    return nodes;
+    return await this.#tree(part, count, options);
   }
 
   async patch(block: number, bytes: Uint8Array): Promise<void> {
@@ -261,12 +258,12 @@ export class CudaRegion implements Region {
     return failure;
   }
 
-  async #tree(part: TreePart, out: Uint8Array, watch: RunWatch): Promise<number> {
+  async #tree(part: TreePart, nodes: number, watch: RunWatch): Promise<Uint8Array> {
     this.#checkState('frozen');
     return await this.#inTurn('DEVICE_UNAVAILABLE', 'tree run', async () => {
       // A freeze that failed has left a region that must not be trusted.
       await this.#freezing;
-      return await this.#owner.tree(this.#memory, part, out, watch);
+      return await this.#owner.tree(this.#memory, part, nodes, watch);
     });
   }
 

@@ -2,7 +2,7 @@ import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js
 
 /** Levels of the tree over 2^53 - 1 bytes. */
 const MAX_LEVELS = 7;
-const COUNTER_BYTES = 8;
+export const COUNTER_BYTES = 8;
 
 /** The first bytes of the pool, in one piece so that one copy brings back a run's proof. */
 export const ROOT_OFFSET = 0;

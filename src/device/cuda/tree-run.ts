@@ -1,38 +1,14 @@
-import { throwIfAborted, VramError } from '../../base/index.js';
+import { throwIfAborted } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js';
 import type { TreePart } from '../region-checks.js';
 import type { RunWatch } from '../root-progress.js';
-import type { Addon, DeviceHandle, KernelArgument, MemoryHandle, ModuleHandle } from './addon.js';
-import {
-  CANARY_OFFSET,
-  COUNTERS_BYTES,
-  LEAF_COUNTER_OFFSET,
-  type LevelBuffer,
-  NODE_COUNTER_OFFSET,
-  PROOF_BYTES,
-  ROOT_OFFSET,
-  type ScratchLayout,
-} from './scratch.js';
+import type { MemoryHandle } from './addon.js';
+import { notWritten, RunProof } from './run-proof.js';
+import { LEAF_COUNTER_OFFSET, type LevelBuffer, PROOF_BYTES, ROOT_OFFSET } from './scratch.js';
+import { begin, type Dispatch, dispatch, fillScratch, type TreeMachine } from './tree-machine.js';
 
-/** Threads of a block; the kernels allow up to 256. */
-const THREADS = 128;
-const COUNTER_BYTES = 8;
-/** What one thread of vr_fill fills. */
-export const VECTOR_BYTES = 16;
 /** Dispatches between waits: a bound on what an abort has to wait for. */
 const WINDOWS_IN_FLIGHT = 4;
-
-/** What a run works with. */
-export interface TreeMachine {
-  readonly addon: Addon;
-  readonly device: DeviceHandle;
-  readonly kernels: ModuleHandle;
-  readonly scratch: MemoryHandle;
-  readonly layout: ScratchLayout;
-  /** The host's own hash, for the canary. */
-  sha256(bytes: Uint8Array): Promise<Uint8Array>;
-  randomBytes(length: number): Uint8Array;
-}
 
 /**
  * One run of the tree kernels over resident blocks (CI-010). Scratch is filled with the run's own random pattern first; the
@@ -45,11 +21,8 @@ export class TreeRun {
   readonly #part: TreePart;
   readonly #out: Uint8Array;
   readonly #waiting: number[];
-  readonly #canary: Uint8Array;
-  readonly #pattern: Uint8Array;
+  readonly #proof: RunProof;
   #outLength = 0;
-  #dispatches = 0;
-  #nodes = 0;
   #readbackBytes = 0;
 
   /** `out` has room for the part's nodes, 32 bytes each. */
@@ -58,8 +31,7 @@ export class TreeRun {
     this.#part = part;
     this.#out = out;
     this.#waiting = Array.from({ length: part.level + 1 }, () => 0);
-    this.#canary = machine.randomBytes(BLOCK_BYTES);
-    this.#pattern = machine.randomBytes(4);
+    this.#proof = new RunProof(machine);
   }
 
   /** Bytes brought back so far. */
@@ -83,11 +55,8 @@ export class TreeRun {
   }
 
   async #prepare(): Promise<void> {
-    const { addon, scratch } = this.#machine;
-    await addon.write(scratch, CANARY_OFFSET, this.#canary);
-    await addon.drain(scratch);
+    await begin(this.#machine, this.#proof);
     await this.#fill(ROOT_OFFSET, HASH_BYTES);
-    await addon.fill(scratch, LEAF_COUNTER_OFFSET, COUNTERS_BYTES, 0);
     let hashes = this.#part.blocks;
     for (let level = 0; level <= this.#part.level; level++) {
       const { offset, capacity } = this.#level(level);
@@ -97,8 +66,7 @@ export class TreeRun {
   }
 
   async #fill(offset: number, length: number): Promise<void> {
-    const pattern = new DataView(this.#pattern.buffer, this.#pattern.byteOffset).getUint32(0, true);
-    await fillScratch(this.#machine, offset, length, pattern);
+    await fillScratch(this.#machine, offset, length, this.#proof.word);
   }
 
   async #hashLeaves(data: MemoryHandle, { signal, onHashed }: RunWatch): Promise<void> {
@@ -110,13 +78,15 @@ export class TreeRun {
       throwIfAborted(signal);
       const used = this.#waiting[0] ?? 0;
       const count = Math.min(layout.windowBlocks, capacity - used, blocks - done);
-      await this.#dispatch(
-        'vr_leaves',
-        { memory: data, offset: (firstBlock + done) * BLOCK_BYTES, length: count * BLOCK_BYTES },
-        { inputs: count, outputs: count },
-        offset + used * HASH_BYTES,
-        LEAF_COUNTER_OFFSET,
-      );
+      await this.#dispatch({
+        kernel: 'vr_leaves',
+        memory: data,
+        offset: (firstBlock + done) * BLOCK_BYTES,
+        length: count * BLOCK_BYTES,
+        inputs: count,
+        outputs: count,
+        outOffset: offset + used * HASH_BYTES,
+      });
       done += count;
       await this.#grow(0, count);
       if (++windows % WINDOWS_IN_FLIGHT === 0) {
@@ -142,14 +112,15 @@ export class TreeRun {
     const from = this.#level(level);
     const to = this.#level(level + 1);
     const outputs = Math.ceil(count / HASHES_PER_BLOCK);
-    await this.#dispatch(
-      'vr_nodes',
-      this.#scratch(from.offset, count * HASH_BYTES),
-      { inputs: count, outputs },
-      to.offset + (this.#waiting[level + 1] ?? 0) * HASH_BYTES,
-      NODE_COUNTER_OFFSET,
-    );
-    this.#nodes += outputs;
+    await this.#dispatch({
+      kernel: 'vr_nodes',
+      memory: this.#machine.scratch,
+      offset: from.offset,
+      length: count * HASH_BYTES,
+      inputs: count,
+      outputs,
+      outOffset: to.offset + (this.#waiting[level + 1] ?? 0) * HASH_BYTES,
+    });
     await this.#grow(level + 1, outputs);
   }
 
@@ -181,56 +152,14 @@ export class TreeRun {
       this.#out.set(proof.subarray(ROOT_OFFSET, HASH_BYTES));
       this.#outLength = HASH_BYTES;
     }
-    await this.#prove(proof);
+    await this.#proof.check(proof);
+    if (this.#outLength !== this.#out.length) throw notWritten();
+    this.#proof.checkWritten(this.#out);
     return this.#part.blocks;
   }
 
-  async #prove(proof: Uint8Array): Promise<void> {
-    const view = new DataView(proof.buffer);
-    const leaves = view.getBigUint64(LEAF_COUNTER_OFFSET, true);
-    if (leaves !== BigInt(this.#part.blocks))
-      throw didNotRun(`${leaves} of ${this.#part.blocks} blocks were hashed`);
-    const nodes = view.getBigUint64(NODE_COUNTER_OFFSET, true);
-    if (nodes !== BigInt(this.#nodes)) throw didNotRun(`${nodes} of ${this.#nodes} nodes were hashed`);
-    const block = Uint8Array.from(this.#canary);
-    for (let i = 0; i < this.#dispatches; i++) block.set(await this.#machine.sha256(block));
-    const canary = proof.subarray(CANARY_OFFSET, PROOF_BYTES);
-    if (!canary.every((byte, i) => byte === block[i])) throw didNotRun('the canary block was not hashed');
-    if (this.#outLength !== this.#out.length || this.#holdsPattern()) {
-      throw didNotRun('its result was not written');
-    }
-  }
-
-  /** A hash of the result that is the pattern, which was drawn for this run, was never written. */
-  #holdsPattern(): boolean {
-    for (let at = 0; at < this.#out.length; at += HASH_BYTES) {
-      const hash = this.#out.subarray(at, at + HASH_BYTES);
-      if (hash.every((byte, i) => byte === this.#pattern[i % this.#pattern.length])) return true;
-    }
-    return false;
-  }
-
-  async #dispatch(
-    kernel: 'vr_leaves' | 'vr_nodes',
-    input: KernelArgument,
-    count: { readonly inputs: number; readonly outputs: number },
-    outOffset: number,
-    counterOffset: number,
-  ): Promise<void> {
-    const { addon, scratch } = this.#machine;
-    await launch(this.#machine, kernel, count.outputs + 1, [
-      input,
-      { u64: count.inputs },
-      this.#scratch(CANARY_OFFSET, BLOCK_BYTES),
-      this.#scratch(outOffset, (count.outputs + 1) * HASH_BYTES),
-      this.#scratch(counterOffset, COUNTER_BYTES),
-    ]);
-    this.#dispatches++;
-    await addon.copy(scratch, CANARY_OFFSET, scratch, outOffset + count.outputs * HASH_BYTES, HASH_BYTES);
-  }
-
-  #scratch(offset: number, length: number): KernelArgument {
-    return { memory: this.#machine.scratch, offset, length };
+  async #dispatch(work: Dispatch): Promise<void> {
+    await dispatch(this.#machine, this.#proof, work);
   }
 
   #level(level: number): LevelBuffer {
@@ -238,31 +167,4 @@ export class TreeRun {
     if (buffer === undefined) throw new RangeError(`the tree has no level ${level}`);
     return buffer;
   }
-}
-
-/** Starts a fill of `length` bytes, a multiple of 16, with a 32-bit word. Errors: the addon's. */
-export async function fillScratch(
-  machine: TreeMachine,
-  offset: number,
-  length: number,
-  word: number,
-): Promise<void> {
-  const target = { memory: machine.scratch, offset, length };
-  await launch(machine, 'vr_fill', length / VECTOR_BYTES, [target, { u64: length }, { u32: word }]);
-}
-
-async function launch(
-  { addon, kernels }: TreeMachine,
-  kernel: string,
-  threads: number,
-  args: readonly KernelArgument[],
-): Promise<void> {
-  await addon.launch(kernels, kernel, [Math.ceil(threads / THREADS), 1, 1], [THREADS, 1, 1], args);
-}
-
-function didNotRun(what: string): VramError {
-  return new VramError(
-    'DEVICE_UNAVAILABLE',
-    `the CUDA device did not carry out the run: ${what}; nothing was verified`,
-  );
 }

@@ -118,6 +118,8 @@ export class WebGpuRegion implements Region {
   async nodes(level: number, first: number, count: number, options: RunOptions = {}): Promise<Uint8Array> {
     this.#checkState('frozen');
     const part = checkNodes(this.#layout, level, first, count);
+    // The top level's only node is the root, which comes back with the run's proof.
+    if (level === this.#layout.levels.length - 1) return (await this.root(options)).root;
     const { nodes } = await this.#track(this.#tree(part, false, options));
     return nodes;
   }

@@ -1,5 +1,6 @@
 import { Serial, throwIfAborted } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { GatheredRuns } from '../gathered-runs.js';
 import type { FillProbe } from '../known-answers.js';
 import type { Batch, Submitter } from './batch.js';
 import { BufferUsage, VECTOR_BYTES } from './constants.js';
@@ -22,12 +23,6 @@ const SLOT_VECTORS = HASH_BYTES / VECTOR_BYTES;
 
 const PURPOSE: Purpose = { what: 'hashing in place' };
 
-interface WaitingRoot {
-  readonly request: TreeRequest;
-  readonly resolve: (result: TreeResult) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** The device's scratch pool and the runs in it, one at a time. */
 export class TreeEngine implements TreeMachine {
   readonly byteLength: number;
@@ -41,7 +36,7 @@ export class TreeEngine implements TreeMachine {
   readonly #work: GPUBindGroup;
   readonly #fill: GPUBindGroup;
   readonly #lock = new Serial();
-  readonly #smallRoots: WaitingRoot[] = [];
+  readonly #smallRoots: GatheredRuns<TreeRequest, TreeResult>;
   #scattered: ScatteredLeaves | null = null;
 
   /** Called inside error scopes. */
@@ -57,6 +52,9 @@ export class TreeEngine implements TreeMachine {
     this.#submitter = submitter;
     this.#staging = staging;
     this.#shape = scratchShape(windowBytes);
+    this.#smallRoots = new GatheredRuns(this.#lock, batchLimit(this.#shape), (requests) =>
+      this.#rootsOf(requests),
+    );
     const { device } = context;
     const { STORAGE, COPY_SRC, COPY_DST } = BufferUsage;
     this.#scratch = device.createBuffer({
@@ -95,45 +93,16 @@ export class TreeEngine implements TreeMachine {
    * Small roots that wait for their turn together are computed together.
    */
   run(request: TreeRequest): Promise<TreeResult> {
-    if (!isSmallRoot(request)) {
-      return this.#lock.run(async () => {
-        throwIfAborted(request.signal);
-        return await new TreeRun(request, this).execute();
-      });
-    }
-    return new Promise((resolve, reject) => {
-      this.#smallRoots.push({ request, resolve, reject });
-      // Never rejects. Whoever's turn comes first takes the others along.
-      void this.#lock.run(() => this.#runSmallRoots());
+    if (isSmallRoot(request)) return this.#smallRoots.run(request);
+    return this.#lock.run(async () => {
+      throwIfAborted(request.signal);
+      return await new TreeRun(request, this).execute();
     });
-  }
-
-  async #runSmallRoots(): Promise<void> {
-    const taken = this.#smallRoots.splice(0, Math.max(1, batchLimit(this.#shape)));
-    const waiting = taken.filter(({ request, reject }) => {
-      try {
-        throwIfAborted(request.signal);
-        return true;
-      } catch (error) {
-        reject(error);
-        return false;
-      }
-    });
-    try {
-      const results = await this.#rootsOf(waiting.map(({ request }) => request));
-      for (const [index, { resolve }] of waiting.entries()) {
-        const result = results[index];
-        if (result !== undefined) resolve(result);
-      }
-    } catch (error) {
-      for (const { reject } of waiting) reject(error);
-    }
   }
 
   async #rootsOf(requests: readonly TreeRequest[]): Promise<readonly TreeResult[]> {
     const [first] = requests;
-    if (first === undefined) return [];
-    if (requests.length === 1) return [await new TreeRun(first, this).execute()];
+    if (first !== undefined && requests.length === 1) return [await new TreeRun(first, this).execute()];
     return await new RootBatch(requests, this).execute();
   }
 

@@ -21,6 +21,7 @@ import {
 } from '../state/index.js';
 import { healLive } from './heal.js';
 import { withReopened } from './reopened-source.js';
+import { MAX_TOGETHER, together } from './together.js';
 import { verifyLive } from './verify.js';
 
 export interface ScrubOptions {
@@ -63,7 +64,7 @@ const YIELD_MS = 20;
 /** How long a step waits for leases to end before it goes on beside them: a large shard takes many steps. */
 const MAX_YIELD_MS = 1000;
 
-/** A background verification of live shards, group by group. */
+/** A background verification of live shards: large ones group by group, small neighbours together. */
 export class Scrubber {
   /** Resolves when it has come to its end. Never rejects. */
   readonly ended: Promise<void>;
@@ -114,10 +115,11 @@ export class Scrubber {
 
   async #run(): Promise<void> {
     while (!this.#signal.aborted) {
-      const round = this.#oldestFirst();
-      for (const live of round) {
+      // As many bytes as a step of a large shard, so that a lease waits no longer for the device.
+      const limit = Math.min(groupsPerStep(this.#options.bytesPerSecond), MAX_TOGETHER);
+      for (const some of together(this.#oldestFirst(), limit)) {
         if (this.#signal.aborted) return;
-        await this.#check(live);
+        await Promise.all(some.map((live) => this.#check(live, some.length)));
       }
       await sleep(this.#options.intervalMs, this.#signal);
     }
@@ -133,13 +135,13 @@ export class Scrubber {
     return sound.sort((a, b) => (lastCheck(a) < lastCheck(b) ? -1 : lastCheck(a) > lastCheck(b) ? 1 : 0));
   }
 
-  /** One shard. Failures are told of, and are nobody's here to catch. */
-  async #check(live: LiveShard): Promise<void> {
+  /** One of `shards` that are checked together. Failures are told of, and are nobody's here to catch. */
+  async #check(live: LiveShard, shards: number): Promise<void> {
     try {
       await runOperation(this.#core.events, 'scrub', undefined, async (operation) => {
         operation.about(live.sealed);
         const started = this.#core.clock.monotonic();
-        const ok = await live.freshness.during(() => this.#walk(operation, live));
+        const ok = await live.freshness.during(() => this.#walk(operation, live, shards));
         if (ok === null) return;
         live.scrubbedAt = timestamp(this.#core.clock);
         await operation.emit(
@@ -154,7 +156,7 @@ export class Scrubber {
   }
 
   /** Whether every look found all groups as sealed; null if the shard went away or the scrubber ends. */
-  async #walk(operation: Operation, live: LiveShard): Promise<boolean | null> {
+  async #walk(operation: Operation, live: LiveShard, shards: number): Promise<boolean | null> {
     const { groups: total } = groupLevel(live.sealed.byteLength);
     await requireGroupsGenuine(this.#core, live);
     const { bytesPerSecond } = this.#options;
@@ -172,7 +174,8 @@ export class Scrubber {
       });
       if (same === null) return null;
       if (!same) return await this.#damaged(operation, live);
-      const due = (groups.length * GROUP_BYTES * 1000) / bytesPerSecond;
+      // Those that are checked together pause together, for all of them.
+      const due = (shards * groups.length * GROUP_BYTES * 1000) / bytesPerSecond;
       await sleep(Math.max(due - (clock.monotonic() - started), 0), this.#signal);
     }
     return true;

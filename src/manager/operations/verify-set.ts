@@ -1,12 +1,9 @@
 import { checkLabel, checkOptions, type SetReport, throwIfAborted, VramError } from '../../base/index.js';
-import { GROUP_BYTES } from '../../digest/index.js';
 import { runOperation } from '../../events/index.js';
 import { VERIFY_KEYS, type VerifyOptions } from '../integrity/index.js';
 import type { Core, LiveShard } from '../state/index.js';
+import { MAX_TOGETHER, together } from './together.js';
 import { verifyShard } from './verify.js';
-
-/** What a device hashes in one run at most. */
-const MAX_TOGETHER = 128;
 
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
@@ -21,7 +18,10 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
   checkLabel('modelRef', modelRef);
   const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
   const shards: SetReport['shards'][number][] = [];
-  for (const some of together(members, options)) {
+  // Only whole hashes in place share a run. Large members come one by one: a verification counts from when it began, and one
+  // that only waited for the device would count as old.
+  const limit = (options.mode ?? 'resident') === 'resident' ? MAX_TOGETHER : 1;
+  for (const some of together(members, limit)) {
     shards.push(...(await verifyTogether(core, some, options)));
     throwIfAborted(options.signal);
   }
@@ -53,27 +53,6 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
     throw new VramError('NOT_FOUND', `the set "${modelRef}" is not whole: ${what}`, { report });
   }
   return report;
-}
-
-/**
- * Members whose bytes are one group of the tree are verified together, since a device hashes them in one run. The others
- * come one by one: a verification counts from when it began, and those that only waited for the device would count as old.
- */
-function* together(
-  members: readonly LiveShard[],
-  { mode = 'resident' }: VerifyOptions,
-): Generator<readonly LiveShard[]> {
-  let some: LiveShard[] = [];
-  for (const live of members) {
-    const small = mode === 'resident' && live.sealed.byteLength <= GROUP_BYTES;
-    if (some.length > 0 && (!small || some.length === MAX_TOGETHER)) {
-      yield some;
-      some = [];
-    }
-    if (small) some.push(live);
-    else yield [live];
-  }
-  if (some.length > 0) yield some;
 }
 
 /** In the order of the members. None is left running when another has failed. */
