@@ -31,14 +31,14 @@ struct Found {
 };
 
 // 0, or the error; that nothing is there is none.
-int look(const std::string& path, Found& out) {
+int inspect(const std::string& path, Found& out) {
   struct statx found {};
   if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found) != 0) return errno == ENOENT ? 0 : errno;
   out = {true, static_cast<mode_t>(found.stx_mode), found.stx_uid, found.stx_ino};
   return 0;
 }
 
-// Held while a socket file is looked at, removed and made: two servers that start at once cannot remove each other's.
+// Held while a socket file is inspected, removed and made: two servers that start at once cannot remove each other's.
 Status lockDirectory(const std::string& path, Descriptor& out) {
   const std::size_t slash = path.find_last_of('/');
   const std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -61,7 +61,7 @@ Status newSocket(Descriptor& out) {
 // Removes what a server that is gone left at the path. Nobody answers there: connecting is refused.
 Status removeStale(const std::string& path, const sockaddr_un& address) {
   Found found;
-  if (const int error = look(path, found)) return Status::system("statx", error);
+  if (const int error = inspect(path, found)) return Status::system("statx", error);
   if (!found.exists) return {};
   if (!S_ISSOCK(found.mode)) return refused("is taken by a file that is not a socket");
   if (found.uid != geteuid()) return refused("is taken by a socket of another user");
@@ -108,7 +108,7 @@ Status SocketFile::open(mode_t mode, std::optional<gid_t> group) {
     return errno == EADDRINUSE ? refused("is taken") : Status::system("bind", errno);
   }
   Found made;
-  if (const int error = look(path_, made)) return Status::system("statx", error);
+  if (const int error = inspect(path_, made)) return Status::system("statx", error);
   inode_ = made.inode;
   // Before listen(): until then connecting is refused.
   if (group && lchown(path_.c_str(), static_cast<uid_t>(-1), *group) != 0) return Status::system("chown", errno);
@@ -119,7 +119,7 @@ Status SocketFile::open(mode_t mode, std::optional<gid_t> group) {
 
 SocketFile::~SocketFile() {
   Found found;
-  const bool ours = inode_ != 0 && look(path_, found) == 0 && found.exists && found.inode == inode_;
+  const bool ours = inode_ != 0 && inspect(path_, found) == 0 && found.exists && found.inode == inode_;
   if (ours) static_cast<void>(unlink(path_.c_str()));
 }
 

@@ -27,7 +27,7 @@ export const addDevices: AddCommand = (program, { io, backends, reporter }, done
     .action(async (options: { json?: boolean; require?: Requirement }) => {
       const found: DeviceInfo[] = [];
       const missing: Missing[] = [];
-      for (const backend of backends()) await look(backend, found, missing, reporter);
+      for (const backend of backends()) await probe(backend, found, missing, reporter);
       if (options.json) {
         io.stdout(jsonDocument({ v: 1, devices: found.map(listedJson), missing }));
       } else {
@@ -43,7 +43,7 @@ export const addDevices: AddCommand = (program, { io, backends, reporter }, done
     });
 };
 
-async function look(
+async function probe(
   backend: Backend,
   found: DeviceInfo[],
   missing: Missing[],

@@ -37,15 +37,15 @@ export async function residentDigest(
 
 export type Verdict = 'equal' | 'transient' | 'different';
 
-/** What two looks at device memory say of it. */
+/** The verdict of one or two inspections of device memory. */
 export interface Measurement {
   readonly verdict: Verdict;
-  /** Of the look that decided; of a transient mismatch the one that differed. */
+  /** Of the inspection that decided; for a transient mismatch, the one that differed. */
   readonly actual: string;
 }
 
 /**
- * Compares a digest of device memory with the expected one; a mismatch is looked at once more, in fresh scratch.
+ * Compares a digest of device memory with the expected one; a mismatch is measured once more, in fresh scratch.
  * `onMismatch` is called
  * before that: no execution may rely on an older verification meanwhile.
  */

@@ -1,8 +1,8 @@
-// What looks at resident bytes: trees, samples, readback, and where damage lies.
+// Inspection of resident bytes: trees, samples, readback, and locating damage.
 export { blocksOf, toRanges } from './block-ranges.js';
 export { fetchRetained } from './device-hashes.js';
 export { measure, residentDigest } from './device-tree.js';
-export { type CheckedVerifyOptions, checkSampleSize, look } from './inspect.js';
+export { type CheckedVerifyOptions, checkSampleSize, inspect } from './inspect.js';
 export {
   isSealedGroup,
   type Localisation,

@@ -17,8 +17,8 @@ export interface Look {
   readonly sample: SampleReport | null;
 }
 
-/** Looks at the resident bytes as the mode says; twice, if the first look finds a difference. */
-export async function look(
+/** Inspects the resident bytes as the mode says; twice if the first inspection finds a difference. */
+export async function inspect(
   core: Core,
   operation: Operation,
   live: LiveShard,
@@ -39,7 +39,7 @@ export async function look(
           ...(await measure(fsverity, () => residentDigest(core, live.region, options), doubt)),
           sample: null,
         }
-      : await lookAtSample(core, live, options),
+      : await inspectSample(core, live, options),
   );
   if (mode === 'sampled') onProgress?.({ phase: 'verify', bytes: byteLength, totalBytes: byteLength });
   return seen;
@@ -51,7 +51,7 @@ export function checkSampleSize({ mode, groups }: CheckedVerifyOptions): void {
   else if (groups !== undefined) throw invalidInput('groups', 'is for mode "sampled" alone');
 }
 
-async function lookAtSample(
+async function inspectSample(
   core: Core,
   live: LiveShard,
   { groups = 1, signal }: VerifyOptions,

@@ -11,7 +11,7 @@ import {
   type CheckedVerifyOptions,
   checkSampleSize,
   inQuarantine,
-  look,
+  inspect,
   VERIFY_KEYS,
   type VerifyOptions,
 } from '../integrity/index.js';
@@ -85,7 +85,7 @@ export async function verifyLive(
       durationMs: core.clock.monotonic() - started.monotonicMs,
       ...found,
     });
-  const { verdict, ...seen } = await freshness.during(() => look(core, operation, live, options));
+  const { verdict, ...seen } = await freshness.during(() => inspect(core, operation, live, options));
   if (verdict === 'equal') {
     if (options.mode === 'sampled') return await samplePassed(operation, live, report(seen));
     const result = await passed(operation, report({ ...seen, verified: true }));
@@ -130,7 +130,7 @@ async function samplePassed(
 
 async function unrepeated(operation: Operation, report: VerificationReport): Promise<VramError> {
   const message =
-    'two looks at the same bytes gave two digests: neither clean nor proof of damage; verify again';
+    'two inspections of the same bytes gave two digests: neither clean nor proof of damage; verify again';
   const error = new VramError('DEVICE_UNAVAILABLE', message, { report });
   return withAuditFailure(error, await emitVerificationFailed(operation, error, report, NO_DAMAGE));
 }

@@ -11,45 +11,45 @@ export interface StartedVerification {
 }
 
 /**
- * How long ago the latest good verification of a whole region began (CI-007). Any look that is not a pass ends it: a
- * mismatch, also
- * one that did not repeat, a run that did not count, an aborted one. After that only a look that began later counts.
+ * How long ago the latest good verification of a whole region began (CI-007). Any inspection that
+ * does not pass ends it: a mismatch, even one that did not repeat, a run that did not count, an aborted one. After that
+ * only an inspection that began later counts.
  */
 export class Freshness {
-  #looks = 0;
-  /** Looks up to this number say nothing any more. */
+  #begun = 0;
+  /** Inspections up to this number no longer count. */
   #doubted = 0;
   #verified: StartedVerification | null = null;
   #lastVerifiedAt: string | null = null;
 
   begin(clock: Clock): StartedVerification {
-    this.#looks++;
+    this.#begun++;
     return {
-      number: this.#looks,
+      number: this.#begun,
       monotonicMs: clock.monotonic(),
       wallMs: clock.now(),
       startedAt: timestamp(clock),
     };
   }
 
-  /** The look found the whole region as sealed. One that began before a doubt, or before a newer pass, changes nothing. */
-  passed(look: StartedVerification): void {
-    if (look.number <= this.#doubted) return;
-    if (this.#verified !== null && look.number < this.#verified.number) return;
-    this.#verified = look;
-    this.#lastVerifiedAt = look.startedAt;
+  /** The whole region was found as sealed. An inspection that began before a doubt or a newer pass changes nothing. */
+  passed(inspection: StartedVerification): void {
+    if (inspection.number <= this.#doubted) return;
+    if (this.#verified !== null && inspection.number < this.#verified.number) return;
+    this.#verified = inspection;
+    this.#lastVerifiedAt = inspection.startedAt;
   }
 
-  /** Something was seen that is not a pass: whatever was looked at until now no longer counts. */
+  /** An inspection did not pass: those begun until now no longer count. */
   doubt(): void {
-    this.#doubted = this.#looks;
+    this.#doubted = this.#begun;
     this.#verified = null;
   }
 
-  /** Runs a look; one that throws was not a pass. */
-  async during<T>(look: () => Promise<T>): Promise<T> {
+  /** Runs an inspection; one that throws did not pass. */
+  async during<T>(inspect: () => Promise<T>): Promise<T> {
     try {
-      return await look();
+      return await inspect();
     } catch (error) {
       this.doubt();
       throw error;
@@ -57,8 +57,7 @@ export class Freshness {
   }
 
   /**
-   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stand still
-   * while a
+   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stop while a
    * machine is suspended, the wall clock may be set back.
    */
   ageMs(clock: Clock): number | null {

@@ -97,7 +97,7 @@ export class EngineView {
         destroy: () => undefined,
       },
       {
-        looked: () => {
+        accessed: () => {
           this.#taken = true;
         },
       },

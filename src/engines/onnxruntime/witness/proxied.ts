@@ -3,8 +3,8 @@ type Method = (...args: readonly unknown[]) => unknown;
 export interface Watcher {
   /** Before a call of a method that is not overridden. */
   called?(method: string, args: readonly unknown[]): void;
-  /** Whenever any member is looked up. */
-  looked?(): void;
+  /** Whenever any member is read. */
+  accessed?(): void;
 }
 
 /**
@@ -20,7 +20,7 @@ export function proxied<T extends object>(
   const bound = new Map<PropertyKey, Method>();
   return new Proxy(target, {
     get: (_, key) => {
-      watcher.looked?.();
+      watcher.accessed?.();
       if (own.has(key)) return own.get(key);
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== 'function') return value;

@@ -249,7 +249,7 @@ describe('heal', () => {
       if (keep === 'leaves') await seen.flip(0, 1, 1);
       const patched = await failure(manager.heal(shard, bytesSource(bytes)));
       expect(patched).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
-      expect(patched.message).toContain('kept in host memory');
+      expect(patched.message).toContain('retained in host memory');
       hashes[3] = (hashes[3] ?? 0) ^ 1;
       if (keep === 'groups') await seen.flip(0, 1, 1);
       expect(await manager.heal(shard, bytesSource(bytes))).toMatchObject({ healedBlocks: 1 });

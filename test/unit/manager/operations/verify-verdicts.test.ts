@@ -119,9 +119,9 @@ describe('verdicts', () => {
     await manager.close();
   });
 
-  it('[CI-010] [AU-005] of two looks that differ say so, and keep saying so when that cannot be recorded', async () => {
+  it('[CI-010] [AU-005] of two inspections that differ say so, and keep saying so when that cannot be recorded', async () => {
     const message =
-      'two looks at the same bytes gave two digests: neither clean nor proof of damage; verify again';
+      'two inspections of the same bytes gave two digests: neither clean nor proof of damage; verify again';
     for (const heard of [true, false]) {
       const recorder = new Recorder(true);
       let lies = 0;
