@@ -315,7 +315,7 @@ napi_value protect(napi_env env, const Arguments& arguments) {
       });
 }
 
-napi_value giveBack(napi_env env, const Arguments& arguments, bool wiped) {
+napi_value releaseMemory(napi_env env, const Arguments& arguments, bool wiped) {
   const auto& handle = unwrap<MemoryHandle>(env, arguments[0]);
   return handle.environment->start(env, handle.session->worker,
                                    [session = handle.session, memory = handle.memory, wiped](Outcome& outcome) {
@@ -323,9 +323,9 @@ napi_value giveBack(napi_env env, const Arguments& arguments, bool wiped) {
                                    });
 }
 
-napi_value release(napi_env env, const Arguments& arguments) { return giveBack(env, arguments, true); }
+napi_value release(napi_env env, const Arguments& arguments) { return releaseMemory(env, arguments, true); }
 
-napi_value abandon(napi_env env, const Arguments& arguments) { return giveBack(env, arguments, false); }
+napi_value abandon(napi_env env, const Arguments& arguments) { return releaseMemory(env, arguments, false); }
 
 // PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile, and the driver
 // reads it on another thread. A string ends in a null character, which is how the driver finds the end of PTX.

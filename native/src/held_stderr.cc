@@ -45,11 +45,11 @@ class HeldStderr {
   }
   HeldStderr(const HeldStderr&) = delete;
   HeldStderr& operator=(const HeldStderr&) = delete;
-  ~HeldStderr() { giveBack(); }
+  ~HeldStderr() { restore(); }
 
   // Puts stderr back, and gives what was written meanwhile.
   std::string finish() {
-    if (!giveBack()) return {};
+    if (!restore()) return {};
     std::string text(kMaxText, '\0');
     std::size_t filled = 0;
     while (filled < text.size()) {
@@ -64,7 +64,7 @@ class HeldStderr {
   }
 
  private:
-  bool giveBack() {
+  bool restore() {
     if (!held_) return false;
     std::fflush(stderr);
     redirect(own_.number(), STDERR_FILENO);

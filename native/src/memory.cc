@@ -94,7 +94,7 @@ bool Memory::given(const Status& status) const {
   return status.ok() || (retrying_ && (status.result == CUDA_ERROR_INVALID_VALUE || status.result == CUDA_ERROR_INVALID_HANDLE));
 }
 
-Status Memory::giveBack() {
+Status Memory::release() {
   Status first;
   usable_ = false;
   if (kind_ == MemoryKind::kPlain) {

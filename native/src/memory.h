@@ -39,7 +39,7 @@ class Memory {
   std::size_t size() const { return size_; }
   MemoryKind kind() const { return kind_; }
 
-  // On failure empty() may still be false: then giveBack() has more to do.
+  // On failure empty() may still be false: call release() again.
   Status allocate();
   // Maps another process's memory, read-only, and asks the driver what rights that gave. `descriptor` stays the caller's.
   // On failure as allocate().
@@ -48,9 +48,9 @@ class Memory {
   Status exportTo(Descriptor& out);
   // Sets the access rights of mapped memory and asks the driver what they now are.
   Status protect(bool readOnly, int& granted);
-  // Carries out what is left to be given back: each step is tried, whatever became of the one before. A call that fails may have done its
-  // work all the same; when it is made again, the driver's not knowing the thing counts as success.
-  Status giveBack();
+  // Releases what is still held: each step is tried whether or not the one before succeeded. A call that fails may have
+  // done its work all the same; on a later attempt the driver's "invalid handle" or "invalid value" counts as success.
+  Status release();
 
   bool usable() const { return usable_; }
   // Its bytes are this process's own to wipe without being told to: nobody else was given them.

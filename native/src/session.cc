@@ -51,8 +51,8 @@ Status Session::close() {
   Status first;
   for (const std::shared_ptr<Memory>& memory : memories_) {
     if (memory->usable()) first.keep(memory->isPrivate() ? wipe(memory) : settle(*memory));
-    first.keep(memory->giveBack());
-    if (!memory->empty()) static_cast<void>(memory->giveBack());
+    first.keep(memory->release());
+    if (!memory->empty()) static_cast<void>(memory->release());
   }
   memories_.clear();
   // Modules, streams and pinned buffers are gone even when an error is returned, and what is not goes with the context.
@@ -86,7 +86,7 @@ Status Session::take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>&
   Status status = step(*memory);
   if (!status.ok()) {
     // What cannot be given back now is tried again when the device is closed.
-    static_cast<void>(memory->giveBack());
+    static_cast<void>(memory->release());
     if (memory->empty()) memories_.erase(memory);
     return status;
   }
@@ -145,7 +145,7 @@ Status Session::release(const std::shared_ptr<Memory>& memory, bool wiped) {
   if (closed() || memory->empty()) return {};
   Status first;
   if (memory->usable()) first.keep(wiped && memory->kind() != MemoryKind::kImported ? wipe(memory) : settle(*memory));
-  first.keep(memory->giveBack());
+  first.keep(memory->release());
   if (memory->empty()) memories_.erase(memory);
   return first;
 }

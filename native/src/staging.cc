@@ -9,7 +9,7 @@
 namespace vram {
 
 Upload::~Upload() {
-  if (staging_ != nullptr) staging_->giveBack(staging_->slots_[slot_]);
+  if (staging_ != nullptr) staging_->release(staging_->slots_[slot_]);
 }
 
 Status Staging::open(std::size_t size) {
@@ -63,7 +63,7 @@ bool Staging::take(Slot& slot) {
   return slot.state.compare_exchange_strong(free, State::kTaken);
 }
 
-void Staging::giveBack(Slot& slot) {
+void Staging::release(Slot& slot) {
   // Of work that was dropped with its queue: close() has wiped and freed the buffer by then.
   if (slot.buffer == nullptr) return;
   wipe(slot, 0);

@@ -84,7 +84,7 @@ class Staging : public std::enable_shared_from_this<Staging> {
   // The worker's own, which no upload takes.
   Slot& own() { return slots_[kUploads]; }
   static bool take(Slot& slot);
-  void giveBack(Slot& slot);
+  void release(Slot& slot);
   void wait(Slot& slot);
   static void wipe(Slot& slot, std::size_t from);
 

@@ -104,8 +104,8 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       watchDevice(core);
       return core;
     } catch (error) {
-      // The first failure is the one to tell; one while giving back must not keep the rest from being given back.
-      for (const giveBack of taken.reverse()) await Promise.allSettled([giveBack()]);
+      // The first failure is the one to report; a failure while releasing must not keep the rest from being released.
+      for (const release of taken.reverse()) await Promise.allSettled([release()]);
       throw error;
     } finally {
       token?.own.fill(0);

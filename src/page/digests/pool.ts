@@ -41,7 +41,7 @@ export class DigestPool {
     return this.#idle.pop() ?? new Uint8Array(SLAB_BYTES);
   }
 
-  giveBackSlab(buffer: ArrayBuffer): void {
+  releaseSlab(buffer: ArrayBuffer): void {
     if (buffer.byteLength === SLAB_BYTES && this.#idle.length < IDLE_SLABS * this.limit) {
       this.#idle.push(new Uint8Array(buffer));
     }

@@ -156,7 +156,7 @@ export class WorkerStream implements DigestStream {
     this.#flatWorker ??= this.#pool.leastBusy();
     const last = this.#sentBytes === this.#request.byteLength;
     const answer = await this.#flatWorker.run({ kind: 'flat', stream: this.#id, bytes: copy, last });
-    this.#pool.giveBackSlab(answer.buffer);
+    this.#pool.releaseSlab(answer.buffer);
     return answer;
   }
 
@@ -166,6 +166,6 @@ export class WorkerStream implements DigestStream {
     if (offset === 0) this.#firstLeaf = leaves.slice(0, HASH_BYTES);
     this.#groups.set(this.#blocks === 1 ? this.#firstLeaf : nodes, group * HASH_BYTES);
     this.#leaves?.set(leaves, (offset / SLAB_BYTES) * LEAVES_A_SLAB * HASH_BYTES);
-    this.#pool.giveBackSlab(buffer);
+    this.#pool.releaseSlab(buffer);
   }
 }

@@ -18,11 +18,11 @@ class Users:
         with self._lock:
             self.count += 1
 
-        def give_back() -> None:
+        def release() -> None:
             nonlocal taken
             with self._lock:
                 if taken:
                     self.count -= 1
                 taken = False
 
-        return give_back
+        return release
