@@ -4,7 +4,7 @@
       'target_name': 'vram_residency',
       'sources': [
         'src/addon.cc',
-        'src/border.cc',
+        'src/napi_glue.cc',
         'src/digest/block_hasher.cc',
         'src/digest/digest_calls.cc',
         'src/digest/sha256_armv8.cc',

@@ -91,12 +91,12 @@ async function compileInto(objects) {
   return linked;
 }
 
-const wanted = stamp();
+const current = stamp();
 const stampFile = `${output}.stamp`;
-const fresh = existsSync(output) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted;
+const fresh = existsSync(output) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === current;
 if (!fresh || process.argv.includes('--force')) {
   if (!(await compile())) process.exit(1);
-  writeFileSync(stampFile, wanted);
+  writeFileSync(stampFile, current);
   console.error(`compiled with ${compiler.version}`);
 }
 console.log(output);

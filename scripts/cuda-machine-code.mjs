@@ -37,7 +37,7 @@ const OPERATIONS = new Map([
   [0x188, ['STS', OTHER]],
 ]);
 
-function textSection(elf, wanted) {
+function textSection(elf, sectionName) {
   const table = Number(elf.readBigUInt64LE(40));
   const [entryBytes, count, names] = [elf.readUInt16LE(58), elf.readUInt16LE(60), elf.readUInt16LE(62)];
   const section = (k) => {
@@ -52,10 +52,10 @@ function textSection(elf, wanted) {
   for (let k = 0; k < count; k++) {
     const { name, offset, size } = section(k);
     const begin = strings + name;
-    if (elf.toString('latin1', begin, elf.indexOf(0, begin)) === wanted)
+    if (elf.toString('latin1', begin, elf.indexOf(0, begin)) === sectionName)
       return elf.subarray(offset, offset + size);
   }
-  throw new Error(`no section ${wanted}`);
+  throw new Error(`no section ${sectionName}`);
 }
 
 /** The instructions of the loop with the most of them, by number of operation. */

@@ -136,13 +136,13 @@ function recordedRow(mutation) {
 const EVIDENCE = 'docs/evidence.md';
 const recorded = readFileSync(join(root, EVIDENCE), 'utf8').split('\n');
 const table = JSON.parse(readFileSync(join(root, TABLE), 'utf8'));
-const wanted = table.filter(
+const requested = table.filter(
   (mutation) =>
     (positionals.length === 0 || positionals.includes(mutation.id)) &&
     (!values.new || recordedRow(mutation) === undefined),
 );
 const outcomes = new Map();
-const queue = [...wanted];
+const queue = [...requested];
 let done = 0;
 
 async function worker() {
@@ -154,7 +154,7 @@ async function worker() {
       outcomes.set(mutation, outcome);
       done += 1;
       console.log(
-        `${done}/${wanted.length} ${mutation.id} ${outcome.verdict} (${outcome.red.length} of ${outcome.green}): ${mutation.file}: ${mutation.what}`,
+        `${done}/${requested.length} ${mutation.id} ${outcome.verdict} (${outcome.red.length} of ${outcome.green}): ${mutation.file}: ${mutation.what}`,
       );
     }
   } finally {
@@ -164,7 +164,7 @@ async function worker() {
 
 await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
 
-const failed = wanted.filter((mutation) => outcomes.get(mutation)?.verdict !== 'red');
+const failed = requested.filter((mutation) => outcomes.get(mutation)?.verdict !== 'red');
 const missing = requirementIds().filter((id) => !table.some((mutation) => mutation.id === id));
 const rows = table
   .map((mutation) => {
@@ -192,5 +192,5 @@ replaceSection(
 );
 for (const id of missing) console.error(`${id}: no mutation in ${TABLE}`);
 for (const { id, file, what } of failed) console.error(`${id}: not shown by ${file}: ${what}`);
-console.log(`${wanted.length - failed.length} of ${wanted.length} mutations went red`);
+console.log(`${requested.length - failed.length} of ${requested.length} mutations went red`);
 process.exit(failed.length > 0 || missing.length > 0 ? 1 : 0);

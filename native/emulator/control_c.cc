@@ -28,7 +28,7 @@ const char* answer(std::string text) {
   return kept.empty() ? nullptr : kept.c_str();
 }
 
-// Runs `body`, which gives an error or an empty text, under the driver's lock. No exception crosses the border.
+// Runs `body`, which gives an error or an empty text, under the driver's lock. No exception crosses the boundary.
 template <typename F>
 const char* controlled(F body) {
   try {

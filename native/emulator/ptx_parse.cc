@@ -439,16 +439,16 @@ class BodyParser {
       i.to[0] = registerOperand(t, true);
       comma();
       text_.expect("[");
-      const std::string wanted = text_.take();
+      const std::string name = text_.take();
       const int64_t extra = text_.accept("+") ? integer() : 0;
       text_.expect("]");
       for (const Parameter& p : kernel_.parameters) {
-        if (p.name != wanted) continue;
-        if (extra < 0 || extra > p.bytes || bytesOf(t) > p.bytes - extra) text_.fail("read past parameter '" + wanted + "'");
+        if (p.name != name) continue;
+        if (extra < 0 || extra > p.bytes || bytesOf(t) > p.bytes - extra) text_.fail("read past parameter '" + name + "'");
         i.offset = static_cast<int64_t>(p.offset) + extra;
         return;
       }
-      text_.fail("no parameter '" + wanted + "'");
+      text_.fail("no parameter '" + name + "'");
     }
     if (parameter) unknown(name);
 

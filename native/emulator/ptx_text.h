@@ -17,7 +17,7 @@ class PtxText {
   const std::string& word() const { return word_; }
   unsigned line() const { return wordLine_; }
   bool ended() const { return word_.empty(); }
-  bool is(const char* wanted) const { return word_ == wanted; }
+  bool is(const char* expected) const { return word_ == expected; }
 
   [[noreturn]] void fail(const std::string& what) const { throw PtxError(wordLine_, what); }
 
@@ -27,13 +27,14 @@ class PtxText {
     advance();
     return taken;
   }
-  bool accept(const char* wanted) {
-    if (!is(wanted)) return false;
+  bool accept(const char* expected) {
+    if (!is(expected)) return false;
     advance();
     return true;
   }
-  void expect(const char* wanted) {
-    if (!accept(wanted)) fail(std::string("expected '") + wanted + "', found '" + (ended() ? "end of text" : word_) + "'");
+  void expect(const char* expected) {
+    if (accept(expected)) return;
+    fail(std::string("expected '") + expected + "', found '" + (ended() ? "end of text" : word_) + "'");
   }
 
  private:

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "../src/border.h"
+#include "../src/napi_glue.h"
 #include "../src/driver.h"
 
 namespace vram {
@@ -161,12 +161,12 @@ napi_value copies(napi_env env, const Arguments& arguments) {
 napi_value attributes(napi_env env, const Arguments& arguments) {
   const std::string path = toPath(env, arguments[0]);
   const auto index = static_cast<int>(toInteger(env, arguments[1], "index", 1023));
-  struct Wanted {
+  struct Query {
     const char* name;
     int attribute;
     int value;
   };
-  Wanted wanted[] = {
+  Query queries[] = {
       {"multiprocessors", CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 0},
       {"maxClockKHz", CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 0},
       {"maxMemoryClockKHz", CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE, 0},
@@ -178,13 +178,13 @@ napi_value attributes(napi_env env, const Arguments& arguments) {
     VRAM_TRY(Driver::load(path, driver));
     CUdevice device = 0;
     VRAM_TRY(VRAM_CALL(*driver, cuDeviceGet, &device, index));
-    for (Wanted& one : wanted) VRAM_TRY(driver->attribute(one.attribute, device, one.value));
+    for (Query& one : queries) VRAM_TRY(driver->attribute(one.attribute, device, one.value));
     return {};
   };
   const Status status = ask();
   if (!status.ok()) return failed(env, status);
   napi_value result = makeObject(env);
-  for (const Wanted& one : wanted) set(env, result, one.name, makeNumber(env, one.value));
+  for (const Query& one : queries) set(env, result, one.name, makeNumber(env, one.value));
   return result;
 }
 

@@ -3,7 +3,7 @@
 #include <climits>
 #include <cstring>
 
-#include "border.h"
+#include "napi_glue.h"
 #include "datagram.h"
 #include "digest/digest_calls.h"
 #include "fatbin.h"

@@ -2,7 +2,7 @@
 #ifndef VRAM_RESIDENCY_HELD_STDERR_H
 #define VRAM_RESIDENCY_HELD_STDERR_H
 
-#include "border.h"
+#include "napi_glue.h"
 
 namespace vram {
 

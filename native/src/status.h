@@ -1,4 +1,4 @@
-// What an operation came to. Failures travel as values: no exception leaves a worker thread or the Node-API border.
+// What an operation came to. Failures travel as values: no exception leaves a worker thread or the Node-API boundary.
 #ifndef VRAM_RESIDENCY_STATUS_H
 #define VRAM_RESIDENCY_STATUS_H
 

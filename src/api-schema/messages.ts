@@ -21,7 +21,7 @@ export interface Plan {
   readonly feasible: boolean;
   /** Why not; null where it is. */
   readonly reason: string | null;
-  /** Device bytes that are wanted, as far as can be told before they are taken. */
+  /** Device bytes that are requested, as far as can be told before they are taken. */
   readonly bytes: number;
   readonly shards: number;
   /** Holds the bytes against other plans of this worker, not against other programs on the GPU. */

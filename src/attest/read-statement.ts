@@ -154,8 +154,8 @@ class Fields {
     this.#where = where;
   }
 
-  constant(key: string, wanted: string | number): void {
-    if (this.#take(key) !== wanted) throw this.#wrong(key);
+  constant(key: string, expected: string | number): void {
+    if (this.#take(key) !== expected) throw this.#wrong(key);
   }
 
   text(key: string, form?: RegExp): string {

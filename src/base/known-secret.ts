@@ -103,7 +103,7 @@ class Window {
   readonly #bases: Bases;
   /** base^length: what a unit that leaves has been multiplied by. */
   readonly #top: number;
-  readonly #wanted: ReadonlyMap<number, ReadonlySet<number>>;
+  readonly #hashes: ReadonlyMap<number, ReadonlySet<number>>;
 
   constructor(length: number, secrets: readonly Uint16Array[], bases: Bases) {
     this.#length = length;
@@ -111,13 +111,13 @@ class Window {
     let top = 1;
     for (let i = 0; i < length; i += 1) top = Math.imul(top, bases.sliding);
     this.#top = top;
-    const wanted = new Map<number, Set<number>>();
+    const hashes = new Map<number, Set<number>>();
     for (const secret of secrets) {
       let sliding = 0;
       for (const unit of secret) sliding = (Math.imul(sliding, bases.sliding) + unit) | 0;
-      wanted.set(sliding, (wanted.get(sliding) ?? new Set()).add(confirmingHash(secret, bases.confirming)));
+      hashes.set(sliding, (hashes.get(sliding) ?? new Set()).add(confirmingHash(secret, bases.confirming)));
     }
-    this.#wanted = wanted;
+    this.#hashes = hashes;
   }
 
   /** Ascending; two of them do not overlap. */
@@ -133,8 +133,8 @@ class Window {
       const leaving = start > 0 ? Math.imul(units[start - 1] ?? 0, this.#top) : 0;
       value = (Math.imul(value, sliding) + (units[end - 1] ?? 0) - leaving) | 0;
       if (start < free) continue;
-      const wanted = this.#wanted.get(value);
-      if (wanted?.has(confirmingHash(units.subarray(start, end), confirming)) === true) {
+      const hashes = this.#hashes.get(value);
+      if (hashes?.has(confirmingHash(units.subarray(start, end), confirming)) === true) {
         found.push({ start, end });
         free = end;
       }

@@ -195,8 +195,8 @@ class StrictJsonParser {
     }
   }
 
-  #unexpected(wanted: string): VramError {
-    return this.#fault(this.#at < this.#text.length ? `needs ${wanted}` : 'ends too early');
+  #unexpected(expected: string): VramError {
+    return this.#fault(this.#at < this.#text.length ? `needs ${expected}` : 'ends too early');
   }
 
   #fault(problem: string, at: number = this.#at): VramError {

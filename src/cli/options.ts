@@ -29,7 +29,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   GiB: 1024 ** 3,
 };
 
-/** Bytes: a whole number, with KiB, MiB or GiB behind it if wanted. */
+/** Bytes: a whole number, optionally followed by KiB, MiB or GiB. */
 export function parseBytes(text: string): number {
   const match = /^(\d{1,16})(KiB|MiB|GiB)?$/.exec(text);
   const bytes = match === null ? Number.NaN : Number(match[1]) * (BYTE_UNITS[match[2] ?? ''] ?? Number.NaN);

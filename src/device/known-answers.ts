@@ -181,8 +181,8 @@ function isExact(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [begin, end] = [FILL.first * VECTOR_BYTES, (FILL.first + FILL.count) * VECTOR_BYTES];
   for (let at = 0; at < FILL.vectors * VECTOR_BYTES; at += 4) {
-    const wanted = at >= begin && at < end ? FILL.word : FILL.ground;
-    if (view.getUint32(at, true) !== wanted) return false;
+    const expected = at >= begin && at < end ? FILL.word : FILL.ground;
+    if (view.getUint32(at, true) !== expected) return false;
   }
   return true;
 }

@@ -43,9 +43,9 @@ export function checkNodes(layout: TreeLayout, level: number, first: number, cou
 export function paddedBlock(layout: TreeLayout, block: number, bytes: Uint8Array): Uint8Array {
   checkInteger('block', block, 0, layout.blocks - 1);
   checkBytes('bytes', bytes);
-  const wanted = Math.min(BLOCK_BYTES, layout.byteLength - block * BLOCK_BYTES);
-  if (bytes.length !== wanted) {
-    throw invalidInput('bytes', `must be the ${wanted} bytes of block ${block}, got ${bytes.length}`);
+  const expected = Math.min(BLOCK_BYTES, layout.byteLength - block * BLOCK_BYTES);
+  if (bytes.length !== expected) {
+    throw invalidInput('bytes', `must be the ${expected} bytes of block ${block}, got ${bytes.length}`);
   }
   const whole = new Uint8Array(BLOCK_BYTES);
   whole.set(bytes);

@@ -34,7 +34,7 @@ export interface SelectOptions extends OpenOptions {
   readonly onSkipped?: (skipped: SkippedDevice) => void;
 }
 
-const WANTED = /^(cuda|webgpu):(0|[1-9][0-9]{0,8})$/;
+const REQUEST = /^(cuda|webgpu):(0|[1-9][0-9]{0,8})$/;
 
 /**
  * Opens the device that was asked for: `auto`, `cuda:N`, `webgpu:N` or `host`. `auto` tries CUDA, hardware WebGPU, software
@@ -46,17 +46,20 @@ const WANTED = /^(cuda|webgpu):(0|[1-9][0-9]{0,8})$/;
  */
 export async function selectDevice(
   backends: readonly Backend[],
-  wanted: string,
+  requested: string,
   options: SelectOptions = {},
 ): Promise<Device> {
   const { forceHost = false, onSkipped, ...openOptions } = options;
-  const request = parse(wanted);
+  const request = parse(requested);
   // Checked here so that `auto` cannot take a wrong option for a fault of every device.
   if (openOptions.windowBytes !== undefined)
     checkInteger('windowBytes', openOptions.windowBytes, BLOCK_BYTES);
   if (forceHost) {
     if (request.kind !== 'auto' && request.kind !== 'host') {
-      throw invalidInput('device', `is ${wanted}, but mock mode is forced: only auto and host can be used`);
+      throw invalidInput(
+        'device',
+        `is ${requested}, but mock mode is forced: only auto and host can be used`,
+      );
     }
     // The host backend alone takes this option: it marks the device as an override of what the machine has.
     const forced: SelectOptions = { ...openOptions, forceHost: true };
@@ -71,9 +74,9 @@ interface Request {
   readonly index: number;
 }
 
-function parse(wanted: unknown): Request {
-  if (wanted === 'auto' || wanted === 'host') return { kind: wanted, index: 0 };
-  const match = typeof wanted === 'string' ? WANTED.exec(wanted) : null;
+function parse(requested: unknown): Request {
+  if (requested === 'auto' || requested === 'host') return { kind: requested, index: 0 };
+  const match = typeof requested === 'string' ? REQUEST.exec(requested) : null;
   const kind = match?.[1];
   if (kind !== 'cuda' && kind !== 'webgpu') {
     throw invalidInput('device', 'must be auto, cuda:N, webgpu:N or host');

@@ -263,7 +263,7 @@ export interface WebGpuBinding extends Binding {
   /** One read-only storage buffer at binding 0. */
   readonly layout: GPUBindGroupLayout;
   /**
-   * One group for every segment that the range touches. `byteOffset` is where the wanted bytes begin inside the bound
+   * One group for every segment that the range touches. `byteOffset` is where the requested bytes begin inside the bound
    * buffer: binding offsets are aligned.
    */
   bindings(range?: ByteRange): readonly {

@@ -112,7 +112,7 @@ function parseDigestWord(word: string): ExpectedDigest | null {
     throw refuse('has several integrity hashes; give the one of SHA-256');
   const match = INTEGRITY.exec(word);
   if (match !== null) return parseIntegrity(match[1], match[2]);
-  if (/^sha\d+-\S*$/.test(word)) throw refuse('is no integrity string: sha256- and Base64 were wanted');
+  if (/^sha\d+-\S*$/.test(word)) throw refuse('is not an integrity string: expected sha256- and Base64');
   return null;
 }
 

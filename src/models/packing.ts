@@ -11,7 +11,7 @@ import {
 } from './tensor-manifest.js';
 import { inByteOrder, type TensorEntry, type TensorIndex } from './tensors.js';
 
-/** A file of a model with its tensors, to be opened when its bytes are wanted. */
+/** A file of a model with its tensors, opened when its bytes are needed. */
 export interface TensorFile {
   /** Its path inside the model's folder, `/` between the parts. */
   readonly label: string;

@@ -27,11 +27,11 @@ export class NarrationCapture implements NarrationSink {
   /** Throws unless these were told in this order, each with these fields; others may stand between. */
   assertToldInOrder(expected: readonly ExpectedNarration[]): void {
     let from = 0;
-    expected.forEach((wanted, position) => {
-      const at = this.#told.findIndex((narration, index) => index >= from && matches(narration, wanted));
+    expected.forEach((pattern, position) => {
+      const at = this.#told.findIndex((narration, index) => index >= from && matches(narration, pattern));
       if (at < 0) {
         throw new Error(
-          `narration ${position} (${JSON.stringify(wanted)}) was not told; told from there on: ${this.actions().slice(from).join(', ') || 'nothing'}`,
+          `narration ${position} (${JSON.stringify(pattern)}) was not told; told from there on: ${this.actions().slice(from).join(', ') || 'nothing'}`,
         );
       }
       from = at + 1;
@@ -46,7 +46,7 @@ export class NarrationCapture implements NarrationSink {
   }
 }
 
-function matches(narration: Narration, wanted: ExpectedNarration): boolean {
+function matches(narration: Narration, expected: ExpectedNarration): boolean {
   const fields = new Map<string, unknown>(Object.entries(narration));
-  return Object.entries(wanted).every(([name, value]) => fields.get(name) === value);
+  return Object.entries(expected).every(([name, value]) => fields.get(name) === value);
 }

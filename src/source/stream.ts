@@ -97,7 +97,7 @@ function endedEarly(seen: number, byteLength: number): VramError {
 
 interface ByteIterator {
   next(): Promise<IteratorResult<unknown>>;
-  /** Tells the producer that no more is wanted; does not wait for one that may be stuck. */
+  /** Tells the producer that no more is needed; does not wait for one that may be stuck. */
   end(): void;
 }
 

@@ -28,8 +28,8 @@ afterAll(async () => {
 const NONCE = ['--nonce', '00'.repeat(16)];
 
 /** An expected failure: never 70, never a signal. */
-function expectFailure({ code, stderr }: CliResult, wanted: number, ...said: readonly string[]): void {
-  expect({ code, stderr }).toMatchObject({ code: wanted, stderr: expect.stringContaining('error: ') });
+function expectFailure({ code, stderr }: CliResult, expected: number, ...said: readonly string[]): void {
+  expect({ code, stderr }).toMatchObject({ code: expected, stderr: expect.stringContaining('error: ') });
   expect(stderr).not.toContain('internal error');
   for (const each of said) expect(stderr).toContain(each);
 }

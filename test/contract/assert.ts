@@ -12,15 +12,15 @@ export function ok(condition: boolean, what: string): void {
   if (!condition) fail(what);
 }
 
-export function equal<T extends string | number | boolean | null>(got: T, wanted: T, what: string): void {
-  if (!Object.is(got, wanted)) fail(`${what}: got ${String(got)}, wanted ${String(wanted)}`);
+export function equal<T extends string | number | boolean | null>(got: T, expected: T, what: string): void {
+  if (!Object.is(got, expected)) fail(`${what}: got ${String(got)}, expected ${String(expected)}`);
 }
 
 /** Compares length and every byte; the message names the first that differs. */
-export function sameBytes(got: Uint8Array, wanted: Uint8Array, what: string): void {
-  equal(got.length, wanted.length, `${what}, length`);
-  for (let i = 0; i < wanted.length; i++) {
-    if (got[i] !== wanted[i]) fail(`${what}: byte ${i} is ${got[i]}, wanted ${wanted[i]}`);
+export function sameBytes(got: Uint8Array, expected: Uint8Array, what: string): void {
+  equal(got.length, expected.length, `${what}, length`);
+  for (let i = 0; i < expected.length; i++) {
+    if (got[i] !== expected[i]) fail(`${what}: byte ${i} is ${got[i]}, expected ${expected[i]}`);
   }
 }
 
@@ -57,11 +57,13 @@ export function refusedNow(codes: string | readonly string[], work: () => unknow
 
 /** The same for an error that was caught already. */
 export function expectCode(codes: string | readonly string[], error: unknown, what: string): void {
-  const wanted = typeof codes === 'string' ? [codes] : codes;
-  if (error === undefined) fail(`${what}: was carried out, must be refused with ${wanted.join(' or ')}`);
+  const expected = typeof codes === 'string' ? [codes] : codes;
+  if (error === undefined) fail(`${what}: was carried out, must be refused with ${expected.join(' or ')}`);
   const code = codeOf(error);
-  if (code === null || !wanted.includes(code)) {
-    fail(`${what}: refused with ${code ?? String(error)}, must be ${wanted.join(' or ')} (${String(error)})`);
+  if (code === null || !expected.includes(code)) {
+    fail(
+      `${what}: refused with ${code ?? String(error)}, must be ${expected.join(' or ')} (${String(error)})`,
+    );
   }
 }
 

@@ -17,11 +17,11 @@ export function rootOf(tree: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Indexes of the 32-byte hashes that differ. */
-export function differing(got: Uint8Array, wanted: Uint8Array): number[] {
+export function differing(got: Uint8Array, expected: Uint8Array): number[] {
   const found: number[] = [];
-  for (let at = 0; at < Math.max(got.length, wanted.length); at += HASH_BYTES) {
+  for (let at = 0; at < Math.max(got.length, expected.length); at += HASH_BYTES) {
     const a = got.subarray(at, at + HASH_BYTES);
-    const b = wanted.subarray(at, at + HASH_BYTES);
+    const b = expected.subarray(at, at + HASH_BYTES);
     if (a.length !== b.length || a.some((byte, i) => byte !== b[i])) found.push(at / HASH_BYTES);
   }
   return found;

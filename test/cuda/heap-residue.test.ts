@@ -18,7 +18,7 @@ function reasonToSkip(): string {
 /** How many times 24 bytes from the middle of the pattern stand in writable memory; the needle itself is held as its complement. */
 function residue(seed: number): number {
   const pattern = xorshiftBytes(seed, BYTES);
-  const wanted = pattern.subarray(MIDDLE, MIDDLE + 24).map((byte) => byte ^ 0xff);
+  const expected = pattern.subarray(MIDDLE, MIDDLE + 24).map((byte) => byte ^ 0xff);
   pattern.fill(0);
   const window = Buffer.allocUnsafeSlow(WINDOW);
   const memory = openSync('/proc/self/mem', 'r');
@@ -28,7 +28,7 @@ function residue(seed: number): number {
       const [, from = '', to = ''] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
       if (from === '') continue;
       const end = Number.parseInt(to, 16);
-      for (let at = Number.parseInt(from, 16); at < end; at += WINDOW - wanted.length) {
+      for (let at = Number.parseInt(from, 16); at < end; at += WINDOW - expected.length) {
         let read = 0;
         try {
           read = readSync(memory, window, 0, Math.min(WINDOW, end - at), at);
@@ -36,7 +36,7 @@ function residue(seed: number): number {
           // A mapping that went away or cannot be read holds nothing to find.
           break;
         }
-        hits += count(window, read, wanted);
+        hits += count(window, read, expected);
         window.fill(0, 0, read);
       }
     }

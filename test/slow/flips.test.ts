@@ -46,11 +46,11 @@ describe.each(backends)('random flips on $name', ({ target, missing }) => {
         platform(),
       );
       const next = random(0x9e3779b9);
-      const wanted = FLIPS[backend] ?? 1000;
+      const requested = FLIPS[backend] ?? 1000;
       const largest = Math.min(target.maxBytes ?? Number.POSITIVE_INFINITY, LARGEST[backend] ?? 2 ** 20);
       let found = 0;
       let clean = 0;
-      for (let shardNumber = 0; found < wanted; shardNumber++) {
+      for (let shardNumber = 0; found < requested; shardNumber++) {
         // Sizes spread over magnitudes, with the largest and the smallest among them.
         const magnitude = next(Math.floor(Math.log2(largest)) + 1);
         const byteLength =
@@ -64,7 +64,7 @@ describe.each(backends)('random flips on $name', ({ target, missing }) => {
         if (port === undefined) throw new Error('no fault port');
         const padded = Math.ceil(byteLength / BLOCK) * BLOCK;
         const flips = byteLength === largest ? 10 : FLIPS_PER_SHARD;
-        for (let flip = 0; flip < flips && found < wanted; flip++) {
+        for (let flip = 0; flip < flips && found < requested; flip++) {
           // First byte, last byte and last byte of the padding are always among them.
           const byte = [0, byteLength - 1, padded - 1][flip] ?? next(padded);
           const mask = 1 << next(8);
@@ -89,7 +89,7 @@ describe.each(backends)('random flips on $name', ({ target, missing }) => {
       console.log(`${target.name}: ${found} flips found, ${clean} clean verifications without alarm`);
       await manager.close();
       await device.close();
-      expect(found).toBe(wanted);
+      expect(found).toBe(requested);
     },
     1_200_000,
   );

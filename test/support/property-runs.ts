@@ -1,16 +1,16 @@
 import { vi } from 'vitest';
 
-const { VRAM_RESIDENCY_PROPERTY_RUNS: wanted } = process.env;
+const { VRAM_RESIDENCY_PROPERTY_RUNS: requested } = process.env;
 const QUICK_TIMEOUT_MS = 60_000;
 const LONG_TIMEOUT_MS = 6 * 3_600_000;
 
 // For the tests of the file that imports this.
-vi.setConfig({ testTimeout: wanted === undefined ? QUICK_TIMEOUT_MS : LONG_TIMEOUT_MS });
+vi.setConfig({ testTimeout: requested === undefined ? QUICK_TIMEOUT_MS : LONG_TIMEOUT_MS });
 
 /** Cases of a property: `quick` of them, or as many as VRAM_RESIDENCY_PROPERTY_RUNS says for the long run. */
 export function propertyRuns(quick: number): number {
-  if (wanted === undefined) return quick;
-  const runs = Number(wanted);
+  if (requested === undefined) return quick;
+  const runs = Number(requested);
   if (!Number.isSafeInteger(runs) || runs < 1) {
     throw new Error('VRAM_RESIDENCY_PROPERTY_RUNS must be a positive integer');
   }

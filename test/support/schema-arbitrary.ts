@@ -62,11 +62,11 @@ export function allowedBy(schema: JsonSchema, hints: Hints = {}): fc.Arbitrary<u
 
 function strings({ pattern, minLength = 0, maxLength = LONGEST }: JsonSchema): fc.Arbitrary<string> {
   if (pattern === undefined) return fc.string({ minLength, maxLength: Math.min(maxLength, LONGEST) });
-  const wanted = new RegExp(pattern, 'u');
+  const accepted = new RegExp(pattern, 'u');
   // fast-check writes no strings for classes of Unicode; all but a few short ones are of this class.
   return pattern.includes('\\p')
-    ? fc.string({ minLength: 1, maxLength: LONGEST }).filter((text) => wanted.test(text))
-    : fc.stringMatching(wanted);
+    ? fc.string({ minLength: 1, maxLength: LONGEST }).filter((text) => accepted.test(text))
+    : fc.stringMatching(accepted);
 }
 
 function objects(

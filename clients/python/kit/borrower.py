@@ -113,9 +113,9 @@ class Borrower:
 
     def ask_write(self, _: str) -> Dict[str, Any]:
         """Whether the driver lets an importer write, if it asks. What it grants is what the mapping has from then on."""
-        wanted = Access(Location(LOCATION_TYPE_DEVICE, self._device), ACCESS_READ_WRITE)
+        requested = Access(Location(LOCATION_TYPE_DEVICE, self._device), ACCESS_READ_WRITE)
         result = self._driver.result(
-            "cuMemSetAccess", self._mapping.address, self._mapping.byte_length, ctypes.byref(wanted), 1
+            "cuMemSetAccess", self._mapping.address, self._mapping.byte_length, ctypes.byref(requested), 1
         )
         return {"outcome": self._words("cuMemSetAccess", result), "access": self._access()}
 

@@ -86,8 +86,8 @@ class Mapped:
     def _map(self, address: int, access: int) -> None:
         self._driver.call("cuMemMap", address, self.byte_length, 0, self._pages, 0)
         if access:
-            wanted = Access(self._location, access)
-            self._driver.call("cuMemSetAccess", address, self.byte_length, ctypes.byref(wanted), 1)
+            requested = Access(self._location, access)
+            self._driver.call("cuMemSetAccess", address, self.byte_length, ctypes.byref(requested), 1)
 
 
 class RawTensor:

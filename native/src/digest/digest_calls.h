@@ -2,7 +2,7 @@
 #ifndef VRAM_RESIDENCY_DIGEST_CALLS_H
 #define VRAM_RESIDENCY_DIGEST_CALLS_H
 
-#include "../border.h"
+#include "../napi_glue.h"
 
 namespace vram {
 

@@ -258,13 +258,13 @@ void Reactor::pump(uint64_t id, Link& link) {
 // A socket that is neither read nor written is taken out: epoll tells of a peer that has gone in any case, again and again.
 void Reactor::arm(uint64_t id, Link& link) {
   if (!link.connection.open()) return;
-  const uint32_t wanted = (link.unhandled < kMaxUnhandled ? EPOLLIN : 0u) | (link.connection.hasQueue() ? EPOLLOUT : 0u);
-  if (wanted == link.interest) return;
-  const int operation = wanted == 0 ? EPOLL_CTL_DEL : link.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (control(epoll_, operation, link.connection.socket(), wanted, keyOf(Key::kLink, id)) != 0) {
+  const uint32_t events = (link.unhandled < kMaxUnhandled ? EPOLLIN : 0u) | (link.connection.hasQueue() ? EPOLLOUT : 0u);
+  if (events == link.interest) return;
+  const int operation = events == 0 ? EPOLL_CTL_DEL : link.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (control(epoll_, operation, link.connection.socket(), events, keyOf(Key::kLink, id)) != 0) {
     return end(id, link, Ending::kFailed);
   }
-  link.interest = wanted;
+  link.interest = events;
 }
 
 void Reactor::end(uint64_t id, Link& link, Ending ending) {

@@ -123,10 +123,10 @@ void Sockets::requireOpen() const {
 }
 
 void Sockets::refresh() noexcept {
-  const bool wanted = open_ && reactor_->busy();
-  if (wanted == awaited_) return;
-  awaited_ = wanted;
-  if (wanted) environment_->await(env_);
+  const bool needed = open_ && reactor_->busy();
+  if (needed == awaited_) return;
+  awaited_ = needed;
+  if (needed) environment_->await(env_);
   else environment_->unawait(env_);
 }
 

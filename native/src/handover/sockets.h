@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "../border.h"
+#include "../napi_glue.h"
 #include "reactor.h"
 
 namespace vram {

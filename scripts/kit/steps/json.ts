@@ -50,7 +50,7 @@ export class Fields {
     return this.#of[name];
   }
 
-  #wrong(name: string, wanted: string): Failure {
-    return new Failure(`${this.#path}.${name} is not ${wanted}`);
+  #wrong(name: string, expected: string): Failure {
+    return new Failure(`${this.#path}.${name} is not ${expected}`);
   }
 }

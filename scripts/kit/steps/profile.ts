@@ -60,8 +60,8 @@ function parseLast(csv: string): Figure | null {
   const [names, units] = rows;
   const last = rows.at(-1);
   if (names === undefined || units === undefined || last === undefined || rows.length < 3) return null;
-  const wanted = names.flatMap((name, i) =>
+  const profiled = names.flatMap((name, i) =>
     METRICS.includes(name) ? [[name, `${last[i]} ${units[i]}`.trim()] as const] : [],
   );
-  return wanted.length === 0 ? null : Object.fromEntries(wanted);
+  return profiled.length === 0 ? null : Object.fromEntries(profiled);
 }

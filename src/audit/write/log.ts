@@ -160,8 +160,8 @@ export class AuditLog implements Observer {
   readonly #refusals = new RefusedHandles();
   #refusalTimer: ReturnType<typeof setTimeout> | null = null;
   readonly #reached: Record<Stage, number> = { taken: 0, durable: 0, covered: -1 };
-  /** A checkpoint is wanted that covers this ticket. */
-  #wantedTicket = -1;
+  /** A checkpoint that covers this ticket is requested. */
+  #requestedTicket = -1;
 
   #draining: Promise<void> | null = null;
   #groupTimer: ReturnType<typeof setTimeout> | null = null;
@@ -407,7 +407,7 @@ export class AuditLog implements Observer {
   }
 
   #waitForCheckpoint(): Promise<void> {
-    this.#wantedTicket = this.#enqueued;
+    this.#requestedTicket = this.#enqueued;
     return this.#wait(this.#signer === null ? 'durable' : 'covered');
   }
 
@@ -449,7 +449,7 @@ export class AuditLog implements Observer {
     if (this.#chain.size === this.#checkpointedSize) return;
     this.#checkpointTimer ??= setTimeout(() => {
       this.#checkpointTimer = null;
-      this.#wantedTicket = this.#enqueued;
+      this.#requestedTicket = this.#enqueued;
       this.#wake();
     }, CHECKPOINT_MS);
   }
@@ -458,7 +458,7 @@ export class AuditLog implements Observer {
     if (this.#signer === null) return false;
     if (this.#chain.size - this.#checkpointedSize >= CHECKPOINT_RECORDS) return true;
     const { taken, covered } = this.#reached;
-    return covered < this.#wantedTicket && this.#wantedTicket <= taken;
+    return covered < this.#requestedTicket && this.#requestedTicket <= taken;
   }
 
   async #writeGroup(): Promise<void> {
@@ -561,7 +561,7 @@ export class AuditLog implements Observer {
     // Ahead of what is queued: its place is where the gap was. Everything behind it moves one ticket on.
     this.#queue.unshift(recovered);
     this.#enqueued += 1;
-    if (this.#wantedTicket >= 0) this.#wantedTicket += 1;
+    if (this.#requestedTicket >= 0) this.#requestedTicket += 1;
     this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, ticket: waiter.ticket + 1 }));
   }
 

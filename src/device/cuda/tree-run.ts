@@ -124,7 +124,7 @@ export class TreeRun {
     await this.#grow(level + 1, outputs);
   }
 
-  /** Brings back the hashes that wait at the wanted level. */
+  /** Brings back the hashes that wait at the requested level. */
   async #collect(): Promise<void> {
     const { level } = this.#part;
     const count = this.#waiting[level] ?? 0;

@@ -76,7 +76,7 @@ export class TreeRun {
     await this.#push(0, output);
   }
 
-  /** Hands on the hashes of a level: to the result if it is the wanted one, else to the next level's input. */
+  /** Hands on the hashes of a level: to the result if it is the requested one, else to the next level's input. */
   async #push(level: number, hashes: Uint8Array): Promise<void> {
     if (this.#machine.scratch.isMarked(hashes)) throw didNotRun(`hashes of level ${level} were not written`);
     const stage = this.#machine.scratch.stages[level];

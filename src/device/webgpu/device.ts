@@ -75,14 +75,14 @@ export class WebGpuDevice implements Device {
   static async create(gpu: GPUDevice, settings: WebGpuDeviceSettings): Promise<WebGpuDevice> {
     const isHardware = settings.info.execution === 'hardware';
     const drills = settings.drills === true;
-    const wanted = checkInteger(
+    const requested = checkInteger(
       'windowBytes',
       settings.windowBytes ?? (isHardware ? HARDWARE_WINDOW_BYTES : SOFTWARE_WINDOW_BYTES),
       BLOCK_BYTES,
     );
     const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
     const segmentBytes = wholeUnits(Math.min(maxBufferSize, maxStorageBufferBindingSize), GROUP_BYTES);
-    const windowBytes = wholeUnits(Math.min(wanted, segmentBytes), BLOCK_BYTES);
+    const windowBytes = wholeUnits(Math.min(requested, segmentBytes), BLOCK_BYTES);
     const context = new GpuContext(gpu);
     const kernels = await createKernels(context, sha256Variant(settings.info), drills);
     const purpose = { what: 'the scratch pool', neededBytes: Staging.byteLength };

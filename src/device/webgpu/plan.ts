@@ -35,7 +35,7 @@ export function scratchShape(windowBytes: number): ScratchShape {
   return { windowBlocks, levels, byteLength: slot * HASH_BYTES };
 }
 
-/** `isLast`: it computes a node of the wanted level. */
+/** `isLast`: it computes a node of the requested level. */
 export type TreeStep =
   | {
       readonly kind: 'leaves';
@@ -52,7 +52,7 @@ export type TreeStep =
       readonly outSlot: number;
       readonly isLast: boolean;
     }
-  /** `count` nodes of the wanted level lie after the mark and have to be fetched before the next step. */
+  /** `count` nodes of the requested level lie after the mark and have to be fetched before the next step. */
   | { readonly kind: 'result'; readonly markSlot: number; readonly count: number };
 
 /**

@@ -49,7 +49,7 @@ export interface RegionMemory {
   readonly buffers: readonly GPUBuffer[];
   /** The buffers' lengths. */
   readonly table: SegmentTable;
-  /** Where the caller wanted buffers to begin; null where it did not say. */
+  /** Where the caller requested that buffers begin; null without such a request. */
   readonly cuts: readonly number[] | null;
 }
 

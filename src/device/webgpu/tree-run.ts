@@ -15,7 +15,7 @@ const RESULT_NODES = SLOT_BYTES / HASH_BYTES - 1;
 /** What a run is given. */
 export interface TreeRequest extends RunWatch {
   readonly part: TreePart;
-  /** The wanted level has one node, and it is to come back with the proof. */
+  /** The requested level has one node, and it is to come back with the proof. */
   readonly root: boolean;
   /** Sealed memory of consecutive whole blocks, one range a buffer. */
   ranges(firstBlock: number, blocks: number): readonly SealedRange[];
@@ -24,7 +24,7 @@ export interface TreeRequest extends RunWatch {
 }
 
 export interface TreeResult {
-  /** Nodes of the wanted level; empty for a root. */
+  /** Nodes of the requested level; empty for a root. */
   readonly nodes: Uint8Array;
   /** The root; all zero unless asked for. */
   readonly root: Uint8Array;

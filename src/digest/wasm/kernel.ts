@@ -42,7 +42,7 @@ export class WasmKernel {
     this.#start(request.sha256, new RetainedHashes(request.byteLength, request.keep));
   }
 
-  /** Starts a stream whose flat hash alone is wanted: the tree that finish() gives means nothing. */
+  /** Starts a stream of which only the flat hash is needed: the tree from finish() is meaningless. */
   beginFlat(): void {
     this.#start(true, null);
   }

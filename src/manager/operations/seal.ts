@@ -159,9 +159,9 @@ async function load(
   { source, reader, signal, options, request, allocation }: SealWork,
 ): Promise<Loaded> {
   const { byteLength, sha256, packed } = request;
-  const wanted: DigestRequest = { byteLength, sha256, keep: core.keep };
+  const digestRequest: DigestRequest = { byteLength, sha256, keep: core.keep };
   const began = core.clock.monotonic();
-  const stream = core.engine.start(wanted);
+  const stream = core.engine.start(digestRequest);
   const hashing = packed === null ? null : new FileDigests(core.engine, packed, sha256);
   let digest: HostDigest;
   let files: readonly SealedFile[];

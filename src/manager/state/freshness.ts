@@ -57,8 +57,8 @@ export class Freshness {
   }
 
   /**
-   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stop while a
-   * machine is suspended, the wall clock may be set back.
+   * Milliseconds since the latest pass began; null without one. The larger of both clocks: the monotonic one may stop while
+   * a machine is suspended, the wall clock may be set back.
    */
   ageMs(clock: Clock): number | null {
     if (this.#verified === null) return null;

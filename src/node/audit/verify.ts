@@ -140,10 +140,10 @@ async function keyLine(
   return publicKey === null ? null : formatVerifierKey(await verifierKey(nodeCrypto, origin, publicKey));
 }
 
-async function threadsFor(dir: string, source: LogSource, wanted: number | undefined): Promise<number> {
+async function threadsFor(dir: string, source: LogSource, requested: number | undefined): Promise<number> {
   const most = Math.max(1, source.stems.length);
   if (!existsSync(fileURLToPath(WORKER_SCRIPT))) return 1;
-  if (wanted !== undefined) return Math.min(checkInteger('workers', wanted, 1, 256), most);
+  if (requested !== undefined) return Math.min(checkInteger('workers', requested, 1, 256), most);
   let bytes = 0;
   for (const stem of source.stems) bytes += (await stat(segmentPath(dir, stem))).size;
   return bytes < MIN_PARALLEL_BYTES ? 1 : Math.min(availableParallelism(), MAX_DEFAULT_WORKERS, most);

@@ -45,12 +45,12 @@ function isHidden(name: string): boolean {
 /** The name of the one model among the files of a folder. Errors: INVALID_INPUT if there is none, or more than one. */
 export function modelAmong(names: readonly string[], format: ModelFormat | 'auto'): string {
   if (format === 'raw') throw invalidInput('path', 'is a directory: name the raw files');
-  const wanted = names
+  const requested = names
     .filter((name) => !isHidden(name) && (format === 'auto' || formatByName(name) === format))
     .sort();
-  const indexed = wanted.some(isSafetensorsIndex);
+  const indexed = requested.some(isSafetensorsIndex);
   // An index speaks for the safetensors files beside it, the first part of a split GGUF for all.
-  const models = wanted.filter((name) => {
+  const models = requested.filter((name) => {
     const known = formatByName(name);
     if (known === 'safetensors') return !indexed || isSafetensorsIndex(name);
     return known !== null && (ggufPart(name)?.number ?? 1) === 1;

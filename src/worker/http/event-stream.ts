@@ -10,7 +10,7 @@ export interface StreamRequest<Draft extends object> {
   readonly log: EventLog<Draft>;
   /** Only events behind this one. */
   readonly afterId: number;
-  readonly wanted: (event: Logged<Draft>) => boolean;
+  readonly accepts: (event: Logged<Draft>) => boolean;
   /** Fires when the reader is gone. */
   readonly signal: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
@@ -28,7 +28,7 @@ export interface StreamRequest<Draft extends object> {
 export function eventStream<Draft extends { readonly type: string }>({
   log,
   afterId,
-  wanted,
+  accepts,
   signal,
   headers = {},
   patienceMs = 0,
@@ -47,7 +47,7 @@ export function eventStream<Draft extends { readonly type: string }>({
         const run = async (): Promise<void> => {
           send(': vram-residency\n\n');
           for await (const event of log.follow(afterId, end)) {
-            if (!wanted(event)) continue;
+            if (!accepts(event)) continue;
             if ((controller.desiredSize ?? 0) <= 0 && patienceMs > 0) {
               await firstOf(end, patienceMs, (wake) => {
                 taken = wake;

@@ -55,7 +55,7 @@ function events({ worker, id, header, signal }: Call<unknown>): Response {
   return eventStream({
     log: execution.events,
     afterId,
-    wanted: () => true,
+    accepts: () => true,
     signal,
     patienceMs: PATIENCE_MS,
     headers:

@@ -171,7 +171,7 @@ function events({ worker, query, header, signal }: Call<unknown>): Response {
   return eventStream({
     log: worker.events,
     afterId,
-    wanted: (event) => model === null || event.model === model,
+    accepts: (event) => model === null || event.model === model,
     signal,
   });
 }

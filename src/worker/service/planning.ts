@@ -69,7 +69,7 @@ export class Planning {
     if (bytes <= left) return null;
     return new VramError(
       'INSUFFICIENT_VRAM',
-      `${bytes} bytes are wanted, ${left} are left beside other plans and loads`,
+      `${bytes} bytes are requested, ${left} are left beside other plans and loads`,
       {
         neededBytes: bytes,
         availableBytes: left,

@@ -6,15 +6,15 @@ import { dataOf, sealed, using } from '../regions.js';
 const LENGTH = 20_001;
 
 /** What each kind of binding can be asked; the bytes are compared where the host may see them. */
-async function useBinding(binding: DeviceBinding, wanted: Uint8Array): Promise<void> {
+async function useBinding(binding: DeviceBinding, expected: Uint8Array): Promise<void> {
   if (binding.kind === 'host') {
-    sameBytes(await binding.read(0, wanted.length), wanted, 'leased bytes');
-    (await binding.read(0, wanted.length)).fill(0);
-    sameBytes(await binding.read(1, 2), wanted.subarray(1, 3), 'leased bytes, second time');
+    sameBytes(await binding.read(0, expected.length), expected, 'leased bytes');
+    (await binding.read(0, expected.length)).fill(0);
+    sameBytes(await binding.read(1, 2), expected.subarray(1, 3), 'leased bytes, second time');
     for (const [offset, length] of [
       [-1, 1],
-      [0, wanted.length + 1],
-      [wanted.length, 1],
+      [0, expected.length + 1],
+      [expected.length, 1],
       [Number.NaN, 1],
       [0, 2 ** 53],
     ] as const) {
@@ -28,7 +28,7 @@ async function useBinding(binding: DeviceBinding, wanted: Uint8Array): Promise<v
     const parts = binding.bindings();
     equal(
       parts.reduce((sum, part) => sum + part.byteLength, 0),
-      wanted.length,
+      expected.length,
       'bytes bound',
     );
     const range = binding.bindings({ offset: 5, length: 7 });
@@ -39,13 +39,13 @@ async function useBinding(binding: DeviceBinding, wanted: Uint8Array): Promise<v
     );
     refusedNow(
       'INVALID_INPUT',
-      () => binding.bindings({ offset: 0, length: wanted.length + 1 }),
+      () => binding.bindings({ offset: 0, length: expected.length + 1 }),
       'range too long',
     );
   } else {
     const scratch = await binding.scratch(64);
-    await scratch.write(wanted.subarray(0, 64));
-    sameBytes(await scratch.read(), wanted.subarray(0, 64), 'scratch of the lease');
+    await scratch.write(expected.subarray(0, 64));
+    sameBytes(await scratch.read(), expected.subarray(0, 64), 'scratch of the lease');
   }
 }
 

@@ -75,8 +75,8 @@ export const treeCases: readonly ContractCase[] = [
               [Math.floor(count / 3), Math.ceil(count / 2)],
               [Math.min(1, count - 1), Math.max(1, count - 1)],
             ] as const;
-            for (const [first, wanted] of parts) {
-              const length = Math.min(wanted, count - first);
+            for (const [first, requested] of parts) {
+              const length = Math.min(requested, count - first);
               sameBytes(
                 await region.nodes(level, first, length),
                 hashes.subarray(first * HASH_BYTES, (first + length) * HASH_BYTES),

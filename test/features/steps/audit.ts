@@ -10,8 +10,8 @@ import type { World } from '../world.js';
 export function auditSteps(book: StepBook<World>): void {
   book.define('the audit log holds these records, in this order:', async (world, values) => {
     const found = (await world.records()).map(({ severity, type }) => `${severity} ${type}`);
-    const wanted = values.rows.map(([severity = '', type = '']) => `${severity} ${type}`);
-    expect(found.filter((record) => !record.includes('audit.'))).toEqual(wanted);
+    const expected = values.rows.map(([severity = '', type = '']) => `${severity} ${type}`);
+    expect(found.filter((record) => !record.includes('audit.'))).toEqual(expected);
   });
 
   book.define('the audit log cannot be written', (world) => {

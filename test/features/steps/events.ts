@@ -42,9 +42,9 @@ export function eventSteps(book: StepBook<World>): void {
   );
 }
 
-function expectInOrder(found: readonly string[], wanted: readonly string[]): void {
+function expectInOrder(found: readonly string[], expected: readonly string[]): void {
   let from = 0;
-  for (const each of wanted) {
+  for (const each of expected) {
     const at = found.indexOf(each, from);
     if (at < 0) throw new Error(`"${each}" was not told after the others; told were: ${found.join(', ')}`);
     from = at + 1;

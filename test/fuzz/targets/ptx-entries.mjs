@@ -32,7 +32,7 @@ export function create({ entryParameters, isVramError }) {
   return {
     make(random) {
       const entries = Array.from({ length: 1 + random.below(3) }, (_, i) => {
-        const entry = i === 0 ? 'wanted' : random.pick(NAMES);
+        const entry = i === 0 ? 'requested' : random.pick(NAMES);
         const parameters = Array.from({ length: random.below(5) }, (_inner, j) => {
           const type = random.pick(Object.keys(TYPES));
           const align = random.chance(20) ? ' .align 8' : '';
@@ -63,8 +63,8 @@ export function create({ entryParameters, isVramError }) {
     },
 
     async check({ text, sizes }) {
-      const wanted = sizes === 'none' ? 'absent' : 'wanted';
-      const { value: found, refusal } = await attempt(() => entryParameters(text, wanted), isVramError);
+      const requested = sizes === 'none' ? 'absent' : 'requested';
+      const { value: found, refusal } = await attempt(() => entryParameters(text, requested), isVramError);
       if (refusal !== undefined) {
         if (sizes !== null) throw new Error(`refused text that nobody damaged: ${refusal}`);
         return refusal;

@@ -26,9 +26,9 @@ type tiles struct{ folder string }
 
 func (t tiles) Height() int { return height }
 
-func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+func (t tiles) ReadTiles(requested []tlog.Tile) ([][]byte, error) {
 	var found [][]byte
-	for _, tile := range wanted {
+	for _, tile := range requested {
 		data, err := t.read(tile)
 		if err != nil {
 			return nil, err

@@ -192,8 +192,8 @@ describe('selectDevice', () => {
 
   it('[VP-005] mock mode opens the host, marked as an override, and refuses any other device', async () => {
     const backends = [backend('cuda', [{ execution: 'hardware' }]), hostBackend()];
-    for (const wanted of ['auto', 'host']) {
-      const device = await selectDevice(backends, wanted, { forceHost: true });
+    for (const backend of ['auto', 'host']) {
+      const device = await selectDevice(backends, backend, { forceHost: true });
       expect(deviceId(device.info)).toBe('host');
       expect(device.info.facts.driverOverride).toBe(true);
       await device.close();

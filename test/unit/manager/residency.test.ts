@@ -10,21 +10,21 @@ describe('residency', () => {
       options: { policy: 'vram-only' },
     });
     const bytes = pattern(300_001);
-    const wanted = bytes.slice();
+    const expected = bytes.slice();
     const shard = await manager.seal(bytesSource(bytes));
     bytes.fill(0);
     expect(shard.residency).toBe('device-local');
     const [region] = seen.regions;
-    expect(region?.byteLength).toBe(wanted.length);
-    expect(region?.allocatedBytes).toBeGreaterThanOrEqual(wanted.length);
-    expect(await region?.read(0, wanted.length)).toEqual(wanted);
+    expect(region?.byteLength).toBe(expected.length);
+    expect(region?.allocatedBytes).toBeGreaterThanOrEqual(expected.length);
+    expect(await region?.read(0, expected.length)).toEqual(expected);
     // It is these bytes that are verified and lent, and no others.
     await manager.verify(shard);
     await manager.verify(shard, { mode: 'readback' });
     const lent = await manager.execute(shard, async (lease) =>
       lease.kind === 'host' ? await lease.read(0, lease.byteLength) : null,
     );
-    expect(lent).toEqual(wanted);
+    expect(lent).toEqual(expected);
     expect(device.stats().liveBytes).toBe(region?.allocatedBytes);
     await manager.release(shard);
     expect(device.stats().liveBytes).toBe(0);

@@ -123,7 +123,7 @@ describe('parseExpected [CI-009] [IV-004]', () => {
     ],
     [`sha256-${base64(A).slice(4)}`, 'is an integrity string that does not hold 32 bytes in Base64'],
     [`sha256-${'A'.repeat(42)}B=`, 'is an integrity string that does not hold 32 bytes in Base64'],
-    [`sha256-${base64(A)}?x`, 'is no integrity string: sha256- and Base64 were wanted'],
+    [`sha256-${base64(A)}?x`, 'is not an integrity string: expected sha256- and Base64'],
     [pointer(`md5:${A}`, '1'), 'is a Git LFS pointer without an oid of sha256'],
     [pointer(`sha256:${A.toUpperCase()}`, '1'), 'is a Git LFS pointer without an oid of sha256'],
     [pointer(`sha256:${A}`, '-1'), 'is a Git LFS pointer without a size in bytes'],

@@ -29,9 +29,9 @@ async function drain(source: Source, chunkBytes: number, signal?: AbortSignal): 
 }
 
 /** As toEqual, which takes seconds over a megabyte. */
-function expectSame(found: Uint8Array, wanted: Uint8Array): void {
-  expect(found.length).toBe(wanted.length);
-  expect(Buffer.compare(found, wanted)).toBe(0);
+function expectSame(found: Uint8Array, expected: Uint8Array): void {
+  expect(found.length).toBe(expected.length);
+  expect(Buffer.compare(found, expected)).toBe(0);
 }
 
 describe('bytesSource', () => {

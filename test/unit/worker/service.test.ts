@@ -178,7 +178,9 @@ describe('plans', () => {
     const plans = await Promise.all(Array.from({ length: 100 }, () => worker.plan({ byteLength: bytes })));
     expect(plans.filter(({ feasible }) => feasible)).toHaveLength(10);
     expect(new Set(plans.flatMap(({ reservationId }) => reservationId ?? [])).size).toBe(10);
-    expect(plans.find(({ feasible }) => !feasible)?.reason).toMatch(/2097152 bytes are wanted, 0 are left/);
+    expect(plans.find(({ feasible }) => !feasible)?.reason).toMatch(
+      /2097152 bytes are requested, 0 are left/,
+    );
   });
 
   it('keeps loads, loaded models and plans apart', async () => {

@@ -96,7 +96,7 @@ describe('filling a region', () => {
   it('that is aborted says so, whatever the source threw because of it', async () => {
     const { manager } = await openHost();
     const abort = new AbortController();
-    const cause = new Error('reading was no longer wanted');
+    const cause = new Error('reading was no longer needed');
     let given: AbortSignal | undefined;
     const source = {
       ...bytesSource(bytes),

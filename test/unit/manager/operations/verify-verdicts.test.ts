@@ -119,7 +119,7 @@ describe('verdicts', () => {
     await manager.close();
   });
 
-  it('[CI-010] [AU-005] of two inspections that differ say so, and keep saying so when that cannot be recorded', async () => {
+  it('[CI-010] [AU-005] of two differing inspections say so, also when it cannot be recorded', async () => {
     const message =
       'two inspections of the same bytes gave two digests: neither clean nor proof of damage; verify again';
     for (const heard of [true, false]) {

@@ -72,8 +72,8 @@ class Mapping:
         finally:
             driver.call("cuMemRelease", handle)  # the mapping keeps the memory
         location = Location(LOCATION_TYPE_DEVICE, self._context.device)
-        wanted = Access(location, ACCESS_READ)
-        driver.call("cuMemSetAccess", self.address, size, ctypes.byref(wanted), 1)
+        requested = Access(location, ACCESS_READ)
+        driver.call("cuMemSetAccess", self.address, size, ctypes.byref(requested), 1)
         self._require_read_only(driver, location)
 
     def _require_read_only(self, driver: Driver, location: Location) -> None:

@@ -1,4 +1,4 @@
-#include "border.h"
+#include "napi_glue.h"
 
 #include <cmath>
 #include <cstring>
@@ -259,13 +259,13 @@ std::string toString(napi_env env, napi_value value, const char* name) {
   return text;
 }
 
-TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* wanted) {
+TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* expected) {
   bool typed = false;
   must(napi_is_typedarray(env, value, &typed));
   napi_typedarray_type type = napi_int8_array;
   TypedBytes bytes{nullptr, 0};
   if (typed) must(napi_get_typedarray_info(env, value, &type, &bytes.length, &bytes.data, nullptr, nullptr));
-  if (type != napi_uint8_array) throw ArgumentError{std::string(name) + " must be " + wanted};
+  if (type != napi_uint8_array) throw ArgumentError{std::string(name) + " must be " + expected};
   return bytes;
 }
 

@@ -1,4 +1,4 @@
-// The Node-API border: arguments are checked again here, handles are type-tagged, and no C++ exception crosses it.
+// The Node-API boundary: arguments are checked again here, handles are type-tagged, and no C++ exception crosses it.
 #ifndef VRAM_RESIDENCY_BORDER_H
 #define VRAM_RESIDENCY_BORDER_H
 
@@ -119,7 +119,7 @@ struct ModuleHandle {
 struct StatusError {
   Status status;
 };
-// Thrown inside the addon for a wrong argument; becomes a TypeError with code ARGUMENT at the border.
+// Thrown inside the addon for a wrong argument; becomes a TypeError with code ARGUMENT at the boundary.
 struct ArgumentError {
   std::string message;
 };
@@ -142,12 +142,12 @@ class Arguments {
 };
 
 std::string toString(napi_env env, napi_value value, const char* name);
-// The bytes of a Uint8Array: JavaScript's own, to be copied before it runs again. `wanted` says what the argument must be.
+// The bytes of a Uint8Array: JavaScript's own, to be copied before it runs again. `expected` says what the argument must be.
 struct TypedBytes {
   void* data;
   std::size_t length;
 };
-TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* wanted);
+TypedBytes toBytes(napi_env env, napi_value value, const char* name, const char* expected);
 // An integer in [0, max]; max is at most 2^53 - 1.
 uint64_t toInteger(napi_env env, napi_value value, const char* name, uint64_t max);
 bool toBoolean(napi_env env, napi_value value, const char* name);
