@@ -21,6 +21,10 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
     'test/browser/demo-page.test.ts builds the page, serves it and clicks through it',
   ],
   [/^npm install /, 'installs: test/slow/consumers.test.ts installs the packed package'],
+  [
+    /^npx vram-residency (serve|status) /,
+    'test/cli/serve.test.ts and test/cli/worker.test.ts run these on sockets of their own',
+  ],
   [/^npx vram-residency lend /, 'test/clients/share-cli.test.ts runs it over the test driver'],
   [/^VRAM_RESIDENCY_LIBCUDA=\S+ node examples\/sharing/, 'test/clients/share-story.test.ts runs it'],
   [/^npm run kit$/, 'test/kit/kit.test.ts makes the kit'],
@@ -41,7 +45,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^(OTEL_\S+ node examples\/otlp|node examples\/prometheus|curl )/,
-    'test/unit/observability-examples.test.ts runs these on free ports',
+    'test/unit/examples/observability-examples.test.ts runs these on free ports',
   ],
 ];
 
