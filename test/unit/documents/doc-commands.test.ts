@@ -10,7 +10,9 @@ import { commandsOf, documentPaths } from '../../support/doc-examples.js';
 const MAIN = fileURLToPath(new URL('../../../dist/bundle/lib/main.js', import.meta.url));
 const README = commandsOf('README.md').map(({ command }) => command);
 /** In the order of README.md, in one shell. */
-const RUN = README.filter((command) => /^(npx(?! vram-residency (serve|status) )|NONCE|\(umask)/.test(command));
+const RUN = README.filter((command) =>
+  /^(npx(?! vram-residency (serve|status) )|NONCE|\(umask)/.test(command),
+);
 
 /** What is not run, by how it begins, and why not. */
 const NOT_RUN: readonly (readonly [RegExp, string])[] = [
