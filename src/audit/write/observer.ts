@@ -2,7 +2,8 @@ import { checkId, checkToken, toHex } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import { type AuditData, formatVerifierKey, KeyRatchet, logOrigin, verifierKey } from '../format/index.js';
 import { Chain, emptyChain } from './chain.js';
-import { AuditLog, type AuditLogOptions } from './log.js';
+import { AuditLog } from './log.js';
+import type { AuditLogOptions } from './log-options.js';
 import { RecordedSecret } from './secret.js';
 import type { AuditSink } from './sink.js';
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { segmentStem } from '../../../../src/audit/format/segment.js';
 import type { AuditLogOptions } from '../../../../src/audit/index.js';
-import { auditFailed, recoveredData } from '../../../../src/audit/write/log.js';
+import { recoveredData } from '../../../../src/audit/write/entries.js';
+import { auditFailed } from '../../../../src/audit/write/failures.js';
 import { VramError } from '../../../../src/base/errors.js';
 import type { OperationEvent, OperationName } from '../../../../src/events/events.js';
 import { refusal } from '../../../support/refusal.js';

@@ -3,7 +3,8 @@ import type { SignedCheckpoint } from '../../../../src/audit/format/checkpoint.j
 import { KeyRatchet } from '../../../../src/audit/format/keys.js';
 import type { AuditGroup, AuditLogOptions, AuditSink } from '../../../../src/audit/index.js';
 import { Chain, emptyChain } from '../../../../src/audit/write/chain.js';
-import { AuditLog, type AuditLogParts } from '../../../../src/audit/write/log.js';
+import { AuditLog } from '../../../../src/audit/write/log.js';
+import type { AuditLogParts } from '../../../../src/audit/write/log-options.js';
 import { MemorySink } from '../../../../src/audit/write/memory-sink.js';
 import type { CryptoProvider } from '../../../../src/crypto/provider.js';
 import { nodeCrypto } from '../../../../src/node/crypto.js';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AuditLog, CHECKPOINT_RECORDS } from '../../../../src/audit/write/log.js';
+import { CHECKPOINT_RECORDS } from '../../../../src/audit/write/checkpoints.js';
+import { AuditLog } from '../../../../src/audit/write/log.js';
 import { MemorySink } from '../../../../src/audit/write/memory-sink.js';
 import { RecordedSecret } from '../../../../src/audit/write/secret.js';
 import type { OperationName } from '../../../../src/events/events.js';

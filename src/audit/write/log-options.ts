@@ -1,0 +1,75 @@
+import type { AbandonedCalls } from '../../base/index.js';
+import type { CryptoProvider, Signer } from '../../crypto/index.js';
+import type { Chain } from './chain.js';
+import type { OnCheckpoint } from './delivery.js';
+import type { RecordedSecret } from './secret.js';
+import type { AuditSink } from './sink.js';
+
+export interface AuditLogOptions {
+  /** Events that may wait to be written before emitters have to wait: 1 and more, default 8192. */
+  readonly maxQueue?: number | undefined;
+  /**
+   * Called with each new checkpoint, one after the other. A failure does not stop the log; `close()` rejects with it, and
+   * `status().checkpointFailures` counts them.
+   */
+  readonly onCheckpoint?: OnCheckpoint | undefined;
+  /**
+   * Milliseconds that a sink or `onCheckpoint` may take for one call, from 1 to 2^31 - 1; default 30,000. After that the log
+   * fails (AUDIT_FAILED) until the sink answers, and what it was not given is kept for it; a checkpoint counts as not taken.
+   */
+  readonly sinkMs?: number | undefined;
+  /**
+   * Milliseconds that the signer may take for one checkpoint, from 1 to 2^31 - 1; default 300,000. After that the log fails
+   * (AUDIT_FAILED) until the signer answers.
+   */
+  readonly signerMs?: number | undefined;
+  /** Wall clock; default the system's. */
+  readonly now?: (() => Date) | undefined;
+  /** Monotonic milliseconds; default performance.now. */
+  readonly monotonicMs?: (() => number) | undefined;
+}
+
+export interface AuditLogParts {
+  readonly crypto: CryptoProvider;
+  readonly chain: Chain;
+  readonly sinks: readonly AuditSink[];
+  /** null: no checkpoints. */
+  readonly signer: Signer | null;
+  /** The worker's token as text may hold it: it is taken out of every record (AU-006). Default: nothing is. */
+  readonly secret?: RecordedSecret;
+  /** Records that the newest checkpoint covers; default all that the chain has. */
+  readonly checkpointedSize?: number;
+}
+
+/** The head of the log: what an attestation carries. */
+export interface LogHead {
+  readonly origin: string;
+  readonly logId: string;
+  /** Number of records. */
+  readonly size: number;
+  /** RFC 6962 root of these records, 32 bytes. */
+  readonly root: Uint8Array;
+  /** The signed checkpoint of exactly this head, or null where none are signed. */
+  readonly checkpoint: string | null;
+}
+
+export interface AuditStatus {
+  /** Records in the chain. */
+  readonly records: number;
+  readonly queued: number;
+  /** True while the log cannot be written; seals and executions fail meanwhile. */
+  readonly failing: boolean;
+  /** Since the last recovery: events that found the queue full while writing failed. */
+  readonly unrecordedEvents: number;
+  readonly unrecordedReleases: number;
+  /** Checkpoints that `onCheckpoint` did not take. */
+  readonly checkpointFailures: number;
+  /** Calls into sinks, signer and `onCheckpoint` that were given up, and how many of these ended later. */
+  readonly abandonedCalls: AbandonedCalls;
+}
+
+/** What the waits for a log take. */
+export interface AuditWaitOptions {
+  /** Ends the wait (ABORTED), not what is waited for. */
+  readonly signal?: AbortSignal | undefined;
+}
