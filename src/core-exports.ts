@@ -68,6 +68,7 @@ export type {
   OpenOptions,
   Region,
   ResidencyFacts,
+  RootOptions,
   SkippedDevice,
   WebGpuBinding,
 } from './device/index.js';

@@ -36,6 +36,7 @@ export {
   type OpenOptions,
   type Region,
   type ResidencyFacts,
+  type RootOptions,
   type SharedMemory,
   type WebGpuBinding,
 } from './types.js';
