@@ -13,13 +13,12 @@ import type {
   WorkerState,
   WorkerStatus,
 } from '../../api-schema/index.js';
-import { type Clock, invalidInput, Serial, timerOf, timestamp, VramError } from '../../base/index.js';
+import { invalidInput, Serial, timerOf, timestamp, VramError } from '../../base/index.js';
 import { version } from '../../generated/version.js';
-import type { ShareServer } from '../../handover/index.js';
 import type { VramManager } from '../../manager/index.js';
 import { EventLog, failureOf, toWorkerEvent } from '../common/index.js';
-import { type EngineEndpoint, Executions } from '../executions/index.js';
-import { GuardBook, type GuardClaim } from '../guards/index.js';
+import { Executions } from '../executions/index.js';
+import { GuardBook } from '../guards/index.js';
 import {
   asTensors,
   type CommitOptions,
@@ -27,57 +26,19 @@ import {
   checkName,
   Generation,
   LoadWatch,
-  load,
   ModelTable,
   modelView,
   plannedBytes,
   Reservations,
-  release,
   type ShardWatch,
 } from '../models/index.js';
-import type { OnnxHost } from '../onnx/index.js';
 import { Computing } from './computing.js';
+import { Loading } from './loading.js';
 import { ModelWork } from './model-work.js';
 import { Planning } from './planning.js';
 import { type Phase, type Readiness, readinessOf } from './readiness.js';
-import { Scrubbing, type ScrubSettings } from './scrubbing.js';
-
-/** What lends models to other processes. */
-export type Sharing = Pick<ShareServer, 'offer' | 'withdraw' | 'models' | 'leases'>;
-
-export interface WorkerOptions {
-  /** Stays open when the worker closes. */
-  readonly manager: VramManager;
-  /** One of the manager's observers. */
-  readonly watch: ShardWatch;
-  /** Real paths of the folders that models may be loaded from. */
-  readonly roots: readonly string[];
-  /** `name` or `name:port` of servers that models may be loaded from. */
-  readonly urlHosts: readonly string[];
-  /** Must be resident for the worker to be ready. */
-  readonly models: readonly CommitRequest[];
-  readonly stallMs: number;
-  readonly reservationMs: number;
-  readonly mostModels: number;
-  /** null: no scrubbing. */
-  readonly scrub: ScrubSettings | null;
-  /** Computes on ONNX models in this process; null: not here. */
-  readonly onnx: OnnxHost | null;
-  /** Servers on this host that compute. */
-  readonly engines: readonly EngineEndpoint[];
-  /** Executions of one model that may wait. */
-  readonly mostQueued: number;
-  /** How long a drain waits for executions before it ends them. */
-  readonly drainMs: number;
-  /** Lends shared models to other processes; null: no socket for that. Closed by its owner, after the worker. */
-  readonly share: Sharing | null;
-  /** Puts what guards say on record. */
-  readonly recordClaim: (claim: GuardClaim) => Promise<void>;
-  /** Told of failures that nobody foresaw. */
-  readonly onUnforeseen: (error: unknown) => void;
-  readonly clock: Clock;
-  readonly randomHex: (bytes: number) => string;
-}
+import { Scrubbing } from './scrubbing.js';
+import type { Sharing, WorkerOptions } from './worker-options.js';
 
 const INSTANCE_BYTES = 8;
 const RESERVATION_BYTES = 16;
@@ -97,6 +58,7 @@ export class Worker {
   readonly #planning: Planning;
   readonly #reservations: Reservations;
   readonly #scrubbing: Scrubbing;
+  readonly #loading: Loading;
   readonly #admission = new Serial();
   readonly #background = new Set<Promise<void>>();
   readonly #startedAt: string;
@@ -126,6 +88,18 @@ export class Worker {
       stallMs: options.stallMs,
     });
     this.#scrubbing = new Scrubbing(manager, options.scrub);
+    this.#loading = new Loading({
+      manager,
+      table: this.#table,
+      watch,
+      share: options.share,
+      onnx: options.onnx,
+      scrubbing: this.#scrubbing,
+      emit: (type, { name, number }, data) =>
+        this.events.append({ type, model: name, generation: number, shardId: null, data }),
+      noteState: () => this.#noteState(),
+      inBackground: (work) => this.#inBackground(work),
+    });
     this.guards = new GuardBook({
       clock,
       makeId: () => options.randomHex(GUARD_BYTES),
@@ -232,7 +206,7 @@ export class Worker {
       const watch = new LoadWatch(this.#options.clock, this.#options.stallMs);
       const generation = new Generation(name, number, source, options, bytes, watch);
       this.#table.begin(generation);
-      generation.loaded = this.#load(generation);
+      generation.loaded = this.#loading.load(generation);
       this.#inBackground(generation.loaded);
       return { name, generation: number, instance: this.instance, events: `/v1/events?model=${name}` };
     });
@@ -255,7 +229,7 @@ export class Worker {
     next?.watch.cancel(new VramError('ABORTED', 'the model was deleted while it was loaded'));
     await next?.loaded;
     if (current?.options.share === true) this.#options.share?.withdraw(name);
-    if (current !== null) await this.#leave(current, 'model.released');
+    if (current !== null) await this.#loading.leave(current, 'model.released');
     this.#noteState();
   }
 
@@ -373,79 +347,21 @@ export class Worker {
         await this.#table.find(name).next?.loaded;
       } catch (error) {
         const { code, detail } = failureOf(error);
-        this.#emit('model.failed', { name: request.name, number: null }, { code, detail });
+        const type = 'model.failed';
+        this.events.append({
+          type,
+          model: request.name,
+          generation: null,
+          shardId: null,
+          data: { code, detail },
+        });
       }
     }
-  }
-
-  /** Never rejects. */
-  async #load(generation: Generation): Promise<void> {
-    this.#emit('model.loading', generation, { byteLength: generation.source.byteLength });
-    try {
-      const tools = { manager: this.#manager, onnx: this.#options.onnx };
-      const verified = await load(tools, generation, (bytes) => this.#progress(generation, bytes));
-      const replaced = await this.#promote(generation);
-      this.#emit('model.ready', generation, { shards: generation.shards.length });
-      this.#noteState();
-      if (verified !== null)
-        this.#inBackground(this.#scrubbing.measured(verified.byteLength, verified.durationMs));
-      if (replaced !== null) this.#inBackground(this.#leave(replaced, 'model.replaced'));
-    } catch (error) {
-      generation.state = 'failed';
-      generation.failure = failureOf(error);
-      this.#table.gone(generation);
-      this.#emit('model.failed', generation, { ...generation.failure });
-    }
-  }
-
-  /** Errors: ABORTED for a model that was deleted meanwhile; it is wiped then. */
-  async #promote(generation: Generation): Promise<Generation | null> {
-    const { name, options, shards } = generation;
-    const { share } = this.#options;
-    try {
-      // Nobody serves what could not be offered.
-      const sealed = shards.map((shard) => shard.sealed);
-      if (options.share) share?.offer(name, sealed);
-      const replaced = this.#table.promote(generation);
-      if (!options.share) share?.withdraw(name);
-      return replaced;
-    } catch (error) {
-      if (options.share) share?.withdraw(name);
-      await release(this.#manager, generation.shards.splice(0));
-      throw error;
-    }
-  }
-
-  #progress(generation: Generation, bytes: number): void {
-    const { totalBytes } = generation.progress;
-    const tenth = (count: number): number => Math.floor((count * 10) / totalBytes);
-    const passed = tenth(bytes) > tenth(generation.progress.bytes);
-    generation.progress = { bytes, totalBytes };
-    if (passed) this.#emit('model.progress', generation, { bytes, totalBytes });
-  }
-
-  /** Waits until nobody uses a generation that was replaced or deleted, then wipes it. Errors: RELEASE_FAILED. */
-  async #leave(generation: Generation, type: 'model.replaced' | 'model.released'): Promise<void> {
-    await generation.unused();
-    const shards = generation.shards.splice(0);
-    const failure = await release(this.#manager, shards);
-    for (const { sealed } of shards) this.#watch.forget(sealed.sealId);
-    this.#table.gone(generation);
-    this.#emit(type, generation, failure === null ? {} : { ...failureOf(failure) });
-    if (failure !== null) throw failure;
   }
 
   #requireServing(): void {
     if (this.#phase === 'serving') return;
     throw new VramError('STOPPED', 'the worker is being drained and takes no new work');
-  }
-
-  #emit(
-    type: Parameters<EventLog['append']>[0]['type'],
-    { name, number }: { readonly name: string; readonly number: number | null },
-    data: Parameters<EventLog['append']>[0]['data'],
-  ): void {
-    this.events.append({ type, model: name, generation: number, shardId: null, data });
   }
 
   #noteState(): void {
