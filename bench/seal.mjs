@@ -105,7 +105,7 @@ async function measureRow(row) {
     return shard.byteLength;
   };
   try {
-    // What is loaded, compiled and proved once is no part of a seal.
+    // What is loaded, compiled and proved once is not part of a seal.
     await seal(row.small, {});
     globalThis.gc?.();
     const before = resident('VmRSS');

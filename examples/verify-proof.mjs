@@ -27,7 +27,7 @@ const check = (holds, what) => {
 async function openCheckpoint(note, verifierKey) {
   const [, name, id, encoded] = /^(\S+)\+([0-9a-f]{8})\+(\S+)$/.exec(verifierKey.trim()) ?? [];
   const key = base64(encoded ?? '');
-  check(key.length === 33 && key[0] === 1, 'the verifier key is no Ed25519 key');
+  check(key.length === 33 && key[0] === 1, 'the verifier key is not an Ed25519 key');
   const keyId = (await sha256(utf8(`${name}\n`), key)).slice(0, 4);
   check(
     same(

@@ -15,7 +15,7 @@ const ms = (value) => `${value.toFixed(0)} ms`;
 const say = (name, value) => console.log(`${name.padEnd(14)}${value}`);
 const quoted = ({ text, confidence }) =>
   text === null
-    ? 'unreadable: its numbers are no probabilities'
+    ? 'unreadable: its numbers are not probabilities'
     : text === ''
       ? 'no character at all'
       : `"${text}", the least certain character with ${(100 * confidence).toFixed(0)} %`;

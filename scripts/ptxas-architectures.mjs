@@ -11,7 +11,7 @@ export const numberOf = (architecture) => Number(architecture.slice(3));
 
 /**
  * Architectures that ptxas knows and the kernels run on, oldest first; of variants (90a, 100f) the plain one. Empty: there
- * is no ptxas.
+ * is not a ptxas.
  */
 export function knownArchitectures() {
   const asked = spawnSync(ptxas, ['--help'], { encoding: 'utf8' });

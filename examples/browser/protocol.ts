@@ -90,7 +90,7 @@ export interface InkPicture {
 }
 
 export interface Reading {
-  /** Null where the engine's numbers are no probabilities. */
+  /** Null where the engine's numbers are not probabilities. */
   readonly text: string | null;
   /** Of the least certain character, 0 to 1. */
   readonly confidence: number;

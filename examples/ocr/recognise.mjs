@@ -19,7 +19,7 @@ export function readCharacters(text) {
  * Greedy CTC decoding: the likeliest class of each step, repeats and "no character" left out.
  * @param scores float32, `shape` [1, steps, classes].
  * Returns the text and the lowest probability of a character in it (0 when there is none);
- * text is null where the scores are no probabilities, as with damaged weights.
+ * text is null where the scores are not probabilities, as with damaged weights.
  */
 export function decode(scores, shape, characters) {
   const [, steps, classes] = shape;

@@ -235,7 +235,7 @@ napi_value failCall(const Js& js, Driver& driver, const Arguments& arguments) {
   injection.code = static_cast<CUresult>(js.whole(argument(arguments, 2)));
   injection.effect = releases(injection.call);
   if (arguments.size() > 3 && !js.absent(arguments[3])) injection.effect = js.boolean(arguments[3]);
-  if (injection.nth == 0 || injection.code == CUDA_SUCCESS) throw Failure{"failCall: the call counts from 1 and the code is no success"};
+  if (injection.nth == 0 || injection.code == CUDA_SUCCESS) throw Failure{"failCall: the call counts from 1 and the code is CUDA_SUCCESS"};
   driver.injections.push_back(injection);
   return nullptr;
 }
@@ -448,7 +448,7 @@ napi_value entry(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-// Its presence tells who opens the library that this is no real driver.
+// Its presence tells who opens the library that this is not a real driver.
 VR_EXPORT int vrEmulator() { return 1; }
 
 VR_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {

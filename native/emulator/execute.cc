@@ -362,7 +362,7 @@ uint8_t* Warp::reachShared(Run& run, SharedMemory& shared, const Instruction& i,
 uint8_t* Warp::reach(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write) {
   const uint64_t address = read(i.sources[0], lane) + static_cast<uint64_t>(i.offset);
   if (address % bytes != 0) {
-    run.fault(CUDA_ERROR_MISALIGNED_ADDRESS, i, "address is no multiple of " + std::to_string(bytes));
+    run.fault(CUDA_ERROR_MISALIGNED_ADDRESS, i, "address is not a multiple of " + std::to_string(bytes));
     return nullptr;
   }
   if (i.space == Space::Shared) {

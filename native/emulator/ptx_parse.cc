@@ -116,7 +116,7 @@ class BodyParser {
       do {
         const std::string reg = text_.take();
         if (reg.front() != '%' && !std::isalpha(static_cast<unsigned char>(reg.front())) && reg.front() != '_' && reg.front() != '$')
-          text_.fail("'" + reg + "' is no register name");
+          text_.fail("'" + reg + "' is not a register name");
         uint32_t count = 0;
         if (text_.accept("<")) {
           count = number(kMaxDeclared);
@@ -128,7 +128,7 @@ class BodyParser {
     } else if (name == ".shared") {
       uint32_t align = 1;
       if (text_.accept(".align")) align = number(256);
-      if (align == 0 || (align & (align - 1)) != 0) text_.fail("alignment is no power of two");
+      if (align == 0 || (align & (align - 1)) != 0) text_.fail("alignment is not a power of two");
       const uint32_t each = bytesOf(type(text_.take()));
       const std::string variable = text_.take();
       uint32_t count = 1;
@@ -178,13 +178,13 @@ class BodyParser {
   int64_t integer() {
     const bool negative = text_.accept("-");
     const std::string word = text_.take();
-    if (!std::isdigit(static_cast<unsigned char>(word[0]))) text_.fail("'" + word + "' is no number");
+    if (!std::isdigit(static_cast<unsigned char>(word[0]))) text_.fail("'" + word + "' is not a number");
     std::string digits = word;
     if (digits.size() > 1 && digits.back() == 'U') digits.pop_back();
     char* end = nullptr;
     errno = 0;
     const uint64_t value = std::strtoull(digits.c_str(), &end, 0);
-    if (*end != '\0' || errno != 0) text_.fail("'" + word + "' is no number");
+    if (*end != '\0' || errno != 0) text_.fail("'" + word + "' is not a number");
     return static_cast<int64_t>(negative ? 0 - value : value);
   }
 
@@ -197,7 +197,7 @@ class BodyParser {
       if (as != Type::F32 && as != Type::B32) text_.fail("an f32 constant here?");
       char* end = nullptr;
       o.value = std::strtoull(word.c_str() + 2, &end, 16);
-      if (*end != '\0') text_.fail("'" + word + "' is no number");
+      if (*end != '\0') text_.fail("'" + word + "' is not a number");
       text_.take();
       return o;
     }
@@ -262,7 +262,7 @@ class BodyParser {
       i.sources[0].value = known->number;
       i.sources[0].wide = bytesOf(known->type) == 8;
       const bool right = i.sources[0].wide || (shared && bytesOf(known->type) == 4);
-      if (!right) text_.fail("'" + name + "' is no address");
+      if (!right) text_.fail("'" + name + "' is not an address");
     }
     if (text_.accept("+")) i.offset = integer();
     else if (text_.is("-")) i.offset = integer();
@@ -697,7 +697,7 @@ void parseParameters(PtxText& text, Kernel& kernel) {
 
 uint32_t smallNumber(PtxText& text) {
   const std::string word = text.take();
-  if (word.empty() || word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos) text.fail("'" + word + "' is no number");
+  if (word.empty() || word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos) text.fail("'" + word + "' is not a number");
   return static_cast<uint32_t>(std::stoul(word));
 }
 
@@ -729,7 +729,7 @@ Program parseProgram(const std::string& source) {
   const size_t dot = version.find('.');
   const bool versionRight = dot == 1 && version.size() == 3 && std::isdigit(static_cast<unsigned char>(version[0])) &&
                             std::isdigit(static_cast<unsigned char>(version[2]));
-  if (!versionRight) text.fail("'" + version + "' is no PTX version");
+  if (!versionRight) text.fail("'" + version + "' is not a PTX version");
   program.versionMajor = version[0] - '0';
   program.versionMinor = version[2] - '0';
   text.expect(".target");

@@ -90,7 +90,7 @@ export interface TensorOutputData {
   readonly data: string;
 }
 
-/** One event of the engine's stream, or a part of an answer that is no stream. */
+/** One event of the engine's stream, or a part of an answer that is not a stream. */
 export interface EngineOutputData {
   /** The engine's own event name; null where it gave none. */
   readonly event: string | null;

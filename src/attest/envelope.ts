@@ -28,7 +28,7 @@ export const MAX_ENVELOPE_CHARACTERS = 2 ** 21;
 const SIGNATURE_BYTES = 64;
 const MAX_SIGNATURES = 16;
 
-/** SHA-256 of the raw public key, hex: tells keys apart, and vouches for nothing. */
+/** SHA-256 of the raw public key, hex: distinguishes keys, proves nothing. */
 export async function keyId(crypto: CryptoProvider, publicKey: Uint8Array): Promise<string> {
   return toHex(await crypto.sha256(publicKey));
 }
@@ -44,7 +44,7 @@ export async function signEnvelope(
 ): Promise<AttestationEnvelope> {
   const encoded = preAuthEncoding(STATEMENT_TYPE, statement);
   const signature = await signer.sign(encoded);
-  // A signer may be a key in a box of its own: what it gives is checked before anyone relies on it.
+  // A signer may be a hardware token: its signature is checked before anyone relies on it.
   if (!(await crypto.verifyEd25519(signer.publicKey, encoded, signature))) {
     throw new VramError('INVALID_INPUT', '"attestationKey" gave no signature that its public key verifies', {
       argument: 'attestationKey',
@@ -59,8 +59,9 @@ export async function signEnvelope(
 }
 
 /**
- * The statement's bytes, if one of the envelope's signatures over them is by `publicKey`. Whatever wrote the text may be an
- * attacker: nothing in it counts before that. Key ids are ignored, and so are fields that DSSE does not know.
+ * The statement's bytes, if one of the envelope's signatures over them is by `publicKey`. The text may come from an
+ * attacker: nothing in it is used before the signature is checked. Key ids are ignored, and so are fields that DSSE does
+ * not know.
  * Errors: SEAL_VERIFICATION_FAILED.
  */
 export async function openEnvelope(
@@ -90,9 +91,9 @@ function readEnvelope(text: string): { payload: Uint8Array; signatures: readonly
 }
 
 function readSignature(entry: JsonValue): Uint8Array {
-  if (!isJsonObject(entry)) throw notGenuine('a signature is no object');
+  if (!isJsonObject(entry)) throw notGenuine('a signature is not an object');
   const keyid = entry['keyid'];
-  if (keyid !== undefined && typeof keyid !== 'string') throw notGenuine('a "keyid" is no text');
+  if (keyid !== undefined && typeof keyid !== 'string') throw notGenuine('a "keyid" is not text');
   const signature = decoded(entry['sig']);
   if (signature === null) throw notGenuine('a "sig" is not base64');
   // Signatures of other schemes may stand beside ours; they cannot verify.
@@ -112,11 +113,11 @@ export function parseObject(text: string, what: string): { readonly [key: string
   } catch (error) {
     throw notGenuine(`${what} is not strict JSON`, error);
   }
-  if (!isJsonObject(value)) throw notGenuine(`${what} is no JSON object`);
+  if (!isJsonObject(value)) throw notGenuine(`${what} is not a JSON object`);
   return value;
 }
 
-/** SEAL_VERIFICATION_FAILED: what is shown is not what a worker with this key signed. */
+/** SEAL_VERIFICATION_FAILED: the text is not what a worker with this key signed. */
 export function notGenuine(problem: string, cause?: unknown): VramError {
   return new VramError('SEAL_VERIFICATION_FAILED', `the attestation is not genuine: ${problem}`, {
     cause,

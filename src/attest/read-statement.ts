@@ -23,8 +23,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const FSVERITY = /^fsverity-sha256-12:[0-9a-f]{64}$/;
 
 /**
- * A statement from bytes whose signature was checked: exactly the keys it has here, each once, each of its type and form,
- * and what is said twice said alike. Errors: SEAL_VERIFICATION_FAILED.
+ * A statement from bytes whose signature was checked: exactly the keys below, each once, each of its type and form;
+ * values that occur twice must agree. Errors: SEAL_VERIFICATION_FAILED.
  */
 export function readStatement(bytes: Uint8Array): ResidencyStatement {
   const root = new Fields(parseObject(utf8(bytes), 'its statement'), 'the statement');
@@ -92,7 +92,7 @@ function readPredicate(fields: Fields, version: ResidencyPredicate['v']): Reside
 
 type Layout = Pick<ResidencyPredicateV2, 'layout' | 'tensors' | 'source' | 'shared'>;
 
-/** What a seal of version 2 says besides. */
+/** The additional fields of a seal of version 2. */
 function readLayout(fields: Fields): Layout {
   const layout: Layout = {
     layout: fields.word('layout', ['bytes', 'tensors']),
@@ -143,7 +143,7 @@ function readAuditLog(fields: Fields): NonNullable<ResidencyPredicate['auditLog'
   return head;
 }
 
-/** One object's keys, each taken once by its form; `end` refuses what nobody took. */
+/** One object's keys, each taken once by its form; `end` refuses keys that were not taken. */
 class Fields {
   readonly #fields: JsonObject;
   readonly #where: string;

@@ -5,16 +5,16 @@ import type { SealedFile, SealLayout, SealPayload } from '../seal/index.js';
 
 /** in-toto Statement v1. */
 export const STATEMENT_VERSION = 'https://in-toto.io/Statement/v1';
-/** What the predicate says and how, by the version of the seal that it speaks of; docs/attestation.md. */
+/** Types of the predicate, by the version of the seal that it describes; see docs/attestation.md. */
 export const PREDICATE_TYPES = {
   1: 'urn:vram-residency:residency:v1',
   2: 'urn:vram-residency:residency:v2',
 } as const;
-/** Said in every statement, because it is what a reader would most like to forget. */
+/** Part of every statement, because readers tend to forget it. */
 export const SIGNED_BY =
   'the software of the host that this statement describes: it proves what that software found, not that the host is honest';
 
-/** Where the audit log stood; everything in it up to there can be checked against this later. */
+/** The head of the audit log; everything in the log up to there can be checked against this later. */
 export interface AuditLogHead {
   /** Origin line of the log's checkpoints. */
   readonly origin: string;
@@ -26,7 +26,7 @@ export interface AuditLogHead {
   readonly checkpoint: string | null;
 }
 
-/** Gives the head of a log that holds everything told so far. */
+/** Returns the head of a log that holds every event so far. */
 export type AuditHeadProvider = () => Promise<AuditLogHead>;
 
 export interface AttestedDevice {
@@ -39,13 +39,13 @@ export interface AttestedDevice {
   readonly ecc: DeviceInfo['ecc'];
 }
 
-/** What both versions say. */
+/** Fields of both versions. */
 interface ResidencyFacts {
-  /** Chosen by who asked: 16 to 64 bytes, hex. */
+  /** Chosen by the verifier: 16 to 64 bytes, hex. */
   readonly nonce: string;
   /** RFC 3339, UTC, milliseconds: when the verification began. */
   readonly verifiedAt: string;
-  /** When it was over and this was signed. */
+  /** When the verification ended and this was signed. */
   readonly attestedAt: string;
   readonly verification: 'resident';
   readonly sealId: string;
@@ -53,13 +53,13 @@ interface ResidencyFacts {
   readonly workerId: string;
   readonly sealedAt: string;
   readonly byteLength: number;
-  /** 64 hex digits: of the stream that was sealed; null if it was left out then. */
+  /** 64 hex digits: of the stream that was sealed; null if it was not computed. */
   readonly sha256: string | null;
   /** `fsverity-sha256-12:<64 hex>`: of the resident bytes, hashed in place for this statement. */
   readonly fsverity: string;
   readonly residency: SealPayload['residency'];
   readonly immutability: SealPayload['immutability'];
-  /** A test driver ran the kernels: nothing is in a GPU. */
+  /** A test driver ran the kernels: no GPU is involved. */
   readonly emulated: boolean;
   readonly policy: Policy;
   readonly device: AttestedDevice;
@@ -81,7 +81,7 @@ export interface ResidencyPredicateV1 extends ResidencyFacts {
   readonly v: 1;
 }
 
-/** About a seal of version 2: with what that says of its layout. */
+/** About a seal of version 2, including its layout. */
 export interface ResidencyPredicateV2 extends ResidencyFacts {
   readonly v: 2;
   readonly layout: SealLayout;
@@ -175,7 +175,7 @@ function residencyFacts(facts: StatementFacts): ResidencyFacts {
   };
 }
 
-/** What in-toto matches artifacts by: the digests that the seal has. */
+/** The digests of the seal, by which in-toto matches artifacts. */
 export function digestSet({
   sha256,
   fsverity,

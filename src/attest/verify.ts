@@ -16,11 +16,11 @@ import { readStatement } from './read-statement.js';
 import type { ResidencyStatement } from './statement.js';
 
 export interface AttestationCheck {
-  /** Ed25519, 32 bytes; from where the reader trusts, never from the attestation. */
+  /** Ed25519, 32 bytes; from a source that the reader trusts, never from the attestation. */
   readonly publicKey: Uint8Array;
-  /** What was asked with. Null gives up the proof that the statement is not an old one played again. */
+  /** The nonce that was sent. Null gives up the proof that the statement is not a replay. */
   readonly nonce: Uint8Array | null;
-  /** How long ago the verification may have begun, by this machine's clock. Default: any time. */
+  /** Maximum time since the verification began, by this machine's clock. Default: no limit. */
   readonly maxAgeMs?: number | undefined;
   /** `sha256:HEX` or `fsverity-sha256-12:HEX`: what must be resident. */
   readonly expected?: string | undefined;
@@ -48,8 +48,8 @@ const KEY_BYTES = 32;
 const CLOCK_SKEW_MS = 60_000;
 
 /**
- * Checks an attestation: signature, form, nonce, age, digest, in this order. It proves that the holder of the key said so
- * after seeing the nonce, and no more: who signs is the software of the host that is described.
+ * Checks an attestation: signature, form, nonce, age, digest, in this order. It proves only that the holder of the key
+ * made the statement after seeing the nonce: the signer is software on the host that the statement describes.
  * Errors: INVALID_INPUT (the options), SEAL_VERIFICATION_FAILED (the attestation, its nonce or its age), SOURCE_MISMATCH
  * (other bytes than expected).
  */

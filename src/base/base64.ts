@@ -59,8 +59,8 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
 }
 
 /**
- * Bytes of base64 in either alphabet, padded or not: DSSE asks that a reader take both. Null for a mixture of the
- * alphabets, white space, wrong padding and stray last bits, so that one alphabet has one text for the same bytes.
+ * Bytes of base64 in either alphabet, padded or not: DSSE requires readers to accept both. Null for mixed alphabets,
+ * white space, wrong padding and stray last bits, so that the same bytes have one text in each alphabet.
  */
 export function fromEitherBase64(text: string): Uint8Array<ArrayBuffer> | null {
   const match = /^([A-Za-z0-9_-]*|[A-Za-z0-9+/]*)(={0,2})$/.exec(text);

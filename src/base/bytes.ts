@@ -15,7 +15,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
   return whole;
 }
 
-/** For public values alone, such as digests of the caller's own weights: this is not constant-time. */
+/** Only for public values, such as digests of the caller's own weights: this is not constant-time. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

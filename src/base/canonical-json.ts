@@ -2,13 +2,13 @@ import serialize from 'canonicalize';
 import { utf8 } from './bytes.js';
 import { invalidInput } from './errors.js';
 
-/** Deeper than anything that is signed here; bounds recursion over foreign data. */
+/** Deeper than anything signed here; bounds recursion over untrusted data. */
 const MAX_DEPTH = 64;
 
 /**
- * Canonical JSON (RFC 8785, JCS) of plain data. What two readers could take differently is refused before it is serialised:
- * numbers that are not safe integers, undefined, lone surrogates, objects with a prototype of their own, accessors,
- * symbols, holes.
+ * Canonical JSON (RFC 8785, JCS) of plain data. Whatever two readers could interpret differently is refused before it is
+ * serialised: numbers that are not safe integers, undefined, lone surrogates, objects with a prototype of their own,
+ * accessors, symbols, holes.
  * Errors: INVALID_INPUT with the path of the value.
  */
 export function canonicalJson(value: unknown, argument = 'value'): string {

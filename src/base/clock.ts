@@ -1,14 +1,14 @@
 import { systemTimer, type Timer } from './timer.js';
 
-/** Time, injected so that tests can turn it. */
+/** Time, injected so that tests can control it. */
 export interface Clock {
-  /** Milliseconds since 1970, UTC: what people and records are told. */
+  /** Milliseconds since 1970, UTC: for people and records. */
   now(): number;
-  /** Milliseconds from any start, never running backwards: what durations and freshness are measured with. */
+  /** Milliseconds from an arbitrary start, never running backwards: for durations and freshness. */
   monotonic(): number;
   /**
-   * Calls `fire` once after so many milliseconds, and gives how to call that off: what ends the wait for sources, observers
-   * and signers.
+   * Calls `fire` once after so many milliseconds and returns a function that cancels it. Bounds the wait for sources,
+   * observers and signers.
    * Default: the platform's timers.
    */
   after?(ms: number, fire: () => void): () => void;

@@ -1,6 +1,9 @@
 import { VramError } from './errors.js';
 
-/** Something that ends for good: calls back once, at once if it has ended. Gives how to call that off. */
+/**
+ * Something that ends for good. Calls back once, immediately if it has already ended. Returns a function that cancels the
+ * callback.
+ */
 export interface Ending {
   onEnd(watcher: (reason: unknown) => void): () => void;
 }
@@ -18,15 +21,13 @@ export function onEnd(end: End, watcher: (reason: unknown) => void): () => void 
   return () => end.removeEventListener('abort', listener);
 }
 
-/**
- * What work is rejected with that ended because of `end`: ABORTED for a signal, else the reason that the ending itself gave.
- */
+/** The rejection of work that ended because of `end`: ABORTED for a signal, otherwise the reason that the ending gave. */
 export function endError(end: End, reason: unknown): VramError {
   if (!(end instanceof AbortSignal) && reason instanceof VramError) return reason;
   return new VramError('ABORTED', 'the operation was aborted by its signal', { cause: reason });
 }
 
-/** What work is rejected with that has not begun when one of these has ended; null while none has. */
+/** The rejection of work that has not begun when one of these has ended; null while none has. */
 export function firstEnd(ends: readonly End[]): VramError | null {
   for (const end of ends) {
     let error: VramError | null = null;

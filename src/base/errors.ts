@@ -6,9 +6,9 @@ export interface SetReport {
   readonly modelRef: string;
   /** All there, all verified; never true of samples. */
   readonly verified: boolean;
-  /** Only samples were looked at. */
+  /** Only samples were hashed. */
   readonly sampled: boolean;
-  /** null if none of its shards says that it belongs to a set. */
+  /** null if none of its shards belongs to a set. */
   readonly totalShards: number | null;
   /** Indexes that no live shard has, ascending. */
   readonly missing: readonly number[];
@@ -20,10 +20,10 @@ export interface SetReport {
   }[];
 }
 
-/** The fields of `Other` that `Own` lacks, as absent: either can be asked for them. */
+/** The fields of `Other` that `Own` lacks, declared absent, so that they can be read on both. */
 type Without<Other, Own> = { readonly [Field in Exclude<keyof Other, keyof Own>]?: never };
 
-/** What an error tells of damage: the report of verify(), or that of verifySet(), which alone has `shards`. */
+/** An error's account of the damage: the report of verify(), or that of verifySet(), which alone has `shards`. */
 export type ErrorReport =
   | (VerificationReport & Without<SetReport, VerificationReport>)
   | (SetReport & Without<VerificationReport, SetReport>);
@@ -39,8 +39,8 @@ export interface ErrorDetails {
 }
 
 /**
- * The one error type of the library. Its message says what was wrong, with which argument, and what to do;
- * it never holds an address, key, token or weight byte.
+ * The one error type of the library. Its message names the problem, the argument and the remedy; it never holds an
+ * address, key, token or weight byte.
  */
 export class VramError extends Error {
   override readonly name = 'VramError';

@@ -6,7 +6,7 @@ import { systemTimer, type Timer } from './timer.js';
 export interface CallLimits<T> {
   /** Milliseconds; without it only `ends` end the wait. */
   readonly limitMs?: number | undefined;
-  /** What the wait is rejected with at the limit. */
+  /** The rejection at the limit. */
   readonly stalled?: (() => VramError) | undefined;
   /** Milliseconds since the last sign of life; the limit counts from there. */
   readonly idleMs?: (() => number) | undefined;
@@ -16,16 +16,16 @@ export interface CallLimits<T> {
   readonly onLate?: ((value: T) => void) | undefined;
 }
 
-/** Calls that nobody waits for any more. */
+/** Abandoned calls: nothing waits for them any more. */
 export interface AbandonedCalls {
   readonly total: number;
-  /** Of these, how many ended later. The others may hang still. */
+  /** How many of these ended later. The others may still hang. */
   readonly settled: number;
 }
 
 /**
- * Calls into code that is not the library's own: sources, observers, sinks, signers, fetch. None of them is waited for
- * without end, and what one that was given up does later is dropped and counted.
+ * Calls into code that is not the library's own: sources, observers, sinks, signers, fetch. Every wait is bounded;
+ * whatever an abandoned call does later is dropped and counted.
  */
 export class ForeignCalls {
   readonly #timer: Timer;
@@ -41,7 +41,8 @@ export class ForeignCalls {
   }
 
   /**
-   * Makes the call, before this returns, and waits for it within the limits. The call's signal fires when it is given up.
+   * Makes the call, before this returns, and waits for it within the limits. The call's signal fires when the call is
+   * abandoned.
    * Errors: those of the call, of `stalled`, ABORTED, and the reasons of `ends`.
    */
   run<T>(
@@ -52,7 +53,7 @@ export class ForeignCalls {
     return new Promise<T>((resolve, reject) => {
       let waiting = true;
       const callOffs: (() => void)[] = [];
-      /** False for a call that was given up before. */
+      /** False for a call that was abandoned before. */
       const end = (): boolean => {
         const first = waiting;
         waiting = false;
@@ -97,8 +98,8 @@ export class ForeignCalls {
 }
 
 /**
- * Foreign code that is called once at a time: while a call that was given up still runs, no other is made. So a hanging one
- * costs one limit, not one for every call.
+ * Foreign code that is called once at a time: while an abandoned call still runs, no other is made. A hanging callee
+ * therefore costs one time limit, not one a call.
  */
 export class Callee {
   readonly #calls: ForeignCalls;
@@ -112,12 +113,12 @@ export class Callee {
     this.#stalled = stalled;
   }
 
-  /** Settles when the call that was given up does; null while none runs. Never rejects. */
+  /** Settles when the abandoned call does; null while none runs. Never rejects. */
   get running(): Promise<void> | null {
     return this.#running;
   }
 
-  /** Errors: those of the call; `stalled` at the limit, and at once while a call that was given up still runs. */
+  /** Errors: those of the call; `stalled` at the limit, and immediately while an abandoned call still runs. */
   async call<T>(act: () => T | PromiseLike<T>): Promise<T> {
     if (this.#running !== null) throw this.#stalled();
     const answer = started(act);
@@ -135,7 +136,7 @@ export class Callee {
   }
 }
 
-/** A call that throws before it gives a promise has failed like any other. */
+/** A call that throws before it returns a promise fails like any other. */
 function started<T>(call: () => T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve) => resolve(call()));
 }

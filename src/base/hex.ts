@@ -10,8 +10,8 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 /**
- * Bytes of an even number of hexadecimal digits in either case. By hand: the verifier of the audit log reads two texts a
- * record.
+ * Bytes of an even number of hexadecimal digits in either case. Hand-written for speed: the verifier of the audit log
+ * reads two texts a record.
  * Errors: INVALID_INPUT naming `argument`.
  */
 export function fromHex(hex: string, argument = 'hex'): Uint8Array<ArrayBuffer> {
@@ -24,7 +24,7 @@ export function fromHex(hex: string, argument = 'hex'): Uint8Array<ArrayBuffer> 
   return bytes;
 }
 
-/** Of one digit's code; -1 for all else, NaN (past the end of the text) among them. */
+/** The value of one digit's code; -1 for anything else, including NaN (past the end of the text). */
 function nibble(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   const lower = code | 0x20;

@@ -1,5 +1,5 @@
-// What every room stands on: errors and their codes, reports, checks of arguments, bytes and their text forms, JSON, time.
-// Pure functions and small classes enter. Nothing here knows a device, a seal or a file.
+// What every room stands on: errors and their codes, reports, checks of arguments, bytes and their text forms, JSON,
+// time. Pure functions and small classes enter. Nothing here depends on a device, a seal or a file.
 export {
   checkBase64,
   fromBase64,

@@ -1,9 +1,9 @@
-/** DEL, C1 controls, line and paragraph separators, and what is not seen or turns the direction of text around. */
+/** DEL, C1 controls, line and paragraph separators, and characters that are invisible or reverse the direction of text. */
 const UNSEEN = /[\u007f-\u009f\p{Cf}\u2028\u2029]/gu;
 
 /**
- * JSON text of which a terminal shows every character as it is. JSON itself escapes controls below U+0020 alone; others
- * stand in strings only, so that escapes there change the text and not what it means.
+ * JSON text that a terminal shows character by character. JSON itself escapes only controls below U+0020; the others
+ * occur only inside strings, where an escape does not change the meaning.
  */
 export function visibleJson(text: string): string {
   return text.replace(UNSEEN, (character) => {

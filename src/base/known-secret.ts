@@ -63,7 +63,7 @@ export function writtenForms(token: Uint8Array): string[] {
 
 interface Folded {
   readonly units: Uint16Array;
-  /** Where each unit stood in the text. */
+  /** The position of each unit in the text. */
   readonly positions: Uint32Array;
 }
 
@@ -88,7 +88,7 @@ const PRIME = 67_108_859;
 interface Bases {
   /** Odd: the sliding hash counts modulo 2^32, which costs next to nothing. */
   readonly sliding: number;
-  /** Of the hash modulo a prime that confirms what the sliding one has found. */
+  /** For the hash modulo a prime that confirms a match of the sliding hash. */
   readonly confirming: number;
 }
 
@@ -101,7 +101,7 @@ function randomBases(): Bases {
 class Window {
   readonly #length: number;
   readonly #bases: Bases;
-  /** base^length: what a unit that leaves has been multiplied by. */
+  /** base^length: the factor of the unit that leaves the window. */
   readonly #top: number;
   readonly #hashes: ReadonlyMap<number, ReadonlySet<number>>;
 

@@ -6,17 +6,17 @@ export interface DamagedRange {
   readonly blocks: number;
   readonly byteOffset: number;
   readonly byteLength: number;
-  /** Where the layout is `tensors`: whose blocks these are. Of tensors with one place the first. */
+  /** Where the layout is `tensors`: the tensor that these blocks belong to, the first of those that share a place. */
   readonly tensor?: string;
   /** Bytes from the first byte of that tensor. */
   readonly byteInTensor?: number;
 }
 
-/** What a sampled verification looked at, and what it may have missed. */
+/** What a sampled verification hashed, and what it may have missed. */
 export interface SampleReport {
   readonly groups: number;
   readonly totalGroups: number;
-  /** For numbers of damaged groups: the chance, from 0 to 1, that none of them was drawn. */
+  /** By number of damaged groups: the probability, from 0 to 1, that none of them was drawn. */
   readonly chanceOfMiss: readonly { readonly damagedGroups: number; readonly chance: number }[];
 }
 
@@ -24,7 +24,7 @@ export interface SampleReport {
 export interface VerificationReport {
   /** The whole region is as sealed. Never true of a sample. */
   readonly verified: boolean;
-  /** Only a sample was looked at: nothing is said of the rest. */
+  /** Only a sample was hashed: this says nothing about the rest. */
   readonly sampled: boolean;
   readonly shardId: string;
   readonly sealId: string;
@@ -34,9 +34,9 @@ export interface VerificationReport {
   readonly expected: string;
   /** The digest of what is in device memory; null where only a sample of it was hashed. */
   readonly actual: string | null;
-  /** What a sampled verification looked at; null for the others. */
+  /** What a sampled verification hashed; null in the other modes. */
   readonly sample: SampleReport | null;
-  /** A mismatch that a second run did not repeat: neither clean nor proof of damage. */
+  /** A mismatch that a second run did not reproduce: neither clean nor proof of damage. */
   readonly transient: boolean;
   /**
    * Ascending, not overlapping, and of one tensor not touching each other. Whole groups of 128 blocks where `exact` is

@@ -1,6 +1,6 @@
 /**
- * What a secret looks like that nobody has named: credentials, keys and tokens of well-known shapes, and values behind
- * names such as `password`. What looks like nothing (a bare password, a key in plain hexadecimal) is not found.
+ * Recognises secrets that nobody registered: credentials, keys and tokens of well-known shapes, and values behind names
+ * such as `password`. A secret without a shape (a bare password, a key in plain hexadecimal) is not found.
  */
 const REMOVED = '[redacted]';
 
@@ -11,7 +11,7 @@ interface Rule {
   readonly replacement: string;
 }
 
-// What stands before the word does not matter (`accessToken`, `HF_TOKEN`, `X-Amz-Signature`): only the value is taken out.
+// Any prefix matches (`accessToken`, `HF_TOKEN`, `X-Amz-Signature`); only the value is removed.
 const SECRET_NAME = [
   'token',
   'secret',
@@ -34,7 +34,7 @@ const RULES: readonly Rule[] = [
     pattern: /-----BEGIN [A-Z0-9 ]{1,40}-----[\s\S]*?(?:-----END [A-Z0-9 ]{1,40}-----|$)/g,
     replacement: REMOVED,
   },
-  // Headers hold secrets in many shapes: the rest of the line goes.
+  // Headers hold secrets in many shapes: the rest of the line is removed.
   {
     pattern: /((?:authorization|cookie)["']?[ \t]{0,8}[=:])[^\r\n]*/gi,
     replacement: `$1 ${REMOVED}`,

@@ -9,18 +9,18 @@ export interface SseEvent {
 export interface SseLimits {
   /** Of one event, UTF-16 units. */
   readonly mostCharacters: number;
-  /** What is thrown for an event that is longer. */
+  /** The error for a longer event. */
   readonly tooLong: () => Error;
 }
 
 /**
- * Takes a stream of server-sent events apart (HTML standard), as it comes and wherever it is cut. Comments, ids and retry
- * times are left out.
+ * Parses a stream of server-sent events (HTML standard) incrementally, wherever the chunks are cut. Comments, ids and
+ * retry times are left out.
  */
 export class SseReader {
   readonly #limits: SseLimits;
   #pending = '';
-  /** How much of `#pending` was searched for a line break. */
+  /** How much of `#pending` has been searched for a line break. */
   #searched = 0;
   #event: string | null = null;
   #data: string[] = [];
@@ -30,7 +30,7 @@ export class SseReader {
     this.#limits = limits;
   }
 
-  /** The events that are whole with this piece of text. Errors: `tooLong()`. */
+  /** The events that this piece of text completes. Errors: `tooLong()`. */
   *push(piece: string): Generator<SseEvent> {
     const text = this.#pending + piece;
     let from = 0;

@@ -12,10 +12,9 @@ export interface StrictJsonOptions {
 }
 
 /**
- * JSON (RFC 8259) for text that an attacker may have written. Gives what JSON.parse gives, except that these are refused: a
- * key that occurs twice in one object (compared after unescaping), nesting beyond `maxDepth`, numbers that would silently
- * become others (integers beyond 2^53 - 1 and values beyond the largest double), and, if asked for, lone surrogates. Time
- * is linear in the text.
+ * Parses JSON (RFC 8259) that an attacker may have written. As JSON.parse, but refuses: a key that occurs twice in one
+ * object (compared after unescaping), nesting beyond `maxDepth`, numbers that would silently change (integers beyond 2^53
+ * - 1 and values beyond the largest double), and, if asked for, lone surrogates. Time is linear in the text.
  *
  * Errors: INVALID_INPUT with the position (in UTF-16 units) of the fault, never with the text itself.
  */

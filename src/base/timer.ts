@@ -1,4 +1,4 @@
-/** Calls `fire` once after so many milliseconds. Gives how to call that off. */
+/** Calls `fire` once after so many milliseconds. Returns a function that cancels it. */
 export type Timer = (ms: number, fire: () => void) => () => void;
 
 /** Longer timers fire at once (HTML standard, "Timers"; Node likewise). */

@@ -3,7 +3,7 @@ import { checkBytes } from './validate.js';
 
 const MIN_TOKEN_BYTES = 16;
 
-/** A worker token: at least 16 bytes, not all zero. Errors: INVALID_INPUT, never with a byte of it. */
+/** A worker token: at least 16 bytes, not all zero. Errors: INVALID_INPUT, which never quotes the token. */
 export function checkToken(argument: string, token: unknown): Uint8Array {
   const bytes = checkBytes(argument, token);
   if (bytes.length < MIN_TOKEN_BYTES)

@@ -6,13 +6,13 @@ export interface Traceparent {
   readonly flags: string;
 }
 
-/** A traceparent in events and records: any version, any ids. The source of a pattern, for use inside others. */
+/** A traceparent in events and records: any version, any ids. Source of a regular expression, for use inside others. */
 export const RECORDED_TRACEPARENT = '[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}';
 
 const RECORDED = new RegExp(`^${RECORDED_TRACEPARENT}$`);
 const VERSION_00 = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** What a caller may pass: version 00, with ids that are not all zeros. */
+/** Accepted from callers: version 00, with ids that are not all zeros. */
 export function isCallersTraceparent(value: unknown): value is string {
   return typeof value === 'string' && VERSION_00.test(value);
 }

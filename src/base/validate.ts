@@ -1,7 +1,7 @@
 import { utf8 } from './bytes.js';
 import { invalidInput } from './errors.js';
 
-/** Largest integer that any size, offset or count may have: 2^53 - 1. */
+/** Upper bound of any size, offset or count: 2^53 - 1. */
 export const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 
 const ID = /^[A-Za-z0-9_-]{1,256}$/;
@@ -56,9 +56,9 @@ export function checkOneOf<T extends string>(argument: string, value: unknown, w
 export type OptionKeys<T> = Readonly<Record<keyof T, true>>;
 
 /**
- * An options object, of whose own enumerable keys none is unknown: a misspelt option would be one that was not given. A
- * known one may be undefined. What a prototype brings is not looked at, so that an instance of a class, or an object made
- * from defaults, serves as well.
+ * An options object without unknown own enumerable keys, so that a misspelt option is not silently ignored. A known
+ * option may be undefined. Inherited keys are not checked, so an instance of a class or an object created from defaults
+ * is accepted.
  */
 export function checkOptions(argument: string, value: unknown, keys: Readonly<Record<string, true>>): void {
   if (typeof value !== 'object' || value === null) throw invalidInput(argument, 'must be an object');
@@ -74,7 +74,7 @@ export function checkBytes(argument: string, value: unknown): Uint8Array {
   return value;
 }
 
-/** A key in quotes, cut to size, with escapes for what a terminal or a log could take for something else. */
+/** A key in quotes, truncated, with escapes for characters that a terminal or a log could misinterpret. */
 function shown(key: string): string {
   const text = JSON.stringify(key.slice(0, MAX_SHOWN_KEY)).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -9,7 +9,11 @@ export async function expectedDigests(value: string): Promise<ExpectedDigests> {
     return await loadExpected(value);
   } catch (error) {
     if (!isVramError(error, 'INVALID_INPUT') || error.argument !== 'path') throw error;
-    throw invalidInput('expected', error.message.replace('"path" ', 'is no digest, and as a file '), error);
+    throw invalidInput(
+      'expected',
+      error.message.replace('"path" ', 'is not a digest, and as a file '),
+      error,
+    );
   }
 }
 

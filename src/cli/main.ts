@@ -46,8 +46,8 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
     // The first failure says it; a terminal that hung up fails at every line.
     if (interruption.signal.aborted) return;
-    // A reader that closed early (`| head`) is no failure of ours, but neither was the work finished: 0 would say that all
-    // is well.
+    // A reader that closed early (`| head`) is not a failure of ours, but neither was the work finished: 0 would say that
+    // all is well.
     if (code === 'EPIPE') {
       stop('the reader of the output is gone', EXIT.interrupted, { silent: true });
       return;

@@ -49,7 +49,7 @@ export async function tensorShards(
 ): Promise<readonly ModelShard[]> {
   const { format, shards } = await openModel(path, options);
   if (format !== 'raw') return shards;
-  throw invalidInput('path', 'is no model with tensors: safetensors, GGUF and ONNX are known');
+  throw invalidInput('path', 'is not a model with tensors: safetensors, GGUF and ONNX are known');
 }
 
 /** Names say which file and which tensor is meant. Errors: INVALID_INPUT naming what is there twice. */

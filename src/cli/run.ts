@@ -9,7 +9,7 @@ import { concludingCode, EXIT, type ExitCode, exitCodeOf } from './exit-codes.js
 import { stopOf } from './stop.js';
 import { escapeForTerminal } from './text.js';
 
-/** Commander's own codes that are not errors. */
+/** Commander's own codes that are not an errors. */
 const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
 
 /** Runs one command line (without the program's name) and gives its exit code. Never throws. */

@@ -1,5 +1,5 @@
 /**
- * Message authentication with a key that stays inside (RFC 2104 HMAC, SHA-256).
+ * Message authentication with a key that cannot be read back (RFC 2104 HMAC, SHA-256).
  * `verify` compares in constant time.
  */
 export interface Mac {
@@ -7,7 +7,7 @@ export interface Mac {
   verify(bytes: Uint8Array, mac: Uint8Array): Promise<boolean>;
 }
 
-/** An Ed25519 private key that stays inside (RFC 8032). */
+/** An Ed25519 private key that cannot be read back (RFC 8032). */
 export interface Signer {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;

@@ -6,7 +6,7 @@ interface Waiting<Request, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Small requests that wait for their turn on a device are carried out together, in one run. */
+/** Combines small requests that wait for their turn on a device into one run. */
 export class GatheredRuns<Request extends { readonly signal?: AbortSignal | undefined }, Result> {
   readonly #turns: Serial;
   readonly #limit: number;
@@ -31,7 +31,7 @@ export class GatheredRuns<Request extends { readonly signal?: AbortSignal | unde
   run(request: Request): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, resolve, reject });
-      // Never rejects. Whoever's turn comes first takes the others along.
+      // Never rejects. The request whose turn comes first carries out the others too.
       void this.#turns.run(() => this.#runWaiting());
     });
   }

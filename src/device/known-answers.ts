@@ -40,7 +40,7 @@ const KNOWN_ANSWERS: readonly KnownAnswer[] = [
   },
 ];
 
-/** Where the buffers of the longest known answer begin: several of one block, some of several, and one of nearly a group. */
+/** Starts of the buffers for the longest known answer: some of one block, some of several, and one of nearly a group. */
 const CUTS: readonly number[] = [0, 1, 2, 3, 6, 7, 9, 128].map((block) => block * 4096);
 
 /** The input of which one bit is changed: its root must then be another. */
@@ -54,12 +54,12 @@ const CHANGED: { readonly answer: KnownAnswer; readonly byte: number; readonly m
   mask: 0x10,
 };
 
-/** What a fill is asked for: vectors are 16 bytes, words 32 bits. */
+/** One fill: vectors are 16 bytes, words 32 bits. */
 export interface KnownFill {
   /** Filled with `ground` first. */
   readonly vectors: number;
   readonly ground: number;
-  /** Of those, `count` from `first` on are then filled with `word`. */
+  /** Then `count` of them, from `first` on, are filled with `word`. */
   readonly first: number;
   readonly count: number;
   readonly word: number;
@@ -74,7 +74,7 @@ const VECTOR_BYTES = 16;
 
 /**
  * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a
- * little-endian uint32, the last one cut to size.
+ * little-endia uint32, the last one cut to size.
  */
 export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(byteLength / 4));
@@ -90,9 +90,9 @@ export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
 }
 
 /**
- * Proves on a freshly opened device that its kernels compute fs-verity roots, and that they look at their input: one
- * changed bit must change the root (CI-011). A device that wipes and marks memory with a kernel gives `fill`, which must
- * fill exactly what it is told. What it allocates is released on every path.
+ * Proves on a freshly opened device that its kernels compute fs-verity roots and depend on their input: one changed bit
+ * must change the root (CI-011). A device that wipes and marks memory with a kernel passes `fill`, which must fill
+ * exactly the requested range. Allocations are released on every path.
  *
  * Errors: DEVICE_UNAVAILABLE, naming the answer that was wrong or the step that failed.
  */
@@ -123,7 +123,7 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   }
 }
 
-/** What allocates for a proof: the device, or what it does before it trusts itself. */
+/** The allocator of a proof: the device, or its internal allocator before it has passed. */
 type Allocator = Pick<Device, 'info' | 'allocate'>;
 
 /**
@@ -157,7 +157,7 @@ async function rootOf(
     const tree = await region.root();
     root = toHex(tree.root);
   } catch (error) {
-    // The first failure is the one that tells; a second one while giving back adds nothing to it.
+    // The first failure is reported; a second one during release adds nothing to it.
     await region?.release().catch(() => undefined);
     throw unavailable(id, `${bytes.length} bytes`, error);
   }

@@ -1,7 +1,7 @@
 import { checkBytes, checkInteger, invalidInput, VramError } from '../base/index.js';
 import { BLOCK_BYTES, HASHES_PER_BLOCK, type TreeLayout } from '../digest/index.js';
 
-/** What every backend's regions check at their border, in the same words. */
+/** Argument checks shared by the regions of all backends. */
 
 /** Which part of a tree: the nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
 export interface TreePart {
@@ -15,7 +15,7 @@ export function releasedError(): VramError {
   return new VramError('NOT_FOUND', 'this region has been released');
 }
 
-/** For a region that is in another state than an action needs. */
+/** The error for a region in the wrong state for an action. */
 export function stateError(needed: 'filling' | 'frozen'): VramError {
   return new VramError(
     'INVALID_INPUT',
@@ -25,7 +25,7 @@ export function stateError(needed: 'filling' | 'frozen'): VramError {
   );
 }
 
-/** The part of the tree that `count` nodes of a level stand for, from the `first` on. Errors: INVALID_INPUT. */
+/** The part of the tree under `count` nodes of a level, from `first` on. Errors: INVALID_INPUT. */
 export function checkNodes(layout: TreeLayout, level: number, first: number, count: number): TreePart {
   checkInteger('level', level, 0, layout.levels.length - 1);
   const present = layout.levels[level]?.nodes ?? 0;
@@ -36,10 +36,7 @@ export function checkNodes(layout: TreeLayout, level: number, first: number, cou
   return { level, firstBlock, blocks: Math.min(count * blocksUnder, layout.blocks - firstBlock) };
 }
 
-/**
- * The whole of a block that is to be healed, with its padding, which is hashed and so healed with it. Errors:
- * INVALID_INPUT.
- */
+/** A whole block to heal, including its padding, which is hashed and therefore healed too. Errors: INVALID_INPUT. */
 export function paddedBlock(layout: TreeLayout, block: number, bytes: Uint8Array): Uint8Array {
   checkInteger('block', block, 0, layout.blocks - 1);
   checkBytes('bytes', bytes);

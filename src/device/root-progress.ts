@@ -1,7 +1,7 @@
 import { BLOCK_BYTES } from '../digest/index.js';
 import type { RootOptions } from './types.js';
 
-/** What the caller of Region.root() hears while it runs, and what the run is given in place of the caller's options. */
+/** Reports progress to the caller of Region.root(); passed to the run in place of the caller's options. */
 export class RootProgress {
   readonly signal: AbortSignal | undefined;
   readonly #byteLength: number;
@@ -19,7 +19,7 @@ export class RootProgress {
     if (bytes < this.#byteLength) this.#report(bytes);
   };
 
-  /** The run has shown that it hashed every block. */
+  /** The run has proved that it hashed every block. */
   proved(): void {
     this.#report(this.#byteLength);
   }

@@ -11,7 +11,7 @@ export interface SegmentPiece {
   readonly length: number;
 }
 
-/** What the caller's arguments are called, for messages. */
+/** Names of the caller's arguments, for messages. */
 export interface RangeArguments {
   readonly offset: string;
   readonly length: string;
@@ -69,7 +69,7 @@ class RangeResolver {
 
 let shared: Promise<RangeResolver> | undefined;
 
-/** One instance for all tables; an attempt that failed for want of memory is made again. */
+/** One instance for all tables; an attempt that failed for lack of memory is repeated. */
 function sharedResolver(): Promise<RangeResolver> {
   shared ??= WasmInstance.create().then(
     (instance) => new RangeResolver(instance),
@@ -115,7 +115,7 @@ export class SegmentTable {
 
   /**
    * Pieces of [offset, offset + length) in order; none for a length of zero, which is allowed up to and at the end.
-   * Errors: INVALID_INPUT naming the argument, by `names` where the caller's own arguments are called otherwise.
+   * Errors: INVALID_INPUT naming the argument, by `names` where the caller's arguments have other names.
    */
   resolve(
     offset: number,

@@ -16,20 +16,20 @@ export interface SkippedDevice {
   readonly code: ErrorCode;
   readonly message: string;
   /**
-   * True for what is there and does not work: a device that could not be opened, such as one whose known answers were
-   * wrong, or a driver that does not load; false where nothing of the kind is installed.
+   * True for what is installed and does not work: a device that could not be opened, for example because its known
+   * answers were wrong, or a driver that does not load; false where nothing of the kind is installed.
    */
   readonly failed: boolean;
 }
 
 export interface SelectOptions extends OpenOptions {
   /**
-   * Mock mode (`VRAM_RESIDENCY_FORCE_HOST=1`): the host backend, marked as an override; no other device may be asked for.
+   * Mock mode (`VRAM_RESIDENCY_FORCE_HOST=1`): the host backend, marked as an override; no other device may be requested.
    */
   readonly forceHost?: boolean;
   /**
-   * Told of what `auto` passes over: all that failed, and what is missing of the kinds that go before the device chosen; of
-   * all if none can be opened.
+   * Receives what `auto` passes over: everything that failed, and the missing kinds that precede the chosen device, or
+   * all of them if no device can be opened.
    */
   readonly onSkipped?: (skipped: SkippedDevice) => void;
 }
@@ -37,8 +37,8 @@ export interface SelectOptions extends OpenOptions {
 const REQUEST = /^(cuda|webgpu):(0|[1-9][0-9]{0,8})$/;
 
 /**
- * Opens the device that was asked for: `auto`, `cuda:N`, `webgpu:N` or `host`. `auto` tries CUDA, hardware WebGPU, software
- * WebGPU and the host, in that order, and passes over what fails; a device asked for by name is opened or refused, never
+ * Opens the requested device: `auto`, `cuda:N`, `webgpu:N` or `host`. `auto` tries CUDA, hardware WebGPU, software WebGPU
+ * and the host, in that order, and passes over what fails; a device requested by name is opened or refused, never
  * replaced.
  *
  * Errors: INVALID_INPUT (not a device name, or an index that is not there: the message lists the devices present, IV-002),
@@ -51,7 +51,7 @@ export async function selectDevice(
 ): Promise<Device> {
   const { forceHost = false, onSkipped, ...openOptions } = options;
   const request = parse(requested);
-  // Checked here so that `auto` cannot take a wrong option for a fault of every device.
+  // Checked here so that `auto` does not mistake a wrong option for a fault of every device.
   if (openOptions.windowBytes !== undefined)
     checkInteger('windowBytes', openOptions.windowBytes, BLOCK_BYTES);
   if (forceHost) {
@@ -61,7 +61,7 @@ export async function selectDevice(
         `is ${requested}, but mock mode is forced: only auto and host can be used`,
       );
     }
-    // The host backend alone takes this option: it marks the device as an override of what the machine has.
+    // Only the host backend takes this option: it marks the device as an override of the machine's hardware.
     const forced: SelectOptions = { ...openOptions, forceHost: true };
     return backendOf(backends, 'host').open(0, forced);
   }
@@ -113,7 +113,7 @@ async function openNamed(
   );
 }
 
-/** A list for an error message: a backend that cannot even be listed has no devices to offer. */
+/** For an error message: a backend that cannot be listed contributes no devices. */
 async function presentDevices(backends: readonly Backend[]): Promise<string[]> {
   const lists = await Promise.all(
     backends.map((backend) => backend.list().catch((): readonly DeviceInfo[] => [])),
@@ -144,7 +144,7 @@ async function openFirst(
     const message = cause instanceof Error ? cause.message : 'an unknown error';
     skipped.push({ kind, what: { device, code, message, failed }, cause });
   };
-  /** What a kind would have offered at best, had it been there. */
+  /** The best class that a missing kind could have offered. */
   const best = (kind: BackendKind): number => rank({ backend: kind, execution: 'hardware' });
   const reportSkipped = (chosen: number): void => {
     for (const { kind, what } of skipped) if (what.failed || best(kind) < chosen) onSkipped?.(what);

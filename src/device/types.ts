@@ -2,13 +2,13 @@ import type { ErrorCode } from '../base/index.js';
 
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
 
-/** What runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
+/** The processor that runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
 export type KernelExecution = 'hardware' | 'software' | 'emulated';
 
 /** How the region is kept from being written after freeze; see docs/architecture.md, "Words". */
 export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
 
-/** What was found out about where this device's memory lives. null = the platform does not say. */
+/** Facts about where this device's memory lives. null = the platform does not say. */
 export interface ResidencyFacts {
   readonly backend: BackendKind;
   readonly execution: KernelExecution;
@@ -67,11 +67,11 @@ export interface DeviceCapacity {
   readonly source: 'driver' | 'system' | 'none';
 }
 
-/** What this device object has done and holds, for accounting and for tests. Bytes. */
+/** Counters of this device object, for accounting and tests. Bytes. */
 export interface DeviceStats {
   readonly liveRegions: number;
   readonly liveBytes: number;
-  /** Of released regions, wiped and kept for regions to come; given up where there is need of them. */
+  /** Wiped memory of released regions, held for reuse; freed when it is needed. */
   readonly pooledBytes: number;
   /** The one scratch pool, reserved at open. */
   readonly scratchBytes: number;
@@ -89,11 +89,11 @@ export interface DeviceLost {
 export interface OpenOptions {
   /** Bytes of sealed data hashed in one run of the tree; the platform's binding limit caps it. At least 4096. */
   readonly windowBytes?: number | undefined;
-  /** Gives regions a fault port. */
+  /** Regions get a fault port. */
   readonly drills?: boolean | undefined;
 }
 
-/** What a platform's backends are made with. */
+/** Options of a platform's backends. */
 export interface BackendOptions {
   /** Absolute paths of driver files, or of folders, that are trusted besides the system's own: CUDA in Node. */
   readonly driverPaths?: readonly string[];
@@ -132,11 +132,11 @@ export interface AllocateOptions {
    * alone.
    */
   readonly share?: boolean | undefined;
-  /** Most bytes that the device may go on keeping for regions to come; default: as many as it does by itself. */
+  /** Maximum bytes that the device may keep for reuse; default: its own limit. */
   readonly maxPooledBytes?: number | undefined;
 }
 
-/** Memory that other processes can map. Opaque: what hands it over knows what is behind it. */
+/** Memory that other processes can map. Opaque to all but the code that hands it over. */
 export interface SharedMemory {
   /** Bytes that an importer maps: the region's, rounded up to the driver's granularity. */
   readonly mappedBytes: number;
@@ -186,8 +186,8 @@ export interface RunOptions {
 
 export interface RootOptions extends RunOptions {
   /**
-   * Called with the bytes hashed so far: more each time, and the region's length once the run is proved. In between it is
-   * called as often as the device is waited for anyway, which for a region of few windows is not at all. Never after
+   * Called with the bytes hashed so far: more each time, and the region's length once the run is proved. Intermediate
+   * calls happen only where the run waits for the device anyway, so a region of few windows has none. Never called after
    * `signal` has fired. Must not throw.
    */
   readonly onProgress?: ((bytes: number) => void) | undefined;
@@ -204,7 +204,10 @@ export interface Region {
    * Before freeze only. `bytes` may be reused when the promise resolves. Calls may overlap; they are carried out in order.
    */
   write(offset: number, bytes: Uint8Array): Promise<void>;
-  /** Waits for all writes; no write after this, by the strongest means there is. Second call: same answer. */
+  /**
+   * Waits for all writes, then prevents further ones by the strongest means available. A second call gives the same
+   * result.
+   */
   freeze(): Promise<Immutability>;
   /** In place. After freeze only. Brings back the root, its count and its canary, nothing more. */
   root(options?: RootOptions): Promise<TreeRoot>;
@@ -214,7 +217,7 @@ export interface Region {
    * Healing only, after freeze: replaces one block (the last one's real bytes). Read-only access is restored on every path.
    */
   patch(block: number, bytes: Uint8Array): Promise<void>;
-  /** The readback path. */
+  /** Reads resident bytes back to the host. */
   read(offset: number, length: number): Promise<Uint8Array>;
   /** Read-only, for a lease. After freeze only. */
   view(offset: number, length: number): DeviceBinding;
@@ -224,7 +227,7 @@ export interface Region {
   readonly shared: SharedMemory | null;
   /**
    * Gives up memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the
-   * last mapping goes. In place of release(), and as final. Errors: RELEASE_FAILED.
+   * last mapping goes. Replaces release() and is as final. Errors: RELEASE_FAILED.
    */
   abandon(): Promise<void>;
   /**
@@ -234,7 +237,7 @@ export interface Region {
   release(): Promise<void>;
 }
 
-/** Deliberate damage, past every lock. Bytes up to the end of the padded last block may be hit. */
+/** Deliberate damage that bypasses every lock. Bytes up to the end of the padded last block may be hit. */
 export interface FaultPort {
   flip(byte: number, mask: number): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { checkBytes, invalidInput, VramError } from '../base/index.js';
 
-/** Guards the order of calls on a DigestStream, and that exactly the announced bytes come. */
+/** Enforces the order of calls on a DigestStream and that exactly the announced number of bytes arrives. */
 export class AnnouncedLength {
   readonly #byteLength: number;
   #received = 0;

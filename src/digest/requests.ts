@@ -9,7 +9,7 @@ export function checkRequest(request: DigestRequest): DigestRequest {
   return request;
 }
 
-/** Packed hashes of one level. Errors: INVALID_INPUT. */
+/** Checks packed hashes of one level. Errors: INVALID_INPUT. */
 export function checkHashes(hashes: Uint8Array): Uint8Array {
   checkBytes('hashes', hashes);
   if (hashes.length % HASH_BYTES !== 0) {

@@ -11,9 +11,9 @@ export interface FlatHash {
   digest(): Uint8Array;
 }
 
-/** What a SerialStream hashes with. */
+/** The hashers of a SerialStream. */
 export interface SerialHashes {
-  /** null where the flat digest was not asked for. */
+  /** null where the flat digest was not requested. */
   readonly flat: FlatHash | null;
   readonly hashBlocks: BlockHasher;
   sha256(bytes: Uint8Array): Promise<Uint8Array>;
@@ -24,7 +24,7 @@ interface Work {
   readonly tree: TreeAccumulator;
 }
 
-/** A DigestStream that hashes in the calling thread, with whatever SHA-256 it is given. */
+/** A DigestStream that hashes in the calling thread, with the given SHA-256. */
 export class SerialStream implements DigestStream {
   readonly #request: DigestRequest;
   readonly #announced: AnnouncedLength;
@@ -38,7 +38,7 @@ export class SerialStream implements DigestStream {
       hashes,
       tree: new TreeAccumulator(byteLength, keep, hashes.hashBlocks),
     }));
-    // Reported by the call that waits for it; a stream that is never used must not end the process.
+    // The call that waits for it reports the failure; an unused stream must not end the process.
     this.#work.catch(() => undefined);
   }
 
@@ -62,7 +62,7 @@ export class SerialStream implements DigestStream {
     this.#work = null;
   }
 
-  /** Calls that were not awaited go on in the order in which they were made: all wait for this one promise. */
+  /** Calls that were not awaited continue in call order: all wait for this one promise. */
   async #ready(): Promise<Work> {
     const work = await this.#work;
     this.#announced.checkNotAborted();

@@ -23,7 +23,7 @@ interface Level {
 
 /**
  * Builds the fs-verity tree level by level while bytes, or leaf hashes made elsewhere, come in order. Memory: one block a
- * level, beside what is retained. The caller sees to it that exactly `byteLength` bytes come.
+ * level, beside what is retained. The caller ensures that exactly `byteLength` bytes arrive.
  */
 export class TreeAccumulator {
   readonly #hash: BlockHasher;
@@ -85,8 +85,8 @@ export class TreeAccumulator {
   }
 
   /**
-   * A full block goes up when the next hash comes or when the level is closed, so that a single node stays where it is: the
-   * root.
+   * A full block is hashed upwards when the next hash arrives or the level is closed, so that a single node stays where
+   * it is: the root.
    */
   #append(index: number, hashes: Uint8Array): void {
     this.#retained.append(index, hashes);

@@ -13,7 +13,7 @@ export type EngineName = 'native' | 'wasm' | 'hash-wasm';
 export type KeepLevel = 'root' | 'groups' | 'leaves';
 
 export interface DigestRequest {
-  /** Bytes that will be given in all; a stream that ends elsewhere is refused. */
+  /** Total number of bytes; a stream of another length is refused. */
   readonly byteLength: number;
   /** Also compute the flat SHA-256 (serial, so it bounds the speed). */
   readonly sha256: boolean;
@@ -22,7 +22,7 @@ export interface DigestRequest {
 
 export interface HostDigest {
   readonly byteLength: number;
-  /** 64 lowercase hex digits, or null if it was not asked for. */
+  /** 64 lowercase hex digits, or null if it was not requested. */
   readonly sha256: string | null;
   /** `fsverity-sha256-12:<64 hex>`. */
   readonly fsverity: string;

@@ -1,15 +1,15 @@
 import { VramError } from '../base/index.js';
 
 /**
- * WebAssembly that the platform has and did not run, told as what it is. DEVICE_UNAVAILABLE, unless the cause is an error
- * of the library already.
+ * The error for WebAssembly that the platform supports but failed to run. DEVICE_UNAVAILABLE, unless the cause is an
+ * error of the library already.
  */
 export function wasmRefused(cause: unknown): VramError {
   if (cause instanceof VramError) return cause;
   return new VramError('DEVICE_UNAVAILABLE', reasonOf(cause), { cause });
 }
 
-/** An engine reserves some 10 GB of addresses for each memory where it checks bounds by page faults. */
+/** JavaScript engines that check bounds by page faults reserve some 10 GB of address space for each memory. */
 const NO_ROOM =
   'no memory for one more WebAssembly instance; where addresses are limited (ulimit -v), raise the limit, ' +
   'or in Node set NODE_OPTIONS=--disable-wasm-trap-handler';

@@ -17,7 +17,7 @@ export type OperationName =
   | 'stop'
   | 'close';
 
-/** These must be on record or not happen; the others must happen, and are recorded if that is possible (AU-005). */
+/** These operations fail unless they can be recorded; the others go ahead and are recorded if possible (AU-005). */
 export const FAIL_CLOSED: ReadonlySet<OperationName> = new Set([
   'open',
   'seal',
@@ -76,7 +76,7 @@ export interface EventContext {
   readonly device: EventDevice | null;
   readonly shardId: string | null;
   readonly modelRef: string | null;
-  /** Of the work that the event tells of; null where nothing was timed. */
+  /** Duration of the work that the event reports; null where nothing was timed. */
   readonly durationMs: number | null;
 }
 
@@ -86,7 +86,7 @@ export interface SealedPacking {
   readonly manifestSha256: string;
   readonly tensors: number;
   readonly files: number;
-  /** Where the device has buffers, that many; elsewhere they are one mapping. */
+  /** Number of buffers on a device that has them; elsewhere the shard is one mapping. */
   readonly buffers: number;
   /** Zeros between and behind the tensors. */
   readonly paddingBytes: number;
@@ -102,7 +102,7 @@ interface LeaseHolder {
   /** By the kernel; null where the process lives in another PID namespace. */
   readonly pid: number | null;
   readonly uid: number;
-  /** What the process calls itself: text from outside, at most 128 bytes, no control characters. */
+  /** The process's own name for itself: untrusted text, at most 128 bytes, no control characters. */
   readonly client: string;
 }
 
@@ -182,7 +182,7 @@ export interface EventPayloads {
     readonly expectedDigest: string | null;
     readonly actualDigest: string | null;
     readonly transient: boolean;
-    /** Null where bytes are damaged: the verdict is told at once, and `damage.located` follows. Empty where none are. */
+    /** Null where bytes are damaged: the verdict is reported at once, and `damage.located` follows. Empty where none are. */
     readonly damaged: readonly DamagedRange[] | null;
     readonly damagedGroups: number | null;
   };
@@ -200,7 +200,7 @@ export interface EventPayloads {
     readonly source: string;
   };
   'shard.quarantined': { readonly sealId: string; readonly reason: string; readonly leasesRevoked: number };
-  /** Where the damage of a shard in quarantine is, as far as it was found in place. */
+  /** Where a quarantined shard is damaged, as far as it could be located in place. */
   'damage.located': {
     readonly sealId: string;
     readonly damaged: readonly DamagedRange[];
@@ -208,7 +208,7 @@ export interface EventPayloads {
     readonly damagedGroups: number;
     /** Whether `damaged` names single blocks; else whole groups. */
     readonly exact: boolean;
-    /** Why the place could not be found, or null. */
+    /** Why the damage could not be located, or null. */
     readonly error: EventError | null;
   };
   'shard.healed': {
@@ -241,20 +241,20 @@ export interface EventPayloads {
   'shard.lent': LeaseHolder & { readonly sealId: string; readonly mappedBytes: number };
   'lease.revoked': LeaseHolder & { readonly shards: number; readonly reason: RevokeReason };
   /**
-   * `end`: the client said so; `closed`: it closed the connection, or died; `cut`: it broke the protocol, was too slow, or
-   * its socket failed here.
+   * `end`: the client ended the lease; `closed`: it closed the connection or died; `cut`: it violated the protocol, was
+   * too slow, or its socket failed here.
    */
   'lease.ended': LeaseHolder & { readonly shards: number; readonly how: 'end' | 'closed' | 'cut' };
   /**
-   * A guard in another process said this of weights that it watches itself: registered, or a report. Nobody has checked it,
-   * and it changes no state here.
+   * A guard in another process registered, or reported about weights that it watches itself. The report is unchecked and
+   * changes no state here.
    */
   'guard.claimed': {
     readonly guardId: string;
-    /** What the process calls the model. */
+    /** The process's name for the model. */
     readonly model: string;
     readonly pid: number;
-    /** Of that process, by the kernel. */
+    /** Of that process, as reported by the kernel. */
     readonly uid: number;
     readonly client: string;
     /** SHA-256 of the manifest's tensors, hex. */
@@ -279,15 +279,15 @@ export type EventOf<T extends EventType> = EventContext & { readonly type: T } &
 export type OperationEvent = { [T in EventType]: EventOf<T> }[EventType];
 
 /**
- * Told of everything, in the order in which it happened. The manager waits for a promise that `on` returns: an audit log
- * returns one for critical events (on disk before the operation returns) and when its queue is full; others return nothing.
+ * Receives every event, in order. The manager waits for a promise that `on` returns: an audit log returns one for
+ * critical events (on disk before the operation returns) and when its queue is full; others return nothing.
  */
 export interface Observer {
   readonly name: string;
   /** A failure of this observer fails seals and executions closed (AUDIT_FAILED). Failures of others are ignored. */
   readonly required: boolean;
   on(event: OperationEvent): void | Promise<void>;
-  /** Waits until everything told so far is safe. */
+  /** Waits until every event so far is stored. */
   flush?(): Promise<void>;
   close?(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// What can happen to a shard, told as events, and one operation under way with its observers.
+// Events: what can happen to a shard, and one operation in progress with its observers.
 // Types of events and their delivery enter. What observers do with them stands in audit/, narration/ and telemetry/.
 export { withAuditFailure } from './audit-failure.js';
 export {

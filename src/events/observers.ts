@@ -17,15 +17,19 @@ export interface ObserverFailure {
 export const DEFAULT_OBSERVER_MS = 30_000;
 
 /**
- * Tells observers what happens, in order, and finds out whether the required ones could take it. One that has not answered
- * in time is told of everything that follows, but not waited for until it answers: it costs one limit, not one an event.
+ * Delivers events to observers in order and reports whether the required ones accepted them. An observer that has not
+ * answered in time still receives every later event but is not waited for until it answers: it costs one time limit, not
+ * one an event.
  */
 export class Observers {
   readonly #observers: readonly Observer[];
   readonly #limits: ObserverLimits;
-  /** Releases are never held up (AU-005): those that an observer could not take are sent again once it takes something. */
+  /**
+   * Releases are never held up (AU-005): release events that an observer did not accept are sent again once it accepts
+   * something.
+   */
   readonly #unreported = new Map<Observer, OperationEvent[]>();
-  /** Those that have not answered in time, and nothing since. */
+  /** Observers that timed out and have not answered since. */
   readonly #overdue = new Set<Observer>();
 
   constructor(
@@ -36,7 +40,7 @@ export class Observers {
     this.#limits = limits;
   }
 
-  /** Releases that a required observer has not been able to record yet. */
+  /** Release events that a required observer has not recorded yet. */
   get unreportedReleases(): number {
     let count = 0;
     for (const events of this.#unreported.values()) count += events.length;
@@ -55,14 +59,14 @@ export class Observers {
   }
 
   /**
-   * Waits until everything emitted is safe, no longer than until one of `ends` has ended. Resolves to the failures, also of
-   * observers that are not required.
+   * Waits until every emitted event is stored, or until one of `ends` has ended. Resolves to the failures, including
+   * those of optional observers.
    */
   async flush(ends: readonly End[] = []): Promise<readonly ObserverFailure[]> {
     return await this.#each((observer) => observer.flush?.(), ends);
   }
 
-  /** As flush(). Every observer is told to close, whatever has ended. */
+  /** As flush(), but closes every observer, whatever has ended. */
   async close(ends: readonly End[] = []): Promise<readonly ObserverFailure[]> {
     return await this.#each((observer) => observer.close?.(), ends);
   }
@@ -76,17 +80,18 @@ export class Observers {
     try {
       await this.#call(observer, () => observer.on(event), ends, release ? late : {});
     } catch (error) {
-      // One that nobody waits for may take it yet: it is kept when that fails.
+      // An observer that is not waited for may still accept it: the event is kept in case that fails.
       if (release && firstEnd(ends) === null) this.#keep(observer, event);
       return failureOf(observer, error, ends);
     }
-    // One that owes an answer may take what it was told of yet.
+    // An observer that has not answered yet may still accept the event.
     if (!this.#overdue.has(observer)) await this.#retryUnreported(observer, ends);
     return null;
   }
 
   /**
-   * Calls an observer, at once, and waits for it within the limits. Rejects with its failure, or with what ended the wait.
+   * Calls an observer, at once, and waits for it within the limits. Rejects with its failure, or with the reason that
+   * ended the wait.
    */
   async #call(
     observer: Observer,
@@ -142,7 +147,7 @@ export class Observers {
         });
         events.shift();
       } catch {
-        // Still failing: they stay counted, and are sent at the next chance, before what failed meanwhile.
+        // Still failing: these events stay queued, ahead of those that failed meanwhile, and are sent at the next chance.
         this.#unreported.set(observer, [...events, ...(this.#unreported.get(observer) ?? [])]);
         return;
       }
@@ -167,7 +172,7 @@ export class Observers {
   }
 }
 
-/** What becomes of an answer that nobody waits for. */
+/** Handles an answer that nothing waits for. */
 interface Late {
   readonly taken?: () => void;
   readonly failed?: () => void;

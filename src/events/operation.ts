@@ -32,7 +32,7 @@ export interface TraceOptions {
   readonly traceparent?: string | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Adding an option to the interface, or removing one, does not compile until this list matches.
 export const TRACE_KEYS = { correlationId: true, traceparent: true } satisfies OptionKeys<TraceOptions>;
 
 /** Where operations report what they do. */
@@ -44,7 +44,7 @@ export interface EventSource {
   endings: readonly Ending[];
   readonly randomId: () => string;
   readonly nextOperation: () => number;
-  /** The trace context of whoever calls now; null where there is none. */
+  /** The trace context of the current caller; null where there is none. */
   readonly activeTraceparent: () => string | null;
   device: EventDevice | null;
 }
@@ -87,23 +87,22 @@ export class Operation {
   }
 
   /**
-   * Tells the observers, and waits for them until the operation is aborted, or the device is lost or the manager closed
-   * meanwhile. Resolves to the failure of a required one, for the caller to weigh.
+   * Notifies the observers and waits for them until the operation is aborted, the device is lost or the manager is
+   * closed. Resolves to the failure of a required observer, which the caller has to handle.
    */
   emit<T extends EventType>(
     type: T,
     payload: EventPayloads[T],
     durationMs: number | null = null,
   ): Promise<VramError | null> {
-    // A context, its type and that type's payload make up the union's member for the type, which the compiler cannot follow
-    // for a generic T.
+    // Context, type and payload form the union's member for that type, which the compiler cannot verify for a generic T.
     const event = { ...this.#context(durationMs), type, ...payload } as unknown as OperationEvent;
     return this.#source.observers.emit(Object.freeze(event), observerEnds(this.#source, this.#signal));
   }
 
   /**
-   * As emit(), for what must be on record. Errors: AUDIT_FAILED if a required observer could not take it; ABORTED,
-   * DEVICE_LOST or STOPPED if that was not waited for.
+   * As emit(), for events that must be recorded. Errors: AUDIT_FAILED if a required observer did not accept the event;
+   * ABORTED, DEVICE_LOST or STOPPED if the wait ended early.
    */
   async record<T extends EventType>(
     type: T,
@@ -115,7 +114,7 @@ export class Operation {
     if (failure !== null) throw firstEnd(ends) ?? failure;
   }
 
-  /** Times a part of the operation. A stage that fails has no event: its operation's end is. */
+  /** Times a part of the operation. A failed stage emits no event: the end of its operation reports it. */
   async stage<T>(stage: StageName, byteLength: number | null, work: () => Promise<T>): Promise<T> {
     const startedMonotonicMs = this.clock.monotonic();
     const result = await work();
@@ -150,7 +149,7 @@ export class Operation {
   }
 }
 
-/** What ends a wait for observers that begins now: what happens after a loss or a close is waited for again. */
+/** What ends a wait for observers that begins now: events after a loss or a close are waited for again. */
 export function observerEnds(
   { endings }: Pick<EventSource, 'endings'>,
   signal: AbortSignal | undefined,
@@ -185,9 +184,7 @@ export async function runOperation<T>(
   }
 }
 
-/**
- * An error as observers are told of it. What foreign code threw is named by its kind alone: its message may hold anything.
- */
+/** An error as observers see it. Errors of foreign code are reported by kind only: the message may hold anything. */
 export function eventError(error: unknown): EventError {
   if (error instanceof VramError) {
     return { code: error.code, kind: error.kind, scope: error.scope, message: error.message };
@@ -200,7 +197,7 @@ interface CheckedTrace extends TraceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What all operations take, before anyone has looked at it. */
+/** The options of all operations, unchecked. */
 interface OptionsAsGiven extends TraceOptions {
   readonly signal?: unknown;
   readonly onProgress?: unknown;

@@ -269,7 +269,7 @@ export class OnnxTensorReader {
     if (text === undefined) return undefined;
     const value = Number(text);
     if (!DECIMAL.test(text) || value > MAX_INTEGER) {
-      throw this.#refuse(`has ${tensorCalled(name)} with an offset or length that is no number of bytes`);
+      throw this.#refuse(`has ${tensorCalled(name)} with an offset or length that is not a number of bytes`);
     }
     return value;
   }

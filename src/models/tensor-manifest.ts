@@ -62,7 +62,7 @@ export function packedLength({ tensors }: TensorManifest): number {
   return last === undefined ? 0 : last.offset + paddedLength(last.byteLength);
 }
 
-/** Bytes of the packed sequence that are no tensor's: zeros. */
+/** Bytes of the packed sequence that belong to no tensor: zeros. */
 export function paddingBytes(manifest: TensorManifest): number {
   let used = 0;
   let end = 0;

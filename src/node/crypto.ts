@@ -31,7 +31,7 @@ const ED25519_SPKI_PREFIX = Uint8Array.of(
 );
 
 /**
- * The primitives of node:crypto. A KeyObject keeps key bytes out of logs and inspection; it is no boundary inside a
+ * The primitives of node:crypto. A KeyObject keeps key bytes out of logs and inspection; it is not a boundary inside a
  * process.
  */
 export const nodeCrypto: CryptoProvider = {
@@ -70,7 +70,7 @@ export const nodeCrypto: CryptoProvider = {
     try {
       return verify(null, bytes, createPublicKey({ key: spki, format: 'der', type: 'spki' }), signature);
     } catch {
-      // Bytes that are no point on the curve are refused by the parser: not a valid signature.
+      // Bytes that are not a point on the curve are refused by the parser: not a valid signature.
       return false;
     }
   },

@@ -11,12 +11,12 @@ export interface Classification {
 
 /** Oldest compute capability the kernels are built for. */
 const MIN_COMPUTE = { major: 7, minor: 5 };
-/** Less than this is a slice or a misreport, not a GPU that serves models. */
+/** Less is a slice or a misreport, not a GPU that serves models. */
 const MIN_TOTAL_BYTES = 2 ** 30;
 
 /**
- * The residency class that these facts prove, and why. The strongest objection wins: what is known to be host memory is
- * host whatever else is claimed, and a fact that is missing never counts as proof.
+ * The residency class that these facts prove, and why. The strongest objection wins: known host memory is `host` whatever
+ * else is claimed, and a missing fact never counts as proof.
  */
 export function classify(facts: ResidencyFacts): Classification {
   return hostMemory(facts) ?? unifiedMemory(facts) ?? unprovenMemory(facts) ?? DEVICE_LOCAL;

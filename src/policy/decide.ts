@@ -31,18 +31,18 @@ export interface Decision {
   readonly why: string;
 }
 
-/** What else a policy may be told. */
+/** Further options of a decision. */
 export interface DecideOptions {
-  /** Under `vram-only` too, other kernels than those that ship may verify. */
+  /** Allow replaced kernels to verify, also under `vram-only`. */
   readonly allowReplacedKernels: boolean;
 }
 
 const NOTHING_ALLOWED: DecideOptions = { allowReplacedKernels: false };
 
 /**
- * Whether weights may live on a device of this class. Under `vram-only` a forced mock mode or a driver path override is
- * refused whatever class it claims, neither being a way to run in production; and so are replaced kernels, whose answers
- * prove nothing, unless they are allowed in code.
+ * Whether weights may live on a device of this class. `vram-only` refuses forced mock mode and a driver path override,
+ * whatever class they claim, because neither belongs in production. It also refuses replaced kernels, whose results prove
+ * nothing, unless code allows them.
  */
 export function decide(
   policy: Policy,

@@ -1,5 +1,5 @@
 // Residency classes: where memory lies as far as the platform can tell, and what a policy accepts.
-// Decisions over facts enter. Asking a device for the facts is its backend's part.
+// Decisions over facts enter. The backends collect the facts.
 export { classify, type Residency } from './classify.js';
 export {
   acceptedClasses,

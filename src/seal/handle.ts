@@ -2,26 +2,26 @@ import { invalidInput, type JsonValue, parseStrictJson, VramError } from '../bas
 import { DEVICE_KEYS, FILE_KEYS, PAYLOAD_KEYS, type SealPayload } from './payload.js';
 import { SealedShard } from './sealed-shard.js';
 
-/** Of a handle's JSON text: room for the published files of any model, some 200 characters each. */
+/** Limit of a handle's JSON text: room for the published files of any model, some 200 characters each. */
 const MAX_HANDLE_CHARACTERS = 2 ** 20;
-/** Of each text in a handle: the longest that seal() makes, however escaped, has a tenth. */
+/** Limit of each text in a handle: ten times the longest that seal() makes, however escaped. */
 const MAX_TEXT_CHARACTERS = 65_536;
-/** Of a handle, its device and each of its files: more than a later version is likely to have. */
+/** Limit of the keys of a handle, its device and each of its files: more than a later version is likely to have. */
 const MAX_HANDLE_KEYS = 64;
 /** What a model's readers allow. */
 const MAX_FILES = 4096;
 
-/** A handle as its holder gives it back: everything in it may have been changed. */
+/** A handle as its holder returns it: anything in it may have been changed. */
 export interface ForeignHandle {
   readonly version: SealPayload['v'];
-  /** The keys of a payload with values nobody has vouched for. Own copies: what is checked is what is used. */
+  /** The keys of a payload with unauthenticated values. Copies, so that the values checked are the values used. */
   readonly payload: { readonly [key: string]: JsonValue };
   readonly signature: string;
 }
 
 /**
  * Reads a handle given as SealedShard, plain object or JSON text: exactly the known keys of version 1 or 2, each once.
- * Errors: INVALID_INPUT for what is no object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the
+ * Errors: INVALID_INPUT for what is not an object or text, NOT_SEALED without a signature, SEAL_VERIFICATION_FAILED for the
  * rest.
  */
 export function readHandle(handle: unknown): ForeignHandle {
@@ -33,13 +33,13 @@ export function readHandle(handle: unknown): ForeignHandle {
       'the handle has no signature: only what seal() returned can be verified',
     );
   }
-  if (typeof signature !== 'string') throw notGenuine('its signature is no text');
+  if (typeof signature !== 'string') throw notGenuine('its signature is not text');
   const { signature: _, ...payload } = fields;
   const version = payload['v'];
   if (version !== 1 && version !== 2) throw notGenuine('its version is neither 1 nor 2, the ones known here');
   requireKeys(payload, PAYLOAD_KEYS[version], 'the handle');
   const device = payload['device'];
-  if (!isRecord(device)) throw notGenuine('"device" is no object');
+  if (!isRecord(device)) throw notGenuine('"device" is not an object');
   requireKeys(device, DEVICE_KEYS, '"device"');
   if (version === 2) requireFiles(payload['source']);
   return { version, payload, signature };
@@ -71,12 +71,12 @@ function parseText(text: string): Record<string, JsonValue> {
     throw notGenuine('its text is not strict JSON', error);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw notGenuine('its text is no JSON object');
+    throw notGenuine('its text is not a JSON object');
   }
   return snapshot(parsed, 'shard');
 }
 
-/** Copies own data properties once, so that an accessor or a later change cannot show two faces. */
+/** Copies own data properties once, so that an accessor or a later change cannot yield two different values. */
 function snapshot(value: unknown, argument: string): Record<string, JsonValue> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidInput(argument, 'must be a sealed shard or its JSON text');
@@ -97,15 +97,15 @@ function keysOf(value: object): (string | symbol)[] {
 function copyRecord(value: object): Record<string, JsonValue> {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype && prototype !== SealedShard.prototype) {
-    throw notGenuine('it is no plain object');
+    throw notGenuine('it is not a plain object');
   }
-  // No prototype: "__proto__" is a key like any other, and an unknown one.
+  // Without a prototype, "__proto__" is an ordinary, and unknown, key.
   const copy: Record<string, JsonValue> = Object.create(null);
   for (const key of keysOf(value)) {
     if (typeof key !== 'string') throw notGenuine('it has a symbol key');
     const property = Object.getOwnPropertyDescriptor(value, key);
     if (property === undefined || !('value' in property) || property.enumerable !== true) {
-      throw notGenuine('it has a property that is no plain value');
+      throw notGenuine('it has a property that is not a plain value');
     }
     copy[key] = key === 'source' ? copyFiles(property.value) : copyValue(property.value);
   }
@@ -124,10 +124,10 @@ function copyValue(value: unknown): JsonValue {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || Object.is(value, -0))
-      throw notGenuine('it holds a number that is no safe integer');
+      throw notGenuine('it holds a number that is not a safe integer');
     return value;
   }
-  // The objects inside a handle, the device and the files, hold none themselves: this recursion ends there.
+  // The device and the files hold no further objects: the recursion ends there.
   if (typeof value === 'object' && !Array.isArray(value)) return copyFlat(value);
   throw notGenuine('it holds a value that is not JSON');
 }

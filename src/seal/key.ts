@@ -1,7 +1,7 @@
 import { concatBytes, toHex, utf8 } from '../base/index.js';
 import type { CryptoProvider, Mac } from '../crypto/index.js';
 
-/** What a worker without a token uses for the life of its process. */
+/** The token of a worker without one, for the life of its process. */
 export const EPHEMERAL_TOKEN_BYTES = 32;
 const KEY_BYTES = 32;
 const SALT = 'vram-residency';
@@ -24,9 +24,7 @@ export async function deriveSealKey(
   }
 }
 
-/**
- * Six hex digits that tell tokens apart in logs and give nothing away: the head of SHA-256("vram-residency/fp\0" + token).
- */
+/** Six hex digits that distinguish tokens in logs and reveal nothing: the head of SHA-256("vram-residency/fp\0" + token). */
 export async function tokenFingerprint(crypto: CryptoProvider, token: Uint8Array): Promise<string> {
   const input = concatBytes(utf8('vram-residency/fp\0'), token);
   try {

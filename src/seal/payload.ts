@@ -1,9 +1,7 @@
 import type { BackendKind, Immutability } from '../device/index.js';
 import type { Residency } from '../policy/index.js';
 
-/**
- * Media types of the signed payloads, by version; part of what is authenticated, so that no version passes for the other.
- */
+/** Media types of the signed payloads, by version; authenticated, so that one version is never accepted for the other. */
 export const SEAL_PAYLOAD_TYPES = {
   1: 'application/vnd.vram-residency.seal.v1+json',
   2: 'application/vnd.vram-residency.seal.v2+json',
@@ -16,7 +14,7 @@ export interface SealDevice {
   readonly uuid: string | null;
 }
 
-/** What every seal says. Every key is always there; what does not apply is null. */
+/** The fields of every seal. All keys are always present; those that do not apply are null. */
 interface SealFacts {
   /** 16 random bytes, hex. */
   readonly sealId: string;
@@ -25,15 +23,15 @@ interface SealFacts {
   readonly workerId: string;
   readonly device: SealDevice;
   readonly byteLength: number;
-  /** 64 hex digits: of the stream that was sealed; null if it was left out. */
+  /** 64 hex digits: of the stream that was sealed; null if it was not computed. */
   readonly sha256: string | null;
-  /** `fsverity-sha256-12:<64 hex>`: what is proved again in place. */
+  /** `fsverity-sha256-12:<64 hex>`: recomputed in place at every verification. */
   readonly fsverity: string;
   /** RFC 3339, UTC, milliseconds. */
   readonly sealedAt: string;
   readonly residency: Residency;
   readonly immutability: Immutability;
-  /** A test driver ran the kernels: nothing is in a GPU. */
+  /** A test driver ran the kernels: no GPU is involved. */
   readonly emulated: boolean;
   readonly modelRef: string | null;
   /** Of a tensor-parallel set; 0 <= shardIndex < totalShards. */
@@ -46,7 +44,7 @@ export interface SealPayloadV1 extends SealFacts {
   readonly v: 1;
 }
 
-/** `bytes`: as they came. `tensors`: each tensor on blocks of its own; its manifest says where. */
+/** `bytes`: in the order of the source. `tensors`: each tensor on blocks of its own, listed in the manifest. */
 export type SealLayout = 'bytes' | 'tensors';
 
 /** One published file behind a seal of tensors. Digests are null where the host did not hash it. */
@@ -68,7 +66,7 @@ export interface SealPayloadV2 extends SealFacts {
   readonly tensors: string | null;
   /** The published files, in the order of the manifest; null where the layout is `bytes`. */
   readonly source: readonly SealedFile[] | null;
-  /** The memory can be mapped by other processes, which choose their own rights. */
+  /** Other processes can map the memory, with access rights of their choice. */
   readonly shared: boolean;
 }
 

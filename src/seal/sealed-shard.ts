@@ -8,7 +8,7 @@ export type SealedShardJson = SealPayload & { readonly signature: string };
 
 /**
  * The handle of a sealed shard: a signed statement, frozen. It holds no address and no key, and may be stored and sent as
- * JSON; whoever changes a field gets SEAL_VERIFICATION_FAILED.
+ * JSON; a changed field makes verification fail with SEAL_VERIFICATION_FAILED.
  */
 export class SealedShard {
   readonly v: SealPayload['v'];
@@ -27,7 +27,7 @@ export class SealedShard {
   readonly modelRef: string | null;
   readonly shardIndex: number | null;
   readonly totalShards: number | null;
-  /** Version 2 alone, like the next three. Declared, not defined: a handle of version 1 must not have the keys. */
+  /** Only in version 2, like the next three. Declared, not defined: a handle of version 1 must not have the keys. */
   declare readonly layout?: SealLayout;
   /** SHA-256 of the manifest, 64 hex digits. */
   declare readonly tensors?: string | null;
@@ -70,7 +70,7 @@ export class SealedShard {
   }
 
   /**
-   * Where each tensor lies, of a shard that was sealed here from a tensor source; else null. It is no part of the JSON:
+   * Where each tensor lies, of a shard that was sealed here from a tensor source; else null. It is not part of the JSON:
    * `tensors` is its digest.
    */
   get manifest(): TensorManifest | null {

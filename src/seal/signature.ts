@@ -8,8 +8,8 @@ import { SealedShard } from './sealed-shard.js';
 const SIGNATURE_BYTES = 32;
 
 /**
- * Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. `manifest` is what the payload's `tensors` is the
- * digest of.
+ * Signs: HMAC-SHA256 over the DSSE encoding of the canonical payload. The payload's `tensors` is the digest of
+ * `manifest`.
  */
 export async function signSeal(
   key: Mac,
@@ -21,8 +21,8 @@ export async function signSeal(
 }
 
 /**
- * Reads a handle and checks its signature in constant time. A handle that passes was signed with this key: its fields are
- * as they were. Returns the seal id, by which the live shard is found.
+ * Reads a handle and checks its signature in constant time. A handle that passes was signed with this key and is
+ * unchanged. Returns the seal id, by which the live shard is found.
  * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED.
  */
 export async function verifySignature(key: Mac, handle: unknown): Promise<string> {
@@ -34,7 +34,7 @@ export async function verifySignature(key: Mac, handle: unknown): Promise<string
   const genuine = await key.verify(encoded, signature);
   if (!genuine) throw notGenuine('its signature does not fit its content under the key of this worker');
   const sealId = foreign.payload['sealId'];
-  if (typeof sealId !== 'string') throw notGenuine('"sealId" is no text');
+  if (typeof sealId !== 'string') throw notGenuine('"sealId" is not text');
   return sealId;
 }
 

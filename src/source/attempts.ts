@@ -3,10 +3,10 @@ import type { Resource } from './resource.js';
 
 const FIRST_WAIT_MS = 250;
 const MAX_WAIT_MS = 4_000;
-/** An attempt that brings so much shows that the connection works: what breaks later counts from the beginning. */
+/** An attempt that delivers this many bytes shows that the connection works: the count of failures starts again. */
 const PROGRESS_BYTES = 1_048_576;
 
-/** How often a download that breaks off is asked for again. */
+/** How often an interrupted download is retried. */
 export class Attempts {
   readonly #resource: Resource;
   readonly #retries: number;
@@ -20,12 +20,12 @@ export class Attempts {
     this.#signal = signal;
   }
 
-  /** Bytes came that are new. */
+  /** New bytes arrived. */
   progress(bytes: number): void {
     this.#gained += bytes;
   }
 
-  /** Waits until the next attempt may be made; throws the error if there is none to make. Errors: ABORTED. */
+  /** Waits until the next attempt may be made; throws the error if no attempts are left. Errors: ABORTED. */
   async next(error: unknown): Promise<void> {
     if (this.#gained >= PROGRESS_BYTES) this.#failed = 0;
     this.#gained = 0;

@@ -10,7 +10,7 @@ import type { Source } from './types.js';
 
 /**
  * Weights that are in host memory already. The bytes are not copied: they must not change until the seal is done
- * (a change that matters is found when host and device trees are compared).
+ * (comparing host and device trees detects a change that matters).
  * Errors: INVALID_INPUT.
  */
 export function bytesSource(bytes: Uint8Array, label = 'bytes'): Source {
@@ -45,7 +45,7 @@ export function bytesSource(bytes: Uint8Array, label = 'bytes'): Source {
       unchanged();
     },
     async close() {
-      // The caller's memory stays the caller's.
+      // The memory belongs to the caller.
     },
   };
 }

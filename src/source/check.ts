@@ -6,7 +6,7 @@ export interface RangedSource extends Source {
   readRange(offset: number, length: number, options?: SourceCallOptions): Promise<Uint8Array>;
 }
 
-/** Refuses what a caller passed as `source` and is none. Errors: INVALID_INPUT. */
+/** Refuses a `source` argument that is not a source. Errors: INVALID_INPUT. */
 export function checkSource(value: unknown): void {
   if (
     typeof value !== 'object' ||

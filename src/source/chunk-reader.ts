@@ -9,12 +9,12 @@ export interface ChunkLimits {
   readonly stalled: () => VramError;
   /** Milliseconds since a byte came that is not given on. */
   readonly idleMs?: (() => number) | undefined;
-  /** What is given that is not a chunk. */
+  /** The error for a value that is not a chunk. */
   readonly notAChunk: () => VramError;
   readonly ends: readonly End[];
 }
 
-/** Takes chunk after chunk from code that is not the library's own. */
+/** Reads chunk after chunk from foreign code. */
 export class ChunkReader {
   readonly #next: () => PromiseLike<IteratorResult<unknown>>;
   readonly #limits: ChunkLimits;
@@ -37,8 +37,7 @@ export class ChunkReader {
       if (done === true) return undefined;
       if (!(chunk instanceof Uint8Array)) throw notAChunk();
       if (chunk.length > 0) return chunk;
-      // An empty chunk is no byte: what it took counts, and one after the other must not keep timers and signals from
-      // firing.
+      // An empty chunk is not progress: its time counts, and a run of them must not keep timers and signals from firing.
       if (leftMs !== null) leftMs -= clock.monotonic() - askedAt;
       if (leftMs !== null && leftMs <= 0) throw stalled();
       await turn();

@@ -1,6 +1,6 @@
 import { invalidInput, VramError } from '../base/index.js';
 
-/** A failure of the caller's source as one of ours. */
+/** Converts a failure of the caller's source into a VramError. */
 export function sourceFailure(error: unknown, signal: AbortSignal | undefined): VramError {
   if (error instanceof VramError) return error;
   if (signal?.aborted === true) {

@@ -18,14 +18,14 @@ export interface SourceLimits {
   readonly clock: Clock;
   /** Milliseconds without a byte. */
   readonly stallMs: number;
-  /** What else ends the wait. */
+  /** What else ends the wait early. */
   readonly ends: readonly End[];
 }
 
 /**
  * A caller's source as the manager reads it. No call into it is waited for longer than `stallMs`, nor when one of `ends` has
  * ended: a
- * source that stalls is SOURCE_MISMATCH. What the source throws that is no VramError becomes INVALID_INPUT.
+ * source that stalls is SOURCE_MISMATCH. What the source throws that is not a VramError becomes INVALID_INPUT.
  */
 export class SourceReader {
   readonly byteLength: number;
@@ -75,12 +75,13 @@ export class SourceReader {
           lent = false;
         }
       } catch (error) {
-        // Not waited for: it may be what hangs.
+        // Not awaited: this may be the call that hangs.
         stopped.abort(error);
         void this.#leave(iterator, {});
         throw error;
       } finally {
-        // The consumer has had enough, and its own error is the one to tell; but the source is at rest then, if it can be.
+        // The consumer stopped reading and its own error is the one to report; the source is given the chance to come to
+        // rest first.
         if (lent) await this.#leave(iterator, this.#callLimits());
       }
     } catch (error) {
@@ -91,8 +92,8 @@ export class SourceReader {
   }
 
   /**
-   * A copy of `length` bytes from `offset`: what is checked must be what is used, whatever the source does with its buffer
-   * meanwhile.
+   * A copy of `length` bytes from `offset`: the bytes that are checked must be the bytes that are used, whatever the
+   * source does with its buffer meanwhile.
    */
   async range(offset: number, length: number): Promise<Uint8Array> {
     const source = requireRanges(this.#source);
@@ -136,7 +137,10 @@ export class SourceReader {
     );
   }
 
-  /** A failure of the caller's source as one of ours. What it throws because it was told to end says no more than that. */
+  /**
+   * Converts a failure of the caller's source into a VramError. An error that it throws because it was aborted carries no
+   * further information.
+   */
   #failure(error: unknown): VramError {
     if (error instanceof VramError) return error;
     return firstEnd(this.#limits.ends) ?? invalidInput('source', 'failed while it was read', error);

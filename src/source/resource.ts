@@ -19,27 +19,27 @@ export interface UrlRequestOptions {
   readonly stallMs?: number | undefined;
 }
 
-/** What tells one version of a resource from the next (RFC 9110, section 8.8). */
+/** Validators of one version of a resource (RFC 9110, section 8.8). */
 export interface Version {
   readonly byteLength: number;
   readonly etag: string | null;
   readonly lastModified: string | null;
 }
 
-/** The bytes of a resource from `offset` on, as one answer brings them. */
+/** The bytes of a resource from `offset` on, as one response delivers them. */
 export interface Body {
-  /** Bytes that the answer brings before those that were asked for: all before `offset`, where ranges are not served. */
+  /** Bytes in the response before the requested ones: all before `offset`, where the server does not support ranges. */
   readonly surplus: number;
   readonly source: Source;
 }
 
 const DEFAULT_STALL_MS = 30_000;
-/** Request Timeout, Too Many Requests, and every fault of a server: the same request may be answered a moment later. */
+/** Request Timeout, Too Many Requests, and every server error: the same request may succeed a moment later. */
 const PASSING_STATUS = /^(408|429|5\d\d)$/;
 
-/** What lies behind one URL, asked for over HTTP. */
+/** The resource behind one URL, requested over HTTP. */
 export class Resource {
-  /** The last part of the path: a query may hold secrets. */
+  /** The last part of the path only: a query may hold secrets. */
   readonly label: string;
   readonly #url: URL;
   readonly #options: UrlRequestOptions;
@@ -62,7 +62,8 @@ export class Resource {
       const { response, byteLength } = await this.#ask('HEAD', {}, signal);
       if (response.status === 200 && byteLength !== null) return versionOf(response, byteLength);
     }
-    // HEAD is not defined for blob URLs, and a presigned URL is signed for GET alone: one byte tells the length as well.
+    // HEAD is not defined for blob URLs, and a presigned URL is signed for GET only: a request for one byte also reveals
+    // the length.
     const range = this.#url.protocol === 'blob:' ? {} : { range: 'bytes=0-0' };
     const { response, byteLength } = await this.#ask('GET', range, signal);
     if (byteLength === null) {
@@ -91,8 +92,8 @@ export class Resource {
   }
 
   /**
-   * The resource from `offset` to its end. A server that serves no ranges gives all of it again; the answer then says how
-   * much of it comes before `offset`.
+   * The resource from `offset` to its end. A server without range support sends all of it again; the result then says how
+   * much comes before `offset`.
    */
   async rest(opened: Version, offset: number, signal: AbortSignal | undefined): Promise<Body> {
     const response = await this.#request('GET', offset === 0 ? {} : { range: `bytes=${offset}-` }, signal);
@@ -139,7 +140,7 @@ export class Resource {
     return body;
   }
 
-  /** A page sees Content-Range from its own origin, and from another one that exposes it. */
+  /** A page sees Content-Range from its own origin, and from another origin that exposes it. */
   #requireRange(response: Response, body: ReadableStream, offset: number, byteLength: number): void {
     const range = response.headers.get('content-range');
     if (range === null || range === `bytes ${offset}-${byteLength - 1}/${byteLength}`) return;
@@ -183,7 +184,8 @@ export class Resource {
   }
 
   /**
-   * A response's body as a source of so many bytes: it may hold any number, whatever the headers said, and may stop coming.
+   * A response's body as a source of `byteLength` bytes: the body may have any length, whatever the headers said, and may
+   * stall.
    */
   #bounded(body: ReadableStream<Uint8Array>, byteLength: number): Source {
     return limitedStream(body, byteLength, this.label, {
@@ -197,7 +199,7 @@ export class Resource {
     });
   }
 
-  /** Whether the same request may be answered a moment later: nothing says yet that the resource is another one. */
+  /** Whether the same request may succeed a moment later: nothing shows yet that the resource has changed. */
   isInterruption(error: unknown): boolean {
     return isVramError(error) && this.#interruptions.has(error);
   }
@@ -223,7 +225,8 @@ export class Resource {
 }
 
 /**
- * Bytes of the whole resource: Content-Range tells them with a part, and with a refusal of a part (RFC 9110, section 14.4).
+ * Bytes of the whole resource: Content-Range has them with a partial response and with a refusal (RFC 9110, section
+ * 14.4).
  */
 function announcedLength({ status, headers }: Response): number | null {
   const range = headers.get('content-range') ?? '';
@@ -242,7 +245,7 @@ function versionOf({ headers }: Response, byteLength: number): Version {
   return { byteLength, etag: headers.get('etag'), lastModified: headers.get('last-modified') };
 }
 
-/** Ends a body that nobody reads. Not waited for: the connection may be what hangs. */
+/** Cancels a body that nobody reads. Not awaited: the connection may hang. */
 function discard(body: ReadableStream<Uint8Array> | null): void {
   body?.cancel().catch(() => undefined);
 }

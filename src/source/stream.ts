@@ -19,18 +19,18 @@ export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Read
 export function streamSource(chunks: ByteStream, byteLength: number, label = 'stream'): Source {
   return limitedStream(chunks, byteLength, label, {
     calls: new ForeignCalls(),
-    // Whoever reads the source sets the limit.
+    // The reader of the source sets the time limit.
     stallMs: null,
     stalled: () => new VramError('SOURCE_MISMATCH', 'the stream gave nothing'),
   });
 }
 
 interface StreamLimits extends Pick<ChunkLimits, 'calls' | 'stallMs' | 'stalled'> {
-  /** What a stream that ends early is refused with. */
+  /** The error for a stream that ends early. */
   readonly ended?: ((seen: number) => VramError) | undefined;
 }
 
-/** As streamSource, with a limit of its own to how long the producer may give nothing. */
+/** As streamSource, with its own limit on how long the producer may deliver nothing. */
 export function limitedStream(
   chunks: ByteStream,
   byteLength: number,
@@ -83,7 +83,7 @@ export function limitedStream(
       }
     },
     async unchanged() {
-      // What was read is gone: its length was checked on the way.
+      // The stream cannot be read again: its length was checked on the way.
     },
     async close() {
       iterator?.end();
@@ -116,7 +116,7 @@ function iterate(chunks: ByteStream): ByteIterator {
   return { next: async () => inner.next(), end: () => settle(() => inner.return?.()) };
 }
 
-/** The producer's own failure to stop changes nothing for the reader, whose answer is known already. */
+/** A producer that fails to stop changes nothing for the reader, whose result is already known. */
 function settle(end: () => unknown): void {
   new Promise((resolve) => resolve(end())).catch(() => undefined);
 }

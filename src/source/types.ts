@@ -2,12 +2,12 @@ export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   /** Upper bound on a chunk's size, in bytes. */
   readonly chunkBytes: number;
-  /** To be called when bytes were read that no chunk brings: it shows that the source has not stalled. */
+  /** To be called when bytes were read that no chunk delivers: it shows that the source has not stalled. */
   readonly onRead?: (() => void) | undefined;
 }
 
 export interface SourceCallOptions {
-  /** Fires when nobody waits for the answer any more. */
+  /** Fires when the result is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -7,8 +7,8 @@ export interface UrlSourceOptions extends UrlRequestOptions {
   /** Of the first request alone. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How often in a row a download that breaks off is resumed where it broke off, from 0 to 100; default 0: it fails. Waits
-   * between the attempts grow from 0.25 s to 4 s; an attempt that brings 1 MiB starts the count again.
+   * How often in a row an interrupted download is resumed, from 0 to 100; default 0: it fails. Waits between the attempts
+   * grow from 0.25 s to 4 s; an attempt that brings 1 MiB starts the count again.
    */
   readonly retries?: number | undefined;
 }

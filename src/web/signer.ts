@@ -2,8 +2,8 @@ import { VramError } from '../base/index.js';
 import type { Signer } from '../crypto/index.js';
 
 /**
- * A new Ed25519 key that lives as long as the page and cannot be taken out of the browser: it signs the checkpoints of
- * an audit log, or attestations. Nobody knows whose key it is but who sees its public half come from this page.
+ * A new Ed25519 key that lives as long as the page and cannot be taken out of the browser: it signs the checkpoints of an
+ * audit log, or attestations. Only those who receive its public half from this page know whose key it is.
  * Errors: DEVICE_UNAVAILABLE where WebCrypto has no Ed25519, or is missing because the page is not a secure context.
  */
 export async function generateSigner(): Promise<Signer> {

@@ -4,7 +4,7 @@ import type { CryptoProvider, Mac } from '../crypto/index.js';
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;
 const ED25519_SIGNATURE_BYTES = 64;
-/** getRandomValues gives no more at once. */
+/** Limit of one getRandomValues call. */
 const MAX_RANDOM_BYTES = 65_536;
 
 /** The primitives of WebCrypto, for pages and workers. */
@@ -53,14 +53,14 @@ export const webCrypto: CryptoProvider = {
           cause: error,
         });
       }
-      // Bytes that are no point on the curve are refused at import: not a valid signature.
+      // Bytes that are not a point on the curve are refused at import: not a valid signature.
       return false;
     }
   },
 };
 
 function subtle(): SubtleCrypto {
-  // Absent where the page is not a secure context, whatever the types say.
+  // Missing outside secure contexts, despite the types.
   const available: SubtleCrypto | undefined = globalThis.crypto.subtle;
   if (available === undefined) {
     throw new VramError('DEVICE_UNAVAILABLE', 'WebCrypto needs a secure context: serve the page over https');
@@ -81,7 +81,7 @@ async function importRaw(
   }
 }
 
-/** WebCrypto takes no views of shared memory. */
+/** WebCrypto does not accept views of shared memory. */
 function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes);
 }

@@ -42,7 +42,7 @@ export class ServiceManager {
 
   /**
    * Null where the process was started by none.
-   * Errors: INVALID_INPUT for a NOTIFY_SOCKET that is no Unix socket, or a watchdog time that is no number.
+   * Errors: INVALID_INPUT for a NOTIFY_SOCKET that is not a Unix socket, or a watchdog time that is not a number.
    */
   static of(options: ServiceManagerOptions): ServiceManager | null {
     const path = options.env['NOTIFY_SOCKET'];

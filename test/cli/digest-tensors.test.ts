@@ -257,7 +257,7 @@ describe('digest --tensors', () => {
     expect([code, stdout]).toEqual([2, '']);
     const lines = stderr.trimEnd().split('\n');
     expect(lines).toHaveLength(3);
-    expect(lines[0]).toContain('is no model with tensors: safetensors, GGUF and ONNX are known');
+    expect(lines[0]).toContain('is not a model with tensors: safetensors, GGUF and ONNX are known');
     expect(lines[1]).toContain('cut.safetensors');
     expect(lines[2]).toContain('absent');
   });

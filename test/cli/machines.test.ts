@@ -193,7 +193,7 @@ describeCuda('a driver of CUDA', (bed) => {
       backends: [bed.backend(libraryPath === undefined ? {} : { libraryPath })],
     });
 
-  it('that is missing, or is no library, is named with the variable that named it', async () => {
+  it('that is missing, or is not a library, is named with the variable that named it', async () => {
     await writeFile(join(folder, 'libcuda.so.1'), 'not a library');
     for (const path of ['/nowhere/libcuda.so.1', join(folder, 'libcuda.so.1')])
       expectFailure(await check(path), 5, path, 'VRAM_RESIDENCY_LIBCUDA');

@@ -125,7 +125,7 @@ describe('status of a worker that does not answer well', () => {
     ['no device name', { ...STATUS, device: { ...STATUS.device, name: 7 } }],
     ['no capacity', { ...STATUS, capacity: [] }],
     ['negative bytes', { ...STATUS, capacity: { ...STATUS.capacity, usedBytes: -1 } }],
-    ['a reason that is no text', { ...STATUS, reason: {} }],
+    ['a reason that is not text', { ...STATUS, reason: {} }],
     ['models in an object', { ...STATUS, models: { length: 1 } }],
     ['a model that is null', { ...STATUS, models: [null] }],
     ['shards that are none', { ...STATUS, models: [{ ...MODEL, shards: null }] }],
@@ -140,7 +140,7 @@ describe('status of a worker that does not answer well', () => {
     ],
     ['no executions', { ...STATUS, executions: null }],
     ['shared models in an object', { ...STATUS, share: { models: {}, leases: 0 } }],
-    ['a state that is no text', { ...STATUS, models: [{ ...MODEL, state: {} }] }],
+    ['a state that is not text', { ...STATUS, models: [{ ...MODEL, state: {} }] }],
     ['no next', { ...STATUS, models: [{ ...MODEL, next: undefined }] }],
     ['a failure without words', { ...STATUS, models: [{ ...MODEL, next: { ...NEXT, failure: {} } }] }],
   ])('does not fall over an answer with %s', async (_, answer) => {

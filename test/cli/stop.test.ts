@@ -150,7 +150,7 @@ describe('a run that is stopped from outside', () => {
     expect({ code, stderr }).toEqual({ code: 143, stderr: '' });
   });
 
-  it('bench says that it was aborted, which is no internal error', async () => {
+  it('bench says that it was aborted, which is not an internal error', async () => {
     const controller = new AbortController();
     controller.abort(new Stop('SIGTERM', 143, { silent: false }));
     const { code, stderr } = await cli(['bench', '--size', '4096', '--file-size', '4096', '--rounds', '1'], {

@@ -58,7 +58,7 @@ describe('digest --tensors --layout tensors', () => {
   it.each([
     [['digest', '--layout', 'tensors', model('single')], '--layout is tensors, which needs --tensors'],
     [['digest', '--format', 'raw', model('single')], '--format needs --tensors'],
-    [['digest', '--tensors', '--format', 'raw', model('single')], 'is no model with tensors'],
+    [['digest', '--tensors', '--format', 'raw', model('single')], 'is not a model with tensors'],
     [['digest', '--tensors', '--format', 'gguf', model('single')], 'does not start with GGUF'],
     [['check', '--min-bytes', '4096', model('single')], '--min-bytes needs --layout tensors'],
     [['check', '--layout', 'tensors', '--format', 'raw', model('single')], '"model" has no tensor to pack'],

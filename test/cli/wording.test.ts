@@ -58,7 +58,7 @@ describe('messages', () => {
     [
       ['check', '@weights.bin', '--expect', '@none'],
       2,
-      '--expect "@none" is no digest, and as a file cannot be opened',
+      '--expect "@none" is not a digest, and as a file cannot be opened',
     ],
     [['check', '@none'], 2, '@none: names nothing that exists'],
     [['check', '@none', '@weights.bin'], 2, '@none: names nothing that exists'],

@@ -513,7 +513,7 @@ const mutations: readonly Mutation[] = [
   {
     broken: 'a size of zero is taken for one',
     target: device({ device: (whole) => ({ allocate: (byteLength) => whole.allocate(byteLength || 1) }) }),
-    red: 'sizes that are no positive integer',
+    red: 'sizes that are not positive integers',
   },
   {
     broken: 'out of memory comes without a type',

@@ -86,7 +86,7 @@ describe.skipIf(emulator === null)(`the test driver${emulator === null ? ` ${NO_
     }
   });
 
-  it('an unmapped reservation, a mapping without access and freed memory are no memory', () => {
+  it('an unmapped reservation, a mapping without access and freed memory are not memory', () => {
     for (const kind of ['reserved', 'no access', 'freed'] as const) {
       const session = open();
       let address = session.make('cuMemAddressReserve', GRANULARITY, 0, 0, 0);

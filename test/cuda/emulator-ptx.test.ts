@@ -269,7 +269,7 @@ $end:
     expect(refusal(kernel(body))).toMatch(message);
   });
 
-  it('refuses what is no PTX at all', () => {
+  it('refuses what is not PTX at all', () => {
     for (const text of ['', 'hello', '.version 8.0', '.version 8.0\n.target sm_75', '.version 99.0\n'])
       refusal(text);
     refusal(kernel('').replace(/\}\s*$/, ''));
@@ -281,7 +281,7 @@ $end:
     expect(session.run(session.load(kernel('$l:\n  bra $l;')), 'test', 1, 32, [{ u64: 0n }])).toBe(702);
   });
 
-  it('more threads than the kernel allows, or none, are no launch', () => {
+  it('more threads than the kernel allows, or none, are not a launch', () => {
     const session = open();
     const limited = session.load(kernel('').replace('\n{', '\n.maxntid 64, 1, 1\n{'));
     expect(session.run(limited, 'test', 1, 65, [{ u64: 0n }])).toBe(701);

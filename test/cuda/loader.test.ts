@@ -77,7 +77,7 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
     }
   });
 
-  it('a file that is no library', async () => {
+  it('a file that is not a library', async () => {
     for (const bytes of [Buffer.alloc(0), addon.subarray(0, 63), Buffer.alloc(5000, 'text')]) {
       await expect(load(bytes)).rejects.toMatchObject(refusal(/is not a Linux library; install/));
     }
@@ -90,7 +90,7 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
     );
   });
 
-  it('a driver or addon that is not installed is no failure; one that is there and does not load is', async () => {
+  it('a driver or addon that is not installed is not a failure; one that is there and does not load is', async () => {
     const failed = async (addon: () => Promise<Addon>): Promise<boolean | undefined> => {
       const backend = cudaBackend({
         addon,

@@ -193,7 +193,7 @@ describeCuda('cuda: machine code', (bed) => {
     expect(emulator.liveAllocations().total).toBe(0);
   });
 
-  it('a file that is not there, is none, or is no fat binary: the variable is told, and not the path', async () => {
+  it('a file that is not there, is none, or is not a fat binary: the variable is told, and not the path', async () => {
     const large = file(small);
     truncateSync(large, 64 * MIB + 1);
     const directory = join(folder, 'directory');

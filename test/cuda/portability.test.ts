@@ -47,7 +47,7 @@ describeCuda('cuda: what the addon and the test driver need of a system', (bed) 
   });
 });
 
-describe('what is no library', () => {
+describe('what is not a library', () => {
   it('another file', () => {
     expect(() => readRequirements(new Uint8Array(200))).toThrow('not a 64-bit little-endian ELF file');
     expect(() => readRequirements(new Uint8Array(0))).toThrow('not a 64-bit little-endian ELF file');

@@ -163,7 +163,7 @@ describe(`the probe without Node${bed.missing === null ? '' : ` (NOT RUN: ${bed.
     ['an unknown option', [SHIPPED, '--fast']],
     ['a device number that is none', [SHIPPED, '--device', '-1']],
     ['no size', [SHIPPED, '--max-gib', '0']],
-    ['variants that are no folder', [SHIPPED, '--variants', SHIPPED]],
+    ['variants that are not a folder', [SHIPPED, '--variants', SHIPPED]],
     ['a folder without a manifest of variants', [SHIPPED, '--variants', 'cuda']],
     ['a report that cannot be written', [SHIPPED, '--out', '/nonexistent/report.json']],
   ] as const;

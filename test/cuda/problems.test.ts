@@ -17,7 +17,7 @@ describeCuda('cuda: what is missing', (bed) => {
     await expect(backend.open(0)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
   });
 
-  it('a library that is no driver', async () => {
+  it('a library that is not a driver', async () => {
     const backend = bed.backend({ libraryPath: bed.addonPath });
     expect((await backend.problem())?.message).toContain('has no function');
   });

@@ -29,7 +29,7 @@ describe('kernel parameters as PTX declares them', () => {
     expect(entryParameters(text, 'k')).toEqual([8, 4, 8]);
   });
 
-  it('arrays and types that are no numbers match no argument', () => {
+  it('arrays and types that are not numbers match no argument', () => {
     const sizes = entryParameters(
       '.entry k(.param .align 8 .b8 a[16], .param .texref t, .param .u32 n)',
       'k',

@@ -59,13 +59,13 @@ export class StepArguments {
 
   text(index: number): string {
     const value = this.#values[index];
-    if (typeof value !== 'string') throw new Error(`argument ${index} of this step is no text`);
+    if (typeof value !== 'string') throw new Error(`argument ${index} of this step is not text`);
     return value;
   }
 
   number(index: number): number {
     const value = this.#values[index];
-    if (typeof value !== 'number') throw new Error(`argument ${index} of this step is no number`);
+    if (typeof value !== 'number') throw new Error(`argument ${index} of this step is not a number`);
     return value;
   }
 }

@@ -175,7 +175,7 @@ Feature: Sealing a model
       | the fs-verity digest of other weights |
 
   @IV-004
-  Scenario Outline: An expectation that is no digest: <expectation>
+  Scenario Outline: An expectation that is not a digest: <expectation>
     Given a worker
     When 9,000 bytes of weights are sealed as "model", expecting <expectation>
     Then it is refused as INVALID_INPUT

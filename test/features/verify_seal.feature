@@ -94,7 +94,7 @@ Feature: Verifying a seal
     When the handle of "model" is verified with a field of its own added
     Then it is refused as SEAL_VERIFICATION_FAILED
 
-  Scenario Outline: What is no handle: <text>
+  Scenario Outline: What is not a handle: <text>
     When "<text>" is verified as a handle
     Then it is refused as SEAL_VERIFICATION_FAILED
     And "model, other" verifies

@@ -36,7 +36,7 @@ describe('testbed over a driver that keeps no accounts', () => {
     expect(served.length).toBeGreaterThan(15);
     for (const name of served) {
       const control: unknown = Reflect.get(refusing, name);
-      if (typeof control !== 'function') throw new Error(`${name} is no function`);
+      if (typeof control !== 'function') throw new Error(`${name} is not a function`);
       expect(() => control({ granularity: 1 }), name).toThrowError(CaseSkipped);
     }
   });

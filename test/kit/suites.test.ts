@@ -134,7 +134,7 @@ describe('suites of the hardware kit', { timeout: LIMIT_MS }, () => {
     expect(code).toBe(1);
   });
 
-  it('a name that no case has runs nothing, which is no success', async () => {
+  it('a name that no case has runs nothing, which is not a success', async () => {
     const { code, result } = await suite('contract', '--only', 'no such case');
     expect(result).toMatchObject({ total: 0, passed: 0 });
     expect(code).toBe(1);

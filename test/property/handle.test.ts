@@ -103,7 +103,7 @@ describe('[CI-002] handles', () => {
     );
   });
 
-  it('that are no handles at all are refused by code, never by a crash', async () => {
+  it('that are not handles at all are refused by code, never by a crash', async () => {
     await fc.assert(
       fc.asyncProperty(fc.oneof(fc.anything(), fc.string(), fc.json()), async (anything) => {
         expect(['INVALID_INPUT', 'NOT_SEALED', 'SEAL_VERIFICATION_FAILED']).toContain(

@@ -122,7 +122,7 @@ async function useSwiftShader() {
   try {
     process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), RTLD_NOW_NODELETE);
   } catch (error) {
-    // It is no Node addon and says so, but it is loaded.
+    // It is not a Node addon and says so, but it is loaded.
     if (!/did not self-register/.test(error.message)) throw error;
   }
   return true;

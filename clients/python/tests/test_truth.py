@@ -1,4 +1,4 @@
-"""Never a false word: what the GPU did not do, or did wrongly, is no verdict; what does not repeat is no damage."""
+"""Never a false word: what the GPU did not do, or did wrongly, is not a verdict; what does not repeat is not damage."""
 from __future__ import annotations
 
 import ctypes

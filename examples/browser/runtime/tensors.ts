@@ -21,7 +21,7 @@ export async function tensorsOf(file: Blob, name: string): Promise<FoundTensors>
   const magic = await file.slice(0, GGUF_MAGIC.length).text();
   const read = magic === GGUF_MAGIC ? readGguf : readerOf(name);
   if (read === null) {
-    return { tensors: [], note: 'This is no safetensors, GGUF or ONNX file: its blocks have no names.' };
+    return { tensors: [], note: 'This is not a safetensors, GGUF or ONNX file: its blocks have no names.' };
   }
   try {
     return { tensors: placed(await read(blobAccess(file), name)), note: null };

@@ -72,7 +72,7 @@ export class Pad {
     this.#context.fillText(line, width / 2, height / 2);
   }
 
-  /** As large as it fits. Errors: those of createImageBitmap, for what is no picture. */
+  /** As large as it fits. Errors: those of createImageBitmap, for what is not a picture. */
   async picture(file: Blob): Promise<void> {
     const bitmap = await createImageBitmap(file);
     try {

@@ -47,7 +47,7 @@ export class ReadingView {
       if (chosen === undefined) return;
       this.#expected = null;
       this.#words.value = '';
-      this.#pad.picture(chosen).catch(() => this.#add('bad', 'Not read', 'The file is no picture.'));
+      this.#pad.picture(chosen).catch(() => this.#add('bad', 'Not read', 'The file is not a picture.'));
     });
     onClick('read', () => this.#read(true));
     onClick('read-unchecked', () => this.#read(false));
@@ -94,7 +94,7 @@ export class ReadingView {
     const sure =
       text === null || text === '' ? '' : ` Least certain character: ${Math.round(100 * confidence)} %.`;
     const how = `${checked} ${duration(ms)} in all.${sure}`;
-    if (text === null) this.#add('bad', 'Unreadable', `Its numbers are no probabilities. ${how}`);
+    if (text === null) this.#add('bad', 'Unreadable', `Its numbers are not probabilities. ${how}`);
     else if (text === '') this.#add('bad', 'No character', how);
     else this.#add(this.#moodOf(text, confidence, verifiedMs !== null), text, how);
   }

@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kMaxSafe = 9007199254740991u;
 constexpr uint64_t kMaxLineBytes = uint64_t{1} << 20;
 constexpr uint64_t kMaxMode = 0777;
-// -1 is no group.
+// -1 is not a group.
 constexpr uint64_t kMaxGroup = UINT32_MAX - 1;
 
 struct SocketsHandle {

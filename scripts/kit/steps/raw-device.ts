@@ -19,7 +19,7 @@ export function driverPath(): string | null {
 }
 
 /**
- * The device through the addon alone, for kernels that are no part of the package. Close it: what was allocated goes
+ * The device through the addon alone, for kernels that are not part of the package. Close it: what was allocated goes
  * with it.
  */
 export class RawDevice {

@@ -25,7 +25,7 @@ export function logOrigin(workerId: string, logId: string): string {
   return `vram-residency/${workerId}/${logId}`;
 }
 
-/** The worker and log that an origin names. Errors: INVALID_INPUT for an origin that is no log's of ours. */
+/** The worker and log that an origin names. Errors: INVALID_INPUT for an origin that is not one of our logs'. */
 export function parseOrigin(origin: string): { readonly workerId: string; readonly logId: string } {
   const [, workerId, logId] = ORIGIN.exec(origin) ?? [];
   if (workerId === undefined || logId === undefined) {

@@ -95,7 +95,7 @@ export function parseNote(note: string, argument = 'note'): UnverifiedNote {
     const [, name, encoded] = SIGNATURE_LINE.exec(line) ?? [];
     const bytes = encoded === undefined ? null : checkBase64(argument, encoded);
     if (name === undefined || bytes === null || bytes.length <= KEY_ID_BYTES) {
-      throw invalidInput(argument, 'has a line that is no signature');
+      throw invalidInput(argument, 'has a line that is not a signature');
     }
     return { name, bytes };
   });

@@ -186,7 +186,7 @@ function addShow(audit: Command, io: CliIo, done: Done): void {
         if (shown % RECORDS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       if (options.json) io.stdout('\n]}\n');
-      if (bad > 0) io.stderr(`${bad} lines are no records: run "audit verify"\n`);
+      if (bad > 0) io.stderr(`${bad} lines are not records: run "audit verify"\n`);
       done(bad > 0 ? EXIT.audit : EXIT.ok);
     });
 }
@@ -388,6 +388,6 @@ async function lineOrFile(value: string): Promise<string> {
 
 async function workerOf(dir: string): Promise<string> {
   const note = await readCheckpointFile(nodeFileSystem, dir);
-  if (note === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
+  if (note === null) throw invalidInput('dir', 'has no checkpoint, so it is not an audit log');
   return parseOrigin(parseCheckpoint(note, 'dir').checkpoint.origin).workerId;
 }

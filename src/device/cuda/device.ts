@@ -223,7 +223,7 @@ export class CudaDevice implements Device {
       return await work();
     } catch (error) {
       const cause = error instanceof VramError ? error.cause : error;
-      // A call on a device that is being closed is refused too, but that is no loss.
+      // A call on a device that is being closed is refused too, but that is not a loss.
       if (isLoss(cause) && this.#closing === null) {
         const message = cause instanceof Error ? cause.message : what;
         this.#lose({ reason: 'lost', message });

@@ -30,7 +30,7 @@ export interface HostDeviceSettings {
 }
 
 /**
- * System memory behind the device interface: the software reference for the others, and what is left where there is no GPU.
+ * System memory behind the device interface: the reference implementation for the others, and the fallback without a GPU.
  */
 export class HostDevice implements Device {
   readonly info: DeviceInfo;
@@ -67,7 +67,7 @@ export class HostDevice implements Device {
       return { totalBytes: null, freeBytes: null, source: 'none' };
     }
     const totalBytes = totalMemory();
-    // What is pooled gives way to a region that needs the room.
+    // Pooled memory is freed for a region that needs it.
     const freeBytes = Math.min(totalBytes, freeMemory() + this.#pool.byteLength);
     return { totalBytes, freeBytes, source: 'system' };
   }
@@ -106,7 +106,7 @@ export class HostDevice implements Device {
     const maxPooledBytes = options.maxPooledBytes ?? Number.MAX_SAFE_INTEGER;
     const memory = await this.#take(byteLength, maxPooledBytes, availableBytes);
     this.#pool.shrink(maxPooledBytes);
-    // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
+    // The device may have been closed or lost meanwhile, and would never wipe a region that is not registered.
     this.#checkPresent();
     const region = new HostRegion(this.#owner, memory, byteLength);
     this.#regions.add(region);
@@ -127,8 +127,7 @@ export class HostDevice implements Device {
         this.#segment(length, maxPooledBytes),
       );
     } catch (cause) {
-      // The one thing that memory which is not given throws. Whatever else went wrong has nothing to do with how much was
-      // asked for.
+      // A failed allocation throws exactly this. Any other error is unrelated to the requested size.
       if (!(cause instanceof RangeError)) throw unforeseen(cause);
       throw new VramError(
         'ALLOCATION_FAILED',
@@ -138,12 +137,12 @@ export class HostDevice implements Device {
     }
   }
 
-  /** A segment that is kept, or a new one. Errors: RangeError. */
+  /** A pooled segment, or a new one. Errors: RangeError. */
   #segment(length: number, maxPooledBytes: number): Uint8Array {
     const kept = this.#pool.take(length);
     if (kept !== undefined) return kept;
     const { freeMemory, prepare } = this.#settings.host;
-    // What is kept goes before more is asked for than the budget allows or the system has.
+    // Pooled memory is freed before a request exceeds the budget or the free memory.
     this.#pool.shrink(freeMemory !== undefined && length > freeMemory() ? 0 : maxPooledBytes);
     const segment = new Uint8Array(length);
     prepare?.(segment);
@@ -208,7 +207,7 @@ export class HostDevice implements Device {
   }
 }
 
-/** An error of the library as it is, and any other as the cause of one that tells its message. */
+/** Passes a VramError on; wraps any other error as the cause of a VramError with its message. */
 function unforeseen(cause: unknown): VramError {
   if (cause instanceof VramError) return cause;
   const reason = cause instanceof Error ? cause.message : 'an unknown error';

@@ -1,11 +1,11 @@
 import { BLOCK_BYTES, type DigestEngine, HASH_BYTES } from '../../digest/index.js';
 
-/** What a host device needs of a digest engine. */
+/** The part of a digest engine that a host device needs. */
 export type BlockHasher = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256' | 'hashResident'>;
 
 /**
- * What the shaders are on a GPU: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to the number
- * of hashes they wrote; a kernel that did not run has written, and counted, nothing.
+ * The counterpart of the GPU's shaders: hashes of 4096-byte blocks, written to `output`, 32 bytes each. Both resolve to
+ * the number of hashes they wrote; a kernel that did not run has written, and counted, nothing.
  */
 export interface HostKernels {
   /** `input` is a whole number of blocks. */

@@ -1,7 +1,7 @@
 import { checkInteger, VramError } from '../../base/index.js';
 import type { HostBinding } from '../types.js';
 
-/** A read-only binding over part of a region: it hands out copies, so that no caller holds the sealed memory itself. */
+/** A read-only binding over part of a region. It returns copies, so that no caller holds the sealed memory itself. */
 export class HostLease implements HostBinding {
   readonly kind = 'host';
   readonly byteLength: number;

@@ -10,7 +10,7 @@ export class HostMemory {
   /** The same with the padding of the last block. */
   readonly #whole: SegmentTable;
   #segments: Uint8Array[];
-  /** Of each segment the end of what was ever written; the rest is zeros that the system may not even have mapped. */
+  /** The end of the written part of each segment; the rest is zeros that the system may not even have mapped. */
   readonly #written: number[];
 
   private constructor(segments: Uint8Array[], data: SegmentTable, whole: SegmentTable) {
@@ -21,7 +21,7 @@ export class HostMemory {
     this.byteLength = whole.byteLength;
   }
 
-  /** `take` gives memory, all zeros. Errors: what it throws: RangeError where the JavaScript engine has no memory left. */
+  /** `take` returns zeroed memory. Errors: those of `take`: RangeError where the JavaScript engine has no memory left. */
   static async allocate(
     byteLength: number,
     segmentBytes: number,
@@ -73,8 +73,8 @@ export class HostMemory {
   }
 
   /**
-   * Hands out every segment, and forgets it; `written` is the part that is to be wiped. The rest was never touched: to
-   * overwrite it would make the system find memory for it first, which takes longer than everything else.
+   * Yields every segment and drops it; `written` is the part to wipe. The rest was never touched: overwriting it would
+   * make the system map memory first, which takes longer than everything else.
    */
   *drain(): Generator<{ readonly segment: Uint8Array; readonly written: Uint8Array }> {
     for (let segment = this.#segments.pop(); segment !== undefined; segment = this.#segments.pop()) {

@@ -5,17 +5,17 @@ import type { BlockHasher, HostKernels } from './kernels.js';
 export interface HostInjection {
   /** Wraps the kernels: one that skips, is late, or does not hash the canary. */
   readonly kernels?: (sound: HostKernels) => HostKernels;
-  /** Called before memory is taken; what it throws is what the system would have thrown. */
+  /** Called before memory is allocated; its exception stands for one of the system. */
   readonly beforeAllocate?: (byteLength: number) => void;
   /** Replaces the zero fill of one segment at release. */
   readonly wipe?: (segment: Uint8Array) => void;
-  /** Sees every segment as it is given back. */
+  /** Receives every segment as it is released. */
   readonly freed?: (segment: Uint8Array) => void;
   /** The device is lost when this resolves to a reason. */
   readonly lost?: Promise<string>;
 }
 
-/** What the platform knows and the portable core does not. */
+/** What only the platform can provide. */
 export interface HostOptions {
   /** Hashes faster than the built-in engine; the caller still owns, and closes, it. */
   readonly engine?: BlockHasher;
@@ -24,17 +24,17 @@ export interface HostOptions {
   readonly freeMemory?: () => number;
   /** Largest segment in bytes, a multiple of 4096; regions above it have several. */
   readonly segmentBytes?: number;
-  /** Called with each segment of a region, zeros that nobody has touched, before it is used. Changes no byte. */
+  /** Called with each segment of a region, untouched zeros, before it is used. Must not change a byte. */
   readonly prepare?: (segment: Uint8Array) => void;
   /**
-   * Most bytes of released regions that a device keeps, wiped, for regions to come. Default 0: none. They are counted: as
-   * free where a region needs the room, and against a manager's budget.
+   * Maximum bytes of released regions that a device keeps, wiped, for reuse. Default 0: none. They count as free for a
+   * region that needs them, and against a manager's budget.
    */
   readonly poolBytes?: number;
   readonly inject?: HostInjection;
 }
 
 export interface HostOpenOptions extends OpenOptions {
-  /** Mock mode: the device is marked as an override of what the machine has (`facts.driverOverride`). */
+  /** Mock mode: the device is marked as an override of the machine's hardware (`facts.driverOverride`). */
   readonly forceHost?: boolean;
 }

@@ -1,6 +1,6 @@
 /**
- * Memory of released regions, wiped, for regions to come: the system has found its pages already, which takes ten times as
- * long as filling them. Holds at most `limitBytes`; what would be more pushes out what came first.
+ * Wiped memory of released regions, for reuse: its pages are already mapped, and mapping takes ten times as long as
+ * filling them. Holds at most `limitBytes`; new segments evict the oldest.
  */
 export class HostPool {
   readonly #limitBytes: number;
@@ -32,7 +32,7 @@ export class HostPool {
     this.#byteLength += segment.length;
   }
 
-  /** Gives up the oldest segments until at most `byteLength` are left. */
+  /** Frees the oldest segments until at most `byteLength` bytes are left. */
   shrink(byteLength: number): void {
     while (this.#byteLength > byteLength) this.#byteLength -= this.#segments.shift()?.length ?? 0;
   }

@@ -38,7 +38,7 @@ export interface HostOwner {
 
 type State = 'filling' | 'frozen' | 'released';
 
-/** A region in plain memory. Frozen means that this object refuses to write: nothing else stands in the way (`api-only`). */
+/** A region in plain memory. Frozen means that this object refuses to write; nothing else prevents it (`api-only`). */
 export class HostRegion implements Region {
   readonly byteLength: number;
   readonly allocatedBytes: number;
@@ -117,7 +117,7 @@ export class HostRegion implements Region {
 
   release(): Promise<void> {
     this.#state = 'released';
-    // In turn with the runs: one that was under way when release was called reads what was sealed, not zeros.
+    // Queued behind the runs: one that was in progress when release was called reads the sealed bytes, not zeros.
     this.#release ??= this.#owner.serial(() => this.#releaseMemory());
     return this.#release;
   }

@@ -23,7 +23,7 @@ export class HostScratch {
   readonly nodes: readonly Uint8Array[];
   readonly canary = new Uint8Array(BLOCK_BYTES);
   readonly canaryHash = new Uint8Array(HASH_BYTES);
-  /** Filled anew for every run: what a buffer holds where nothing was written. */
+  /** Fresh for every run: the content of a buffer where nothing was written. */
   readonly pattern = new Uint8Array(HASH_BYTES);
 
   constructor(windowBytes: number) {

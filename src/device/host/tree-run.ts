@@ -9,7 +9,7 @@ import type { HostScratch } from './scratch.js';
 /** Hashed at a stretch before timers, I/O and an abort get their turn: 32 MiB, some 30 ms. */
 const UNBROKEN_BLOCKS = (32 * 1024 * 1024) / BLOCK_BYTES;
 
-/** Everything that a run works with; the hash is the host's own, for the canary. */
+/** Everything that a run needs; the hash is computed on the host, for the canary. */
 export interface TreeMachine {
   readonly kernels: HostKernels;
   readonly scratch: HostScratch;
@@ -18,8 +18,8 @@ export interface TreeMachine {
 
 /**
  * One run of the tree kernels over resident blocks, window by window. Every buffer is marked with the run's own pattern
- * before a kernel writes it, hashes are counted, and a fresh random block goes through the same kernels: a kernel that did
- * not run, ran short or handed out what it had from before is found here (CI-010).
+ * before a kernel writes it, hashes are counted, and a fresh random block goes through the same kernels: this detects a
+ * kernel that did not run, ran short or returned old results (CI-010).
  */
 export class TreeRun {
   readonly #machine: TreeMachine;

@@ -5,7 +5,7 @@ import { checkHashes, checkRequest } from '../requests.js';
 import type { DigestEngine, DigestRequest, DigestStream, HostDigest } from '../types.js';
 import { WasmKernel } from './kernel.js';
 
-/** Instances kept for later streams; each holds about 200 KiB, and address space that is scarcer. */
+/** Instances pooled for later streams; each holds about 200 KiB and, scarcer, its address space. */
 const IDLE_KERNELS = 4;
 
 class KernelPool {
@@ -70,7 +70,7 @@ class WasmStream implements DigestStream {
     this.#release();
   }
 
-  /** Calls that were not awaited go on in the order in which they were made: all wait for this one promise. */
+  /** Calls that were not awaited continue in call order: all wait for this one promise. */
   #started(): Promise<WasmKernel> {
     this.#kernel ??= this.#pool.take().then((kernel) => {
       kernel.begin(this.#request);
@@ -93,7 +93,7 @@ class WasmStream implements DigestStream {
     this.#kernel = null;
     kernel?.then(
       (idle) => this.#pool.putBack(idle),
-      // There is nothing to give back; update() and finish() wait for the same promise and report it.
+      // Nothing to release; update() and finish() wait for the same promise and report it.
       () => undefined,
     );
   }

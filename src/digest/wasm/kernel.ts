@@ -37,7 +37,7 @@ export class WasmKernel {
     return new WasmKernel(await WasmInstance.create());
   }
 
-  /** Starts a stream; whatever an earlier one left is forgotten. */
+  /** Starts a stream and discards the state of an earlier one. */
   begin(request: DigestRequest): void {
     this.#start(request.sha256, new RetainedHashes(request.byteLength, request.keep));
   }

@@ -29,8 +29,7 @@ async function compile(): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    // Code that is refused as code lacks a feature; code that is refused although it is valid is kept from running by
-    // something else.
+    // A module that does not validate needs a feature that this platform lacks; a valid module failed for another reason.
     if (typeof WebAssembly !== 'object' || WebAssembly.validate(bytes)) throw wasmRefused(cause);
     throw new VramError('DEVICE_UNAVAILABLE', 'WebAssembly with SIMD is not available on this platform', {
       cause,
@@ -60,7 +59,7 @@ export class WasmInstance {
     }
   }
 
-  /** All functions of assembly/index.ts take and give numbers. */
+  /** All functions of assembly/index.ts take and return numbers. */
   function(name: string): WasmFunction {
     const value = this.#exports[name];
     if (!isFunction(value)) throw missing(name);

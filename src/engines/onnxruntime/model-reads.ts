@@ -14,7 +14,7 @@ export class ModelReads {
   readonly #ends: readonly End[];
 
   constructor(signal: AbortSignal | undefined) {
-    // What is no signal is refused by seal().
+    // What is not a signal is refused by seal().
     this.#ends = signal instanceof AbortSignal ? [signal] : [];
   }
 

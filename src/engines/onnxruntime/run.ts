@@ -181,7 +181,7 @@ function judge<Tensor extends EngineTensor>(
   if (problem !== null) {
     state.failure = new VramError(
       'WITNESS_FAILED',
-      `the engine ${problem}; what it gave is no result over the sealed weights`,
+      `the engine ${problem}; what it gave is not a result over the sealed weights`,
     );
     throw state.failure;
   }

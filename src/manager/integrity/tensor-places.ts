@@ -23,7 +23,8 @@ export function tensorPlace(manifest: TensorManifest | null, byte: number): Tens
 }
 
 /**
- * The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is no sequence of tensors.
+ * The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is not a sequence of
+ * tensors.
  */
 export function nameTensors(
   ranges: readonly DamagedRange[],

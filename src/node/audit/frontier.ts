@@ -36,7 +36,7 @@ export async function readFrontier(fs: AuditFileSystem, dir: string): Promise<Se
     const frontier = hashes.map((hash) => checkBase64('hashes', hash));
     return { ...name, epoch, prev: fromHex(prev), frontier };
   } catch (error) {
-    // Too large, not JSON, not a regular file: damage in it is no verdict on the log.
+    // Too large, not JSON, not a regular file: damage in it is not a verdict on the log.
     if (isVramError(error) || error instanceof RangeError) return null;
     throw error;
   }

@@ -76,5 +76,5 @@ export const pruneAudit = onFirstCall(async () => (await import('./prune.js')).p
  */
 export const exportTiles = onFirstCall(async () => (await import('./tiles.js')).exportTiles);
 
-/** The checkpoint file's text, or null where there is none. What is no text is given as it decodes: it will not parse. */
+/** The checkpoint file's text, or null where there is none. What is not text is given as it decodes: it will not parse. */
 export const readCheckpointFile = onFirstCall(async () => (await import('./layout.js')).readCheckpointFile);

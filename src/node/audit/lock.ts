@@ -160,7 +160,7 @@ async function removeIfThere(fs: AuditFileSystem, path: string): Promise<void> {
   }
 }
 
-/** null for what is no lock of ours. */
+/** null for what is not a lock of ours. */
 async function readLock(fs: AuditFileSystem, path: string): Promise<ProcessIdentity | null> {
   let value: JsonValue;
   try {

@@ -51,7 +51,7 @@ export function verifyProof(text: string, verifierKey: string): Promise<ProofRep
 /** The checkpoint in a log's directory. Errors: INVALID_INPUT where there is none, AUDIT_CORRUPT where it cannot be read. */
 export async function newestCheckpoint({ fs }: AuditPlatform, dir: string): Promise<SignedCheckpoint> {
   const note = await readCheckpointFile(fs, dir);
-  if (note === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
+  if (note === null) throw invalidInput('dir', 'has no checkpoint, so it is not an audit log');
   try {
     return parseCheckpoint(note).checkpoint;
   } catch (error) {

@@ -124,7 +124,7 @@ function checkOrder({ stems, prunedStems }: LogFiles): void {
 
 /**
  * Reads on from the kept frontier: the newest segment alone. null where that proves nothing: there is no frontier, it
- * is damaged, or its segment has no record yet. The file has no signature, so damage in it is no verdict on the log.
+ * is damaged, or its segment has no record yet. The file has no signature, so damage in it is not a verdict on the log.
  */
 async function fromFrontier(
   context: SurveyContext,

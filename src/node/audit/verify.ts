@@ -96,7 +96,7 @@ export async function auditVerifierKey(dir: string, options: VerifierKeyOptions 
   checkOptions('options', options, VERIFIER_KEY_KEYS);
   const trustOwner = checkTrustOwner(options.trustOwner);
   const checkpoint = await reading(() => readCheckpointFile(systemPlatform.fs, dir));
-  if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is no audit log');
+  if (checkpoint === null) throw invalidInput('dir', 'has no checkpoint, so it is not an audit log');
   const { checkpoint: head, note } = parseCheckpoint(checkpoint, 'dir');
   const keyFile = options.keyFile ?? defaultKeyFile(parseOrigin(head.origin).workerId);
   const line = await keyLine(head.origin, keyFile, trustOwner);

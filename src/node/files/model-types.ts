@@ -27,7 +27,7 @@ export interface Model {
   readonly format: ModelFormat;
   /** The file that it starts from, absolute: the one that was named, or that stands for the folder. */
   readonly path: string;
-  /** The index that names its files, which is no shard; null for models without one. */
+  /** The index that names its files, which is not a shard; null for models without one. */
   readonly index: ModelFile | null;
   readonly shards: readonly ModelShard[];
   /** Names of safetensors files beside the index that it does not name, sorted: nothing of them is a shard. */

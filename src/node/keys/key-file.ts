@@ -68,7 +68,7 @@ function stateDirectory(env: Environment): string | null {
   return home === null ? null : join(home, '.local', 'state');
 }
 
-/** HOME, or what passwd says; null where that is no absolute path. */
+/** HOME, or what passwd says; null where that is not an absolute path. */
 function homeDirectory(): string | null {
   try {
     const home = homedir();

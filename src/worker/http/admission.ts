@@ -21,7 +21,7 @@ export interface Credentialed {
 }
 
 const BEARER = /^Bearer ([\x21-\x7e]{1,4096})$/i;
-/** How a session that came in a cookie is passed on in here: it is no scheme of Authorization. */
+/** How a session that came in a cookie is passed on in here: it is not a scheme of Authorization. */
 const SESSION = /^vram_session=([A-Za-z0-9_-]{1,64})$/;
 
 /** Decides whether a request may come in at all, before anything of it is read. */

@@ -18,7 +18,7 @@ export class OpenStreams {
   }
 
   /**
-   * The answer as it may go out; one that is no stream of events as it is. `caller` tells callers apart: those without a
+   * The answer as it may go out; one that is not a stream of events as it is. `caller` tells callers apart: those without a
    * token are one. Errors: QUEUE_FULL for one stream too many.
    */
   async guard(answer: Response, caller: string, isStillAdmitted: () => Promise<boolean>): Promise<Response> {

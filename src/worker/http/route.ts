@@ -39,7 +39,7 @@ export interface Route {
   /** Changes what the worker holds: heeds Idempotency-Key, X-Instance and X-Fence. */
   readonly changes: boolean;
   readonly status: number;
-  /** null: the answer is no JSON, and has this media type. */
+  /** null: the answer is not JSON, and has this media type. */
   readonly answer: z.ZodType | string | null;
   /** `body` has been checked against the schema. */
   readonly handle: (call: Call<unknown>) => Promise<Answer> | Answer;

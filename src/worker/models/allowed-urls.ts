@@ -52,7 +52,7 @@ async function fetchFrom(
     const location = response.headers.get('location');
     if (!REDIRECTS.includes(response.status) || location === null) return response;
     await response.body?.cancel();
-    if (!URL.canParse(location, url)) throw invalidInput('url', 'leads to a redirect that is no URL');
+    if (!URL.canParse(location, url)) throw invalidInput('url', 'leads to a redirect that is not a URL');
     const next = new URL(location, url);
     if (url.protocol === 'https:' && next.protocol !== 'https:') {
       throw invalidInput('url', 'leads to a redirect that gives up encryption');

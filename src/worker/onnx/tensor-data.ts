@@ -44,7 +44,7 @@ export interface Decoded {
   readonly data: InstanceType<(typeof VIEWS)[TensorType]>;
 }
 
-/** Errors: INVALID_INPUT naming the input where its data is no base64, or not as long as its shape. */
+/** Errors: INVALID_INPUT naming the input where its data is not base64, or not as long as its shape. */
 export function decodeTensor(name: string, { type, dims, data }: TensorData): Decoded {
   const argument = `inputs.${name.slice(0, 64)}`;
   if (!BASE64.test(data)) throw invalidInput(argument, 'must have "data" in base64');

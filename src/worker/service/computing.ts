@@ -52,7 +52,7 @@ export class Computing {
     const generation = table.serving(request.model);
     const { onnx: model } = generation;
     if (model === null) {
-      throw invalidInput('model', 'is no ONNX model that was committed with the layout "tensors"');
+      throw invalidInput('model', 'is not an ONNX model that was committed with the layout "tensors"');
     }
     host.check(model, request.inputs);
     return {

@@ -23,7 +23,7 @@ const BAD_CUTS: readonly (readonly [string, readonly number[]])[] = [
   ['a cut below zero', [0, -4096]],
   ['a cut at the end', [0, 3 * BLOCK_BYTES]],
   ['a cut behind the end', [0, 2 ** 40]],
-  ['a cut that is no number', [0, Number.NaN]],
+  ['a cut that is not a number', [0, Number.NaN]],
   ['a cut beyond all integers', [0, 2 ** 53]],
 ];
 

@@ -98,7 +98,7 @@ export const faultCases: readonly ContractCase[] = [
     },
   },
   {
-    name: 'flip refuses bytes outside the padded data and masks that are no byte or change nothing',
+    name: 'flip refuses bytes outside the padded data and masks that are not a byte or change nothing',
     run: async (context) => {
       const bytes = dataOf(74, LENGTH);
       await using(await sealed(await drills(context), bytes), async (region) => {

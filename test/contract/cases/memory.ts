@@ -23,7 +23,7 @@ async function wiped(context: ContractContext, closing: boolean): Promise<void> 
 
 export const memoryCases: readonly ContractCase[] = [
   {
-    name: '[MS-003] sizes that are no positive integer are refused before anything is allocated',
+    name: '[MS-003] sizes that are not positive integers are refused before anything is allocated',
     run: async (context) => {
       const device = await context.shared();
       for (const size of NO_SIZE) {

@@ -148,7 +148,7 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'has metadata arrays nested deeper than 8 levels',
   ),
   hostile(
-    'an alignment that is no uint32',
+    'an alignment that is not a uint32',
     withKey(ggufKey('general.alignment', 10, u64(32))),
     'has a general.alignment that is not a uint32',
   ),
@@ -239,7 +239,7 @@ export const GGUF_CASES: readonly HostileCase[] = [
     'has the tensor "b" that ends after the file',
   ),
   hostile(
-    'rows that are no whole blocks',
+    'rows that are not whole blocks',
     withTensor({ dims: [40], type: 2 }),
     'has the tensor "a" whose rows are not whole blocks of Q4_0',
   ),

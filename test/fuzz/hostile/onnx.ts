@@ -334,17 +334,17 @@ export const ONNX_CASES: readonly HostileCase[] = [
   hostile(
     'a negative offset',
     withExternal({ location: 'x', offset: '-1' }),
-    'has the tensor "w" with an offset or length that is no number of bytes',
+    'has the tensor "w" with an offset or length that is not a number of bytes',
   ),
   hostile(
     'an offset in hexadecimal',
     withExternal({ location: 'x', offset: '0x10' }),
-    'has the tensor "w" with an offset or length that is no number of bytes',
+    'has the tensor "w" with an offset or length that is not a number of bytes',
   ),
   hostile(
     'an offset of 2^53',
     withExternal({ location: 'x', offset: '9007199254740992' }),
-    'has the tensor "w" with an offset or length that is no number of bytes',
+    'has the tensor "w" with an offset or length that is not a number of bytes',
   ),
   hostile(
     'a length that is not shape x data_type',

@@ -188,7 +188,7 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
     'has the tensor "a" of an unknown dtype',
   ),
   hostile(
-    'a dtype that is no string',
+    'a dtype that is not a string',
     safetensorsFile({ a: { ...F32, dtype: 1 } }, 8),
     'needs " in its JSON (JSON position 14)',
   ),

@@ -61,7 +61,7 @@ export async function create({
             lines.splice(at, 0, random.pick(LINES));
             break;
           default:
-            // A signature of somebody else beside ours is no fault.
+            // A signature of somebody else beside ours is not a fault.
             lines.splice(
               lines.length - 1,
               0,

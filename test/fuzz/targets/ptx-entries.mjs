@@ -25,7 +25,7 @@ const SPACE = ['', ' ', '\n', '\t', ' // entry f(.param .u8 x)\n', ' /* .entry f
 /** Why a kernel would be refused: a launch needs the parameters to be known. */
 const outcomeOf = (sizes) => {
   const odd = sizes.findIndex(Number.isNaN);
-  return odd < 0 ? 'accepted' : `${['the first', 'the second'][odd] ?? 'a later'} parameter is no number`;
+  return odd < 0 ? 'accepted' : `${['the first', 'the second'][odd] ?? 'a later'} parameter is not a number`;
 };
 
 export function create({ entryParameters, isVramError }) {

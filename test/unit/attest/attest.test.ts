@@ -392,7 +392,7 @@ describe('verifyAttestation', () => {
     expect(await failure(good(over))).toMatchObject({ code: 'INVALID_INPUT', argument });
   });
 
-  it('is refused under any other key, also one that is no point', async () => {
+  it('is refused under any other key, also one that is not a point', async () => {
     expect(await failure(good({ publicKey: testSigner(8).publicKey }))).toMatchObject({
       code: 'SEAL_VERIFICATION_FAILED',
     });
@@ -451,8 +451,12 @@ describe('verifyAttestation', () => {
       JSON.stringify({ ...envelope, signatures: Array.from({ length: 17 }, () => envelope.signatures[0]) }),
       /list/,
     ],
-    ['a signature of null', JSON.stringify({ ...envelope, signatures: [null] }), /no object/],
-    ['a signature that is no base64', JSON.stringify({ ...envelope, signatures: [{ sig: 'a*b' }] }), /"sig"/],
+    ['a signature of null', JSON.stringify({ ...envelope, signatures: [null] }), /not an object/],
+    [
+      'a signature that is not base64',
+      JSON.stringify({ ...envelope, signatures: [{ sig: 'a*b' }] }),
+      /"sig"/,
+    ],
     [
       'a signature cut short',
       JSON.stringify({ ...envelope, signatures: [{ sig: envelope.signatures[0].sig.slice(0, 44) }] }),
@@ -546,7 +550,7 @@ describe('verifyAttestation', () => {
     await refusedText(text, /not genuine/, { nonce: null });
   });
 
-  it('refuses a well signed payload that is no strict JSON or no UTF-8', async () => {
+  it('refuses a well signed payload that is not strict JSON or not UTF-8', async () => {
     await refusedText(await signed(Uint8Array.of(0x7b, 0xff, 0x7d)), /UTF-8/);
     const twice = JSON.stringify(statement).replace('{', '{"_type":"x",');
     await refusedText(await signed(new TextEncoder().encode(twice)), /strict JSON/);

@@ -125,7 +125,7 @@ export function event<T extends keyof typeof PAYLOADS>(
   return { ...CONTEXT, ...PAYLOADS[type], type, ...extra } as unknown as EventOf<T>;
 }
 
-/** An event that is no audit matter. */
+/** An event that is not an audit matter. */
 export function otherEvent<T extends EventType>(type: T, payload: EventPayloads[T]): EventOf<T> {
   return { ...CONTEXT, ...payload, type } as unknown as EventOf<T>;
 }

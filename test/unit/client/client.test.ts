@@ -310,7 +310,7 @@ describe('an execution', () => {
   });
 });
 
-describe('what is no worker', () => {
+describe('what is not a worker', () => {
   it.each<[string, RequestListener]>([
     ['a page', (_, response) => response.end('<!doctype html>')],
     ['another API', (_, response) => response.end('{"hello":1}')],

@@ -146,7 +146,7 @@ describe('selectDevice', () => {
     });
   });
 
-  it('refuses what is no device name', async () => {
+  it('refuses what is not a device name', async () => {
     const bad = [
       '',
       'cpu',

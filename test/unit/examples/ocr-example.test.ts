@@ -41,7 +41,7 @@ describe("the demo's reading of the model's output", () => {
     expect(read(0, 0)).toBe('');
   });
 
-  it('gives the least certain character, and no text where the numbers are no probabilities', () => {
+  it('gives the least certain character, and no text where the numbers are not probabilities', () => {
     const scores = certainOf(1, 2);
     scores[1] = 0.5;
     expect(decode(scores, [1, 2, 4], CHARACTERS)).toEqual({ text: 'AB', confidence: 0.5 });

@@ -53,7 +53,7 @@ const GARBAGE: readonly (readonly [string, string | Uint8Array])[] = [
   ['a control character', '{"type":"lend","model":"a\\u001b[2J"}'],
   ['a name that is too long', JSON.stringify({ type: 'lend', model: 'm'.repeat(300) })],
   ['a negative age', '{"type":"lend","model":"model","maxAgeMs":-1}'],
-  ['an age that is no number', '{"type":"lend","model":"model","maxAgeMs":"1"}'],
+  ['an age that is not a number', '{"type":"lend","model":"model","maxAgeMs":"1"}'],
   ['an unknown key', '{"type":"lend","model":"model","path":"/etc/shadow"}'],
   ['a fraction for n', '{"type":"paused","n":1.5}'],
   ['an n that was never asked', '{"type":"paused","n":7}'],

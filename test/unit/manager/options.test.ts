@@ -40,7 +40,7 @@ describe('checkOptions', () => {
     }
   });
 
-  it('refuses what is no object', () => {
+  it('refuses what is not an object', () => {
     for (const value of [undefined, null, 'shardId', 5, () => 0]) {
       expect(messageOf(value)).toBe('"options" must be an object');
     }

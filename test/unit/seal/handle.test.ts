@@ -35,10 +35,10 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
     ['undefined', undefined, 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
     ['a number', 5, 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
     ['an array', [GOOD], 'INVALID_INPUT', '"shard" must be a sealed shard or its JSON text'],
-    ['text that is no JSON', '{', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not strict JSON`],
-    ['the text null', 'null', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
-    ['the text of a number', '5', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
-    ['the text of an array', '[]', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is no JSON object`],
+    ['text that is not JSON', '{', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not strict JSON`],
+    ['the text null', 'null', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not a JSON object`],
+    ['the text of a number', '5', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not a JSON object`],
+    ['the text of an array', '[]', 'SEAL_VERIFICATION_FAILED', `${NOT_GENUINE}its text is not a JSON object`],
     ...[undefined, null, ''].map((signature): [string, unknown, string, string] => [
       `the signature ${JSON.stringify(signature)}`,
       signature === undefined ? without('signature') : { ...GOOD, signature },
@@ -49,7 +49,7 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       'a signature that is a number',
       { ...GOOD, signature: 5 },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}its signature is no text`,
+      `${NOT_GENUINE}its signature is not text`,
     ],
     [
       'a short signature',
@@ -64,7 +64,7 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       `${NOT_GENUINE}its signature is malformed`,
     ],
     [
-      'a signature that is no base64url',
+      'a signature that is not base64url',
       { ...GOOD, signature: '='.repeat(43) },
       'SEAL_VERIFICATION_FAILED',
       `${NOT_GENUINE}its signature is malformed`,
@@ -118,13 +118,13 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       'a device of null',
       { ...GOOD, device: null },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}"device" is no object`,
+      `${NOT_GENUINE}"device" is not an object`,
     ],
     [
       'a device of text',
       { ...GOOD, device: 'host' },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}"device" is no object`,
+      `${NOT_GENUINE}"device" is not an object`,
     ],
     [
       'a device without a name',
@@ -142,7 +142,7 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       'a class instance',
       new (class Handle {})(),
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}it is no plain object`,
+      `${NOT_GENUINE}it is not a plain object`,
     ],
     [
       'a symbol key',
@@ -154,25 +154,25 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       'an accessor',
       Object.defineProperty({ ...GOOD }, 'shardId', { get: () => 'x', enumerable: true }),
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}it has a property that is no plain value`,
+      `${NOT_GENUINE}it has a property that is not a plain value`,
     ],
     [
       'a hidden property',
       Object.defineProperty({ ...GOOD }, 'shardId', { value: 'x', enumerable: false }),
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}it has a property that is no plain value`,
+      `${NOT_GENUINE}it has a property that is not a plain value`,
     ],
     [
       'a key that is denied',
       lying(GOOD),
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}it has a property that is no plain value`,
+      `${NOT_GENUINE}it has a property that is not a plain value`,
     ],
     ...[1.5, -0, 2 ** 53, Number.NaN].map((byteLength): [string, unknown, string, string] => [
       `the number ${Object.is(byteLength, -0) ? '-0' : byteLength}`,
       { ...GOOD, byteLength },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}it holds a number that is no safe integer`,
+      `${NOT_GENUINE}it holds a number that is not a safe integer`,
     ]),
     ...[1n, [], () => 0, Symbol('x'), undefined].map((modelRef): [string, unknown, string, string] => [
       `a ${Array.isArray(modelRef) ? 'list' : typeof modelRef}`,
@@ -226,7 +226,7 @@ describe('[CI-002] the form of a handle is judged apart from its signature', () 
       'a seal id that is a number',
       { ...GOOD, sealId: 5 },
       'SEAL_VERIFICATION_FAILED',
-      `${NOT_GENUINE}"sealId" is no text`,
+      `${NOT_GENUINE}"sealId" is not text`,
     ],
   ])('%s', async (_name, handle, code, message) => {
     expect(await refusal(handle)).toMatchObject({ code, message });

@@ -75,7 +75,7 @@ describe('bytesSource', () => {
     expect(await failure(drain(source, 10))).toMatchObject({ code: 'SOURCE_MISMATCH' });
   });
 
-  it('refuses what is no bytes, and labels with control characters', () => {
+  it('refuses what is not bytes, and labels with control characters', () => {
     expect(() => bytesSource(JSON.parse('[1,2]'))).toThrow(expect.objectContaining({ argument: 'bytes' }));
     expect(() => bytesSource(pattern(1), 'a\nb')).toThrow(expect.objectContaining({ argument: 'label' }));
   });
@@ -199,7 +199,7 @@ describe('streamSource', () => {
     expect(stopped).toBe(1);
   });
 
-  it('refuses what is no stream of bytes', async () => {
+  it('refuses what is not a stream of bytes', async () => {
     for (const chunks of ['text', 5, null, pattern(5), {}]) {
       const attempt = async (): Promise<unknown> => drain(streamSource(chunks as never, 5), 5);
       expect(await failure(attempt())).toMatchObject({ code: 'INVALID_INPUT', argument: 'chunks' });
@@ -279,7 +279,7 @@ describe('fileSource', () => {
     const cases: [string, RegExp][] = [
       [folder, /is a directory/],
       [join(folder, 'none'), /no such file/],
-      [join(await file(), 'below'), /no directory/],
+      [join(await file(), 'below'), /not a directory/],
       [pipe, /not a regular file/],
       [loop, /symbolic links/],
       [join(folder, 'x'.repeat(300)), /too long/],

@@ -33,7 +33,7 @@ describe('redirects of a model', () => {
     ['to another host', 'https://c.example/m', /is not told to load from/],
     ['to another port', 'https://b.example:8443/m', /is not told to load from/],
     ['that give up encryption', 'http://b.example/m', /gives up encryption/],
-    ['to what is no URL', 'https://', /is no URL/],
+    ['to what is not a URL', 'https://', /is not a URL/],
     ['to another scheme', 'file:///etc/passwd', /gives up encryption/],
   ])('%s are refused, and not asked', async (_, next, why) => {
     const asked = chain('https://a.example/m', next);

@@ -105,7 +105,7 @@ describe('an engine that holds a lease', () => {
     expect(types(await eventsOf(await submit()))).toEqual(['started', 'error']);
   });
 
-  it('whose answer is no stream comes in pieces that fit into an event', async () => {
+  it('whose answer is not a stream comes in pieces that fit into an event', async () => {
     const text = '\u0001é'.repeat(100_000);
     const { submit, eventsOf } = await bench((response) => {
       response.writeHead(200, { 'content-type': 'application/json' });

@@ -95,7 +95,7 @@ describe("a page's session", () => {
     expect((await ask('POST', '/v1/drain', { cookie, ...ORIGIN }, { keep: true })).status).toBe(200);
   });
 
-  it('is no bearer token, nor is its cookie an Authorization', async () => {
+  it('is not a bearer token, nor is its cookie an Authorization', async () => {
     const cookie = await login(TOKEN);
     const name = cookie.slice('vram_session='.length);
     for (const authorization of [`Bearer ${name}`, cookie]) {

@@ -34,7 +34,7 @@ def write_manifest(entries: Sequence[Entry]) -> str:
 
 
 def parse_manifest(text: Union[str, bytes]) -> List[Entry]:
-    """Errors: InvalidInput for what is no manifest of version 1; `files` and `packed` are for other readers."""
+    """Errors: InvalidInput for what is not a manifest of version 1; `files` and `packed` are for other readers."""
     if not isinstance(text, (str, bytes)) or len(text) > MAX_MANIFEST_BYTES:
         raise InvalidInput(f"a manifest must be JSON text of at most {MAX_MANIFEST_BYTES} bytes")
     try:

@@ -45,7 +45,7 @@ class TensorState:
 def describe(name: str, tensor: Any) -> TensorState:
     """
     Of a contiguous tensor its own bytes; else the bytes of its whole storage, under a name that says so. Errors:
-    InvalidInput for what is no CUDA tensor, or one whose memory cannot be told (some subclasses).
+    InvalidInput for what is not a CUDA tensor, or one whose memory cannot be told (some subclasses).
     """
     try:
         if not tensor.is_cuda:
@@ -70,7 +70,7 @@ def _describe(name: str, tensor: Any) -> TensorState:
     begin, storage_bytes = int(storage.data_ptr()), int(storage.nbytes())
     within = begin <= address and address + byte_length <= begin + storage_bytes
     if not tensor.is_contiguous() or not within:
-        # Strides, or elements narrower than a byte: its bytes are no range of their own, so all of the storage counts.
+        # Strides, or elements narrower than a byte: its bytes are not a range of their own, so all of the storage counts.
         name, dtype, shape = name + WHOLE_STORAGE, "U8", (storage_bytes,)
         return TensorState(name, begin, _bounded(storage_bytes), dtype, shape, device, version, None)
     return TensorState(name, address, _bounded(byte_length), dtype, shape, device, version, item_bytes)

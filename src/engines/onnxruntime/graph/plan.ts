@@ -132,7 +132,7 @@ function whyItStays(
   use: TensorUse | undefined,
 ): Stay | null {
   if (span === undefined || use === undefined) {
-    return { reason: 'inside', detail: 'is no initializer or Constant of the main graph' };
+    return { reason: 'inside', detail: 'is not an initializer or Constant of the main graph' };
   }
   if (use.captured) return { reason: 'inside', detail: 'is read inside a node' };
   if (use.isOutput) return { reason: 'output', detail: 'is an output of the graph' };

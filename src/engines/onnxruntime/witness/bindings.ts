@@ -75,7 +75,7 @@ export class Bindings {
     return this.#groups.get(group) ?? [];
   }
 
-  /** Sealed buffers among the arguments of a call that is no binding, also where they stand in a descriptor. */
+  /** Sealed buffers among the arguments of a call that is not a binding, also where they stand in a descriptor. */
   copiesIn(args: readonly unknown[]): readonly SealedUse[] {
     return args.flatMap((argument) => {
       if (typeof argument !== 'object' || argument === null) return [];

@@ -13,7 +13,7 @@ export type Access =
   | 'readWrite'
   /** Through a layout that the witness has not seen made, or one with dynamic offsets. */
   | 'unknown'
-  /** Copied, cleared, or anything else that is no binding. */
+  /** Copied, cleared, or anything else that is not a binding. */
   | 'copy';
 
 /** One use of a sealed tensor by one command. */
@@ -32,7 +32,7 @@ export interface WitnessCounts {
   readonly readOnly: number;
   readonly readWrite: number;
   readonly unknown: number;
-  /** Copies of sealed memory, and any other use that is no binding. */
+  /** Copies of sealed memory, and any other use that is not a binding. */
   readonly copies: number;
   /** Sealed tensors that were bound read-only from their first byte to their last. */
   readonly tensors: number;

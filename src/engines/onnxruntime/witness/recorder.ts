@@ -51,7 +51,7 @@ function recordingPass(
       pass.dispatchWorkgroups(x, y, z);
     },
     dispatchWorkgroupsIndirect: (buffer, offset) => {
-      // Nobody on the host knows how many workgroups these are: it is no evidence of a read.
+      // Nobody on the host knows how many workgroups these are: it is not evidence of a read.
       add(bindings.usesOf(pipeline, groups).filter(({ access }) => access !== 'readOnly'));
       add(bindings.copiesIn([buffer]));
       pass.dispatchWorkgroupsIndirect(buffer, offset);

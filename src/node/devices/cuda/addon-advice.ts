@@ -13,7 +13,7 @@ export function noAddon(machine: Machine, prebuilt: readonly string[]): string {
   return `there is no CUDA addon for ${platform}-${arch}: this package carries ${carried}; use webgpu, or ${BUILD}`;
 }
 
-/** The file is no addon for this machine. `why` completes "the CUDA addon ...". */
+/** The file is not an addon for this machine. `why` completes "the CUDA addon ...". */
 export function unfitAddon(why: string): string {
   return `the CUDA addon ${why}; ${REINSTALL}`;
 }

@@ -83,7 +83,7 @@ async function realPathOf(path: string, paths: Paths): Promise<string | null> {
   try {
     return await paths.realpath(path);
   } catch {
-    // Most systems have some of these folders; what cannot be resolved is no place.
+    // Most systems have some of these folders; what cannot be resolved is skipped.
     return null;
   }
 }

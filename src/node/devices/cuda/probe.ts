@@ -103,7 +103,7 @@ export async function probeReadOnlyStore(index: number): Promise<StoreProbe> {
   return readAnswer(stdout);
 }
 
-/** What the child printed. Errors: DEVICE_UNAVAILABLE if it is no answer, JSON or not. */
+/** What the child printed. Errors: DEVICE_UNAVAILABLE if it is not an answer, JSON or not. */
 export function readAnswer(text: string): StoreProbe {
   let answer: unknown;
   try {

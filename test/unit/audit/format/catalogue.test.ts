@@ -189,7 +189,7 @@ describe('the catalogue', () => {
     expect(data).toMatchObject({ shardId: 'shard-1', device: { id: 'host' }, operationId: 'op-1' });
   });
 
-  it('leaves out what is no audit matter', () => {
+  it('leaves out what is not an audit matter', () => {
     const others: OperationEvent[] = [
       otherEvent('operation.started', {}),
       otherEvent('operation.finished', { ok: true, error: null }),
@@ -265,7 +265,7 @@ describe('the catalogue', () => {
     expect(String(data['reason']).length).toBeLessThanOrEqual(1024);
   });
 
-  it('records a size that is no number as null instead of failing', () => {
+  it('records a size that is not a number as null instead of failing', () => {
     expect(auditData(event('vram.allocated', { usedBytes: Number.NaN }))['usedBytes']).toBeNull();
   });
 
@@ -388,7 +388,7 @@ describe('[AU-001] what is recorded', () => {
       'audit.pruned': 'CRITICAL',
       'audit.closed': 'HIGH',
     });
-    // Types of the log itself and members of every object are no audited events.
+    // Types of the log itself and members of every object are not audited events.
     for (const type of ['audit.opened', 'toString', 'operation.started']) {
       expect(isAudited({ ...event('vram.sealed'), type } as unknown as OperationEvent), type).toBe(false);
     }

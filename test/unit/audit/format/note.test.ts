@@ -132,13 +132,13 @@ describe('notes and checkpoints', () => {
   it.each<[string, string, string]>([
     ['no blank line', 'text\n\u2014 name AAAAAAAA\n', 'must be a signed note'],
     ['no newline at the end', `text\n\n${line.trim()}`, 'must be a signed note'],
-    ['a line that is none', 'text\n\nsignature\n', 'has a line that is no signature'],
-    ['more after a signature', `text\n\n\u2014 name AAAAAAAA x\n`, 'has a line that is no signature'],
-    ['something before a signature', `text\n\nx\u2014 name AAAAAAAA\n`, 'has a line that is no signature'],
+    ['a line that is none', 'text\n\nsignature\n', 'has a line that is not a signature'],
+    ['more after a signature', `text\n\n\u2014 name AAAAAAAA x\n`, 'has a line that is not a signature'],
+    ['something before a signature', `text\n\nx\u2014 name AAAAAAAA\n`, 'has a line that is not a signature'],
     [
       'a signature that is only a key id',
       'text\n\n\u2014 name AAAAAA==\n',
-      'has a line that is no signature',
+      'has a line that is not a signature',
     ],
     ['base64 that is not canonical', 'text\n\n\u2014 name AAAAAAB=\n', 'must be base64'],
     ['a control character', `te\u0007xt\n\n${line}`, 'must not hold control characters'],

@@ -192,7 +192,7 @@ describe('what cannot be verified', () => {
       ...report,
       bad: bad(0, null, null, 'checkpoint-unreadable', 'record 0 is under a checkpoint that cannot be read'),
     });
-    // What is no text at all is a fault of the source, not of the log.
+    // What is not text at all is a fault of the source, not of the log.
     const noText: string = JSON.parse('5');
     await expect(verify(sourceOf(log.segments, noText))).rejects.toThrow(TypeError);
   });

@@ -153,7 +153,7 @@ describe('when the log writes', () => {
     expect(log.status().records).toBe(4);
   });
 
-  it('nothing for what is no audit matter', async () => {
+  it('nothing for what is not an audit matter', async () => {
     const { log, sink } = await start();
     expect(log.on(otherEvent('operation.started', {}))).toBeUndefined();
     expect(log.on(otherEvent('operation.finished', { ok: true, error: null }))).toBeUndefined();

@@ -51,7 +51,7 @@ describe('a log in memory', () => {
     expect(await source.run(job)).toMatchObject({ records: 1, bad: null });
   });
 
-  it('keeps what it was given, whatever becomes of the list, and says what is no record', async () => {
+  it('keeps what it was given, whatever becomes of the list, and says what is not a record', async () => {
     const { chain } = await newChain();
     const { segment, bytes } = await chain.append({
       type: 'audit.closed',

@@ -31,7 +31,7 @@ describe('hostBackend', () => {
     }
   });
 
-  it('refuses segments that are no positive multiple of 4096', () => {
+  it('refuses segments that are not a positive multiple of 4096', () => {
     for (const segmentBytes of [0, -4096, 4095, 4097, Number.NaN, 2 ** 40]) {
       expect(() => hostBackend({ segmentBytes })).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }));
     }

@@ -41,7 +41,7 @@ describe.skipIf(adapter === 'host')('WebGPU staging buffers (skipped without a W
   });
 
   const weights = xorshiftBytes(11, LENGTH);
-  /** Not "all zeros": hashes of the tree travel through some of these buffers, and are no secret. */
+  /** Not "all zeros": hashes of the tree travel through some of these buffers, and are not secret. */
   function expectNoWeights(memory: Uint8Array | undefined): void {
     if (memory === undefined || memory.length === 0) throw new Error('nothing to look at');
     const inside = Buffer.from(memory.buffer, memory.byteOffset, memory.length);

@@ -102,7 +102,7 @@ describe('planGraph', () => {
     });
     expect(await reasonOf(file, 'captured')).toBe('inside: is read inside a node');
     expect(await reasonOf(file, 'i.then_branch/own')).toBe(
-      'inside: is no initializer or Constant of the main graph',
+      'inside: is not an initializer or Constant of the main graph',
     );
   });
 

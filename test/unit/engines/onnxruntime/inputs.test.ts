@@ -83,7 +83,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
     await rm(folder, { recursive: true });
   });
 
-  it('refuses what is no model, or cannot be read at a position', async () => {
+  it('refuses what is not a model, or cannot be read at a position', async () => {
     for (const nothing of [undefined, null, {}, new Uint8Array(8)]) {
       expect(await refusal(nothing as never)).toBe(
         '"model" must be a source, or a model with shards: see openModel',
@@ -112,8 +112,8 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
       attributes: { then_branch: { graph: branch } },
     };
     expect(await refusal(bytesSource(modelOf([], [choice]), 'if.onnx'))).toBe(
-      '"if.onnx" has no weights that can move into sealed memory; the largest, "y.then_branch/own", is no initializer or ' +
-        'Constant of the main graph',
+      '"if.onnx" has no weights that can move into sealed memory; the largest, "y.then_branch/own", is not an ' +
+        'initializer or Constant of the main graph',
     );
   });
 

@@ -225,7 +225,7 @@ describeSockets('lines over a Unix socket', (bed) => {
     });
   });
 
-  it('what is no line, no connection and no handle is refused', async () => {
+  it('what is not a line, no connection and no handle is refused', async () => {
     await withSocket(bed, async ({ pair }) => {
       const [, { connection }] = await pair();
       const wrong = /line must have at most 1 MiB and end with a newline/;

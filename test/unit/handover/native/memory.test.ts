@@ -131,7 +131,7 @@ describeSockets('memory handed to another process', (bed) => {
         await expect(addon.readSealedBytes(file, MANIFEST.length - 1)).rejects.toThrow(
           /larger than its limit/,
         );
-        // Device memory is no file that one could rely on.
+        // Device memory is not a file that one could rely on.
         await expect(addon.readSealedBytes(memory, 2 ** 20)).rejects.toThrow(/not sealed/);
         for (const one of [memory, file]) addon.closeDescriptor(one);
         expect(openDescriptors()).toBe(before + 1);

@@ -108,7 +108,7 @@ describeSockets('where a share socket may be', (bed) => {
     },
   );
 
-  it('a path that a server listens at is taken; a file and a link are no sockets', async () => {
+  it('a path that a server listens at is taken; a file and a link are not sockets', async () => {
     await inDirectory(async (directory) => {
       const path = join(directory, 'share.sock');
       const server = createServer().listen(path);

@@ -54,7 +54,7 @@ describe('execute', () => {
       { stage: 'device-tree', byteLength: 10_000, startedMonotonicMs: 1000 },
       { stage: 'run', byteLength: 16, startedMonotonicMs: 1000 },
     ]);
-    // A good one from before is no verification of its own.
+    // A good one from before is not a verification of its own.
     await execute(() => 0, { maxAgeMs: 1e6 });
     const own = new VramError('NOT_FOUND', 'mine');
     await failure(

@@ -76,7 +76,7 @@ describe('execute', () => {
       await manager.execute(shard, () => 0, maxAgeMs === undefined ? {} : { maxAgeMs });
       return roots() - before;
     };
-    // Sealing is no verification, a sample neither.
+    // Sealing is not a verification, a sample neither.
     await manager.verify(shard, { mode: 'sampled', groups: 2 });
     expect(await count(1e9)).toBe(1);
     expect(await count()).toBe(1);
@@ -211,7 +211,7 @@ describe('execute', () => {
     await manager.close();
   });
 
-  it('refuses bad options and what is no function', async () => {
+  it('refuses bad options and what is not a function', async () => {
     const { manager } = await openHost();
     const shard = await manager.seal(bytesSource(bytes));
     for (const [options, argument] of [

@@ -57,7 +57,7 @@ describe('[WK-005] refused options', () => {
     });
   });
 
-  it('are told of under the worker id, or as of nobody where that is no id itself', async () => {
+  it('are told of under the worker id, or as of nobody where that is not an id itself', async () => {
     for (const [workerId, named] of [
       ['worker-9', 'worker-9'],
       ['a/b', 'unnamed'],

@@ -34,7 +34,7 @@ describe('handles that are rejected', () => {
     await manager.close();
   });
 
-  it('that are no handles at all are a fault of the call, and no verification that failed', async () => {
+  it('that are not handles at all are a fault of the call, and no verification that failed', async () => {
     const { manager, recorder } = await openHost();
     expect(await failure(manager.verify(JSON.parse('[]')))).toMatchObject({ code: 'INVALID_INPUT' });
     expect(recorder.of('seal.verification_failed')).toEqual([]);
@@ -152,7 +152,7 @@ describe('handles', () => {
     await manager.close();
   });
 
-  it('NOT_SEALED without a signature; INVALID_INPUT for what is no handle', async () => {
+  it('NOT_SEALED without a signature; INVALID_INPUT for what is not a handle', async () => {
     const { manager } = await openHost();
     const { signature: _, ...unsigned } = (await manager.seal(bytesSource(bytes))).toJSON();
     for (const handle of [unsigned, { ...unsigned, signature: null }, { ...unsigned, signature: '' }, {}]) {

@@ -308,7 +308,7 @@ describe('scrub', () => {
     await manager.close();
   });
 
-  it('what a step took itself is no pause on top', async () => {
+  it('what a step took itself is not a pause on top', async () => {
     const runs: number[] = [];
     const { manager, recorder, clock } = await openHost({
       wrap: (device) =>

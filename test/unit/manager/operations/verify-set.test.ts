@@ -91,7 +91,7 @@ describe('[WK-001] tensor-parallel sets', () => {
     await manager.close();
   });
 
-  it('refuses a model that is no label', async () => {
+  it('refuses a model that is not a label', async () => {
     const { manager } = await openHost();
     for (const modelRef of ['', 'a\0', JSON.parse('5')]) {
       expect(await failure(manager.verifySet(modelRef))).toMatchObject({

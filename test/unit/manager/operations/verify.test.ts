@@ -123,7 +123,7 @@ describe('verify', () => {
     await manager.close();
   });
 
-  it('[CI-010] a root over fewer blocks than there are is no verification', async () => {
+  it('[CI-010] a root over fewer blocks than there are is not a verification', async () => {
     const { manager } = await openHost({
       wrap: (device) =>
         wrapRegions(device, (region) => {

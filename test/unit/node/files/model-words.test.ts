@@ -21,7 +21,7 @@ function put(name: string, content: string | Uint8Array): string {
 const one = (name: string): Uint8Array =>
   safetensorsFile({ [name]: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }, Uint8Array.of(1, 2, 3, 4));
 
-describe('openModel: what is no weights', () => {
+describe('openModel: what is not weights', () => {
   const bytes = (start: readonly number[]): Uint8Array => concat(Uint8Array.from(start), new Uint8Array(60));
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'ab'.repeat(32)}\nsize 5\n`;
   const endings = ['safetensors', 'gguf', 'onnx', 'bin', 'safetensors.index.json'];
