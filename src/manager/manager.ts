@@ -51,8 +51,8 @@ import type { Core, OperationOptions } from './state/index.js';
 export type ShardHandle = SealedShard | SealedShardJson | string;
 
 /**
- * What a share server needs of a manager. Not for callers: a loan that is not kept as the protocol says would let memory be
- * wiped under others.
+ * The interface for share servers. Not for callers: a loan that violates the protocol would let memory be wiped while
+ * others use it.
  */
 export interface Lender {
   readonly clock: Clock;
@@ -60,13 +60,13 @@ export interface Lender {
   readonly device: DeviceInfo;
   /** 16 random bytes, hex. */
   randomId(): string;
-  /** Verifies shards, registers who will map them, and puts that on record. Errors: those of execute(), INVALID_INPUT. */
+  /** Verifies shards, registers who will map them, and records it. Errors: those of execute(), INVALID_INPUT. */
   lend(request: LendRequest): Promise<Loan>;
 }
 
 let claims: (manager: VramManager, claim: GuardClaimed) => Promise<void>;
 
-/** Puts on record what a guard in another process says. Errors: AUDIT_FAILED, STOPPED. */
+/** Records a report of a guard in another process. Errors: AUDIT_FAILED, STOPPED. */
 export async function recordGuardClaim(manager: VramManager, claim: GuardClaimed): Promise<void> {
   await claims(manager, claim);
 }
@@ -78,7 +78,7 @@ export function lenderOf(manager: VramManager): Lender {
   return lender(manager);
 }
 
-/** Keeps weights sealed in the memory of one device. Operations on different shards run side by side. */
+/** Keeps weights sealed in the memory of one device. Operations on different shards run concurrently. */
 export class VramManager {
   readonly #core: Core;
   readonly #running = new Set<Promise<unknown>>();
@@ -113,9 +113,9 @@ export class VramManager {
   }
 
   /**
-   * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the host's,
-   * and signs. With hashing 'device' the host only reads and copies, and the device's tree must give the expected digest. A
-   * seal that fails at any step leaves nothing behind. The source stays open: whoever opened it closes it.
+   * Copies a source into device memory, hashing it on the way, freezes it, compares the device's own tree with the
+   * host's, and signs. With hashing 'device' the host only reads and copies, and the device's tree must give the expected
+   * digest. A seal that fails at any step leaves nothing behind. The source stays open; its opener closes it.
    * Errors: INVALID_INPUT, SOURCE_MISMATCH, INSUFFICIENT_VRAM, ALLOCATION_FAILED, POLICY_VIOLATION, INTEGRITY_VIOLATION,
    * DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, STOPPED, ABORTED.
    */
@@ -143,11 +143,11 @@ export class VramManager {
   }
 
   /**
-   * The only way to use a shard's bytes: verifies them, lends them to `run` for as long as it runs, and returns its result.
-   * The result is rejected if the shard is found damaged meanwhile. Do not release, heal or close from inside `run` and
-   * wait for it: they wait for the lease. The same shard can be executed inside `run`, unless somebody heals or drills it
-   * meanwhile, who waits for the first lease and goes before the second. Executions that wait for their turn are refused
-   * once the shard is released or in quarantine.
+   * The only way to use a shard's bytes: verifies them, lends them to `run` while it runs, and returns its result. The
+   * result is rejected if the shard is found damaged meanwhile. Do not await release, heal or close inside `run`: they
+   * wait for the lease. The same shard can be executed inside `run`, unless a heal or drill is queued meanwhile: it waits
+   * for the first lease and goes before the second. Executions waiting for their turn are refused once the shard is
+   * released or in quarantine.
    * Errors: those of verify(), STOPPED, INTEGRITY_VIOLATION for a shard in quarantine, AUDIT_FAILED, and what `run` throws.
    */
   execute<T>(shard: ShardHandle, run: Execution<T>, options: ExecuteOptions = {}): Promise<T> {
@@ -156,10 +156,10 @@ export class VramManager {
 
   /**
    * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine.
-   * Everything read is checked against the sealed tree before anything is written; what is not damaged is not written.
-   * Waits until the shard is in nobody's use.
+   * Everything read is checked against the sealed tree before anything is written; undamaged blocks are not written.
+   * Waits until nobody uses the shard.
    * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was
-   * healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the memory goes on failing),
+   * healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the memory keeps failing),
    * DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.
    */
   heal(shard: ShardHandle, source: Source, options: OperationOptions = {}): Promise<HealReport> {
@@ -167,7 +167,7 @@ export class VramManager {
   }
 
   /**
-   * Verifies live shards in the background, the one checked longest ago first, until it is stopped or the manager ends.
+   * Verifies live shards in the background, least recently checked first, until it is stopped or the manager ends.
    * Errors: INVALID_INPUT, STOPPED.
    */
   scrub(options: ScrubOptions): Scrubber {
@@ -177,9 +177,9 @@ export class VramManager {
   }
 
   /**
-   * Verifies a shard just now, in place, and signs what was found together with the asker's nonce: an in-toto Statement v1
-   * in a DSSE envelope, whose JSON form `verifyAttestation` checks. It is signed by the software of the host that it
-   * describes: it does not prove that this host is honest.
+   * Verifies a shard in place and signs the result together with the verifier's nonce: an in-toto Statement v1 in a DSSE
+   * envelope, whose JSON form `verifyAttestation` checks. It is signed by the software of the host that it describes: it
+   * does not prove that this host is honest.
    * Errors: INVALID_INPUT (the nonce; no `attestationKey` at open), those of verify(), STOPPED, INTEGRITY_VIOLATION for a
    * shard in quarantine, AUDIT_FAILED.
    */
@@ -188,9 +188,9 @@ export class VramManager {
   }
 
   /**
-   * Flips bits of a shard's resident bytes on purpose, each on record before any is touched, and says which. Holds the
-   * shard alone meanwhile; nothing is told to the manager itself, which has to find the damage as it would a real fault's.
-   * Only where the manager was opened with `drills: true`.
+   * Deliberately flips bits of a shard's resident bytes and reports which; all flips are recorded before the first one.
+   * Holds the shard exclusively meanwhile. The manager's state does not change: it has to find the damage like that of a
+   * real fault. Needs a manager opened with `drills: true`.
    * Errors: INVALID_INPUT, those of the handle, STOPPED, AUDIT_FAILED (nothing was flipped), DEVICE_UNAVAILABLE,
    * DEVICE_LOST, ABORTED.
    */
@@ -199,18 +199,16 @@ export class VramManager {
   }
 
   /**
-   * Overwrites a shard's memory with zeros and gives it back; waits for leases, which are told to end. A second release
-   * does nothing.
-   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND, RELEASE_FAILED (given back, but perhaps not overwritten).
-   * Never held up by observers.
+   * Overwrites a shard's memory with zeros and frees it; signals leases to end and waits for them. A second release does
+   * nothing.
+   * Errors: NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND, RELEASE_FAILED (freed, but perhaps not overwritten). Never
+   * held up by observers.
    */
   release(shard: ShardHandle, options: TraceOptions = {}): Promise<ReleaseReport> {
     return this.#track(releaseShard(this.#core, shard, options));
   }
 
-  /**
-   * What device memory there is, as far as anyone tells, and what is left of it. Errors: DEVICE_LOST, STOPPED after close.
-   */
+  /** Total and remaining device memory, as far as known. Errors: DEVICE_LOST, STOPPED after close. */
   capacity(options: TraceOptions = {}): Promise<Capacity> {
     return queryCapacity(this.#core, options);
   }
@@ -226,8 +224,8 @@ export class VramManager {
   }
 
   /**
-   * Ends running work, releases all shards, closes what the manager opened. Safe to call twice. `signal` ends the waiting
-   * for observers and nothing else. Errors: INVALID_INPUT, of the options, and none once it has begun.
+   * Ends running work, releases all shards, closes what the manager opened. Safe to call twice. `signal` ends only the
+   * wait for observers. Errors: INVALID_INPUT, of the options, and none once it has begun.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     checkOptions('options', options, CLOSE_KEYS);

@@ -34,14 +34,14 @@ export interface DamagePlan {
   readonly patterns: readonly DrillPattern[];
   readonly area: DrillArea;
   readonly seed: number;
-  /** Resident bytes; asked only for pairs. */
+  /** Resident bytes; read only for pairs. */
   readonly read: (offset: number, length: number) => Promise<Uint8Array>;
 }
 
-/** Of one drill: a block has 32,768 bits. */
+/** Limit of one drill: a block has 32,768 bits. */
 export const MAX_DRILL_BITS = 1_000_000;
 
-/** Any other than a pair: it has one place, of bits in a row. */
+/** Any pattern but a pair: one run of consecutive bits. */
 type PlacedPattern = Exclude<DrillPattern, 'pair'>;
 
 /** Bits in a row, counted from the shard's first; `end` is behind the last. */
@@ -53,18 +53,21 @@ interface Place {
 const WORD_BYTES = 4;
 const WORD_BITS = WORD_BYTES * 8;
 const BLOCK_BITS = BLOCK_BYTES * 8;
-/** Where a pattern may begin: at any multiple of these, or where the area does. */
+/** A pattern may begin at any multiple of these, or where the area does. */
 const UNIT_BITS = { bit: 1, neighbours: 1, word: WORD_BITS, block: BLOCK_BITS } as const;
 const MIN_NEIGHBOURS = 2;
 const MAX_NEIGHBOURS = 8;
-/** Draws for one place before all places are looked through. */
+/** Random draws for one place before all places are searched in order. */
 const MAX_DRAWS = 1_000;
-/** Pairs of blocks looked at for bytes that differ before all of them are. */
+/** Random pairs of blocks searched for differing bytes before all blocks are. */
 const MAX_PAIR_DRAWS = 64;
 /** Read at once then. */
 const SEARCH_BYTES = 256 * BLOCK_BYTES;
 
-/** Draws what to flip. No bit comes twice: it would be whole again. Errors: INVALID_INPUT if there is no room for it. */
+/**
+ * Draws the bits to flip. No bit is drawn twice: a second flip would restore it. Errors: INVALID_INPUT if there is no
+ * room for it.
+ */
 export async function drawDamage(plan: DamagePlan): Promise<DrillFlip[]> {
   const damage = new Damage(plan);
   for (let hit = 0; hit < plan.flips; hit++) {
@@ -114,7 +117,7 @@ class Damage {
       const place = this.#place(pattern, this.#random.below(units), neighbours);
       if (this.#isFree(place)) return place;
     }
-    // The last places are found by looking, from a random one on.
+    // The last free places are found by a search from a random one on.
     const start = this.#random.below(units);
     for (let step = 0; step < units; step++) {
       const place = this.#place(pattern, (start + step) % units, MIN_NEIGHBOURS);
@@ -142,7 +145,7 @@ class Damage {
 
   #isFree({ from, end }: Place): boolean {
     if (end > this.#end) return false;
-    // What is longer than a word is a block, whose bits would be too many to look at for every draw.
+    // Only a block is longer than a word; checking all of its bits for every draw would take too long.
     if (end - from > WORD_BITS) return !this.#struck.has(Math.floor(from / BLOCK_BITS));
     for (let bit = from; bit < end; bit++) if (this.#taken.has(bit)) return false;
     return true;
@@ -168,7 +171,7 @@ class Damage {
     return await this.#searchPair();
   }
 
-  /** Any pair that is left. All of the shard is read if need be. */
+  /** Any remaining pair. Reads the whole shard if necessary. */
   async #searchPair(): Promise<number[]> {
     const { byteLength, read } = this.#plan;
     const chunks = Math.ceil(byteLength / SEARCH_BYTES);
@@ -182,7 +185,7 @@ class Damage {
       for (let at = 0; at < bytes.length; at++) {
         const value = bytes[at] ?? 0;
         const lane = (at % WORD_BYTES) * 8;
-        // Most bytes of a shard that has to be read to its end.
+        // Largest shard that may be read to its end.
         if (firsts.size === WORD_BITS && value === ((word >>> lane) & 0xff)) continue;
         for (let bit = 0; bit < 8; bit++) {
           const here = (offset + at) * 8 + bit;

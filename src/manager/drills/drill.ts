@@ -23,11 +23,11 @@ import {
 } from './damage.js';
 
 export interface DrillOptions extends TraceOptions {
-  /** How often one of `patterns` is struck; default 1. */
+  /** Number of patterns to apply; default 1. */
   readonly flips?: number | undefined;
-  /** An integer from 0; the same seed damages the same bits of the same bytes. Random if absent, and told in the report. */
+  /** An integer from 0; the same seed damages the same bits of the same bytes. Random if absent, and named in the report. */
   readonly seed?: number | undefined;
-  /** Taken in turns; default `['bit']`. */
+  /** Used in turn; default `['bit']`. */
   readonly patterns?: readonly DrillPattern[] | undefined;
   /** Default `data`. */
   readonly area?: DrillArea | undefined;
@@ -44,7 +44,7 @@ export const DRILL_KEYS = {
   signal: true,
 } satisfies OptionKeys<DrillOptions>;
 
-/** What a drill did. */
+/** The result of a drill. */
 export interface DrillReport {
   readonly shardId: string;
   readonly sealId: string;
@@ -58,7 +58,7 @@ export interface DrillReport {
 const PATTERNS = ['bit', 'neighbours', 'word', 'block', 'pair'] as const;
 const AREAS = ['data', 'padding', 'both'] as const;
 const SEED_BYTES = 4;
-/** Records asked for at once: an audit log writes them in one go. */
+/** Records requested at once: an audit log writes them together. */
 const RECORDS_AT_ONCE = 1_024;
 
 /** Damages resident memory on purpose. See VramManager.drill. */
@@ -102,10 +102,7 @@ function randomSeed({ crypto }: Core): number {
   return crypto.randomBytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-/**
- * The caller holds the shard alone. Nothing that the manager knows of the shard changes: a real fault would announce itself
- * as little.
- */
+/** The caller holds the shard exclusively. The manager's state does not change, just as with a real fault. */
 async function damage(
   operation: Operation,
   live: LiveShard,
@@ -135,7 +132,7 @@ async function damage(
   });
 }
 
-/** All of it is on record before the first bit is touched. Errors: AUDIT_FAILED, and then nothing has been flipped. */
+/** All flips are recorded before the first bit changes. Errors: AUDIT_FAILED, and then nothing has been flipped. */
 async function recordAll(operation: Operation, sealId: string, flips: readonly DrillFlip[]): Promise<void> {
   for (let first = 0; first < flips.length; first += RECORDS_AT_ONCE) {
     const together = flips.slice(first, first + RECORDS_AT_ONCE);

@@ -1,3 +1,3 @@
-// Damage on purpose: seeded, recorded, allowed by an option alone.
+// Deliberate damage: seeded, recorded, and possible only with an option.
 export type { DrillArea, DrillFlip, DrillPattern } from './damage.js';
 export { type DrillOptions, type DrillReport, drillShard } from './drill.js';

@@ -7,8 +7,8 @@ import { groupLevel } from './sample.js';
 const HASHES_PER_FETCH = 4096;
 
 /**
- * The hashes that a shard keeps on the host, computed by the device over its frozen bytes. Nothing is known of them until
- * they lead to the digest that is sealed.
+ * The hashes retained on the host for a shard, computed by the device over its frozen bytes. They are unproved until they
+ * lead to the sealed digest.
  */
 export async function fetchRetained(
   core: Core,
@@ -19,7 +19,7 @@ export async function fetchRetained(
   if (core.keep === 'groups')
     return { groups: await fetchLevel(region, level, groups, signal), leaves: null };
   const leaves = await fetchLevel(region, 0, treeLayout(region.byteLength).blocks, signal);
-  // The groups are computed over the leaves here, so that whatever proves them proves the leaves.
+  // The groups are computed from the leaves here, so that proving the groups proves the leaves.
   return { groups: level === 0 ? leaves : await core.engine.nodes(leaves), leaves };
 }
 

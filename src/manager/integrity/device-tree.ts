@@ -4,8 +4,8 @@ import { fsverityDigest, treeLayout } from '../../digest/index.js';
 import type { Core, OperationOptions } from '../state/index.js';
 
 /**
- * The fs-verity digest of what is in device memory, hashed in place; the progress of phase `verify` is the device's own.
- * Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it; what `onProgress` threw.
+ * The fs-verity digest of device memory, hashed in place; the device reports the progress of phase `verify`.
+ * Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it; those of `onProgress`.
  */
 export async function residentDigest(
   core: Core,
@@ -13,7 +13,7 @@ export async function residentDigest(
   { signal, onProgress }: OperationOptions,
 ): Promise<string> {
   const totalBytes = region.byteLength;
-  // A region's callback must not throw: the run goes on to its end, and the caller's own error is thrown after it.
+  // A region's callback must not throw: the run completes, and the caller's error is thrown after it.
   const failures: unknown[] = [];
   const report = (bytes: number): void => {
     if (failures.length > 0) return;
@@ -46,8 +46,7 @@ export interface Measurement {
 
 /**
  * Compares a digest of device memory with the expected one; a mismatch is measured once more, in fresh scratch.
- * `onMismatch` is called
- * before that: no execution may rely on an older verification meanwhile.
+ * `onMismatch` is called before the second measurement, so that no execution relies on an older verification meanwhile.
  */
 export async function measure(
   expected: string,

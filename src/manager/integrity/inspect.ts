@@ -9,7 +9,7 @@ import type { VerifyOptions } from './verify-options.js';
 
 export type CheckedVerifyOptions = VerifyOptions & { readonly mode: VerifyMode };
 
-/** What was seen of a shard in device memory. */
+/** The result of inspecting a shard in device memory. */
 export interface Look {
   readonly verdict: Verdict;
   /** null where only a sample was hashed. */

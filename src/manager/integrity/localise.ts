@@ -19,9 +19,9 @@ export interface Localisation {
 }
 
 /**
- * Finds out in place where a shard is damaged: its level-1 nodes against the retained ones, then within damaged groups the
- * leaves, if leaves
- * are retained. Errors: INTEGRITY_VIOLATION if the retained hashes themselves are damaged, and the region's.
+ * Locates the damage of a shard in place: its level-1 nodes against the retained ones, then within damaged groups the
+ * leaves, if leaves are retained. Errors: INTEGRITY_VIOLATION if the retained hashes themselves are damaged, and the
+ * region's.
  */
 export async function localise(
   core: Core,
@@ -91,7 +91,7 @@ export async function isSealedGroup(
   return equalBytes(node, hashAt(live.retained.groups, group));
 }
 
-/** The bytes of one group as the source has them. Errors: SOURCE_MISMATCH, INVALID_INPUT, ABORTED. */
+/** The bytes of one group from the source. Errors: SOURCE_MISMATCH, INVALID_INPUT, ABORTED. */
 export async function readGroup(live: LiveShard, source: SourceReader, group: number): Promise<Uint8Array> {
   const offset = group * GROUP_BYTES;
   return await source.range(offset, Math.min(GROUP_BYTES, live.sealed.byteLength - offset));

@@ -4,13 +4,13 @@ import { type Core, type LiveShard, revokeLeases } from '../state/index.js';
 
 export interface Quarantine {
   readonly leasesRevoked: number;
-  /** True if it is this damage that stopped the manager. */
+  /** True if this damage stopped the manager. */
   readonly stopped: boolean;
 }
 
 const REASON = 'damaged bytes in device memory';
 
-/** ST-001, ST-002: in force before anyone is told, so that nothing is executed in between. */
+/** ST-001, ST-002: in force before observers are notified, so that nothing is executed in between. */
 export function quarantine(core: Core, live: LiveShard): Quarantine {
   if (live.condition === 'sound') live.condition = 'quarantined';
   live.freshness.doubt();
@@ -26,7 +26,7 @@ export function quarantine(core: Core, live: LiveShard): Quarantine {
   return { leasesRevoked, stopped };
 }
 
-/** What an execution of a shard in quarantine is refused with. */
+/** The error for executing a shard in quarantine. */
 export function inQuarantine({ sealed }: LiveShard): VramError {
   return new VramError(
     'INTEGRITY_VIOLATION',
@@ -34,7 +34,7 @@ export function inQuarantine({ sealed }: LiveShard): VramError {
   );
 }
 
-/** Tells of a quarantine that is in force. Resolves to the failure of a required observer. */
+/** Reports a quarantine that is in force. Resolves to the failure of a required observer. */
 export async function emitQuarantine(
   operation: Operation,
   live: LiveShard,

@@ -13,14 +13,13 @@ import { nameTensors } from './tensor-places.js';
 
 export interface Refinement {
   readonly found: Localisation;
-  /** Why the source could not name single blocks; null if it was not asked or answered. */
+  /** Why the source could not name single blocks; null if it was not used or did name them. */
   readonly failure: unknown;
 }
 
 /**
- * Names single blocks of damaged groups by a source that still has the sealed bytes. What was found in place stands,
- * whatever becomes of
- * the source; one that fails is asked nothing more. Never rejects.
+ * Names single blocks of damaged groups by comparing with a source that still has the sealed bytes. The findings in place
+ * stand even if the source fails; after a failure it is not read again. Never rejects.
  */
 export async function refine(
   core: Core,

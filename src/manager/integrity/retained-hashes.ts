@@ -11,8 +11,8 @@ import type { Core, LiveShard, RetainedHashes } from '../state/index.js';
 export const BLOCKS_PER_GROUP = GROUP_BYTES / BLOCK_BYTES;
 
 /**
- * Hashes the retained group nodes up to the signed digest: they lie in ordinary host memory, and whatever is decided by them
- * is decided by the seal.
+ * Hashes the retained group nodes up to the signed digest: they lie in ordinary host memory, and this makes every
+ * decision based on them rest on the seal.
  * Errors: INTEGRITY_VIOLATION if they are not what was sealed.
  */
 export async function requireGroupsGenuine(core: Core, live: LiveShard): Promise<void> {
@@ -29,7 +29,7 @@ export async function leadTo(
   return (await fsverityDigest(byteLength, root, (bytes) => core.crypto.sha256(bytes))) === fsverity;
 }
 
-/** INTEGRITY_VIOLATION: not of the resident bytes, but of what they would be compared with. */
+/** INTEGRITY_VIOLATION of the reference hashes, not of the resident bytes. */
 export function retainedHashesDamaged(): VramError {
   return new VramError(
     'INTEGRITY_VIOLATION',

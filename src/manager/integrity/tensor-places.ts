@@ -2,12 +2,12 @@ import type { DamagedRange } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import { type PackedTensor, quoted, type TensorManifest, tensorIndexAt } from '../../models/index.js';
 
-/** Names shown to people in one sentence. */
+/** Most names listed in one sentence. */
 const SHOWN = 3;
 
-/** Where a byte of packed tensors lies; no key is there for a shard that is not a sequence of tensors. */
+/** Where a byte of packed tensors lies; without keys for a shard that is not a sequence of tensors. */
 export interface TensorPlace {
-  /** Of tensors with one place the first. */
+  /** The first of the tensors that share a place. */
   readonly tensor?: string;
   /** Bytes from that tensor's first byte. */
   readonly byteInTensor?: number;
@@ -23,7 +23,7 @@ export function tensorPlace(manifest: TensorManifest | null, byte: number): Tens
 }
 
 /**
- * The ranges cut where tensors begin, each with its tensor's name; as they are for a shard that is not a sequence of
+ * The ranges cut where tensors begin, each with its tensor's name; unchanged for a shard that is not a sequence of
  * tensors.
  */
 export function nameTensors(
@@ -49,7 +49,7 @@ function splitByTensor(range: DamagedRange, manifest: TensorManifest): DamagedRa
   return parts;
 }
 
-/** Index of the first tensor that begins behind the place of this one. */
+/** Index of the first tensor that begins after this one. */
 function behind({ tensors }: TensorManifest, index: number): number {
   const { offset } = tensors[index] ?? {};
   let next = index + 1;

@@ -12,7 +12,7 @@ export interface VerifyOptions extends OperationOptions {
   readonly mode?: VerifyMode | undefined;
   /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */
   readonly groups?: number | undefined;
-  /** Helps to name damaged blocks exactly where only group hashes are retained. */
+  /** Names damaged blocks exactly where only group hashes are retained. */
   readonly source?: Source | undefined;
 }
 

@@ -9,13 +9,15 @@ export interface Allocation {
   readonly reservation: Reservation;
 }
 
-/** What was allocated, what that took by the monotonic clock, and what is left by the device's own figure of just before. */
+/**
+ * The new region, the time that it took by the monotonic clock, and what is left by the device's figure from just before.
+ */
 export interface TimedAllocation extends Allocation {
   readonly durationMs: number;
   readonly availableBytes: number | null;
 }
 
-/** What a shard's memory shall be. */
+/** The requested memory of a shard. */
 export interface MemoryRequest {
   readonly byteLength: number;
   /** Where its buffers begin; null for one sequence of bytes. */
@@ -25,7 +27,7 @@ export interface MemoryRequest {
 }
 
 /**
- * Takes device memory for a shard. Reading what is free, reserving and allocating are one step for all callers (RP-001).
+ * Allocates device memory for a shard. Reading the free memory, reserving and allocating are one atomic step (RP-001).
  * Errors: INVALID_INPUT where the device cannot share, POLICY_VIOLATION, INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST,
  * AUDIT_FAILED.
  */
@@ -77,7 +79,7 @@ export async function allocate(
   }
 }
 
-/** Overwrites and gives back a region, whatever happens. Resolves to what went wrong; never rejects (MS-004). */
+/** Overwrites and frees a region in any case. Resolves to the failure, if any; never rejects (MS-004). */
 export async function releaseAllocation(
   core: Core,
   operation: Operation,
@@ -105,7 +107,7 @@ export async function releaseAllocation(
   return { error, auditFailure };
 }
 
-/** VP-007: asked again at every allocation. */
+/** VP-007: checked again at every allocation. */
 async function requirePolicy(core: Core, operation: Operation): Promise<void> {
   const decision = decide(core.policy, core.residency, core.device.info.facts, core);
   if (decision.accepted) return;

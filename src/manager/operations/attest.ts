@@ -32,23 +32,23 @@ import { resolveHandle } from './resolve.js';
 import { verifyLive } from './verify.js';
 
 export interface AttestOptions extends OperationOptions {
-  /** From whoever asks, who must not have used it before: 16 to 64 bytes. */
+  /** From the verifier, who must not have used it before: 16 to 64 bytes. */
   readonly nonce: Uint8Array;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
 export const ATTEST_KEYS = { ...OPERATION_KEYS, nonce: true } satisfies OptionKeys<AttestOptions>;
 
-/** Verifies a shard and signs what that showed. See VramManager.attest. */
+/** Verifies a shard and signs the result. See VramManager.attest. */
 export async function attestShard(
   core: Core,
   handle: unknown,
   options: AttestOptions,
 ): Promise<AttestationEnvelope> {
-  // Before anything is waited for: the caller may use its buffer again.
+  // Copied before the first await: the caller may reuse its buffer.
   const asked: unknown = options?.nonce instanceof Uint8Array ? options.nonce.slice() : options?.nonce;
   return await runOperation(core.events, 'attest', options, async (operation) => {
-    // Of a call without options it is the nonce that is missing.
+    // A call without options lacks the nonce.
     checkOptions('options', options ?? {}, ATTEST_KEYS);
     core.lifecycle.requireServing();
     const signer = core.attestationKey;
@@ -68,7 +68,7 @@ export async function attestShard(
   });
 }
 
-/** The caller holds the shard's lock: what was verified is still there, and untouched, when it is signed. */
+/** The caller holds the shard's lock: the verified bytes are still present, and unchanged, when the statement is signed. */
 async function attestLive(
   core: Core,
   operation: Operation,
@@ -82,7 +82,8 @@ async function attestLive(
     signal,
     onProgress,
   });
-  // Told before anyone can hold it. The verification above is on record, and so inside the log head that it carries.
+  // Emitted before the statement is returned. The verification above is recorded, and therefore covered by the log head
+  // in the statement.
   const attested = { sealId: live.sealed.sealId, nonce: toHex(nonce) };
   await operation.record('shard.attested', attested, operation.elapsedMs);
   const auditHead = await headOf(core, [signal, deviceEnd(core)]);
@@ -103,7 +104,7 @@ async function attestLive(
     ),
   );
   throwIfAborted(signal);
-  // Another verification, or the device's end, may have said otherwise meanwhile.
+  // Another verification, or the loss of the device, may have changed the state meanwhile.
   requireSound(core, live);
   return envelope;
 }
@@ -121,9 +122,7 @@ async function headOf(core: Core, ends: readonly End[]): Promise<AuditLogHead | 
   }
 }
 
-/**
- * A signer may be a key in a box of its own. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`.
- */
+/** A signer may be a hardware token. Errors of sign(): AUDIT_FAILED if it fails or does not answer; those of `ends`. */
 function signerWithin({ calls, limits }: Core, signer: Signer, ends: readonly End[]): Signer {
   const stalled = (): VramError =>
     new VramError('AUDIT_FAILED', `"attestationKey" has not signed for ${limits.signerMs} ms`);

@@ -2,7 +2,7 @@ import { checkOptions } from '../../base/index.js';
 import { runOperation, TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 import type { Core } from '../state/index.js';
 
-/** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget tells (WK-003). */
+/** Device memory as this manager may use it. Bytes; null where neither the platform nor a budget gives a figure (WK-003). */
 export interface Capacity {
   readonly totalBytes: number | null;
   /** Taken by this manager's shards, sealed or being sealed. */
@@ -21,7 +21,7 @@ export async function queryCapacity(core: Core, options: TraceOptions): Promise<
     core.lifecycle.requireDevice();
     const { totalBytes, freeBytes, source } = await core.device.capacity();
     const { budgetBytes, usedBytes, scratchBytes } = core.ledger;
-    // The device's figure is a moment older than the manager's: together they never claim more than there is.
+    // The device's figure is slightly older than the manager's, so that together they never overstate the free memory.
     const rest = totalBytes === null ? null : Math.max(0, totalBytes - usedBytes);
     const available = core.ledger.availableBytes(freeBytes);
     const budgeted = budgetBytes !== null && (totalBytes === null || budgetBytes < totalBytes);

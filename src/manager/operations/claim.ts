@@ -3,7 +3,7 @@ import type { Core } from '../state/index.js';
 
 export type GuardClaimed = EventPayloads['guard.claimed'];
 
-/** Puts on record what a guard in another process says. It changes no state. Errors: AUDIT_FAILED, STOPPED. */
+/** Records a report of a guard in another process. Changes no state. Errors: AUDIT_FAILED, STOPPED. */
 export async function recordClaim(core: Core, claim: GuardClaimed): Promise<void> {
   await runOperation(core.events, 'claim', {}, async (operation) => {
     core.lifecycle.requireServing();

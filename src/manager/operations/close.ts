@@ -5,16 +5,14 @@ import { type Core, emitCloseFailed, type OperationOptions, revokeLeases } from 
 import { releaseLive } from './release.js';
 
 export interface CloseOptions {
-  /** Ends the waiting for observers. Everything is closed all the same, and memory given back. */
+  /** Ends the wait for observers. Everything is closed and all memory freed regardless. */
   readonly signal?: AbortSignal | undefined;
 }
 
 // An option that is added to the interface, or taken from it, does not compile until it is so here too.
 export const CLOSE_KEYS = { signal: true } satisfies OptionKeys<CloseOptions>;
 
-/**
- * Ends everything. Never rejects: what goes wrong on the way is told to the observers, and counted. See VramManager.close.
- */
+/** Ends everything. Never rejects: failures on the way are counted and reported to the observers. See VramManager.close. */
 export async function closeCore(
   core: Core,
   running: ReadonlySet<Promise<unknown>>,
@@ -22,14 +20,14 @@ export async function closeCore(
 ): Promise<void> {
   core.lifecycle.close();
   for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
-  // Seals under way end at their next step and give back what they took.
+  // Seals in progress end at their next step and free their memory.
   await Promise.allSettled([...running]);
   await Promise.allSettled([closeDevice(core, signal)]);
-  // Each is closed whatever became of the one before: an observer that stays open may keep its log from everyone else.
+  // Each is closed even if the one before failed: an observer that stays open may block its log for everyone else.
   const { observers } = core.events;
   const ends = (): readonly End[] => observerEnds(core.events, signal);
   const failures = [...(await observers.flush(ends())), ...(await observers.close(ends()))];
-  // Nobody is left to be told.
+  // No observer is left to report this to.
   core.tally.closeFailures += failures.length;
 }
 
@@ -49,13 +47,13 @@ async function closeDevice(core: Core, signal: AbortSignal): Promise<void> {
 
 async function releaseAll(core: Core, operation: Operation): Promise<void> {
   for (const shard of core.shards.list()) {
-    // A release that was asked for after close() began is waited for, not done again.
+    // A release requested after close() began is awaited, not repeated.
     if (shard.condition === 'releasing') await shard.lock.with('exclusive', undefined, async () => undefined);
     else await releaseLive(core, operation, shard);
   }
 }
 
-/** MS-005: what cannot be closed properly is closed as far as it goes. */
+/** MS-005: whatever cannot be closed properly is closed as far as possible. */
 async function closePart(
   core: Core,
   operation: Operation,

@@ -17,14 +17,14 @@ type MakeReport = (found: Partial<VerificationReport>) => VerificationReport;
 /** Where the damage is, as far as that is known. */
 interface Place {
   readonly found: Localisation | null;
-  /** Why no more is known; null if nothing failed. */
+  /** Why it is incomplete; null if nothing failed. */
   readonly failure: unknown;
 }
 
 /**
- * What follows when resident bytes differ from their seal. The quarantine is in force at once, and verdict and quarantine
- * are on record before anything reads the device or a source again: a read may take long, fail, or never end. The place
- * follows. Gives the error to throw: INTEGRITY_VIOLATION with the report.
+ * Handles resident bytes that differ from their seal. The quarantine takes effect at once, and verdict and quarantine are
+ * recorded before anything reads the device or a source again: a read may take long, fail, or never end. The location
+ * follows. Returns the error to throw: INTEGRITY_VIOLATION with the report.
  */
 export async function declareDamaged(
   core: Core,
@@ -79,7 +79,7 @@ function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** The verdict stands whether or not the place can be found. */
+/** The verdict stands whether or not the damage can be located. */
 async function tryLocalise(core: Core, live: LiveShard, signal: AbortSignal | undefined): Promise<Place> {
   try {
     return { found: await localise(core, live, signal), failure: null };

@@ -5,7 +5,7 @@ import { checkWaitLimits } from './wait-limits.js';
 
 const ID_BYTES = 16;
 
-/** Whoever can be told is told, also of options that are refused. */
+/** Every valid observer is notified, even of options that are refused. */
 export function eventSource(
   options: ManagerOptions | null,
   { crypto, activeTraceparent }: Platform,
@@ -52,7 +52,7 @@ export function isObservers(value: unknown): value is readonly Observer[] {
   return Array.isArray(value) && value.every((observer: Observer) => typeof observer?.on === 'function');
 }
 
-/** A limit that is refused is not kept: what tells of its refusal has the default one. */
+/** A refused limit is not used: reporting the refusal uses the default limit. */
 function observerLimit(options: ManagerOptions | null): number {
   try {
     return checkWaitLimits(options ?? {}).observerMs;

@@ -21,11 +21,9 @@ import { verifyLive } from './verify.js';
 
 export interface ExecuteOptions extends TraceOptions {
   /**
-   * Accept a good whole-region verification that began at most this many milliseconds ago, by the clock that says more: the
-   * monotonic
-   * one may stand still while a machine is suspended. A look since then that was not a pass ends that. Without this option
-   * every
-   * execution is preceded by a verification of its own (CI-007).
+   * Accept a good whole-region verification that began at most this many milliseconds ago, by the clock that shows more:
+   * the monotonic one may stop while a machine is suspended. Any later inspection that did not pass invalidates it.
+   * Without this option every execution is preceded by its own verification (CI-007).
    */
   readonly maxAgeMs?: number | undefined;
   /** Verify once more before the result is returned. */
@@ -96,8 +94,8 @@ function checkCall<T>(run: Execution<T>, { maxAgeMs, recheck }: ExecuteOptions):
 }
 
 /**
- * Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits: nobody may wait for it, who
- * waits for a lease.
+ * Runs `work` once the shard can be leased. A release or a quarantine refuses it while it waits, so that a deadlock with
+ * a running lease is impossible.
  */
 async function admitted<T>(
   core: Core,
@@ -140,7 +138,7 @@ async function leased<T>(
     report = await verifyLive(core, operation, live, verification);
     timing.verifiedMs = report.durationMs;
   }
-  // Another verification may have found damage while this one looked elsewhere.
+  // Another verification may have found damage outside what this one covered.
   requireUsable(core, live);
   throwIfAborted(options.signal);
   const result = await lend(operation, live, run, options, report);
@@ -151,7 +149,7 @@ async function leased<T>(
   return result;
 }
 
-/** Runs the callback over the shard's bytes. A lease that was revoked gives no result, whatever the callback made of it. */
+/** Runs the callback over the shard's bytes. A revoked lease yields no result, whatever the callback returned. */
 async function lend<T>(
   operation: Operation,
   live: LiveShard,
@@ -175,7 +173,7 @@ async function lend<T>(
       if (revoked.signal.aborted) throw revoked.signal.reason;
       return result;
     } catch (error) {
-      // What the callback threw over a shard that went bad says less than that it went bad.
+      // If the shard was damaged, that is the error to report, not what the callback threw.
       throw revoked.signal.aborted ? revoked.signal.reason : error;
     } finally {
       live.leases.delete(revoked);

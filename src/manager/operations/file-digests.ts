@@ -5,10 +5,7 @@ import type { SealedFile } from '../../seal/index.js';
 import type { Source } from '../../source/index.js';
 import type { PackedRequest } from './packed-request.js';
 
-/**
- * Hashes the published files behind a tensor source in the pass that packs them: each whole, from its first byte to its
- * last.
- */
+/** Hashes the published files behind a tensor source in the pass that packs them, each from its first byte to its last. */
 export class FileDigests {
   readonly #engine: DigestEngine;
   readonly #packed: PackedRequest;
@@ -39,8 +36,8 @@ export class FileDigests {
   }
 
   /**
-   * In the order of the manifest. Errors: SOURCE_MISMATCH for a file that has not its expected digest; INVALID_INPUT for a
-   * source that did not show all of its files.
+   * In the order of the manifest. Errors: SOURCE_MISMATCH for a file with another digest than expected; INVALID_INPUT for
+   * a source that did not show all of its files.
    */
   async finish(): Promise<readonly SealedFile[]> {
     await this.#passEmpty();

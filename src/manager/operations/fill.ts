@@ -5,12 +5,12 @@ import type { Operation } from '../../events/index.js';
 import type { SourceReader } from '../../source/index.js';
 import type { OperationOptions } from '../state/index.js';
 
-/** Large enough that a chunk is worth sending to a worker thread, small enough that a few in flight are not felt. */
+/** Large enough that sending a chunk to a worker thread pays off, small enough that a few in flight take little memory. */
 const CHUNK_BYTES = 2 * 2 ** 20;
 
 /**
- * Streams a source into a region and, unless nobody hashes it on the host, a digest. The next chunk is read while this one
- * is hashed and uploaded.
+ * Streams a source into a region and, if the host hashes it, a digest. The next chunk is read while this one is hashed
+ * and uploaded.
  * Errors: SOURCE_MISMATCH for a source of another length or one that stalls, ABORTED, INVALID_INPUT for a source that
  * fails, and the region's.
  */

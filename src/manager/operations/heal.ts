@@ -31,13 +31,13 @@ import {
 } from '../state/index.js';
 import { resolveHandle } from './resolve.js';
 
-/** New damage may come while old damage is healed; memory that goes on failing is not worth healing. */
+/** Rounds of healing: new damage may appear meanwhile, but memory that keeps failing is not worth healing. */
 const MAX_ROUNDS = 3;
 
 export interface HealReport {
   readonly shardId: string;
   readonly sealId: string;
-  /** 0 if the resident bytes were as sealed already. */
+  /** 0 if the resident bytes were already as sealed. */
   readonly healedBlocks: number;
   /** Single blocks, ascending; by tensor where the layout is `tensors`. */
   readonly healed: readonly DamagedRange[];
@@ -93,7 +93,7 @@ export async function healLive(
   try {
     return await repair(core, operation, live, source, options);
   } finally {
-    // Whoever was paused for a healing that failed must not go on.
+    // Processes paused for a healing that failed must not resume.
     if (live.condition !== 'sound') live.holders.revoke('damaged');
     live.holders.resume();
   }
@@ -138,7 +138,7 @@ async function repair(
       return await lift(core, operation, live, source, { actual, began, healed, read });
     if (verdict === 'transient')
       throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
-    // Also where no part of it was found: the whole says that something is.
+    // Also where no damage was located: the whole-region digest shows that there is some.
     await lockAway(core, operation, live);
     if (round === MAX_ROUNDS) {
       throw new VramError(
@@ -149,7 +149,7 @@ async function repair(
   }
 }
 
-/** Damage that healing itself came upon counts like any other; processes that map the memory stop reading first. */
+/** Damage found during healing counts like any other; processes that map the memory stop reading first. */
 async function lockAway(core: Core, operation: Operation, live: LiveShard): Promise<void> {
   await live.holders.pause();
   if (live.condition !== 'sound') return;
@@ -169,7 +169,7 @@ interface Repair {
 }
 
 /**
- * Reads the damaged parts from the source, checks them against the sealed tree, and hands on the blocks that differ in
+ * Reads the damaged parts from the source, checks them against the sealed tree, and yields the blocks that differ in
  * device memory.
  */
 async function walkRepairs(core: Core, live: LiveShard, repair: Repair, write: Write | null): Promise<void> {

@@ -1,4 +1,4 @@
-// What a manager does, one file an operation.
+// The manager's operations, one file each.
 export { type AttestOptions, attestShard } from './attest.js';
 export { type Capacity, queryCapacity } from './capacity.js';
 export { type GuardClaimed, recordClaim } from './claim.js';

@@ -37,21 +37,21 @@ interface LeaseBase {
   readonly report: VerificationReport | null;
   /**
    * WebGPU: the buffer that holds this tensor of a shard with the layout `tensors`, from its first byte on; for engines
-   * that bind buffers themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors: INVALID_INPUT
-   * that says why there is none.
+   * that bind buffers themselves. Its usage is STORAGE alone, but its holder could bind it writable. Errors:
+   * INVALID_INPUT with the reason where there is none.
    */
   buffer(tensor: string): GPUBuffer;
 }
 
-/** Host memory: copies alone, so that nobody holds the sealed memory itself. */
+/** Host memory: only copies, so that nobody holds the sealed memory itself. */
 export interface HostLease extends LeaseBase, Pick<HostBinding, 'read'> {
   readonly kind: 'host';
 }
 
 /**
- * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself. The
- * lease's end waits for work that was submitted; it cannot keep a group that was put aside from being submitted again
- * later, which reads what no verification stands behind.
+ * WebGPU: bind groups over the sealed buffers. Write access, automatic layouts and copies are refused by WebGPU itself.
+ * The end of the lease waits for submitted work. It cannot prevent a stored bind group from being submitted again later,
+ * which would read unverified memory.
  */
 export interface WebGpuLease extends LeaseBase, Pick<WebGpuBinding, 'device' | 'layout'> {
   readonly kind: 'webgpu';
@@ -66,7 +66,7 @@ export interface CudaLease extends LeaseBase {
   scratch(byteLength: number): Promise<CudaScratch>;
 }
 
-/** The only way to use a shard's bytes. Ends with the callback it was given to; every use after that throws NOT_FOUND. */
+/** The only way to use a shard's bytes. Ends with the callback that received it; every later use throws NOT_FOUND. */
 export type Lease = HostLease | WebGpuLease | CudaLease;
 
 export interface OpenLease {
@@ -75,7 +75,7 @@ export interface OpenLease {
   end(): Promise<void>;
 }
 
-/** What is lent of: a live shard. `cuts` are where its buffers begin. */
+/** The live shard that is lent. `cuts` are the starts of its buffers. */
 export interface Lendable {
   readonly sealed: SealedShard;
   readonly region: Region;

@@ -16,7 +16,7 @@ import { verifyLive } from './verify.js';
 
 const LEASE_ID_BYTES = 16;
 
-/** Who asks for shards, and what stands for it while it maps them. */
+/** A request for shards, and the holder that represents its process while it maps them. */
 export interface LendRequest extends TraceOptions {
   /** Handles; all of them become one lease. */
   readonly shards: readonly unknown[];
@@ -37,26 +37,26 @@ export interface LentShard {
   readonly manifest: Uint8Array;
   /** When its latest good verification began. RFC 3339. */
   readonly verifiedAt: string | null;
-  /** Milliseconds since then; null where what was seen since says that it no longer counts. */
+  /** Milliseconds since then; null where a later inspection invalidated it. */
   ageMs(): number | null;
 }
 
-/** Shards that another process may map. Neither method rejects: what they tell has happened. */
+/** Shards that another process may map. Neither method rejects: both report what has already happened. */
 export interface Loan {
   readonly leaseId: string;
   readonly shards: readonly LentShard[];
-  /** Puts on record that the holder was told to let go. */
+  /** Records that the holder was told to release the memory. */
   revoked(reason: RevokeReason): Promise<void>;
   /**
-   * Puts the end of the lease on record. The holder counts as one that maps the memory until `gone`; without it no longer. A
-   * second call does nothing.
+   * Records the end of the lease. The holder counts as mapping the memory until `gone`, or no longer without it. A second
+   * call does nothing.
    */
   end(how: EventPayloads['lease.ended']['how'], gone?: Promise<void>): Promise<void>;
 }
 
 /**
- * Verifies shards and registers who will map them, so that nothing is patched or wiped under that process from here on. On
- * record before this resolves. Errors: INVALID_INPUT for a shard that was not sealed with `share`, those of execute(),
+ * Verifies shards and registers who will map them, so that nothing is patched or wiped under that process from here on.
+ * Recorded before this resolves. Errors: INVALID_INPUT for a shard that was not sealed with `share`, those of execute(),
  * AUDIT_FAILED.
  */
 export async function lendShards(core: Core, request: LendRequest): Promise<Loan> {
@@ -78,7 +78,7 @@ export async function lendShards(core: Core, request: LendRequest): Promise<Loan
   });
 }
 
-/** Verified and registered under one hold of the shard's lock: no healing and no release comes between. */
+/** Verified and registered while the shard's lock is held, so that no healing or release comes between. */
 async function lendOne(
   core: Core,
   operation: Operation,
@@ -93,7 +93,7 @@ async function lendOne(
   return await live.lock.with('verify', signal, async () => {
     requireUsable(core, live);
     if (!isFresh(core, live, maxAgeMs)) await verifyLive(core, operation, live, { mode: 'resident', signal });
-    // Another verification may have found damage while this one looked elsewhere.
+    // Another verification may have found damage outside what this one covered.
     requireUsable(core, live);
     live.holders.add(holder);
     return live;
@@ -109,7 +109,7 @@ class RecordedLoan implements Loan {
   readonly #request: LendRequest;
   readonly #began: number;
   #callOff: () => void = () => undefined;
-  /** Shards on record as lent. */
+  /** Shards recorded as lent. */
   #reported = 0;
   #ended = false;
 
@@ -183,7 +183,7 @@ class RecordedLoan implements Loan {
   }
 }
 
-/** Manifests of shards, made once for each: of a large model they are tens of megabytes. */
+/** Manifests of shards, built once each: that of a large model has tens of megabytes. */
 const manifests = new WeakMap<SealedShard, Uint8Array>();
 
 function lentShard(core: Core, { sealed, region, freshness }: LiveShard): LentShard {

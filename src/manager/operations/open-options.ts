@@ -7,7 +7,7 @@ import { type Observer, TRACE_KEYS, type TraceOptions } from '../../events/index
 import type { Policy } from '../../policy/index.js';
 import type { FailureReaction, RetainedLevel } from '../state/index.js';
 
-/** What the portable core needs of the platform it runs on. The entries fill it in. */
+/** What the portable core needs from its platform. The entries provide it. */
 export interface Platform {
   /** In the order in which `auto` tries them. */
   readonly backends: (options: BackendOptions) => readonly Backend[];
@@ -39,39 +39,37 @@ export interface ManagerOptions extends TraceOptions {
    */
   readonly driverPaths?: readonly string[] | undefined;
   /**
-   * Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their answers prove what
-   * they please. Default false.
+   * Lets `vram-only` accept kernels other than those that ship (`VRAM_RESIDENCY_CUDA_KERNELS`): their results prove
+   * nothing. Default false.
    */
   readonly allowReplacedKernels?: boolean | undefined;
-  /** Device bytes that shards and verification scratch may take together. Default: what the device has free. */
+  /** Device bytes that shards and verification scratch may take together. Default: the device's free memory. */
   readonly budgetBytes?: number | undefined;
   /** Largest shard; default 100 GiB. */
   readonly maxShardBytes?: number | undefined;
-  /** Told of everything, flushed and closed with the manager. */
+  /** Receive every event; flushed and closed with the manager. */
   readonly observers?: readonly Observer[] | undefined;
-  /** What damaged bytes do besides putting their shard into quarantine; default `quarantine`, which is nothing more. */
+  /** The reaction to damaged bytes besides putting their shard into quarantine; default `quarantine`: none. */
   readonly onVerificationFailure?: FailureReaction | undefined;
   /** Which hashes are retained to localise damage; default `groups`. */
   readonly keep?: RetainedLevel | undefined;
   /** Allows deliberate damage. Never in production. */
   readonly drills?: boolean | undefined;
-  /** Signs attestations; never the key of the audit log's checkpoints. Without one attest() is refused. */
+  /** Signs attestations; never the key of the audit log's checkpoints. Without it attest() is refused. */
   readonly attestationKey?: Signer | undefined;
-  /** The audit log's head for attestations: `head` of an open audit log. Without one they say that there was no log. */
+  /** The audit log's head for attestations: `head` of an open audit log. Without it they state that there was no log. */
   readonly auditHead?: AuditHeadProvider | undefined;
   /** Bytes hashed in one run on the device; see OpenOptions. */
   readonly windowBytes?: number | undefined;
   /**
-   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing asks
-   * for, at most
-   * 512 KiB, has to come within them as a whole. After that the operation is SOURCE_MISMATCH.
+   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing
+   * reads, at most 512 KiB, has to arrive as a whole within them. After that the operation fails with SOURCE_MISMATCH.
    */
   readonly stallMs?: number | undefined;
   /**
-   * Milliseconds that an observer may take to answer for one event, its flush, its close, and `auditHead` to answer, from 1
-   * to
-   * 2^31 - 1; default 30,000. After that a required one has failed (AUDIT_FAILED), and is told but not waited for until it
-   * answers.
+   * Milliseconds that an observer may take to answer for one event, its flush, its close, and `auditHead` to answer, from
+   * 1 to 2^31 - 1; default 30,000. After that a required one has failed (AUDIT_FAILED); it still receives events but is
+   * not waited for until it answers.
    */
   readonly observerMs?: number | undefined;
   /**

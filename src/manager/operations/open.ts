@@ -64,7 +64,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
       const { device, owned, skipped } = await openDevice(options, checked, platform, operation);
       const deviceMs = operation.elapsedMs;
       if (owned) taken.push(() => device.close());
-      // A GPU or driver that went bad must not go unnoticed because another took its place.
+      // A faulty GPU or driver must not go unnoticed because another device replaced it.
       for (const one of skipped.filter(({ failed }) => failed))
         await operation.record('device.open_failed', openFailed(one), deviceMs);
       events.device = describeDevice(device);
@@ -113,10 +113,7 @@ export async function openCore(options: ManagerOptions, platform: Platform): Pro
   });
 }
 
-/**
- * The caller's buffer, and a copy that is what was checked: another open() may zero the buffer while this one waits for its
- * device.
- */
+/** The caller's buffer and the checked copy: another open() may zero the buffer while this one waits for its device. */
 interface Token {
   readonly given: Uint8Array;
   readonly own: Uint8Array;
@@ -183,7 +180,7 @@ function copyToken(given: Uint8Array): Token {
   return { given, own: given.slice() };
 }
 
-/** A clock and an engine of the caller's own, as far as that can be seen from outside. */
+/** Checks a caller's own clock and engine as far as possible from outside. */
 function checkParts({ clock, engine }: ManagerOptions): void {
   if (clock !== undefined && !isClock(clock)) {
     throw invalidInput('clock', 'must have the functions now and monotonic');
@@ -227,7 +224,7 @@ async function openDevice(
     return { device: opened, owned: true, skipped };
   } catch (error) {
     const requested = typeof device === 'string' ? device.slice(0, 64) : typeof device;
-    // A kind of which nothing is installed is the ordinary case on most machines, and no failure.
+    // On most machines some kind of device is not installed; that is not a failure.
     for (const one of skipped.filter(({ failed }) => failed))
       await operation.emit('device.open_failed', openFailed(one), operation.elapsedMs);
     const failed = { requested, error: eventError(error) };

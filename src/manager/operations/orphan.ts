@@ -6,8 +6,8 @@ import type { Core, LiveShard, Survivor } from '../state/index.js';
 const MAX_PIDS = 16;
 
 /**
- * Gives up memory that other processes still map: unmapped here, never overwritten under them. Its bytes count as orphaned
- * until all of them are gone. Never rejects; `error` is RELEASE_FAILED with their process ids.
+ * Abandons memory that other processes still map: it is unmapped here and never overwritten while they use it. Its bytes
+ * count as orphaned until all of them are gone. Never rejects; `error` is RELEASE_FAILED with their process ids.
  */
 export async function orphan(
   core: Core,
@@ -29,7 +29,7 @@ export async function orphan(
   return { error, auditFailure };
 }
 
-/** The driver has the memory back. */
+/** The driver has freed the memory. */
 async function freed(core: Core, operation: Operation, reservation: LiveShard['reservation']): Promise<void> {
   reservation.release();
   // A closed manager has closed its observers too.

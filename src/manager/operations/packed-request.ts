@@ -14,16 +14,16 @@ import {
 import type { Source } from '../../source/index.js';
 import type { Core } from '../state/index.js';
 
-/** What padding may cost where each tensor is a buffer. */
+/** Limit of padding where each tensor is a buffer. */
 const MAX_PADDING_PERCENT = 5;
 
-/** What a tensor source adds to a seal. */
+/** The additional facts of a seal of tensors. */
 export interface PackedRequest {
   /** Where buffers begin. */
   readonly cuts: readonly number[];
   readonly manifest: TensorManifest;
   readonly paddingBytes: number;
-  /** What the published files must have, in the manifest's order; null where the caller did not say. */
+  /** Expected digests of the published files, in the manifest's order; null where the caller gave none. */
   readonly expectedFiles: readonly (ExpectedFile | null)[] | null;
 }
 
@@ -37,8 +37,7 @@ export function isTensorSource(source: Source): source is TensorSource {
 }
 
 /**
- * Checks what a source says of its tensors; null for one that has no manifest. What is returned is a copy: nobody changes
- * it later.
+ * Checks a source's manifest; null for a source without one. Returns a copy that cannot change later.
  * Errors: INVALID_INPUT, naming the argument; on WebGPU also for more or larger buffers than the device takes, and for more
  * padding than is worth it.
  */
@@ -107,7 +106,7 @@ function checkExpectedFiles(
   return expected.map((text) => (text === null ? null : checkDigest('expectedFiles', text)));
 }
 
-/** Where a cut makes a buffer: how many, how large, and what they may cost. */
+/** Where cuts make buffers: limits of their number, size and padding. */
 function requireBufferBounds(
   { cuts, manifest, paddingBytes: padding }: PackedRequest,
   { maxBuffers, maxRunBytes }: CutLimits,

@@ -18,8 +18,8 @@ interface UnhashedWork {
 }
 
 /**
- * Copies the source into device memory without hashing it on the host. What stands behind the seal is the device's own tree
- * over the frozen bytes: its digest must be the expected one, and the hashes that are retained must lead to it.
+ * Copies the source into device memory without hashing it on the host. The seal rests on the device's own tree over the
+ * frozen bytes: its digest must be the expected one, and the hashes that are retained must lead to it.
  *
  * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
  */
@@ -29,7 +29,7 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
   const { byteLength } = request;
   const expected = FSVERITY_PREFIX + (request.required.fsverity ?? '');
   await fillRegion(operation, reader, region, null, options);
-  // IV-006: what was read must still be what is there.
+  // IV-006: the source must be unchanged since it was read.
   await reader.unchanged();
   const immutability = await operation.stage('freeze', null, () => region.freeze());
 
@@ -40,7 +40,7 @@ export async function proveByDevice(core: Core, operation: Operation, work: Unha
   const retained = await operation.stage('device-tree', byteLength, async () => {
     const actual = await residentDigest(core, region, watch);
     if (actual !== expected) {
-      // In scratch that holds nothing of the first run.
+      // In scratch without remains of the first run.
       const again = await residentDigest(core, region, watch);
       throw await fail(again === actual ? otherBytes(actual, expected) : unlikeAnswers(), actual);
     }
@@ -89,7 +89,7 @@ function strayHashes(): VramError {
   );
 }
 
-/** The failure to throw, with that of its record as its cause. */
+/** The failure to throw, with a failure to record it as its cause. */
 async function reported(
   operation: Operation,
   failure: VramError,

@@ -2,7 +2,7 @@ import type { Immutability } from '../../device/index.js';
 import type { SealedFile } from '../../seal/index.js';
 import type { RetainedHashes } from '../state/index.js';
 
-/** What is known of frozen bytes once they are proved to be the source's: what a seal says of them. */
+/** The facts about frozen bytes that a seal states once they are proved to be the source's. */
 export interface Proved {
   readonly byteLength: number;
   /** 64 hex digits; null where the host did not compute it. */

@@ -12,11 +12,11 @@ export interface ReleaseReport {
   readonly freedBytes: number;
   /** Whether the memory was overwritten with zeros first; not possible on a lost device. */
   readonly wiped: boolean;
-  /** False if a required observer could not take it; see ManagerStatus.unrecordedReleases. */
+  /** False if a required observer could not record it; see ManagerStatus.unrecordedReleases. */
   readonly recorded: boolean;
 }
 
-/** Wipes and gives back a shard's memory. See VramManager.release. */
+/** Wipes and frees a shard's memory. See VramManager.release. */
 export async function releaseShard(
   core: Core,
   handle: unknown,
@@ -25,13 +25,13 @@ export async function releaseShard(
   return await runOperation(core.events, 'release', options, async (operation) => {
     checkOptions('options', options, TRACE_KEYS);
     const live = await find(core, operation, handle);
-    // Another release may have begun while this one looked the handle up.
+    // Another release may have begun while this one resolved the handle.
     if (live === null || live.condition === 'releasing') {
       return { released: false, freedBytes: 0, wiped: false, recorded: true };
     }
     const { error, auditFailure, orphaned } = await releaseLive(core, operation, live);
     if (orphaned) throw error;
-    // The memory of a lost device is out of reach, and nobody's.
+    // The memory of a lost device is out of reach.
     if (error !== null && core.lifecycle.state !== 'lost') {
       throw new VramError(
         'RELEASE_FAILED',
@@ -52,11 +52,11 @@ export async function releaseShard(
 interface Released {
   readonly error: unknown;
   readonly auditFailure: VramError | null;
-  /** Other processes map the memory still: it was not overwritten. */
+  /** Other processes still map the memory: it was not overwritten. */
   readonly orphaned: boolean;
 }
 
-/** Takes a shard out of use for good, waits for whoever still uses it, and gives its memory back. Never rejects. */
+/** Takes a shard out of use for good, waits for its users, and frees its memory. Never rejects. */
 export async function releaseLive(core: Core, operation: Operation, live: LiveShard): Promise<Released> {
   live.condition = 'releasing';
   operation.about(live.sealed);

@@ -10,11 +10,9 @@ import {
 import { type Core, emitCloseFailed, type ReopenSource, readerOf } from '../state/index.js';
 
 /**
- * Runs work over a source that is opened for it and closed afterwards. A close that fails or hangs is told as
- * `close.failed`: it changes
- * neither the result nor the error of the work. Errors: those of the work, SOURCE_MISMATCH for a source that does not open
- * in time,
- * INVALID_INPUT for one that cannot be read at a position, ABORTED.
+ * Runs work over a source that is opened for it and closed afterwards. A close that fails or hangs is reported as
+ * `close.failed`: it changes neither the result nor the error of the work. Errors: those of the work, SOURCE_MISMATCH for
+ * a source that does not open in time, INVALID_INPUT for one that cannot be read at a position, ABORTED.
  */
 export async function withReopened<T>(
   core: Core,
@@ -39,7 +37,7 @@ async function open({ calls, limits }: Core, reopen: ReopenSource, signal: Abort
       limitMs: limits.stallMs,
       stalled,
       ends: [signal],
-      // Nobody else knows of it.
+      // Nobody else has a reference to it.
       onLate: (late) => void Promise.allSettled([Promise.resolve().then(() => late.close())]),
     });
     checkSource(source);
@@ -56,7 +54,7 @@ async function close(core: Core, operation: Operation, source: Source, signal: A
   try {
     await calls.run(() => source.close(), { limitMs: limits.stallMs, stalled, ends: [signal] });
   } catch (error) {
-    // Given up with everything else: it may close yet.
+    // Abandoned like every other call: it may still close later.
     if (signal.aborted) return;
     await emitCloseFailed(core, operation, { what: 'source', name: source.label, error });
   }

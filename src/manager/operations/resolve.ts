@@ -4,7 +4,7 @@ import { verifySignature } from '../../seal/index.js';
 import type { Core, LiveShard } from '../state/index.js';
 
 /**
- * From a handle to its live shard: form, signature, table. A handle that fails is told of and changes nothing
+ * Resolves a handle to its live shard: form, signature, table. A rejected handle is reported and changes nothing
  * (docs/architecture.md).
  * Errors: INVALID_INPUT, NOT_SEALED, SEAL_VERIFICATION_FAILED, NOT_FOUND.
  */
@@ -20,7 +20,7 @@ export async function resolveHandle(core: Core, operation: Operation, handle: un
   }
 }
 
-/** Tells of a rejected handle. Returns the error to throw: the verdict, with an audit failure as its cause (AU-005). */
+/** Reports a rejected handle. Returns the error to throw: the verdict, with an audit failure as its cause (AU-005). */
 export async function emitHandleRejected(
   operation: Operation,
   sealId: string | null,

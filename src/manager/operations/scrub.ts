@@ -29,7 +29,7 @@ export interface ScrubOptions {
   readonly intervalMs: number;
   /** Bytes hashed in a second, on average. At least 524288, one group. */
   readonly bytesPerSecond: number;
-  /** Heal damage from the source that seal() was told to `reopen`. */
+  /** Heal damage from the source given to seal() as `reopen`. */
   readonly heal?: boolean | undefined;
 }
 
@@ -40,7 +40,7 @@ export const SCRUB_KEYS = {
   heal: true,
 } satisfies OptionKeys<ScrubOptions>;
 
-/** What is known of one shard's health. */
+/** The state of one shard's checks. */
 export interface ScrubEntry {
   readonly shardId: string;
   readonly sealId: string;
@@ -51,7 +51,7 @@ export interface ScrubEntry {
   readonly lastScrubbedAt: string | null;
 }
 
-/** Groups hashed between two looks at the budget and at leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
+/** Groups hashed between two checks of the budget and of leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
 const LEAST_GROUPS_PER_STEP = 8;
 const MOST_GROUPS_PER_STEP = 2048;
 /**
@@ -59,9 +59,9 @@ const MOST_GROUPS_PER_STEP = 2048;
  * ms).
  */
 const STEP_MS = 20;
-/** Between two looks whether leases have ended. */
+/** Milliseconds between two checks whether leases have ended. */
 const YIELD_MS = 20;
-/** How long a step waits for leases to end before it goes on beside them: a large shard takes many steps. */
+/** How long a step waits for leases to end before it runs concurrently with them: a large shard takes many steps. */
 const MAX_YIELD_MS = 1000;
 
 /** A background verification of live shards: large ones group by group, small neighbours together. */
@@ -135,7 +135,7 @@ export class Scrubber {
     return sound.sort((a, b) => (lastCheck(a) < lastCheck(b) ? -1 : lastCheck(a) > lastCheck(b) ? 1 : 0));
   }
 
-  /** One of `shards` that are checked together. Failures are told of, and are nobody's here to catch. */
+  /** Checks one of the `shards` that share a run. Failures are reported as events; no caller catches them. */
   async #check(live: LiveShard, shards: number): Promise<void> {
     try {
       await runOperation(this.#core.events, 'scrub', undefined, async (operation) => {
@@ -151,11 +151,11 @@ export class Scrubber {
         );
       });
     } catch {
-      // Told by the operation's last event; work in the background has no caller to tell. The next shard must have its turn.
+      // The operation's last event reports the failure; background work has no caller. The next shard must have its turn.
     }
   }
 
-  /** Whether every look found all groups as sealed; null if the shard went away or the scrubber ends. */
+  /** Whether all groups were found as sealed; null if the shard was released or the scrubber ends. */
   async #walk(operation: Operation, live: LiveShard, shards: number): Promise<boolean | null> {
     const { groups: total } = groupLevel(live.sealed.byteLength);
     await requireGroupsGenuine(this.#core, live);
@@ -181,13 +181,13 @@ export class Scrubber {
     return true;
   }
 
-  /** A whole verification decides, tells and quarantines as it does for any caller. */
+  /** A whole verification decides, reports and quarantines as for any caller. */
   async #damaged(operation: Operation, live: LiveShard): Promise<boolean | null> {
     try {
       await live.lock.with('verify', undefined, () =>
         verifyLive(this.#core, operation, live, { mode: 'resident' }),
       );
-      // The bytes verify after all: a mismatch that did not repeat, which is neither clean nor damage.
+      // The bytes verify now: a mismatch that did not repeat is neither clean nor damage.
       live.freshness.doubt();
       await this.#emitTransient(operation, live);
       return false;
@@ -213,7 +213,7 @@ export class Scrubber {
     });
   }
 
-  /** Whatever fails is told of, and leaves the quarantine as it is. */
+  /** Any failure is reported and leaves the quarantine in place. */
   async #heal(operation: Operation, live: LiveShard, reopen: ReopenSource): Promise<void> {
     const core = this.#core;
     try {
@@ -233,7 +233,7 @@ export class Scrubber {
   async #yieldToLeases(live: LiveShard): Promise<void> {
     const { clock } = this.#core;
     const until = clock.monotonic() + Math.min(this.#options.intervalMs, MAX_YIELD_MS);
-    // Bounded: a shard that is always in use must be checked all the same.
+    // Bounded, because a shard that is always in use must be checked too.
     while (live.leases.size > 0 && clock.monotonic() < until && !this.#signal.aborted) {
       await sleep(Math.min(YIELD_MS, this.#options.intervalMs), this.#signal);
     }

@@ -25,9 +25,9 @@ const SHARD_ID_BYTES = 16;
 export interface SealOptions extends OperationOptions {
   /** 1 to 256 of [A-Za-z0-9_-], unique among live shards; made from 16 random bytes if absent. */
   readonly shardId?: string | undefined;
-  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: what the source must have. */
+  /** `sha256:HEX` or `fsverity-sha256-12:HEX`, or several: the expected digests of the source. */
   readonly expected?: string | readonly string[] | undefined;
-  /** For a tensor source: what its published files must have, in their order; null where any content will do. */
+  /** For a tensor source: the expected digests of its published files, in their order; null accepts any content. */
   readonly expectedFiles?: readonly (string | null)[] | undefined;
   /** Default both; `['fsverity']` leaves the serial flat hash out. */
   readonly digests?: readonly ('sha256' | 'fsverity')[] | undefined;
@@ -37,7 +37,7 @@ export interface SealOptions extends OperationOptions {
    * sequence that is sealed; `sha256` is then null.
    */
   readonly hashing?: 'host' | 'device' | undefined;
-  /** At most 1024 bytes: which model this belongs to. */
+  /** At most 1024 bytes: the model that this shard belongs to. */
   readonly modelRef?: string | undefined;
   /** Of a tensor-parallel set, together with modelRef and totalShards (at most 1024); from 0. */
   readonly shardIndex?: number | undefined;
@@ -68,7 +68,7 @@ export const SEAL_KEYS = {
 
 type Hashing = NonNullable<SealOptions['hashing']>;
 
-/** What the source's digests must be; 64 hex digits, null where the caller did not say. */
+/** Expected digests of the source; 64 hex digits, null where the caller gave none. */
 export interface RequiredDigests {
   readonly sha256: string | null;
   readonly fsverity: string | null;
@@ -80,7 +80,7 @@ export interface SealRequest extends ShardName {
   readonly share: boolean;
   readonly sha256: boolean;
   readonly required: RequiredDigests;
-  /** Of a tensor source; null for a plain one. */
+  /** Set for a tensor source; null for a plain one. */
   readonly packed: PackedRequest | null;
 }
 
@@ -139,7 +139,7 @@ function hostDigests(options: SealOptions, packed: PackedRequest | null): Digest
   return { sha256, required };
 }
 
-/** The device computes one digest, of the sequence that lies in it; all else would have to be taken on trust. */
+/** The device computes one digest, that of the resident sequence; every other digest would be unproved. */
 function deviceDigests({ digests, expected }: SealOptions, packed: PackedRequest | null): Digests {
   if (
     digests !== undefined &&

@@ -31,7 +31,7 @@ import {
 } from './seal-request.js';
 import { packingOf, sign } from './sign.js';
 
-/** Copies a source into device memory, proves that it arrived, and signs that. See VramManager.seal. */
+/** Copies a source into device memory, proves that it arrived, and signs the result. See VramManager.seal. */
 export async function sealShard(core: Core, source: Source, options: SealOptions): Promise<SealedShard> {
   return await runOperation(core.events, 'seal', options, async (operation) => {
     checkOptions('options', options, SEAL_KEYS);
@@ -105,7 +105,7 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
     holders: new Holders(),
     releasing: new AbortController(),
     condition: 'sound',
-    // Sealing proves that the copy arrived; only a verification counts as one (CI-007).
+    // Sealing proves that the copy arrived, but does not count as a verification (CI-007).
     freshness: new Freshness(),
     scrubbedAt: null,
     reopen: options.reopen ?? null,
@@ -132,13 +132,13 @@ async function sealAllocated(core: Core, operation: Operation, work: SealWork): 
   return live;
 }
 
-/** What stands behind the seal is the host's hash of what it read, and that the device has the same bytes (CI-004). */
+/** The seal rests on the host's hash of what it read and on the device holding the same bytes (CI-004). */
 async function proveByHost(core: Core, operation: Operation, work: SealWork): Promise<Proved> {
   const { reader, options, request, allocation } = work;
   const { region } = allocation;
   const { digest, files } = await load(core, operation, work);
   requireDigests(request.required, digest);
-  // IV-006: what was read must still be what is there.
+  // IV-006: the source must be unchanged since it was read.
   await reader.unchanged();
   const immutability = await operation.stage('freeze', null, () => region.freeze());
   await proveArrival(core, operation, region, digest, options);
@@ -195,7 +195,7 @@ async function proveArrival(
   const totalBytes = region.byteLength;
   const began = core.clock.monotonic();
   const { verdict, actual } = await operation.stage('device-tree', totalBytes, () =>
-    // Nothing relies on a shard that is not sealed yet.
+    // Nothing depends on a shard that is not sealed yet.
     measure(
       digest.fsverity,
       () => residentDigest(core, region, options),

@@ -9,7 +9,7 @@ import type { SealRequest } from './seal-request.js';
 const SEAL_ID_BYTES = 16;
 
 /**
- * The seal of what was proved to be resident.
+ * The seal of the proved bytes.
  * A plain source gets version 1, which every release has read; tensors, and memory that others can map, get version 2.
  */
 export async function sign(core: Core, request: SealRequest, proved: Proved): Promise<SealedShard> {
@@ -20,7 +20,8 @@ export async function sign(core: Core, request: SealRequest, proved: Proved): Pr
   const second: SealPayloadV2 = {
     ...payload,
     v: 2,
-    // Whoever maps the memory chooses its own rights: what this process's mapping forbids says nothing about theirs.
+    // Processes that map the memory choose their own rights: the protection of this process's mapping does not apply to
+    // them.
     immutability: share ? 'api-only' : payload.immutability,
     layout: packed === null ? 'bytes' : 'tensors',
     tensors: manifest === null ? null : await manifestDigest(core, manifest),
@@ -52,7 +53,7 @@ function describe(core: Core, request: SealRequest, proved: Proved): SealPayload
   };
 }
 
-/** How the tensors of a seal lie, for those who are told of it. */
+/** The layout of a seal's tensors, for events. */
 export function packingOf(
   { manifest, cuts, paddingBytes }: PackedRequest,
   sealed: SealedShard,

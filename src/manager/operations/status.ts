@@ -3,15 +3,15 @@ import { deviceId, type SkippedDevice } from '../../device/index.js';
 import { acceptedClasses, classify, type Policy, type Residency } from '../../policy/index.js';
 import type { Core, LifecycleState } from '../state/index.js';
 
-/** What is enforced and in what state the manager is (VP-007). */
+/** The policy in force and the manager's state (VP-007). */
 export interface ManagerStatus {
   readonly state: LifecycleState;
   readonly workerId: string;
   readonly device: string;
   readonly deviceName: string;
   /**
-   * What `auto` would have preferred to this device, and what else failed on the way to it, in order; empty for a device
-   * that was asked for by name.
+   * Devices that `auto` would have preferred, and others that failed before this one, in order; empty for a device
+   * requested by name.
    */
   readonly passedOver: readonly SkippedDevice[];
   readonly residency: Residency;
@@ -21,7 +21,7 @@ export interface ManagerStatus {
   readonly policyAccepts: readonly Residency[];
   /** `ephemeral`: no token was given, so seals cannot be checked after this process. */
   readonly key: 'token' | 'ephemeral';
-  /** Tells tokens apart; 6 hex digits. */
+  /** Distinguishes tokens; 6 hex digits. */
   readonly keyFingerprint: string;
   readonly liveShards: number;
   /** Bytes of released shards that other processes still map; part of what the budget counts as used. */
@@ -30,9 +30,7 @@ export interface ManagerStatus {
   readonly quarantined: readonly string[];
   /** Releases that a required observer has not recorded yet. */
   readonly unrecordedReleases: number;
-  /**
-   * Calls into sources, observers, `auditHead` and `attestationKey` that were given up, and how many of these ended later.
-   */
+  /** Abandoned calls into sources, observers, `auditHead` and `attestationKey`, and how many of these ended later. */
   readonly abandonedCalls: AbandonedCalls;
   /** Sources, observers, device and engine that could not be closed, or not in time. */
   readonly closeFailures: number;

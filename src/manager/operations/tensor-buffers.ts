@@ -6,7 +6,7 @@ import { quoted, type TensorManifest } from '../../models/index.js';
 export class TensorBuffers {
   readonly #manifest: TensorManifest | null;
   readonly #cuts: readonly number[] | null;
-  /** Offset of each tensor, and the index of each cut by its offset; made when first asked for. */
+  /** Offset of each tensor, and the index of each cut by its offset; built at first use. */
   #places: {
     readonly offsets: ReadonlyMap<string, number>;
     readonly buffers: ReadonlyMap<number, number>;

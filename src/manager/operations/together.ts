@@ -1,12 +1,12 @@
 import { GROUP_BYTES } from '../../digest/index.js';
 import type { LiveShard } from '../state/index.js';
 
-/** What a device hashes in one run at most. */
+/** Most shards that a device hashes in one run. */
 export const MAX_TOGETHER = 128;
 
 /**
- * Neighbours whose bytes are one group of the tree at most, up to `limit` of them, since a device hashes those that are
- * asked for together in one run; every larger shard by itself.
+ * Groups neighbours of at most one tree group each, up to `limit` of them, because a device hashes simultaneous small
+ * requests in one run; every larger shard stands alone.
  */
 export function* together(shards: Iterable<LiveShard>, limit: number): Generator<readonly LiveShard[]> {
   let some: LiveShard[] = [];

@@ -8,7 +8,7 @@ import { verifyShard } from './verify.js';
 /** Verifies every live shard of a model. See VramManager.verifySet. */
 export async function verifySet(core: Core, modelRef: string, options: VerifyOptions): Promise<SetReport> {
   return await runOperation(core.events, 'verify', options, async ({ correlationId }) =>
-    // Every member is an operation of its own; the correlation id makes them one.
+    // Every member is an operation of its own; the correlation id links them.
     verifyMembers(core, modelRef, { ...options, correlationId }),
   );
 }
@@ -18,8 +18,8 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
   checkLabel('modelRef', modelRef);
   const members = core.shards.list().filter(({ sealed }) => sealed.modelRef === modelRef);
   const shards: SetReport['shards'][number][] = [];
-  // Only whole hashes in place share a run. Large members come one by one: a verification counts from when it began, and one
-  // that only waited for the device would count as old.
+  // Only whole hashes in place share a run. Large members are verified one by one: a verification counts from its start,
+  // so one that waited for the device would count as old.
   const limit = (options.mode ?? 'resident') === 'resident' ? MAX_TOGETHER : 1;
   for (const some of together(members, limit)) {
     shards.push(...(await verifyTogether(core, some, options)));
@@ -55,7 +55,7 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
   return report;
 }
 
-/** In the order of the members. None is left running when another has failed. */
+/** In the order of the members. Waits for all even when one fails. */
 async function verifyTogether(
   core: Core,
   members: readonly LiveShard[],

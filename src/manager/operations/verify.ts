@@ -43,7 +43,7 @@ export async function verifyShard(
   });
 }
 
-/** What may have changed while the lock was waited for. */
+/** The state may have changed while waiting for the lock. */
 async function requireStillLive(core: Core, operation: Operation, live: LiveShard): Promise<void> {
   try {
     core.lifecycle.requireDevice();
@@ -108,7 +108,7 @@ async function passed(operation: Operation, report: VerificationReport): Promise
   }
 }
 
-/** A sample proves nothing about the rest: it clears no quarantine, and makes nothing fresh. */
+/** A sample proves nothing about the rest: it neither lifts a quarantine nor counts for maxAgeMs. */
 async function samplePassed(
   operation: Operation,
   live: LiveShard,
@@ -116,7 +116,7 @@ async function samplePassed(
 ): Promise<VerificationReport> {
   if (live.condition === 'sound') {
     await passed(operation, report);
-    // Another verification may have found damage while this one was put on record.
+    // Another verification may have found damage while this one was recorded.
     if (live.condition === 'sound') return report;
   }
   requireLive(live);

@@ -3,10 +3,7 @@ import { DEFAULT_OBSERVER_MS } from '../../events/index.js';
 import type { WaitLimits } from '../state/index.js';
 import type { ManagerOptions } from './open-options.js';
 
-/**
- * A slow network filesystem or a server that is woken up answers within this; a dead one is given up while people still
- * watch.
- */
+/** Long enough for a slow network file system or a server that is waking up, short enough to notice a dead one. */
 const DEFAULT_STALL_MS = 30_000;
 /** Five minutes: a person may have to find the key and touch it. */
 const DEFAULT_SIGNER_MS = 300_000;

@@ -10,10 +10,7 @@ export interface EngineLimits {
   readonly ended: Ending;
 }
 
-/**
- * A caller's engine that is waited for within limits. Errors besides its own: INVALID_INPUT at the limit, and those of the
- * ending.
- */
+/** A caller's engine with a time limit. Errors besides its own: INVALID_INPUT at the limit, and those of the ending. */
 export function boundedEngine(engine: DigestEngine, { calls, limitMs, ended }: EngineLimits): DigestEngine {
   const stalled = () => invalidInput('engine', `has not answered for ${limitMs} ms`);
   const run = <T>(call: () => PromiseLike<T>): Promise<T> =>

@@ -8,7 +8,7 @@ export interface CloseFailure {
   readonly error: unknown;
 }
 
-/** A close that fails or hangs changes no outcome: it is counted, and told to the observers. */
+/** A close that fails or hangs changes no outcome: it is counted and reported to the observers. */
 export async function emitCloseFailed(
   core: Core,
   operation: Operation,

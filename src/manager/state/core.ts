@@ -31,20 +31,20 @@ export interface WaitLimits {
   readonly signerMs: number;
 }
 
-/** What is counted and told by status(). */
+/** Counters reported by status(). */
 export interface Tally {
   /** Sources, devices, engines and observers that could not be closed. */
   closeFailures: number;
 }
 
-/** What the operations of one manager share. Stays inside: it reaches the key and the regions. */
+/** The state shared by the operations of one manager. Never exposed: it gives access to the key and the regions. */
 export interface Core {
   readonly workerId: string;
   readonly policy: Policy;
   readonly allowReplacedKernels: boolean;
   readonly residency: Residency;
   readonly device: Device;
-  /** What `auto` did not take, and why. */
+  /** What `auto` passed over, and why. */
   readonly passedOver: readonly SkippedDevice[];
   readonly deviceOwned: boolean;
   readonly crypto: CryptoProvider;
@@ -60,7 +60,7 @@ export interface Core {
   readonly limits: WaitLimits;
   readonly tally: Tally;
   readonly ledger: Ledger;
-  /** Holds the device's free memory still while it is read and taken. */
+  /** Serialises reading the free memory and taking some of it. */
   readonly admission: Serial;
   readonly shards: ShardTable;
   readonly lifecycle: Lifecycle;
@@ -73,8 +73,8 @@ export interface Core {
 }
 
 /**
- * The error an operation ends with: work that ended because its shard or the manager did says so, not that the caller
- * aborted it.
+ * The final error of an operation: work that ended because its shard or the manager did reports that reason, not an abort
+ * by the caller.
  */
 export function terminationReason(
   core: Core,
@@ -87,12 +87,12 @@ export function terminationReason(
   return core.lifecycle.end ?? error;
 }
 
-/** Work that a stopped manager still does ends with the device, or with the manager's close. */
+/** Work that a stopped manager still does ends when the device is lost or the manager closed. */
 export function deviceEnd({ lifecycle }: Pick<Core, 'lifecycle'>): Ending {
   return { onEnd: (watcher) => lifecycle.onDeviceEnd(watcher) };
 }
 
-/** A caller's source, waited for within the manager's limits. */
+/** A caller's source with the manager's time limits. */
 export function readerOf({ calls, clock, limits }: Core, source: Source, ends: readonly End[]): SourceReader {
   return new SourceReader(source, { calls, clock, stallMs: limits.stallMs, ends });
 }

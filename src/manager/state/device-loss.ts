@@ -3,11 +3,11 @@ import type { Device } from '../../device/index.js';
 import { runOperation } from '../../events/index.js';
 import type { Core } from './core.js';
 
-/** ST-003: when the device goes, every seal on it is void at once. */
+/** ST-003: when the device is lost, every seal on it is void at once. */
 export function watchDevice(core: Core): void {
   core.device.lost
     .then(async ({ message }) => {
-      // False for a device that goes because its manager was closed.
+      // False for a device that ends because its manager was closed.
       if (!core.lifecycle.lose(message)) return;
       for (const shard of core.shards.list()) revokeLeases(shard.leases, core.lifecycle.end);
       await runOperation(core.events, 'stop', undefined, async (operation) => {
@@ -15,7 +15,7 @@ export function watchDevice(core: Core): void {
       });
     })
     .catch((error: unknown) => {
-      // Nobody waits for this: an observer that failed has no operation to fail. The loss itself is already in force.
+      // Not awaited: an observer's failure has no operation to fail. The loss is already in force.
       if (!isVramError(error)) throw error;
     });
 }

@@ -1,23 +1,23 @@
 import type { RevokeReason } from '../../events/index.js';
 
-/** A process that kept memory mapped although it was told to let go. */
+/** A process that kept memory mapped although it was told to release it. */
 export interface Survivor {
   /** null where the process lives in another PID namespace. */
   readonly pid: number | null;
-  /** Resolves once it no longer maps the memory: it let go after all, or exited. */
+  /** Resolves once it no longer maps the memory: it unmapped it or exited. */
   readonly gone: Promise<void>;
 }
 
 /** Another process that maps a shard's memory. None of these throws or rejects. */
 export interface Holder {
   /**
-   * Asked before blocks are patched. Resolves once the process has stopped reading; or once it was told that its lease is
-   * revoked, because it did not answer in time.
+   * Called before blocks are patched. Resolves once the process has stopped reading, or, if it did not answer in time,
+   * once its lease is revoked.
    */
   pause(): Promise<void>;
   /** Ends a pause: the bytes are as sealed again. */
   resume(): void;
-  /** Tells it to let go, for good; later reasons change nothing. */
+  /** Tells the process to release the memory for good; later reasons change nothing. */
   revoke(reason: RevokeReason): void;
   /**
    * After revoke(): waits until the process no longer maps the memory, within a limit of its own. Resolves to it if it
@@ -44,7 +44,7 @@ export class Holders {
     this.#holders.delete(holder);
   }
 
-  /** Nobody reads, or nobody in good faith, once this resolves. A second call before resume() does nothing. */
+  /** Once this resolves no process that follows the protocol reads. A second call before resume() does nothing. */
   async pause(): Promise<void> {
     if (this.#paused.length > 0) return;
     this.#paused = [...this.#holders];
@@ -57,7 +57,7 @@ export class Holders {
     this.#paused = [];
   }
 
-  /** Damage was found. Those that are paused so that it can be healed are left to the end of the healing. */
+  /** Damage was found. Processes paused for its healing are left until the healing ends. */
   damaged(): void {
     for (const holder of this.#holders) if (!this.#paused.includes(holder)) holder.revoke('damaged');
   }
@@ -66,7 +66,7 @@ export class Holders {
     for (const holder of this.#holders) holder.revoke(reason);
   }
 
-  /** Waits for all of them. Resolves to those that did not let go. */
+  /** Waits for all of them. Resolves to those that still map the memory. */
   async leave(): Promise<readonly Survivor[]> {
     const answers = await Promise.all([...this.#holders].map((holder) => holder.leave()));
     return answers.filter((survivor) => survivor !== null);

@@ -1,4 +1,4 @@
-// What a manager knows: its shards, their locks, its memory, and whether it still runs.
+// The manager's state: its shards, their locks, its memory, and whether it still runs.
 export { boundedEngine } from './bounded-engine.js';
 export { emitCloseFailed } from './close-failures.js';
 export {

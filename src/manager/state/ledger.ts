@@ -1,17 +1,17 @@
 import { VramError } from '../../base/index.js';
 
-/** Device bytes taken by one region, from the moment they are promised until they are given back. */
+/** Device bytes of one region, from their reservation until they are freed. */
 export interface Reservation {
   readonly bytes: number;
   /** Safe to call twice. */
   release(): void;
-  /** Unmapped here, and mapped by other processes still: counted as orphaned until it is given back. */
+  /** Unmapped here but still mapped by other processes: counted as orphaned until it is freed. */
   orphan(): void;
 }
 
 /**
- * What this manager may take of its device and what it has taken. Bytes of device memory, scratch included.
- * Checking and taking are one step: nothing else can run between them.
+ * The manager's limit of device memory and what it has taken. Bytes of device memory, scratch included. Checking and
+ * taking are one step: nothing else can run between them.
  */
 export class Ledger {
   readonly #budgetBytes: number | null;
@@ -33,7 +33,7 @@ export class Ledger {
     return this.#usedBytes;
   }
 
-  /** Of these, bytes that only other processes map any more. */
+  /** Of these, bytes that only other processes still map. */
   get orphanedBytes(): number {
     return this.#orphanedBytes;
   }
@@ -51,14 +51,14 @@ export class Ledger {
     return this.#budgetBytes === null ? null : this.#budgetBytes - this.#scratchBytes - this.#usedBytes;
   }
 
-  /** What a new region may take; `freeBytes` is what the device itself says. null where neither it nor a budget tells. */
+  /** What a new region may take; `freeBytes` is the device's figure. null where there is neither that nor a budget. */
   availableBytes(freeBytes: number | null): number | null {
     const left = this.spareBytes;
     if (left === null) return freeBytes;
     return freeBytes === null ? left : Math.min(left, freeBytes);
   }
 
-  /** Errors: INSUFFICIENT_VRAM with what is needed and what is there. */
+  /** Errors: INSUFFICIENT_VRAM with the needed and the available bytes. */
   reserve(bytes: number, freeBytes: number | null): Reservation {
     const available = this.availableBytes(freeBytes);
     if (available !== null && bytes > available) {

@@ -2,7 +2,7 @@ import { VramError } from '../../base/index.js';
 
 export type LifecycleState = 'open' | 'stopped' | 'lost' | 'closed';
 
-/** Whether the manager serves, and why it does not. States only ever move away from `open`; `closed` is the last. */
+/** The manager's state and the reason for it. It only moves away from `open`; `closed` is final. */
 export class Lifecycle {
   #state: LifecycleState = 'open';
   #reason = '';
@@ -13,14 +13,14 @@ export class Lifecycle {
     return this.#state;
   }
 
-  /** What running seals and leases are rejected with since the manager left `open`; null before. */
+  /** The rejection of running seals and leases since the manager left `open`; null before. */
   get end(): VramError | null {
     return this.#state === 'open' ? null : this.#refusal();
   }
 
   /**
-   * Calls back once when the manager leaves `open`, at once if it has. Returns how to call that off. No AbortSignal:
-   * hundreds of operations may listen.
+   * Calls back once when the manager leaves `open`, immediately if it has. Returns a function that cancels the callback.
+   * Not an AbortSignal, because hundreds of operations may listen.
    */
   onEnd(watcher: (end: VramError) => void): () => void {
     if (this.end !== null) watcher(this.end);
@@ -54,7 +54,7 @@ export class Lifecycle {
     if (this.#state !== 'open') throw this.#refusal();
   }
 
-  /** Whatever needs the device, also when stopped. Errors: DEVICE_LOST; STOPPED after close. */
+  /** For work that needs the device, also when stopped. Errors: DEVICE_LOST; STOPPED after close. */
   requireDevice(): void {
     if (this.#state === 'lost' || this.#state === 'closed') throw this.#refusal();
   }

@@ -3,9 +3,9 @@ import { TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 
 export interface Progress {
   /**
-   * `load`: read, hashed and uploaded. `verify`: hashed in device memory, as the device says; how often it does depends on
-   * its windows. `readback`: brought back and hashed. Of `verify` and `readback`, bytes that are fewer than before belong to
-   * a second look, which a mismatch brings about.
+   * `load`: read, hashed and uploaded. `verify`: hashed in device memory, as the device says; how often it does depends
+   * on its windows. `readback`: brought back and hashed. If the bytes of `verify` or `readback` decrease, a mismatch has
+   * caused a second inspection.
    */
   readonly phase: 'load' | 'verify' | 'readback';
   readonly bytes: number;

@@ -43,7 +43,7 @@ export class ShardLock {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         this.#queue.splice(this.#queue.indexOf(waiter), 1);
-        // Those behind may have waited for this one alone.
+        // Later waiters may have been blocked only by this one.
         this.#admitWaiting();
         try {
           throwIfAborted(signal);

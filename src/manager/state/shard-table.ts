@@ -18,10 +18,10 @@ export interface RetainedHashes {
   readonly leaves: Uint8Array | null;
 }
 
-/** Opens a shard's source again. The signal fires when nobody waits for it any more. */
+/** Opens a shard's source again. The signal fires when the result is no longer needed. */
 export type ReopenSource = (options: SourceCallOptions) => Promise<Source>;
 
-/** A shard in device memory and what the manager knows of it. */
+/** A shard in device memory and the manager's state of it. */
 export interface LiveShard {
   readonly sealed: SealedShard;
   readonly region: Region;
@@ -36,10 +36,10 @@ export interface LiveShard {
   readonly pending: Set<AbortController>;
   /** Processes outside that map its memory. */
   readonly holders: Holders;
-  /** Fires when the shard is released: what reads from a source under its lock makes way. */
+  /** Fires when the shard is released, so that reads from a source under its lock end. */
   readonly releasing: AbortController;
   condition: ShardCondition;
-  /** What its latest verifications say for maxAgeMs (CI-007). */
+  /** The latest verifications, for maxAgeMs (CI-007). */
   readonly freshness: Freshness;
   /** When a scrubber last finished with it. RFC 3339. */
   scrubbedAt: string | null;
@@ -47,7 +47,7 @@ export interface LiveShard {
   readonly reopen: ReopenSource | null;
 }
 
-/** What makes a shard's name; checked for uniqueness while it is being sealed and as long as it lives. */
+/** A shard's name; unique from the start of sealing until its release. */
 export interface ShardName {
   readonly shardId: string;
   readonly modelRef: string | null;
@@ -55,7 +55,7 @@ export interface ShardName {
   readonly totalShards: number | null;
 }
 
-/** Released handles that are remembered, so that releasing one again is told from releasing a stranger's. */
+/** Number of released handles to remember, to distinguish a repeated release from that of an unknown handle. */
 const REMEMBERED_RELEASES = 65_536;
 
 /** Live shards by seal id, and the names in use. */
@@ -98,7 +98,7 @@ export class ShardTable {
     this.#names.set(name.shardId, name);
   }
 
-  /** Frees the name of a shard that did not come to be. */
+  /** Frees the name of a shard that could not be sealed. */
   unclaim(shardId: string): void {
     this.#names.delete(shardId);
   }

@@ -1,9 +1,8 @@
 import { type End, onEnd } from '../../base/index.js';
 
 /**
- * Runs work under a signal that fires with the caller's signal, or when one of the others ends. Listeners are taken off with
- * the work: AbortSignal.any
- * leaves a trace on signals that live longer, and the manager's end lies far off.
+ * Runs work under a signal that fires with the caller's signal, or when one of the others ends. Removes its listeners
+ * with the work: AbortSignal.any leaves state on longer-lived signals, and the manager lives long.
  */
 export async function withSignals<T>(
   ends: readonly End[],

@@ -440,7 +440,7 @@ describe('verifyAttestation', () => {
   it.each<[string, string, RegExp]>([
     ['nothing', '', /strict JSON/],
     ['no JSON', 'attestation', /strict JSON/],
-    ['an array', '[]', /no JSON object/],
+    ['an array', '[]', /not a JSON object/],
     ['an object of nothing', '{}', /"payload"/],
     ['no type', JSON.stringify({ ...envelope, payloadType: undefined }), /"payloadType"/],
     ['another type', JSON.stringify({ ...envelope, payloadType: 'application/json' }), /"payloadType"/],
