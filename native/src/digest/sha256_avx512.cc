@@ -109,10 +109,16 @@ VRAM_TARGET void hashGroup(const uint8_t** from, uint8_t* hashes) {
 
 bool supported() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
 
+// Asked once: CPUID leaves a virtual machine, which takes as long as hashing ten blocks.
+bool shaNiSupported() {
+  static const bool answer = kShaNiHasher.supported();
+  return answer;
+}
+
 void hash(const uint8_t* blocks, std::size_t count, uint8_t* hashes) {
   // A group costs the same however many of its lanes count, so a short rest goes to the SHA extensions where they are.
   const std::size_t rest = count % kLanes;
-  const bool short_rest = rest <= kLanes / 2 && kShaNiHasher.supported();
+  const bool short_rest = rest != 0 && rest <= kLanes / 2 && shaNiSupported();
   const std::size_t here = short_rest ? count - rest : count;
   hashInGroups<kLanes>(blocks, here, hashes, hashGroup);
   if (here < count) kShaNiHasher.hash(blocks + here * kBlockBytes, rest, hashes + here * kHashBytes);

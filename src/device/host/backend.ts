@@ -6,11 +6,10 @@ import { HostDevice } from './device.js';
 import type { BlockHasher } from './kernels.js';
 import type { HostOpenOptions, HostOptions } from './options.js';
 
-/**
- * Enough pieces for a few threads, in a window that the cache holds; below the size at which an engine without the addon
- * would copy it to worker threads.
- */
+/** Below the size at which an engine without the addon would copy a window to worker threads. */
 const DEFAULT_WINDOW_BYTES = 2 * 1024 * 1024;
+/** Where the engine hashes resident bytes in threads: a window ends with a wait for all of them, so there should be few. */
+const THREADED_WINDOW_BYTES = 8 * 1024 * 1024;
 /** Above this a larger window hashes no faster and only takes scratch. */
 const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 256 * 1024 * 1024;
@@ -53,7 +52,11 @@ class HostBackend implements Backend {
 
   async open(index: number, options: HostOpenOptions = {}): Promise<HostDevice> {
     if (index !== 0) throw invalidInput('index', 'is not there; devices present: host');
-    const windowBytes = checkInteger('windowBytes', options.windowBytes ?? DEFAULT_WINDOW_BYTES, BLOCK_BYTES);
+    const windowBytes = checkInteger(
+      'windowBytes',
+      options.windowBytes ?? this.#defaultWindow(),
+      BLOCK_BYTES,
+    );
     const device = new HostDevice({
       info: this.#info(options.forceHost === true),
       engine: this.#engine,
@@ -69,6 +72,10 @@ class HostBackend implements Backend {
       throw error;
     }
     return device;
+  }
+
+  #defaultWindow(): number {
+    return this.#engine.hashResident === undefined ? DEFAULT_WINDOW_BYTES : THREADED_WINDOW_BYTES;
   }
 
   #info(driverOverride: boolean): DeviceInfo {

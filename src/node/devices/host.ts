@@ -14,6 +14,7 @@ export interface NodeHostOptions {
 
 /** Enough for many small shards, which gain most, and little beside what a process that seals weights takes: 64 MiB. */
 const POOL_BYTES = 64 * 1024 * 1024;
+const LIMIT_AGE_MS = 1000;
 
 /**
  * The host backend of a Node process: capacity is what the system, or the process's control group, lets it have.
@@ -21,6 +22,7 @@ const POOL_BYTES = 64 * 1024 * 1024;
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */
 export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
+  const usableMemory = usableMemoryReader();
   return hostBackend({
     engine: options.engine ?? createNodeEngine(),
     totalMemory: usableMemory,
@@ -30,8 +32,20 @@ export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
   });
 }
 
-function usableMemory(): number {
-  // 0 or undefined: no limit is set; some systems report "no limit" as 2^64.
-  const limit = constrainedMemory() ?? 0;
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+/**
+ * Bytes that the process may use at most. The limit of its control group is read once a second: it rarely changes, reading
+ * it takes 50 microseconds, and sealing a shard asks five times.
+ */
+function usableMemoryReader(): () => number {
+  let bytes = 0;
+  let readAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const nowMs = performance.now();
+    if (nowMs - readAtMs < LIMIT_AGE_MS) return bytes;
+    readAtMs = nowMs;
+    // 0 or undefined: no limit is set; some systems report "no limit" as 2^64.
+    const limit = constrainedMemory() ?? 0;
+    bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+    return bytes;
+  };
 }
