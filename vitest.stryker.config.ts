@@ -59,7 +59,7 @@ export default defineConfig({
       'test/unit/**/{backends,lease-webgpu}.test.ts',
       'test/unit/node/audit/{kill,recovery,foreign-names}.test.ts',
       // These change the umask, which a thread may not, or lock files against other processes.
-      'test/unit/worker/{socket,listener,tls,device-lock}.test.ts',
+      'test/unit/worker/{socket,listener,rude-clients,tls,device-lock}.test.ts',
       'node_modules/**',
     ],
     // Stryker's runner asks for threads; nothing here loads a GPU driver.

@@ -29,4 +29,64 @@ describe('answers kept for idempotency keys', () => {
     }
     expect(await kept.once('a', about('other'), answer('yes'))).toMatchObject({ body: 'yes' });
   });
+
+  it('are for one caller, one route and one body', async () => {
+    const kept = new Idempotency(new TestClock());
+    expect(await kept.once('k', about(), answer('first'))).toMatchObject({ body: 'first' });
+    expect(await kept.once('k', { ...about(), caller: 'def456' }, answer('second'))).toMatchObject({
+      body: 'second',
+    });
+    expect(await kept.once('k', { ...about(), route: 'POST /v1/plan' }, answer('third'))).toMatchObject({
+      body: 'third',
+    });
+    await expect(kept.once('k', about('{"other":1}'), answer('fourth'))).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      status: 409,
+      message: '"Idempotency-Key" was used for another request; take a new one',
+    });
+  });
+
+  it('are waited for by a request that comes again meanwhile', async () => {
+    const kept = new Idempotency(new TestClock());
+    let give: (answer: { status: number; body: string }) => void = () => undefined;
+    const first = kept.once('k', about(), () => new Promise((resolve) => (give = resolve)));
+    const again = kept.once('k', about(), answer('twice'));
+    give({ status: 202, body: 'once' });
+    expect(await Promise.all([first, again])).toEqual([
+      { status: 202, body: 'once' },
+      { status: 202, body: 'once' },
+    ]);
+  });
+
+  it('are kept for a day, to its last millisecond', async () => {
+    const clock = new TestClock();
+    const kept = new Idempotency(clock);
+    await kept.once('k', about(), answer('old'));
+    clock.turn(DAY_MS - 1);
+    expect(await kept.once('k', about(), answer('new'))).toMatchObject({ body: 'old' });
+    clock.turn(1);
+    expect(await kept.once('k', about(), answer('new'))).toMatchObject({ body: 'new' });
+  });
+
+  it('are 10,000 at most', async () => {
+    const kept = new Idempotency(new TestClock());
+    for (let number = 0; number < 10_000; number++) await kept.once(`k${number}`, about(), answer(''));
+    await expect(kept.once('more', about(), answer(''))).rejects.toMatchObject({
+      code: 'QUEUE_FULL',
+      message: expect.stringContaining('leave the header out, or wait'),
+    });
+  });
+
+  it.each(['!', '~', 'x'.repeat(255)])('take the key %j', async (key) => {
+    expect(await new Idempotency(new TestClock()).once(key, about(), answer('yes'))).toMatchObject({
+      body: 'yes',
+    });
+  });
+
+  it.each(['', ' ', 'a b', 'a\n', 'a\u007f', '\u00e9', 'x'.repeat(256)])('refuse the key %j', async (key) => {
+    await expect(new Idempotency(new TestClock()).once(key, about(), answer('no'))).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: '"Idempotency-Key" must be 1 to 255 printable characters',
+    });
+  });
 });
