@@ -8,5 +8,6 @@ export interface WebBuild {
 }
 export declare const WEB_FOLDER: string;
 export declare const MOST_PAGE_BYTES: number;
+export declare const MOST_LIBRARY_BYTES: number;
 export declare const CONTENT_SECURITY_POLICY: string;
 export declare function buildWeb(folder?: string): Promise<WebBuild>;

@@ -3,6 +3,8 @@
  * @module vram-residency/browser
  */
 import * as openTelemetry from '@opentelemetry/api';
+// By name: what a page's bundle keeps where it makes no telemetryObserver().
+import { isSpanContextValid, trace } from '@opentelemetry/api';
 import {
   type AttestationCheck,
   type AttestationReport,
@@ -102,7 +104,7 @@ function pagePlatform(options: ManagerOptions): Platform {
     ],
     crypto: webCrypto,
     engine: () => takingTurns(createPortableEngine()),
-    activeTraceparent: () => activeTraceparent(openTelemetry),
+    activeTraceparent: () => activeTraceparent({ trace, isSpanContextValid }),
     forceHost: false,
   };
 }

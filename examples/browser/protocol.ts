@@ -75,6 +75,11 @@ export interface Healed extends Timed {
   readonly blocks: number;
 }
 
+export interface Released extends Timed {
+  /** Whether the memory was overwritten with zeros first; not possible on a lost device. */
+  readonly wiped: boolean;
+}
+
 /** The same bytes, looked at in three ways. */
 export interface Comparison {
   readonly inPlace: Timed & { readonly readbackBytes: number };
@@ -106,7 +111,7 @@ export interface Runtime {
   verify(): Promise<Verdict>;
   flip(bits: number, seed: number | null): Promise<readonly Flip[]>;
   heal(): Promise<Healed>;
-  release(): Promise<Timed>;
+  release(): Promise<Released>;
   compare(): Promise<Comparison>;
   read(picture: InkPicture, verifyFirst: boolean): Promise<Reading>;
   auditTar(): Promise<Blob>;

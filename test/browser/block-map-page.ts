@@ -10,7 +10,7 @@ const TENSORS = 1_000;
 async function sweep(blocks: number, frames: number, damagedBlocks: number): Promise<number[]> {
   document.body.replaceChildren();
   const frame = document.createElement('div');
-  frame.style.cssText = `width: ${WIDTH}px; --map-sealed: #bcc; --map-verified: #196; --map-glow: #6eb;
+  frame.style.cssText = `width: ${WIDTH}px; --map-sealed: #bcc; --map-verified: #196; --map-hashed: #6eb;
     --map-damaged: #d21; --map-flipped: #000; --map-outline: #000`;
   for (let layer = 0; layer < 3; layer++) frame.append(document.createElement('canvas'));
   document.body.append(frame);

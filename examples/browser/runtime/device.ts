@@ -1,5 +1,11 @@
 import { adoptGpuDevice, type Device } from 'vram-residency/browser';
 
+/**
+ * A software adapter takes a second for some megabytes: hashed by the megabyte, one sees it come, at no cost that can be
+ * measured. A GPU is left its own windows, up to 1 GiB, which it needs to have work for all of its units.
+ */
+const SOFTWARE_WINDOW_BYTES = 2 ** 20;
+
 export interface OpenedGpu {
   readonly device: Device;
   readonly gpu: GPUDevice;
@@ -19,9 +25,10 @@ export async function openGpu(): Promise<OpenedGpu | string> {
     requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
     requiredFeatures: adapter.features.has('shader-f16') ? ['shader-f16'] : [],
   });
+  const windowBytes = adapter.info.isFallbackAdapter ? SOFTWARE_WINDOW_BYTES : undefined;
   try {
     return {
-      device: await adoptGpuDevice(gpu, adapter.info, { drills: true }),
+      device: await adoptGpuDevice(gpu, adapter.info, { drills: true, windowBytes }),
       gpu,
       name: nameOf(adapter.info),
     };

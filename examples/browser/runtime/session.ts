@@ -16,7 +16,7 @@ import type {
   ModelFacts,
   Notice,
   Opened,
-  Timed,
+  Released,
   Verdict,
 } from '../protocol.js';
 import { Account } from './audit.js';
@@ -150,10 +150,10 @@ export class Session {
     return { ms: durationMs, bytes: this.shard.byteLength, blocks: healedBlocks };
   }
 
-  async release(): Promise<Timed> {
+  async release(): Promise<Released> {
     const began = performance.now();
-    const { freedBytes } = await this.manager.release(this.shard);
-    return { ms: performance.now() - began, bytes: freedBytes };
+    const { freedBytes, wiped } = await this.manager.release(this.shard);
+    return { ms: performance.now() - began, bytes: freedBytes, wiped };
   }
 
   /** In place, read back, and WebCrypto over the same bytes from the source, which lie in host memory already. */

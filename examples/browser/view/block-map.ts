@@ -4,7 +4,7 @@ import { areasOf, type CellRange, cellsOf, type Grid, outlineOf, planGrid } from
 
 export type Tone = 'sealed' | 'verified' | 'quarantined' | 'released';
 
-/** What is to be seen. Blocks before `swept` were hashed in the verification that runs. */
+/** What is to be seen. Blocks before `swept` were hashed in the verification that runs; its verdict comes at the end. */
 export interface MapState {
   readonly blocks: number;
   readonly tensors: readonly TensorPlace[];
@@ -16,19 +16,17 @@ export interface MapState {
   readonly damaged: readonly BlockRange[];
 }
 
-/** Blocks behind the front of a sweep that still glow, as a share of all. */
-const GLOW = 0.04;
 /** Every second tensor is so much paler, so that one sees where two meet. */
 const WEAKER = 0.2;
 const DAMAGE_HALO = 2;
 
-type Colour = Tone | 'glow' | 'damaged' | 'flipped' | 'outline';
+type Colour = Tone | 'hashed' | 'damaged' | 'flipped' | 'outline';
 const COLOURS: readonly Colour[] = [
   'sealed',
   'verified',
   'quarantined',
   'released',
-  'glow',
+  'hashed',
   'damaged',
   'flipped',
   'outline',
@@ -108,20 +106,8 @@ export class BlockMap {
     const whole = { firstBlock: 0, blocks };
     this.#fill(this.#blocks, cellsOf(whole, this.#grid), this.#colour(sweeping ? 'sealed' : tone));
     if (swept > 0) {
-      const glow = Math.max(1, Math.round(blocks * GLOW));
-      const front = Math.max(0, swept - glow);
-      this.#fill(
-        this.#blocks,
-        cellsOf({ firstBlock: 0, blocks: swept }, this.#grid),
-        this.#colour('verified'),
-      );
-      if (swept < blocks) {
-        this.#fill(
-          this.#blocks,
-          cellsOf({ firstBlock: front, blocks: swept - front }, this.#grid),
-          this.#colour('glow'),
-        );
-      }
+      const behind = cellsOf({ firstBlock: 0, blocks: swept }, this.#grid);
+      this.#fill(this.#blocks, behind, this.#colour('hashed'));
     }
     this.#weaken(tensors);
     for (const range of damaged)

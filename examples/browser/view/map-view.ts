@@ -8,8 +8,8 @@ import { blockAt } from './grid.js';
 import { findTensor } from './tensor-at.js';
 
 /**
- * A sweep is drawn over at least this long: a verification in place is one piece of work for the device, which says nothing
- * before it is done. The figures beside it are the measured ones.
+ * A sweep is drawn over at least this long, so that one sees it where the device takes less. Its front is never ahead of
+ * what the device says it has hashed. The figures beside it are the measured ones.
  */
 const SWEEP_MS = 700;
 const TALL = 352;
@@ -93,9 +93,13 @@ export class MapView {
     this.#ask();
   }
 
-  sweptTo(share: number): void {
+  /** The device has hashed so much. Less than before: it looks a second time, since the first look differed. */
+  hashed(share: number): void {
+    if (!this.#state.sweeping) return;
     delete this.#frame.dataset['busy'];
-    this.#target = Math.round(this.#state.blocks * Math.min(1, share));
+    const target = Math.floor(this.#state.blocks * Math.min(1, share));
+    if (target < this.#target) this.#state = { ...this.#state, swept: 0 };
+    this.#target = target;
     this.#ask();
   }
 

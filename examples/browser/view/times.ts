@@ -13,6 +13,7 @@ const LEAST_POINTS = 3;
 const PHASES: Readonly<Record<string, string>> = {
   download: 'Downloading',
   load: 'Hashing and copying to the device',
+  verify: 'Hashing in place',
   readback: 'Reading back',
 };
 
@@ -38,7 +39,7 @@ export class Times {
     this.#draw();
   }
 
-  /** A phase that follows another begins a line of its own. A check in place comes in one piece and makes none. */
+  /** A phase that follows another begins a line of its own, and so does a second look. Few steps make none. */
   progress(phase: string, done: number): void {
     if (PHASES[phase] === undefined) return;
     const now = performance.now();

@@ -67,6 +67,10 @@ export class Submitter {
     });
   }
 
+  destroy(): void {
+    this.params.destroy();
+  }
+
   /** The binding of group 0 that carries the parameters. */
   get paramsBinding(): GPUBindingResource {
     return { buffer: this.params, offset: 0, size: PARAMS_BYTES };

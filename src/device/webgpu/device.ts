@@ -86,18 +86,22 @@ export class WebGpuDevice implements Device {
     const context = new GpuContext(gpu);
     const kernels = await createKernels(context, sha256Variant(settings.info), drills);
     const purpose = { what: 'the scratch pool', neededBytes: Staging.byteLength };
-    const { value: parts, accepted } = context.guard(purpose, () => {
-      const submitter = new Submitter(context);
-      const staging = new Staging(context, kernels, submitter);
-      return { submitter, staging, tree: new TreeEngine(context, kernels, submitter, staging, windowBytes) };
-    });
+    const made: { destroy(): void }[] = [];
+    const keep = <T extends { destroy(): void }>(part: T): T => {
+      made.push(part);
+      return part;
+    };
     try {
-      await accepted;
+      const submitter = await context.guarded(purpose, () => keep(new Submitter(context)));
+      const staging = keep(await Staging.create(context, kernels, submitter, purpose));
+      const tree = await context.guarded(purpose, () =>
+        keep(new TreeEngine(context, kernels, submitter, staging, windowBytes)),
+      );
+      return new WebGpuDevice(settings, { context, kernels, drills, submitter, staging, tree }, segmentBytes);
     } catch (error) {
-      destroyParts(parts);
+      for (const part of made) part.destroy();
       throw error;
     }
-    return new WebGpuDevice(settings, { context, kernels, drills, ...parts }, segmentBytes);
   }
 
   /** For an engine that shares it: see gpuDeviceOf(). */
@@ -213,7 +217,8 @@ export class WebGpuDevice implements Device {
         ? 'the device was closed'
         : `the device was closed; ${failed} of its regions could not be overwritten first`,
     );
-    destroyParts(this.#owner);
+    // The buffers that a device has besides its regions'.
+    for (const part of [this.#owner.staging, this.#owner.tree, this.#owner.submitter]) part.destroy();
     if (this.#owned) context.device.destroy();
   }
 
@@ -221,17 +226,6 @@ export class WebGpuDevice implements Device {
     this.#owner.context.check();
     if (this.#closing !== null) throw new VramError('DEVICE_LOST', 'the device is being closed');
   }
-}
-
-/** The buffers that a device has besides its regions'. */
-function destroyParts({
-  staging,
-  tree,
-  submitter,
-}: Pick<RegionOwner, 'staging' | 'tree' | 'submitter'>): void {
-  staging.destroy();
-  tree.destroy();
-  submitter.params.destroy();
 }
 
 function wholeUnits(bytes: number, unit: number): number {

@@ -43,38 +43,61 @@ export class Staging {
   readonly #submitter: Submitter;
   readonly #uploads: Pool<UploadSlot>;
   readonly #downloads: Pool<DownloadSlot>;
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #buffers: readonly GPUBuffer[];
 
-  /** Called inside error scopes. */
-  constructor(context: GpuContext, kernels: Kernels, submitter: Submitter) {
+  private constructor(
+    context: GpuContext,
+    kernels: Kernels,
+    submitter: Submitter,
+    slots: { readonly uploads: readonly UploadSlot[]; readonly downloads: readonly DownloadSlot[] },
+  ) {
     this.#context = context;
     this.#kernels = kernels;
     this.#submitter = submitter;
-    const { MAP_READ, MAP_WRITE, COPY_SRC, COPY_DST, STORAGE } = BufferUsage;
-    this.#uploads = new Pool(
-      Array.from({ length: UPLOAD_SLOTS }, (): UploadSlot => {
-        const host = this.#buffer('upload (host)', MAP_WRITE | COPY_SRC, true);
-        const device = this.#buffer('upload (device)', STORAGE | COPY_DST);
-        return { host, device, mapped: Promise.resolve(new Uint8Array(host.getMappedRange())) };
-      }),
-    );
-    this.#downloads = new Pool(
-      Array.from({ length: DOWNLOAD_SLOTS }, () => ({
-        host: this.#buffer('download (host)', MAP_READ | COPY_DST),
-        device: this.#buffer('download (device)', STORAGE | COPY_SRC | COPY_DST),
-      })),
-    );
+    this.#uploads = new Pool(slots.uploads);
+    this.#downloads = new Pool(slots.downloads);
+    this.#buffers = [...slots.uploads, ...slots.downloads].flatMap(({ host, device }) => [host, device]);
   }
 
-  #buffer(label: string, usage: number, mappedAtCreation = false): GPUBuffer {
-    const buffer = this.#context.device.createBuffer({
-      label,
-      size: SLOT_BUFFER_BYTES,
-      usage,
-      mappedAtCreation,
-    });
-    this.#buffers.push(buffer);
-    return buffer;
+  /**
+   * Reserves all slots, one after another: a page's thread zeroes the shared memory of each host buffer while it makes it,
+   * which for all of them at once takes longer than a page may stand still. Errors: INSUFFICIENT_VRAM, DEVICE_UNAVAILABLE,
+   * DEVICE_LOST.
+   */
+  static async create(
+    context: GpuContext,
+    kernels: Kernels,
+    submitter: Submitter,
+    purpose: Purpose,
+  ): Promise<Staging> {
+    const { MAP_READ, MAP_WRITE, COPY_SRC, COPY_DST, STORAGE } = BufferUsage;
+    const uploads: UploadSlot[] = [];
+    const downloads: DownloadSlot[] = [];
+    const buffer = (label: string, usage: number, mappedAtCreation = false): GPUBuffer =>
+      context.device.createBuffer({ label, size: SLOT_BUFFER_BYTES, usage, mappedAtCreation });
+    try {
+      while (uploads.length < UPLOAD_SLOTS) {
+        // Waiting for the verdict lets the page's other tasks run.
+        await context.guard(purpose, () => {
+          const host = buffer('upload (host)', MAP_WRITE | COPY_SRC, true);
+          const device = buffer('upload (device)', STORAGE | COPY_DST);
+          uploads.push({ host, device, mapped: Promise.resolve(new Uint8Array(host.getMappedRange())) });
+        }).accepted;
+      }
+      while (downloads.length < DOWNLOAD_SLOTS) {
+        await context.guard(purpose, () => {
+          const host = buffer('download (host)', MAP_READ | COPY_DST);
+          downloads.push({ host, device: buffer('download (device)', STORAGE | COPY_SRC | COPY_DST) });
+        }).accepted;
+      }
+      return new Staging(context, kernels, submitter, { uploads, downloads });
+    } catch (error) {
+      for (const { host, device } of [...uploads, ...downloads]) {
+        host.destroy();
+        device.destroy();
+      }
+      throw error;
+    }
   }
 
   /**

@@ -1,0 +1,13 @@
+import { Refusal } from '../client.js';
+
+/** What went wrong, as a sentence; with the library's code where it has one. */
+export function failureText(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Refusal && error.code !== null ? ` (${error.code})` : '';
+  return `${sentence(message)}${code}`;
+}
+
+/** The library's messages begin small, as they follow a code. */
+export function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+}

@@ -1,0 +1,14 @@
+import type { Flip } from '../protocol.js';
+import { count } from './format.js';
+
+/** Which bits a drill flipped, in a sentence. */
+export function flipText(flips: readonly Flip[]): string {
+  const [first] = flips;
+  if (flips.length !== 1 || first === undefined) {
+    const blocks = new Set(flips.map(({ block }) => block)).size;
+    return `They lie in ${count(blocks, 'block')}. Nothing has noticed: the model still answers.`;
+  }
+  const tensor = first.tensor === null ? '' : ` of ${first.tensor}`;
+  const [byte, block] = [first.byte.toLocaleString('en'), first.block.toLocaleString('en')];
+  return `Bit ${first.bit} of byte ${byte}, in block ${block}${tensor}. Nothing has noticed: the model still answers.`;
+}
