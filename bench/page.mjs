@@ -1,21 +1,25 @@
-// node bench/page.mjs [--mib 256] [--part memory|thread|workers]...: what the runtime costs a page of Chromium.
+// node bench/page.mjs [--mib 256] [--part memory|thread|workers|demo]...: what the runtime costs a page of Chromium.
 // npm run build comes first. Prints Markdown tables.
 // memory: how far the renderer's peak grows while weights are sealed from a URL on WebGPU, and cached.
 // thread: the longest time for which the page's thread was kept while they are sealed on the host device, with and without
 // digest workers.
 // workers: the tree in two workers against one.
-import { readFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+// demo: the longest time for which the thread of the page of examples/browser was kept, step by step.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createPortableEngine } from '../dist/digest/index.js';
+import { buildWeb } from '../scripts/build-web.mjs';
+import { serveWeb } from '../scripts/serve-web.mjs';
 import { launchChromium } from '../test/support/chromium.mjs';
 import { bundleScript, servePage } from '../test/support/page-server.mjs';
 
 const { values } = parseArgs({
   options: {
     mib: { type: 'string', default: '256' },
-    part: { type: 'string', multiple: true, default: ['memory', 'thread', 'workers'] },
+    part: { type: 'string', multiple: true, default: ['memory', 'thread', 'workers', 'demo'] },
   },
 });
 const MIB = 2 ** 20;
@@ -97,9 +101,9 @@ if (values.part.includes('memory')) {
   );
 }
 
-/** The longest task of the page's thread, by the wall and by the processor, while `work` runs. */
-async function longestTask(work) {
-  await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
+/** The longest task of a page's thread, by the wall and by the processor, while `work` runs. */
+async function longestTask(work, traced = page) {
+  await browser.startTracing(traced, { categories: ['toplevel', '__metadata'] });
   await work();
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString('utf8'));
   const mains = new Set(
@@ -155,6 +159,45 @@ if (values.part.includes('workers')) {
   const ratio = median(rounds[1].map((ms, round) => ms / rounds[2][round]));
   console.log(`| one worker | ${median(rounds[1]).toFixed(0)} | |`);
   console.log(`| two workers | ${median(rounds[2]).toFixed(0)} | ${ratio.toFixed(2)} |`);
+}
+
+/** The page of examples/browser in a tab of its own: a file of 32 MiB sealed, verified, damaged, healed. */
+async function demo() {
+  const folder = mkdtempSync(join(tmpdir(), 'vram-page-'));
+  const site = await serveWeb((await buildWeb(join(folder, 'web'))).folder);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+  const visit = await context.newPage();
+  const shows = (name) => visit.getByRole('heading', { level: 1, name }).waitFor({ timeout: 120_000 });
+  const press = (name) => visit.getByRole('button', { name, exact: true }).click();
+  const buffer = Buffer.concat(Array.from({ length: small / MIB }, () => chunk));
+  const file = { name: 'weights.bin', mimeType: 'application/octet-stream', buffer };
+  const steps = {
+    open: () => visit.goto(`${site.url}?seed=5`),
+    seal: () =>
+      visit
+        .getByLabel('Model file')
+        .setInputFiles(file)
+        .then(() => shows('Sealed')),
+    verify: () => press('Verify').then(() => shows('Every block is as it was sealed')),
+    'flip 64 bits': () => press('Flip 64 bits').then(() => shows('64 bits were flipped')),
+    'verify, damaged': () => press('Verify').then(() => shows(/^Caught/)),
+    heal: () => press('Heal').then(() => shows(/^Healed/)),
+  };
+  try {
+    for (const [step, work] of Object.entries(steps)) {
+      const { cpuMs, wallMs } = await longestTask(work, visit);
+      console.log(`| ${step} | ${cpuMs.toFixed(0)} | ${wallMs.toFixed(0)} |`);
+    }
+  } finally {
+    await context.close();
+    await site.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+if (values.part.includes('demo')) {
+  console.log('| the page, 32 MiB | longest task, ms of processor | ms |\n|---|---|---|');
+  await demo();
 }
 await browser.close();
 await server.close();
