@@ -12,7 +12,8 @@ export default {
   tsconfigFile: 'none.json',
   // Not even parsed: nothing is type-checked in the sandbox.
   disableTypeChecks: false,
-  ignorePatterns: ['.stryker-tmp', '.cache', '.proof_bundle', '/assembly', '/native', '/cuda', '/bench', '/dist', '/reports'],
+  ignorePatterns: [
+    '.stryker-tmp', '.cache', '.proof_bundle', '/assembly', '/native', '/cuda', '/bench', '/dist', '/reports'],
   tempDirName: `.stryker-tmp/${folder}`,
   reporters: ['clear-text', 'json', 'progress-append-only'],
   clearTextReporter: { allowColor: false, reportTests: false, logTests: false },

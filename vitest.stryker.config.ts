@@ -27,7 +27,10 @@ class QuickestFirst extends BaseSequencer {
   }
 }
 
-/** The quick tests, on the host backend alone, that mutants of each folder of src/ meet (scripts/mutate.mjs names the folder). */
+/**
+ * The quick tests, on the host backend alone, that mutants of each folder of src/ meet (scripts/mutate.mjs names the
+ * folder).
+ */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
   seal: [
     'test/unit/seal/*.test.ts',
@@ -66,7 +69,8 @@ export default defineConfig({
     pool: 'threads',
     maxWorkers: 1,
     env: { VRAM_RESIDENCY_TEST_ADAPTER: 'host' },
-    // Every mutant is a run of its own in a new thread; its files share their modules, or loading them would take most of the time.
+    // Every mutant is a run of its own in a new thread; its files share their modules, or loading them would take most of
+    // the time.
     isolate: false,
     sequence: { sequencer: QuickestFirst },
     // Quick tests all, at most some seconds each: one that waits this long for a mutant waits for ever.

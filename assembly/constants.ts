@@ -16,8 +16,8 @@ export const H0: usize = memory.data<u32>([
 ], 16);
 
 /**
- * W + K of the padding chunk that follows a message of exactly 4096 bytes (section 5.1.1): 0x80000000, 14 zero words, 32768 bits. It is the
- * same for every block, so its schedule is never computed.
+ * W + K of the padding chunk that follows a message of exactly 4096 bytes (section 5.1.1): 0x80000000, 14 zero words, 32768
+ * bits. It is the same for every block, so its schedule is never computed.
  */
 export const PADDING_WK: usize = memory.data<u32>([
   0xc28a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,

@@ -1,6 +1,6 @@
-// Streaming SHA-256 of one message (FIPS 180-4, section 6.2.2). Rounds are serial, so they run on scalars; the message schedule is
-// computed in vectors, four words at a time, among the rounds of the sixteen words before: a processor runs both side by side
-// (half as fast again as one after the other).
+// Streaming SHA-256 of one message (FIPS 180-4, section 6.2.2). Rounds are serial, so they run on scalars; the message
+// schedule is computed in vectors, four words at a time, among the rounds of the sixteen words before: a processor runs both
+// side by side (half as fast again as one after the other).
 
 import { bigEndian } from './bytes';
 import { H0, K } from './constants';

@@ -1,5 +1,5 @@
-// Maps a byte range to the segments of a region. Numbers arrive as JavaScript's own (f64): they are checked here, once, and turned into
-// u64 only when they are known to be integers in [0, 2^53 - 1], so that no sum below can wrap.
+// Maps a byte range to the segments of a region. Numbers arrive as JavaScript's own (f64): they are checked here, once, and
+// turned into u64 only when they are known to be integers in [0, 2^53 - 1], so that no sum below can wrap.
 
 const MAX_INTEGER: f64 = 9007199254740991;
 const PAGE: usize = 65536;
@@ -17,7 +17,10 @@ const PIECE: usize = 24;
 let table: usize = 0;
 let segments: i32 = 0;
 
-/** Where the table of `count` segments stands: count lengths (f64) to be written by the caller, then room for count pieces. 0 = no memory. */
+/**
+ * Where the table of `count` segments stands: count lengths (f64) to be written by the caller, then room for count pieces. 0
+ * = no memory.
+ */
 export function reserve(count: i32): usize {
   table = __heap_base;
   segments = 0;

@@ -1,5 +1,5 @@
-// The fs-verity Merkle tree of a stream, in constant memory: every level keeps four blocks of hashes, so that nodes too are hashed four
-// at a time.
+// The fs-verity Merkle tree of a stream, in constant memory: every level keeps four blocks of hashes, so that nodes too are
+// hashed four at a time.
 
 import { hashFourBlocks } from './lanes';
 
@@ -34,8 +34,8 @@ export function takeGroups(): i32 {
 }
 
 /**
- * `count` blocks, the last one padded: their hashes go to `out` and, if `keep`, into the tree. Blocks are hashed in fours: up to three more
- * are read from behind the last one, hashed for nothing, and written to `out`.
+ * `count` blocks, the last one padded: their hashes go to `out` and, if `keep`, into the tree. Blocks are hashed in fours:
+ * up to three more are read from behind the last one, hashed for nothing, and written to `out`.
  */
 export function hashBlocks(from: usize, count: i32, out: usize, keep: bool): void {
   for (let i: i32 = 0; i < count; i += 4) {

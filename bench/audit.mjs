@@ -234,17 +234,24 @@ try {
   const us = (value) => `${value.toFixed(2)} us`;
   process.stderr.write(
     [
-      `audit log against pino ${pino.version}, ${RECORDS} records, median of ${RUNS}, ${result.machine.cpu}, Node ${process.version}`,
+      `audit log against pino ${pino.version}, ${RECORDS} records, median of ${RUNS}, ${result.machine.cpu}, Node ` +
+        `${process.version}`,
       'measure                        | audit        | pino         | ratio',
-      `grouped events a second        | ${n(result.grouped.auditPerSecond).padEnd(12)} | ${n(result.grouped.pinoPerSecond).padEnd(12)} | ${result.grouped.ratio.toFixed(2)}`,
-      `grouped events a CPU second    | ${n(result.grouped.auditPerCpuSecond).padEnd(12)} | ${n(result.grouped.pinoPerCpuSecond).padEnd(12)} | ${result.grouped.ratioCpu.toFixed(2)}`,
-      `emission p50                   | ${us(result.emission.audit.p50us).padEnd(12)} | ${us(result.emission.pino.p50us).padEnd(12)} |`,
-      `emission p99                   | ${us(result.emission.audit.p99us).padEnd(12)} | ${us(result.emission.pino.p99us).padEnd(12)} | ${result.emission.ratioP99.toFixed(2)}`,
-      `critical, one after the other  | ${n(result.critical.auditPerSecond).padEnd(12)} | ${n(result.critical.pinoFsyncPerSecond).padEnd(12)} | ${result.critical.ratio.toFixed(2)}`,
+      `grouped events a second        | ${n(result.grouped.auditPerSecond).padEnd(12)} | ` +
+        `${n(result.grouped.pinoPerSecond).padEnd(12)} | ${result.grouped.ratio.toFixed(2)}`,
+      `grouped events a CPU second    | ${n(result.grouped.auditPerCpuSecond).padEnd(12)} | ` +
+        `${n(result.grouped.pinoPerCpuSecond).padEnd(12)} | ${result.grouped.ratioCpu.toFixed(2)}`,
+      `emission p50                   | ${us(result.emission.audit.p50us).padEnd(12)} | ` +
+        `${us(result.emission.pino.p50us).padEnd(12)} |`,
+      `emission p99                   | ${us(result.emission.audit.p99us).padEnd(12)} | ` +
+        `${us(result.emission.pino.p99us).padEnd(12)} | ${result.emission.ratioP99.toFixed(2)}`,
+      `critical, one after the other  | ${n(result.critical.auditPerSecond).padEnd(12)} | ` +
+        `${n(result.critical.pinoFsyncPerSecond).padEnd(12)} | ${result.critical.ratio.toFixed(2)}`,
       `critical, 64 at once           | ${n(result.critical.auditConcurrentPerSecond).padEnd(12)} |              |`,
       `verification, records a second | ${n(result.verification.perSecond).padEnd(12)} |              |`,
       `verification, a CPU second     | ${n(result.verification.perCpuSecond).padEnd(12)} |              |`,
-      `verification, 1 and 2 threads  | ${n(one.perSecond)} and ${n(two.perSecond)} | ${result.verification.speedup.toFixed(2)}`,
+      `verification, 1 and 2 threads  | ${n(one.perSecond)} and ${n(two.perSecond)} | ` +
+        `${result.verification.speedup.toFixed(2)}`,
       '',
     ].join('\n'),
   );

@@ -1,6 +1,7 @@
 // node examples/otlp.mjs MODEL: traces of a seal, a verification and an execution, exported by OTLP over HTTP. Where to:
 // OTEL_EXPORTER_OTLP_ENDPOINT, by default http://localhost:4318. To install beside vram-residency: @opentelemetry/api,
-// @opentelemetry/context-async-hooks, @opentelemetry/exporter-trace-otlp-http, @opentelemetry/resources, @opentelemetry/sdk-trace-base.
+// @opentelemetry/context-async-hooks, @opentelemetry/exporter-trace-otlp-http, @opentelemetry/resources,
+// @opentelemetry/sdk-trace-base.
 import { context, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';

@@ -1,5 +1,6 @@
-// The part of the CUDA driver API that the addon calls and the emulator answers. Written from the public documentation of the API so
-// that neither needs a CUDA header to compile; names, values and layouts are those of the 64-bit driver library (libcuda.so.1).
+// The part of the CUDA driver API that the addon calls and the emulator answers. Written from the public documentation of
+// the API so that neither needs a CUDA header to compile; names, values and layouts are those of the 64-bit driver library
+// (libcuda.so.1).
 #ifndef VRAM_RESIDENCY_DRIVER_API_H
 #define VRAM_RESIDENCY_DRIVER_API_H
 

@@ -88,7 +88,9 @@ function reportShipped(known, folder) {
         TARGET.architectures.includes(row.architecture) &&
         !(row.instructions <= TARGET.instructions)),
   );
-  const targets = `no spills; at most ${TARGET.instructions} instructions per 64 bytes in vr_leaves on ${TARGET.architectures.join(', ')}`;
+  const targets =
+    `no spills; at most ${TARGET.instructions} instructions per 64 bytes in vr_leaves on ` +
+    `${TARGET.architectures.join(', ')}`;
   console.log(`\nTargets (${targets}): ${missed.length === 0 ? 'met' : 'MISSED'}`);
   for (const row of missed)
     console.log(
@@ -105,7 +107,8 @@ function reportVariants(known, folder) {
     blocksPerThread,
   }));
   const title =
-    'cuda/variants, vr_leaves, 64 bytes of one block; none of them ships. The predictions know nothing of latency and loads.';
+    'cuda/variants, vr_leaves, 64 bytes of one block; none of them ships. The predictions know nothing of latency and ' +
+    'loads.';
   table(title, known, kernels, folder);
 }
 
@@ -122,7 +125,8 @@ try {
     `  cycles/64B = max(ALU / ${PIPES.alu}, FMA / ${PIPES.fma}, all / ${PIPES.issue}) lanes a cycle and multiprocessor`,
   );
   console.log(
-    `  GB/s = multiprocessors x boost GHz x 64 / cycles x ${CHUNKS}/${CHUNKS + 1} (padding round), at most the memory bandwidth`,
+    `  GB/s = multiprocessors x boost GHz x 64 / cycles x ${CHUNKS}/${CHUNKS + 1} (padding round), at most the memory ` +
+      `bandwidth`,
   );
   console.log(
     'Boards: published multiprocessors, boost clock and bandwidth. Real clocks under this load may be lower.',

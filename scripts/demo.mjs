@@ -145,9 +145,12 @@ say('it reads', quoted(again.reading));
 say('against 3.', identical ? 'every probability identical, bit for bit' : 'NOT IDENTICAL');
 
 const right = [first, again].every(({ reading }) => reading.text === TEXT);
+const { tensors, readOnly, copies } = first.witness;
+const misread = damaged.reading.text === null ? 'nothing' : `"${damaged.reading.text}"`;
 console.log(`
-What this run showed: the engine read ${first.witness.tensors} sealed tensors where they lie (${first.witness.readOnly} binds, ${first.witness.copies} copies); ${broughtBack} bytes came back
-for a verification of ${sealed.shard.byteLength}; ${FLIPS} flipped bits changed what it read to ${damaged.reading.text === null ? 'nothing' : `"${damaged.reading.text}"`}, were found and healed.
+What this run showed: the engine read ${tensors} sealed tensors in place (${readOnly} binds, ${copies} copies);
+${broughtBack} bytes came back for a verification of ${sealed.shard.byteLength};
+${FLIPS} flipped bits changed what it read to ${misread}, were found and healed.
 What it did not show: ${
   residency === 'device-local'
     ? 'anything about a hostile process or driver on this machine'

@@ -9,8 +9,9 @@ const FENCE = /^(```|~~~).*?^\1/gms;
 /** What a script writes between such marks is checked by that script. */
 const GENERATED = /<!-- (?:made by .*?begin|\w+: made by .*?) -->.*?<!-- .*?end.*? -->/gs;
 /** A number with a unit of time, rate, size or share. */
-const FIGURE =
-  /(?<![\w.-])\d[\d,.]*(?: ?(?:ms|s|ns|µs|GB\/s|MB\/s|kB|MB|GB|KiB|MiB|GiB|%)(?![\w-])| (?:microseconds?|seconds?|minutes?|hours?|times|a second))/g;
+const UNIT = String.raw`(?:ms|s|ns|µs|GB\/s|MB\/s|kB|MB|GB|KiB|MiB|GiB|%)(?![\w-])`;
+const WORD = '(?:microseconds?|seconds?|minutes?|hours?|times|a second)';
+const FIGURE = new RegExp(String.raw`(?<![\w.-])\d[\d,.]*(?: ?${UNIT}| ${WORD})`, 'g');
 const LINK = /\[[^\]]*\]\(([^)\s#]*)(#[^)\s]*)?\)/g;
 
 /** How a row of each of the page's sections is checked: its cells behind "where", to findings. */

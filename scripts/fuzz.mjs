@@ -100,7 +100,8 @@ function print(report, cpuSeconds) {
     return;
   }
   console.log(
-    `${target}: ${report.runs} runs of seed ${seed}: ${accepted} accepted, ${refused} refused in ${refusals.size} ways, 0 failures, ${cpuSeconds.toFixed(1)} CPU seconds`,
+    `${target}: ${report.runs} runs of seed ${seed}: ${accepted} accepted, ${refused} refused in ${refusals.size} ` +
+      `ways, 0 failures, ${cpuSeconds.toFixed(1)} CPU seconds`,
   );
   if (only !== null) console.log([...refusals.keys()].join('\n'));
 }

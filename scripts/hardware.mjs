@@ -113,7 +113,8 @@ function measuredTable(all) {
 function stateTable(all) {
   const cuda = all.map(
     (report) =>
-      `on ${report.card} (driver ${report.driver}, ${report.date}) ${count(report, 'passed')} steps of the [hardware kit](docs/hardware.md) passed, ` +
+      `on ${report.card} (driver ${report.driver}, ${report.date}) ${count(report, 'passed')} steps of the [hardware ` +
+      `kit](docs/hardware.md) passed, ` +
       `${count(report, 'failed', 'timed-out')} failed`,
   );
   const webgpu = all
@@ -145,7 +146,8 @@ function stateTable(all) {
           ...cuda,
         ].join('; '),
         cuda.length === 0
-          ? 'any NVIDIA GPU: machine code, JIT, concurrency and speed are **unmeasured**; the [hardware kit](docs/hardware.md) is there to do it'
+          ? 'any NVIDIA GPU: machine code, JIT, concurrency and speed are **unmeasured**; the [hardware ' +
+            'kit](docs/hardware.md) is there to do it'
           : 'other cards and drivers than these; several GPUs at once; WSL2, MIG',
       ],
       ['`host`', 'the contract suite; the reference for the others', '-'],

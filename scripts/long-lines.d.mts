@@ -1,2 +1,2 @@
 export const MOST_COLUMNS: number;
-export function fault(file: string, text: string, allowed?: number): string | null;
+export function fault(file: string, text: string): string | null;

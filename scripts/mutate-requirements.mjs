@@ -154,7 +154,8 @@ async function worker() {
       outcomes.set(mutation, outcome);
       done += 1;
       console.log(
-        `${done}/${requested.length} ${mutation.id} ${outcome.verdict} (${outcome.red.length} of ${outcome.green}): ${mutation.file}: ${mutation.what}`,
+        `${done}/${requested.length} ${mutation.id} ${outcome.verdict} (${outcome.red.length} of ${outcome.green}): ` +
+          `${mutation.file}: ${mutation.what}`,
       );
     }
   } finally {
@@ -173,15 +174,19 @@ const rows = table
   })
   .filter((line) => line !== undefined);
 const red = rows.filter((line) => line.includes(' | red: ')).length;
-const shown = `${red} of ${table.length} mutations went red; ${requirementIds().length - missing.length} of ${requirementIds().length} requirements have one.`;
+const shown =
+  `${red} of ${table.length} mutations went red; ${requirementIds().length - missing.length} of ` +
+  `${requirementIds().length} requirements have one.`;
 replaceSection(
   EVIDENCE,
   'requirements',
   [
     '## Requirements',
     '',
-    'Each row is one change to the code that a requirement is enforced by, made alone in a copy of the tree, and a test with the',
-    "requirement's id that was green before and red with it. Made by `npm run mutate:requirements` from `test/mutations/requirements.json`.",
+    'Each row is one change to the code that a requirement is enforced by, made alone in a copy of the tree, and a ' +
+      'test with the',
+    "requirement's id that was green before and red with it. Made by `npm run mutate:requirements` from " +
+      '`test/mutations/requirements.json`.',
     '',
     shown,
     '',

@@ -1,7 +1,8 @@
 // npm run soak [-- --cycles N --minutes N --seed N]: long use of the built library on the host backend, with an audit log
 // on disk.
 //   1. --cycles (default 100,000) of seal, verify, release with shards of 1 to 8192 bytes, sixteen at a time;
-//   2. --minutes (default 10) of mixed load with faults: seals too large, wrong digests, forged and stale handles, damage, healing, leases, aborted work.
+//   2. --minutes (default 10) of mixed load with faults: seals too large, wrong digests, forged and stale handles,
+//      damage, healing, leases, aborted work.
 // Resident set, heap and device accounting must stay flat, every call must end as it should, and the log must verify at the
 // end. Exit code 1 otherwise.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

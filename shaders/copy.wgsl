@@ -1,5 +1,6 @@
-// Copies bytes between a staging buffer and sealed memory, in (writes, healing) and out (readback), since sealed buffers have no copy usage.
-// Bytes [begin, end) of the target's vectors change, counted from the first vector; the source is aligned alike.
+// Copies bytes between a staging buffer and sealed memory, in (writes, healing) and out (readback), since sealed buffers
+// have no copy usage. Bytes [begin, end) of the target's vectors change, counted from the first vector; the source is
+// aligned alike.
 
 struct Params {
   // In units of 16 bytes.

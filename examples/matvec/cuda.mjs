@@ -1,7 +1,8 @@
 // A kernel of the caller's own, in PTX. Thread i multiplies row i. Weights are read byte by byte: a tensor begins anywhere
 // in a model file, and the driver gives kernels no unaligned words. As CUDA C++:
 //
-//   extern "C" __global__ void matvec(const unsigned char *weights, const float *x, float *y, unsigned rows, unsigned columns) {
+//   extern "C" __global__ void matvec(const unsigned char *weights, const float *x, float *y,
+//                                    unsigned rows, unsigned columns) {
 //     unsigned row = blockIdx.x * blockDim.x + threadIdx.x;
 //     if (row >= rows) return;
 //     const unsigned char *at = weights + (size_t)row * columns * 4;

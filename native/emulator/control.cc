@@ -138,7 +138,9 @@ class Js {
     check(napi_create_array(env_, &result));
     return result;
   }
-  void set(napi_value object, const char* name, napi_value value) const { check(napi_set_named_property(env_, object, name, value)); }
+  void set(napi_value object, const char* name, napi_value value) const {
+    check(napi_set_named_property(env_, object, name, value));
+  }
   void push(napi_value array, napi_value value) const {
     uint32_t length = 0;
     check(napi_get_array_length(env_, array, &length));
@@ -218,7 +220,8 @@ napi_value reset(const Js& js, Driver& driver, const Arguments& arguments) {
 napi_value configure(const Js& js, Driver& driver, const Arguments& arguments) {
   Config config = driver.config;
   apply(js, argument(arguments, 0), config);
-  if (config.devices.size() != driver.devices.size()) throw Failure{"configure() cannot change the number of devices: use reset()"};
+  if (config.devices.size() != driver.devices.size())
+    throw Failure{"configure() cannot change the number of devices: use reset()"};
   driver.config = config;
   for (size_t k = 0; k < driver.devices.size(); k++) driver.devices[k].config = config.devices[k];
   return nullptr;
@@ -235,7 +238,8 @@ napi_value failCall(const Js& js, Driver& driver, const Arguments& arguments) {
   injection.code = static_cast<CUresult>(js.whole(argument(arguments, 2)));
   injection.effect = releases(injection.call);
   if (arguments.size() > 3 && !js.absent(arguments[3])) injection.effect = js.boolean(arguments[3]);
-  if (injection.nth == 0 || injection.code == CUDA_SUCCESS) throw Failure{"failCall: the call counts from 1 and the code is CUDA_SUCCESS"};
+  if (injection.nth == 0 || injection.code == CUDA_SUCCESS)
+    throw Failure{"failCall: the call counts from 1 and the code is CUDA_SUCCESS"};
   driver.injections.push_back(injection);
   return nullptr;
 }
@@ -288,7 +292,8 @@ Device& deviceAt(const Js& js, Driver& driver, const Arguments& arguments) {
 
 napi_value loseDevice(const Js& js, Driver& driver, const Arguments& arguments) {
   Device& device = deviceAt(js, driver, arguments);
-  device.lost = arguments.size() > 1 && !js.absent(arguments[1]) ? static_cast<CUresult>(js.whole(arguments[1])) : CUDA_ERROR_UNKNOWN;
+  device.lost = arguments.size() > 1 && !js.absent(arguments[1]) ? static_cast<CUresult>(js.whole(arguments[1]))
+                                                                 : CUDA_ERROR_UNKNOWN;
   return nullptr;
 }
 
@@ -311,9 +316,10 @@ napi_value calls(const Js& js, Driver& driver, const Arguments&) {
 napi_value liveAllocations(const Js& js, Driver& driver, const Arguments&) {
   const Live live = driver.live();
   const std::pair<const char*, size_t> figures[] = {
-      {"memory", live.memory},   {"physical", live.physical}, {"reservations", live.reservations}, {"mappings", live.mappings},
-      {"pinned", live.pinned},   {"streams", live.streams},   {"events", live.events},             {"modules", live.modules},
-      {"contexts", live.contexts}, {"abandoned", live.abandoned}};
+      {"memory", live.memory},      {"physical", live.physical}, {"reservations", live.reservations},
+      {"mappings", live.mappings},  {"pinned", live.pinned},     {"streams", live.streams},
+      {"events", live.events},      {"modules", live.modules},   {"contexts", live.contexts},
+      {"abandoned", live.abandoned}};
   const napi_value result = js.object();
   size_t total = 0;
   for (const auto& [name, figure] : figures) {
@@ -347,10 +353,14 @@ napi_value pinnedResidue(const Js& js, Driver& driver, const Arguments&) {
 
 // Pieces of device memory that went back since reset(), and those of them with something in them.
 napi_value freed(const Js& js, Driver&, const Arguments&) { return js.of(static_cast<double>(Physical::freed.load())); }
-napi_value freedUnwiped(const Js& js, Driver&, const Arguments&) { return js.of(static_cast<double>(Physical::freedUnwiped.load())); }
+napi_value freedUnwiped(const Js& js, Driver&, const Arguments&) {
+  return js.of(static_cast<double>(Physical::freedUnwiped.load()));
+}
 
 napi_value pendingCopies(const Js& js, Driver& driver, const Arguments&) { return js.of(driver.pendingCopies()); }
-napi_value waitsOnEventLoop(const Js& js, Driver& driver, const Arguments&) { return js.of(static_cast<double>(driver.waitsOnEventLoop)); }
+napi_value waitsOnEventLoop(const Js& js, Driver& driver, const Arguments&) {
+  return js.of(static_cast<double>(driver.waitsOnEventLoop));
+}
 napi_value lastFault(const Js& js, Driver& driver, const Arguments&) { return js.of(driver.lastFault); }
 
 // ---- the driver's own functions, for tests of the emulator alone
@@ -398,13 +408,16 @@ napi_value call(const Js& js, Driver&, const Arguments& arguments) {
   throw Failure{"no driver function " + name};
 }
 
-napi_value addressOf(const Js& js, Driver&, const Arguments& arguments) { return js.address(js.bytes(argument(arguments, 0))); }
+napi_value addressOf(const Js& js, Driver&, const Arguments& arguments) {
+  return js.address(js.bytes(argument(arguments, 0)));
+}
 
 // Copies between JavaScript and pinned memory.
 uint8_t* pinnedAt(const Js& js, Driver& driver, napi_value address, uint64_t bytes) {
   const auto* at = reinterpret_cast<const uint8_t*>(js.whole(address));
   const auto found = driver.pinned.find(at);
-  if (found == driver.pinned.end() || bytes > found->second.pages->size()) throw Failure{"not that much pinned memory there"};
+  if (found == driver.pinned.end() || bytes > found->second.pages->size())
+    throw Failure{"not that much pinned memory there"};
   return found->second.pages->data();
 }
 

@@ -99,8 +99,15 @@ Call callNamed(const std::string& name) {
 
 bool releases(Call call) {
   switch (call) {
-    case Call::cuMemFree_v2: case Call::cuMemFreeHost: case Call::cuMemUnmap: case Call::cuMemRelease: case Call::cuMemAddressFree:
-    case Call::cuStreamDestroy_v2: case Call::cuEventDestroy_v2: case Call::cuModuleUnload: case Call::cuDevicePrimaryCtxRelease_v2:
+    case Call::cuMemFree_v2:
+    case Call::cuMemFreeHost:
+    case Call::cuMemUnmap:
+    case Call::cuMemRelease:
+    case Call::cuMemAddressFree:
+    case Call::cuStreamDestroy_v2:
+    case Call::cuEventDestroy_v2:
+    case Call::cuModuleUnload:
+    case Call::cuDevicePrimaryCtxRelease_v2:
       return true;
     default:
       return false;
@@ -110,7 +117,11 @@ bool releases(Call call) {
 bool unsafeInCapture(Call call) {
   switch (call) {
     case Call::cuMemAlloc_v2: case Call::cuMemFree_v2: case Call::cuMemAllocHost_v2: case Call::cuMemHostAlloc:
-    case Call::cuMemFreeHost: case Call::cuMemcpyHtoD_v2: case Call::cuMemcpyDtoH_v2: case Call::cuModuleLoadData: case Call::cuModuleLoadDataEx:
+    case Call::cuMemFreeHost:
+    case Call::cuMemcpyHtoD_v2:
+    case Call::cuMemcpyDtoH_v2:
+    case Call::cuModuleLoadData:
+    case Call::cuModuleLoadDataEx:
     case Call::cuModuleUnload: case Call::cuStreamSynchronize: case Call::cuStreamQuery: case Call::cuEventSynchronize:
     case Call::cuEventQuery: case Call::cuStreamDestroy_v2: case Call::cuEventDestroy_v2:
       return true;
@@ -187,7 +198,8 @@ bool Driver::isCopied(uint64_t besides, CUdeviceptr device, size_t bytes) const 
 CUuuid Driver::uuidOf(int device) const {
   CUuuid uuid{};
   uint64_t mixed = 0xcbf29ce484222325u + static_cast<uint64_t>(device);
-  for (char c : devices[static_cast<size_t>(device)].config.name) mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  for (char c : devices[static_cast<size_t>(device)].config.name)
+    mixed = (mixed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   for (unsigned char& byte : uuid.bytes) {
     mixed = mixed * 6364136223846793005u + 1442695040888963407u;
     byte = static_cast<unsigned char>(mixed >> 56);

@@ -151,7 +151,8 @@ struct Injection {
 
 // What has been created and not been released. A destroyed context takes its own with it: those are `abandoned`.
 struct Live {
-  size_t memory = 0, physical = 0, reservations = 0, mappings = 0, pinned = 0, streams = 0, events = 0, modules = 0, contexts = 0;
+  size_t memory = 0, physical = 0, reservations = 0, mappings = 0, pinned = 0, streams = 0, events = 0, modules = 0,
+         contexts = 0;
   size_t abandoned = 0;
 };
 

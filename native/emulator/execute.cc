@@ -36,7 +36,9 @@ uint32_t asBits(float value) {
   return bits;
 }
 
-float flushed(float value, bool flush) { return flush && std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value; }
+float flushed(float value, bool flush) {
+  return flush && std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
 
 float halfToFloat(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
@@ -60,7 +62,8 @@ uint64_t extended(uint64_t value, Type type) {
 template <typename T>
 T fromReal(float value) {
   if (std::isnan(value)) return 0;
-  const double most = static_cast<double>(std::numeric_limits<T>::max()), least = static_cast<double>(std::numeric_limits<T>::min());
+  const double most = static_cast<double>(std::numeric_limits<T>::max()),
+               least = static_cast<double>(std::numeric_limits<T>::min());
   if (value >= most) return std::numeric_limits<T>::max();
   if (value <= least) return std::numeric_limits<T>::min();
   return static_cast<T>(value);
@@ -179,8 +182,12 @@ class Warp {
   State run(Run& run, SharedMemory& shared);
 
  private:
-  uint32_t* narrow(const Operand& o) { return reinterpret_cast<uint32_t*>(reinterpret_cast<uint8_t*>(file_.data()) + o.place); }
-  uint64_t* wide(const Operand& o) { return reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(file_.data()) + o.place); }
+  uint32_t* narrow(const Operand& o) {
+    return reinterpret_cast<uint32_t*>(reinterpret_cast<uint8_t*>(file_.data()) + o.place);
+  }
+  uint64_t* wide(const Operand& o) {
+    return reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(file_.data()) + o.place);
+  }
   uint32_t* special(Special s, unsigned axis = 0) { return special_[static_cast<unsigned>(s) + axis]; }
   uint64_t read(const Operand& o, unsigned lane) { return o.wide ? wide(o)[lane] : narrow(o)[lane]; }
   void write(const Operand& o, unsigned lane, uint64_t value) {
@@ -249,7 +256,8 @@ class Warp {
     const uint32_t* c = i.sources[2].kind == Operand::None ? a : narrow(i.sources[2]);
     const bool flush = i.flushDenormals, saturate = i.saturate;
     only(mask, [=](unsigned l) {
-      float r = flushed(f(flushed(asFloat(a[l]), flush), flushed(asFloat(b[l]), flush), flushed(asFloat(c[l]), flush)), flush);
+      float r = flushed(f(flushed(asFloat(a[l]), flush), flushed(asFloat(b[l]), flush), flushed(asFloat(c[l]), flush)),
+                        flush);
       if (saturate) r = r > 0 ? std::min(r, 1.0f) : 0.0f;
       d[l] = asBits(r);
     });
@@ -302,7 +310,8 @@ class Warp {
 
   // Where the bytes lie on the host, or null after a fault.
   uint8_t* reach(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write);
-  uint8_t* reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address, unsigned bytes);
+  uint8_t* reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address,
+                       unsigned bytes);
   bool memory(Run& run, SharedMemory& shared, const Instruction& i, uint32_t mask);
   void atomic(const Instruction& i, unsigned lane, uint8_t* at);
 
@@ -345,7 +354,8 @@ class Warp {
   const Window* last_ = nullptr;
 };
 
-uint8_t* Warp::reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address, unsigned bytes) {
+uint8_t* Warp::reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address,
+                           unsigned bytes) {
   using Access = SharedMemory::Access;
   const Access access = i.op == Op::Load ? Access::Load : i.op == Op::Store ? Access::Store : Access::Atomic;
   const std::string name = access == Access::Load ? "load" : access == Access::Store ? "store" : "atomic";
@@ -371,7 +381,8 @@ uint8_t* Warp::reach(Run& run, SharedMemory& shared, const Instruction& i, unsig
   const Window* window = last_;
   if (window == nullptr || address < window->begin || address >= window->end) {
     const std::vector<Window>& all = run.launch.windows;
-    auto after = std::upper_bound(all.begin(), all.end(), address, [](uint64_t at, const Window& w) { return at < w.begin; });
+    auto after =
+        std::upper_bound(all.begin(), all.end(), address, [](uint64_t at, const Window& w) { return at < w.begin; });
     window = after == all.begin() ? nullptr : &*std::prev(after);
   }
   if (window == nullptr || address >= window->end || bytes > window->end - address) {
@@ -379,7 +390,8 @@ uint8_t* Warp::reach(Run& run, SharedMemory& shared, const Instruction& i, unsig
     return nullptr;
   }
   if (!(write ? window->writable : window->readable)) {
-    run.fault(CUDA_ERROR_ILLEGAL_ADDRESS, i, write ? "store to memory without write access" : "load from memory without read access");
+    run.fault(CUDA_ERROR_ILLEGAL_ADDRESS, i,
+              write ? "store to memory without write access" : "load from memory without read access");
     return nullptr;
   }
   last_ = window;
@@ -411,8 +423,8 @@ void Warp::atomic(const Instruction& i, unsigned lane, uint8_t* at) {
     case Type::F32: {
       auto* cell = reinterpret_cast<uint32_t*>(at);
       uint32_t seen = __atomic_load_n(cell, __ATOMIC_RELAXED);
-      while (!__atomic_compare_exchange_n(cell, &seen, asBits(asFloat(seen) + asFloat(static_cast<uint32_t>(operand))), false,
-                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+      while (!__atomic_compare_exchange_n(cell, &seen, asBits(asFloat(seen) + asFloat(static_cast<uint32_t>(operand))),
+                                          false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
       }
       old = seen;
       break;
@@ -516,7 +528,9 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
         break;
       }
       case Op::Convert:
-        only(mask, [&](unsigned l) { write(i.to[0], l, converted(read(i.sources[0], l), i.from, i.type, i.flushDenormals)); });
+        only(mask, [&](unsigned l) {
+          write(i.to[0], l, converted(read(i.sources[0], l), i.from, i.type, i.flushDenormals));
+        });
         break;
 
       case Op::Add32: narrow2(i, mask, [](u32 a, u32 b) { return a + b; }); break;
@@ -529,7 +543,9 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
       case Op::Mul32: narrow2(i, mask, [](u32 a, u32 b) { return a * b; }); break;
       case Op::MulHighU32: narrow2(i, mask, [](u32 a, u32 b) { return static_cast<u32>(u64{a} * b >> 32); }); break;
       case Op::MulHighS32:
-        narrow2(i, mask, [](u32 a, u32 b) { return static_cast<u32>(static_cast<u64>(s64{static_cast<s32>(a)} * static_cast<s32>(b)) >> 32); });
+        narrow2(i, mask, [](u32 a, u32 b) {
+          return static_cast<u32>(static_cast<u64>(s64{static_cast<s32>(a)} * static_cast<s32>(b)) >> 32);
+        });
         break;
       case Op::MulWideU32: case Op::MulWideS32: case Op::MadWideU32: case Op::MadWideS32: {
         u64* d = wide(i.to[0]);
@@ -537,7 +553,8 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
         const bool isSigned = i.op == Op::MulWideS32 || i.op == Op::MadWideS32;
         const u64* c = i.sources[2].kind == Operand::None ? nullptr : wide(i.sources[2]);
         only(mask, [=](unsigned l) {
-          const u64 product = isSigned ? static_cast<u64>(s64{static_cast<s32>(a[l])} * static_cast<s32>(b[l])) : u64{a[l]} * b[l];
+          const u64 product =
+              isSigned ? static_cast<u64>(s64{static_cast<s32>(a[l])} * static_cast<s32>(b[l])) : u64{a[l]} * b[l];
           d[l] = product + (c == nullptr ? 0 : c[l]);
         });
         break;
@@ -554,8 +571,12 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
         break;
       case Op::MinU32: narrow2(i, mask, [](u32 a, u32 b) { return a < b ? a : b; }); break;
       case Op::MaxU32: narrow2(i, mask, [](u32 a, u32 b) { return a > b ? a : b; }); break;
-      case Op::MinS32: narrow2(i, mask, [](u32 a, u32 b) { return static_cast<s32>(a) < static_cast<s32>(b) ? a : b; }); break;
-      case Op::MaxS32: narrow2(i, mask, [](u32 a, u32 b) { return static_cast<s32>(a) > static_cast<s32>(b) ? a : b; }); break;
+      case Op::MinS32:
+        narrow2(i, mask, [](u32 a, u32 b) { return static_cast<s32>(a) < static_cast<s32>(b) ? a : b; });
+        break;
+      case Op::MaxS32:
+        narrow2(i, mask, [](u32 a, u32 b) { return static_cast<s32>(a) > static_cast<s32>(b) ? a : b; });
+        break;
       case Op::Abs32: narrow1(i, mask, [](u32 a) { return static_cast<s32>(a) < 0 ? 0u - a : a; }); break;
       case Op::Neg32: narrow1(i, mask, [](u32 a) { return 0u - a; }); break;
       case Op::And32: narrow2(i, mask, [](u32 a, u32 b) { return a & b; }); break;
@@ -565,7 +586,9 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
       // Shifts by the width and more give zeros, or copies of the sign.
       case Op::Shl32: narrow2(i, mask, [](u32 a, u32 b) { return b > 31 ? 0u : a << b; }); break;
       case Op::ShrU32: narrow2(i, mask, [](u32 a, u32 b) { return b > 31 ? 0u : a >> b; }); break;
-      case Op::ShrS32: narrow2(i, mask, [](u32 a, u32 b) { return static_cast<u32>(static_cast<s32>(a) >> (b > 31 ? 31 : b)); }); break;
+      case Op::ShrS32:
+        narrow2(i, mask, [](u32 a, u32 b) { return static_cast<u32>(static_cast<s32>(a) >> (b > 31 ? 31 : b)); });
+        break;
       case Op::ShrConstantU32: {
         const u32 b = static_cast<u32>(i.offset);
         narrow1(i, mask, [=](u32 a) { return a >> b; });
@@ -581,7 +604,8 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
         narrow3(i, mask, [](u32 a, u32 b, u32 c) { return static_cast<u32>((u64{b} << 32 | a) >> (c < 32 ? c : 32)); });
         break;
       case Op::FunnelLeftClamp:
-        narrow3(i, mask, [](u32 a, u32 b, u32 c) { return static_cast<u32>(((u64{b} << 32 | a) << (c < 32 ? c : 32)) >> 32); });
+        narrow3(i, mask,
+                [](u32 a, u32 b, u32 c) { return static_cast<u32>(((u64{b} << 32 | a) << (c < 32 ? c : 32)) >> 32); });
         break;
       case Op::RotateConstant: {
         const u32 right = static_cast<u32>(i.offset), left = 32 - right;
@@ -597,9 +621,13 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
       case Op::LogicChoose: narrow3(i, mask, [](u32 a, u32 b, u32 c) { return c ^ (a & (b ^ c)); }); break;
       case Op::LogicMajority: narrow3(i, mask, [](u32 a, u32 b, u32 c) { return (a & b) | (c & (a | b)); }); break;
       case Op::Permute: narrow3(i, mask, [](u32 a, u32 b, u32 c) { return permuted(a, b, c); }); break;
-      case Op::ByteSwap: narrow1(i, mask, [](u32 a) { return a >> 24 | (a >> 8 & 0xff00) | (a << 8 & 0xff0000) | a << 24; }); break;
+      case Op::ByteSwap:
+        narrow1(i, mask, [](u32 a) { return a >> 24 | (a >> 8 & 0xff00) | (a << 8 & 0xff0000) | a << 24; });
+        break;
       case Op::PopulationCount: narrow1(i, mask, [](u32 a) { return static_cast<u32>(__builtin_popcount(a)); }); break;
-      case Op::LeadingZeros: narrow1(i, mask, [](u32 a) { return a == 0 ? 32u : static_cast<u32>(__builtin_clz(a)); }); break;
+      case Op::LeadingZeros:
+        narrow1(i, mask, [](u32 a) { return a == 0 ? 32u : static_cast<u32>(__builtin_clz(a)); });
+        break;
       case Op::BitReverse: narrow1(i, mask, [](u32 a) { return reversed(a); }); break;
 
       case Op::Add64: wide2(i, mask, [](u64 a, u64 b) { return a + b; }); break;
@@ -635,7 +663,9 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
       case Op::Not64: wide1(i, mask, [](u64 a) { return ~a; }); break;
       case Op::Shl64: wideShift(i, mask, [](u64 a, u32 b) { return b > 63 ? 0 : a << b; }); break;
       case Op::ShrU64: wideShift(i, mask, [](u64 a, u32 b) { return b > 63 ? 0 : a >> b; }); break;
-      case Op::ShrS64: wideShift(i, mask, [](u64 a, u32 b) { return static_cast<u64>(static_cast<s64>(a) >> (b > 63 ? 63 : b)); }); break;
+      case Op::ShrS64:
+        wideShift(i, mask, [](u64 a, u32 b) { return static_cast<u64>(static_cast<s64>(a) >> (b > 63 ? 63 : b)); });
+        break;
 
       case Op::CompareU32: compare<u32>(i, mask, narrow(i.sources[0]), narrow(i.sources[1])); break;
       case Op::CompareS32: compare<s32>(i, mask, narrow(i.sources[0]), narrow(i.sources[1])); break;
@@ -700,7 +730,8 @@ Warp::State Warp::run(Run& run, SharedMemory& shared) {
 
 void runBlock(Run& run, uint64_t number, std::vector<Warp>& warps, SharedMemory& shared) {
   const Launch& launch = run.launch;
-  const uint32_t block[3] = {static_cast<uint32_t>(number % launch.grid[0]), static_cast<uint32_t>(number / launch.grid[0] % launch.grid[1]),
+  const uint32_t block[3] = {static_cast<uint32_t>(number % launch.grid[0]),
+                             static_cast<uint32_t>(number / launch.grid[0] % launch.grid[1]),
                              static_cast<uint32_t>(number / launch.grid[0] / launch.grid[1])};
   const uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   const uint32_t count = (threads + kLanes - 1) / kLanes;

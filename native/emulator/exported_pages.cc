@@ -35,7 +35,8 @@ std::unique_ptr<ExportedPages> ExportedPages::create(size_t bytes, const CUuuid&
   std::unique_ptr<ExportedPages> pages(new ExportedPages(descriptor));
   Trailer trailer{{}, device, bytes, 0};
   std::memcpy(trailer.magic, kMagic, sizeof kMagic);
-  if (getrandom(&trailer.identity, sizeof trailer.identity, 0) != static_cast<ssize_t>(sizeof trailer.identity)) throw std::bad_alloc();
+  if (getrandom(&trailer.identity, sizeof trailer.identity, 0) != static_cast<ssize_t>(sizeof trailer.identity))
+    throw std::bad_alloc();
   const auto end = static_cast<off_t>(bytes);
   if (ftruncate(descriptor, end + static_cast<off_t>(pageBytes())) != 0 ||
       pwrite(descriptor, &trailer, sizeof trailer, end) != static_cast<ssize_t>(sizeof trailer) ||

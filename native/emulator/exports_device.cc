@@ -8,7 +8,9 @@ using namespace emulator;
 
 namespace {
 
-bool known(const Driver& driver, CUdevice device) { return device >= 0 && static_cast<size_t>(device) < driver.devices.size(); }
+bool known(const Driver& driver, CUdevice device) {
+  return device >= 0 && static_cast<size_t>(device) < driver.devices.size();
+}
 
 template <typename F>
 CUresult ofDevice(Call which, CUdevice device, F body) {
@@ -67,7 +69,10 @@ int attributeOf(const DeviceConfig& c, int attribute, int device) {
     case CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES: return c.integrated && c.managed;
     case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED: return c.vmm;
     case CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED: return c.vmm && c.posixHandles;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_MODE: case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID: case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID: return 0;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_MODE:
+    case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID:
+    case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID:
+      return 0;
     default: return -1;
   }
 }
@@ -126,7 +131,9 @@ VR_EXPORT CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
 }
 
 VR_EXPORT CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice device) { return uuidOf(Call::cuDeviceGetUuid, uuid, device); }
-VR_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) { return uuidOf(Call::cuDeviceGetUuid_v2, uuid, device); }
+VR_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+  return uuidOf(Call::cuDeviceGetUuid_v2, uuid, device);
+}
 
 VR_EXPORT CUresult cuDeviceGetPCIBusId(char* id, int length, CUdevice device) {
   return ofDevice(Call::cuDeviceGetPCIBusId, device, [&](Driver&, Device&) -> CUresult {

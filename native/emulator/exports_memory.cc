@@ -37,7 +37,9 @@ CUresult pointerAttribute(Driver& driver, void* value, int attribute, CUdevicept
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR: *static_cast<CUdeviceptr*>(value) = mapping->begin; break;
     case CU_POINTER_ATTRIBUTE_RANGE_SIZE: *static_cast<std::size_t*>(value) = mapping->bytes; break;
     case CU_POINTER_ATTRIBUTE_MAPPED: *static_cast<unsigned*>(value) = 1; break;
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS: *static_cast<int*>(value) = mapping->writable ? 3 : mapping->readable ? 1 : 0; break;
+    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
+      *static_cast<int*>(value) = mapping->writable ? 3 : mapping->readable ? 1 : 0;
+      break;
     default: return CUDA_ERROR_INVALID_VALUE;
   }
   return CUDA_SUCCESS;
@@ -96,9 +98,13 @@ VR_EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
   });
 }
 
-VR_EXPORT CUresult cuMemAllocHost_v2(void** memory, std::size_t bytes) { return allocatePinned(Call::cuMemAllocHost_v2, memory, bytes); }
+VR_EXPORT CUresult cuMemAllocHost_v2(void** memory, std::size_t bytes) {
+  return allocatePinned(Call::cuMemAllocHost_v2, memory, bytes);
+}
 
-VR_EXPORT CUresult cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) { return allocatePinned(Call::cuMemHostAlloc, memory, bytes); }
+VR_EXPORT CUresult cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) {
+  return allocatePinned(Call::cuMemHostAlloc, memory, bytes);
+}
 
 VR_EXPORT CUresult cuMemFreeHost(void* memory) {
   return enterContext(Call::cuMemFreeHost, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
@@ -108,7 +114,8 @@ VR_EXPORT CUresult cuMemFreeHost(void* memory) {
     const uint8_t* end = begin + found->second.pages->size();
     bool inUse = false;
     for (const auto& entry : driver.streams)
-      for (const Work& work : entry.second.queue) inUse = inUse || (work.host != nullptr && work.host < end && work.host + work.hostBytes > begin);
+      for (const Work& work : entry.second.queue)
+        inUse = inUse || (work.host != nullptr && work.host < end && work.host + work.hostBytes > begin);
     if (inUse) driver.makeSticky(handle, CUDA_ERROR_ILLEGAL_ADDRESS, "pinned memory freed while a copy of it was under way");
     driver.pinned.erase(found);
     return inUse ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;

@@ -77,7 +77,8 @@ CUresult load(Driver& driver, uint64_t handle, const Context& context, CUmodule*
 bool rightShape(const Kernel& kernel, const uint32_t (&grid)[3], const uint32_t (&block)[3], CUresult& why) {
   const uint64_t threads = uint64_t{block[0]} * block[1] * block[2];
   const bool empty = grid[0] == 0 || grid[1] == 0 || grid[2] == 0 || threads == 0;
-  const bool large = grid[0] > 0x7fffffff || grid[1] > 65535 || grid[2] > 65535 || block[0] > 1024 || block[1] > 1024 || block[2] > 64;
+  const bool large =
+      grid[0] > 0x7fffffff || grid[1] > 65535 || grid[2] > 65535 || block[0] > 1024 || block[1] > 1024 || block[2] > 64;
   if (empty || large || threads > 1024) why = CUDA_ERROR_INVALID_VALUE;
   else if (threads > kernel.maxThreads) why = CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   else return true;
@@ -149,8 +150,9 @@ VR_EXPORT CUresult cuFuncGetAttribute(int* value, int attribute, CUfunction func
   });
 }
 
-VR_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
-                                  unsigned blockZ, unsigned sharedBytes, CUstream stream, void** parameters, void** extra) {
+VR_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,
+                                  unsigned blockY, unsigned blockZ, unsigned sharedBytes, CUstream stream,
+                                  void** parameters, void** extra) {
   return enterContext(Call::cuLaunchKernel, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
     const auto found = driver.functions.find(numberOf(function));
     if (found == driver.functions.end()) return CUDA_ERROR_INVALID_HANDLE;
@@ -159,7 +161,9 @@ VR_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned 
     if (refused != CUDA_SUCCESS) return refused;
     const Function& f = found->second;
     if (driver.modules[f.module].context != handle) return CUDA_ERROR_INVALID_HANDLE;
-    Launch launch{f.kernel.get(), {}, {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, {}, driver.config.instructionBudget, driver.config.workers};
+    Launch launch{f.kernel.get(),           {}, {gridX, gridY, gridZ},
+                  {blockX, blockY, blockZ}, {}, driver.config.instructionBudget,
+                  driver.config.workers};
     CUresult why = CUDA_SUCCESS;
     if (!rightShape(*f.kernel, launch.grid, launch.block, why)) return why;
     if (sharedBytes != 0 || extra != nullptr) return CUDA_ERROR_INVALID_VALUE;

@@ -21,7 +21,8 @@ Outcome denied(const char* what) { return Outcome{CUDA_ERROR_ILLEGAL_ADDRESS, wh
 uint8_t* reach(CUdeviceptr address, size_t bytes, bool write, Outcome& outcome) {
   Mapping* mapping = Driver::instance().range(address, bytes);
   if (mapping == nullptr) outcome = denied("copy or fill outside every allocation");
-  else if (!(write ? mapping->writable : mapping->readable)) outcome = denied(write ? "write to memory without write access" : "read from memory without read access");
+  else if (!(write ? mapping->writable : mapping->readable))
+    outcome = denied(write ? "write to memory without write access" : "read from memory without read access");
   else return mapping->physical->pages.data() + mapping->offset + (address - mapping->begin);
   return nullptr;
 }
@@ -44,7 +45,8 @@ Outcome copyOut(void* to, CUdeviceptr from, size_t bytes) {
 
 // A copy in a stream. Pinned memory is touched when the stream gets there; pageable memory by the call itself, as the real
 // driver does.
-CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t bytes, CUstream stream, std::function<Outcome()> copy) {
+CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t bytes, CUstream stream,
+                   std::function<Outcome()> copy) {
   return enterContext(which, [&](Driver& driver, uint64_t handle, Context&) -> CUresult {
     uint64_t number = 0;
     const CUresult found = driver.streamOf(handle, stream, number);
@@ -92,7 +94,8 @@ CUresult fillAsync(Call which, CUdeviceptr to, size_t unit, size_t count, uint32
     const CUresult found = driver.streamOf(handle, stream, number);
     if (found != CUDA_SUCCESS) return found;
     if (count == 0) return CUDA_SUCCESS;
-    if (to % unit != 0 || count > SIZE_MAX / unit || driver.range(to, count * unit) == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (to % unit != 0 || count > SIZE_MAX / unit || driver.range(to, count * unit) == nullptr)
+      return CUDA_ERROR_INVALID_VALUE;
     Work work;
     work.run = [=] {
       Outcome outcome;
@@ -158,7 +161,8 @@ Work stamp(uint64_t event) {
 template <typename T>
 CUresult query(Driver& driver, T& object, uint64_t stream, uint64_t number) {
   const auto found = driver.streams.find(stream);
-  const bool pending = found != driver.streams.end() && !found->second.queue.empty() && found->second.queue.front().number <= number;
+  const bool pending =
+      found != driver.streams.end() && !found->second.queue.empty() && found->second.queue.front().number <= number;
   if (!pending) return CUDA_SUCCESS;
   if (!object.polled) {
     object.polled = true;
@@ -257,7 +261,9 @@ VR_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned fl
     if (capture != 0) return driver.invalidate(capture, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
     if (awaited.number == 0) return CUDA_SUCCESS;
     Work work;
-    work.run = [awaited] { return Outcome{Driver::instance().drain(awaited.stream, awaited.number), "in a stream waited for"}; };
+    work.run = [awaited] {
+      return Outcome{Driver::instance().drain(awaited.stream, awaited.number), "in a stream waited for"};
+    };
     driver.enqueue(number, std::move(work));
     return CUDA_SUCCESS;
   });

@@ -10,7 +10,8 @@ using namespace emulator;
 namespace {
 
 bool rightProperties(const Driver& driver, const CUmemAllocationProp* p) {
-  if (p == nullptr || p->type != CU_MEM_ALLOCATION_TYPE_PINNED || p->location.type != CU_MEM_LOCATION_TYPE_DEVICE) return false;
+  if (p == nullptr || p->type != CU_MEM_ALLOCATION_TYPE_PINNED || p->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
+    return false;
   if (p->location.id < 0 || static_cast<size_t>(p->location.id) >= driver.devices.size()) return false;
   return p->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE ||
          p->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
@@ -41,7 +42,9 @@ CUmemGenericAllocationHandle handleFor(Driver& driver, std::shared_ptr<Physical>
 
 // What this process has of the memory already, by a handle or a mapping; or null.
 std::shared_ptr<Physical> known(Driver& driver, const ExportedPages& file) {
-  const auto same = [&](const std::shared_ptr<Physical>& memory) { return memory->file != nullptr && memory->file->same(file); };
+  const auto same = [&](const std::shared_ptr<Physical>& memory) {
+    return memory->file != nullptr && memory->file->same(file);
+  };
   for (const auto& entry : driver.physical)
     if (same(entry.second.physical)) return entry.second.physical;
   for (const auto& entry : driver.addresses.all())
@@ -82,14 +85,16 @@ std::vector<Mapping*> mapped(Driver& driver, uint64_t address, uint64_t bytes) {
 
 VR_EXPORT CUresult cuMemGetAllocationGranularity(std::size_t* bytes, const CUmemAllocationProp* properties, int option) {
   return enter(Call::cuMemGetAllocationGranularity, [&](Driver& driver) -> CUresult {
-    if (bytes == nullptr || option < 0 || option > 1 || !rightProperties(driver, properties)) return CUDA_ERROR_INVALID_VALUE;
+    if (bytes == nullptr || option < 0 || option > 1 || !rightProperties(driver, properties))
+      return CUDA_ERROR_INVALID_VALUE;
     if (!supported(driver, *properties)) return CUDA_ERROR_NOT_SUPPORTED;
     *bytes = driver.config.granularity;
     return CUDA_SUCCESS;
   });
 }
 
-VR_EXPORT CUresult cuMemAddressReserve(CUdeviceptr* address, std::size_t bytes, std::size_t alignment, CUdeviceptr, unsigned long long flags) {
+VR_EXPORT CUresult cuMemAddressReserve(CUdeviceptr* address, std::size_t bytes, std::size_t alignment, CUdeviceptr,
+                                       unsigned long long flags) {
   return enter(Call::cuMemAddressReserve, [&](Driver& driver) -> CUresult {
     const uint64_t granularity = driver.config.granularity;
     if (address == nullptr || bytes == 0 || bytes % granularity != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
@@ -112,21 +117,23 @@ VR_EXPORT CUresult cuMemAddressFree(CUdeviceptr address, std::size_t bytes) {
   });
 }
 
-VR_EXPORT CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes, const CUmemAllocationProp* properties,
-                               unsigned long long flags) {
+VR_EXPORT CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes,
+                               const CUmemAllocationProp* properties, unsigned long long flags) {
   return enter(Call::cuMemCreate, [&](Driver& driver) -> CUresult {
     if (handle == nullptr || flags != 0 || !rightProperties(driver, properties)) return CUDA_ERROR_INVALID_VALUE;
     if (bytes == 0 || bytes % driver.config.granularity != 0) return CUDA_ERROR_INVALID_VALUE;
     const int device = properties->location.id;
     if (!supported(driver, *properties)) return CUDA_ERROR_NOT_SUPPORTED;
-    if (driver.devices[static_cast<size_t>(device)].lost != CUDA_SUCCESS) return driver.devices[static_cast<size_t>(device)].lost;
+    if (driver.devices[static_cast<size_t>(device)].lost != CUDA_SUCCESS)
+      return driver.devices[static_cast<size_t>(device)].lost;
     if (!driver.hasRoom(device, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
     std::unique_ptr<Physical> memory;
     if (properties->requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE) {
       memory = std::make_unique<Physical>(device, bytes);
     } else {
       if (bytes % static_cast<size_t>(sysconf(_SC_PAGESIZE)) != 0) return CUDA_ERROR_INVALID_VALUE;
-      memory = std::make_unique<Physical>(device, ExportedPages::create(bytes, driver.uuidOf(device)), Physical::Origin::Created);
+      memory = std::make_unique<Physical>(device, ExportedPages::create(bytes, driver.uuidOf(device)),
+                                          Physical::Origin::Created);
     }
     *handle = handleFor(driver, taken(driver, std::move(memory)));
     return CUDA_SUCCESS;
@@ -175,7 +182,8 @@ VR_EXPORT CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t 
     const auto found = driver.physical.find(handle);
     const uint64_t granularity = driver.config.granularity;
     if (found == driver.physical.end() || flags != 0 || bytes == 0 || offset != 0) return CUDA_ERROR_INVALID_VALUE;
-    if (address % granularity != 0 || bytes % granularity != 0 || bytes > found->second.physical->pages.size()) return CUDA_ERROR_INVALID_VALUE;
+    if (address % granularity != 0 || bytes % granularity != 0 || bytes > found->second.physical->pages.size())
+      return CUDA_ERROR_INVALID_VALUE;
     if (!reserved(driver, address, bytes)) return CUDA_ERROR_INVALID_VALUE;
     const auto& all = driver.addresses.all();
     const auto next = all.lower_bound(address);
@@ -215,7 +223,8 @@ VR_EXPORT CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const 
         if (mapping->physical->device != access[k].location.id) return CUDA_ERROR_NOT_SUPPORTED;  // no peer access here
         mapping->readable = (access[k].flags & 1) != 0;
         // ignoreReadOnly: a driver that promises more than it does, so that asking it back shows.
-        mapping->writable = access[k].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE || (driver.config.ignoreReadOnly && access[k].flags != 0);
+        mapping->writable = access[k].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ||
+                            (driver.config.ignoreReadOnly && access[k].flags != 0);
       }
     }
     return CUDA_SUCCESS;
@@ -224,7 +233,8 @@ VR_EXPORT CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const 
 
 VR_EXPORT CUresult cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location, CUdeviceptr address) {
   return enter(Call::cuMemGetAccess, [&](Driver& driver) -> CUresult {
-    if (flags == nullptr || location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_INVALID_VALUE;
+    if (flags == nullptr || location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE)
+      return CUDA_ERROR_INVALID_VALUE;
     const Mapping* mapping = driver.addresses.around(address);
     if (mapping == nullptr || mapping->plain) return CUDA_ERROR_INVALID_VALUE;
     const bool own = mapping->physical->device == location->id;

@@ -39,7 +39,8 @@ bool isFatbin(const void* image) {
 std::optional<std::string> ptxOf(const void* image, int architecture) {
   Header header;
   std::memcpy(&header, image, sizeof header);
-  if (header.magic != kMagic || header.version != 1 || header.headerBytes < sizeof header) throw FatbinError("not a fat binary");
+  if (header.magic != kMagic || header.version != 1 || header.headerBytes < sizeof header)
+    throw FatbinError("not a fat binary");
   const char* at = static_cast<const char*>(image) + header.headerBytes;
   uint64_t left = header.contentBytes;
   std::optional<std::string> best;
@@ -48,7 +49,8 @@ std::optional<std::string> ptxOf(const void* image, int architecture) {
     Entry entry;
     if (left < kSmallestEntryHeader) throw FatbinError("an entry is cut off");
     std::memcpy(&entry, at, sizeof entry);
-    if (entry.headerBytes < kSmallestEntryHeader || entry.headerBytes > left) throw FatbinError("an entry's header leaves the container");
+    if (entry.headerBytes < kSmallestEntryHeader || entry.headerBytes > left)
+      throw FatbinError("an entry's header leaves the container");
     if (entry.payloadBytes > left - entry.headerBytes) throw FatbinError("an entry leaves the container");
     const char* payload = at + entry.headerBytes;
     const bool fits = entry.architecture <= static_cast<uint32_t>(architecture) && entry.architecture >= bestArchitecture;

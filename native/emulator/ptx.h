@@ -19,13 +19,13 @@ enum class Op : uint16_t {
   // data movement
   Mov32, Mov64, MovPredicate, MovSpecial, LoadParameter, Load, Store, Atomic, Select32, Select64, SelectPredicate, Convert,
   // 32-bit integers
-  Add32, AddConstant32, Sub32, Mul32, MulHighU32, MulHighS32, MulWideU32, MulWideS32, Mad32, MadWideU32, MadWideS32, DivU32, DivS32,
-  RemU32, RemS32, MinU32, MinS32, MaxU32, MaxS32, Abs32, Neg32, And32, Or32, Xor32, Not32, Shl32, ShrU32, ShrS32, ShrConstantU32,
-  FunnelRight, FunnelLeft, FunnelRightClamp, FunnelLeftClamp, RotateConstant, Logic3, LogicXor3, LogicChoose, LogicMajority,
-  Permute, ByteSwap, PopulationCount, LeadingZeros, BitReverse,
+  Add32, AddConstant32, Sub32, Mul32, MulHighU32, MulHighS32, MulWideU32, MulWideS32, Mad32, MadWideU32, MadWideS32,
+  DivU32, DivS32, RemU32, RemS32, MinU32, MinS32, MaxU32, MaxS32, Abs32, Neg32, And32, Or32, Xor32, Not32, Shl32,
+  ShrU32, ShrS32, ShrConstantU32, FunnelRight, FunnelLeft, FunnelRightClamp, FunnelLeftClamp, RotateConstant, Logic3,
+  LogicXor3, LogicChoose, LogicMajority, Permute, ByteSwap, PopulationCount, LeadingZeros, BitReverse,
   // 64-bit integers
-  Add64, Sub64, Mul64, MulHighU64, Mad64, DivU64, DivS64, RemU64, RemS64, MinU64, MinS64, MaxU64, MaxS64, Neg64, And64, Or64, Xor64, Not64,
-  Shl64, ShrU64, ShrS64,
+  Add64, Sub64, Mul64, MulHighU64, Mad64, DivU64, DivS64, RemU64, RemS64, MinU64, MinS64, MaxU64, MaxS64, Neg64,
+  And64, Or64, Xor64, Not64, Shl64, ShrU64, ShrS64,
   // predicates
   CompareU32, CompareS32, CompareU64, CompareS64, CompareF32, AndPredicate, OrPredicate, XorPredicate, NotPredicate,
   // f32
@@ -37,10 +37,13 @@ enum class Op : uint16_t {
 enum class Type : uint8_t { B8, U8, S8, B16, U16, S16, B32, U32, S32, F32, F16, B64, U64, S64, Predicate };
 unsigned bytesOf(Type type);
 
-enum class Compare : uint8_t { Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual, Unordered = 8 };  // Unordered: a flag, f32 only
+// Unordered is a flag, for f32 only.
+enum class Compare : uint8_t { Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual, Unordered = 8 };
 enum class Space : uint8_t { Global, Shared };
 enum class AtomicOp : uint8_t { Add, Min, Max, And, Or, Xor, Exchange };
-enum class Special : uint8_t { TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ, LaneId, WarpId, Count };
+enum class Special : uint8_t {
+  TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ, LaneId, WarpId, Count
+};
 
 // What an operand names before registers are placed, and where its 32 lanes lie afterwards.
 struct Operand {

@@ -115,7 +115,8 @@ class BodyParser {
       const Type of = type(text_.take());
       do {
         const std::string reg = text_.take();
-        if (reg.front() != '%' && !std::isalpha(static_cast<unsigned char>(reg.front())) && reg.front() != '_' && reg.front() != '$')
+        if (reg.front() != '%' && !std::isalpha(static_cast<unsigned char>(reg.front())) && reg.front() != '_' &&
+            reg.front() != '$')
           text_.fail("'" + reg + "' is not a register name");
         uint32_t count = 0;
         if (text_.accept("<")) {
@@ -226,7 +227,9 @@ class BodyParser {
     return o;
   }
 
-  static bool startsNumber(const std::string& word) { return word == "-" || std::isdigit(static_cast<unsigned char>(word[0])); }
+  static bool startsNumber(const std::string& word) {
+    return word == "-" || std::isdigit(static_cast<unsigned char>(word[0]));
+  }
 
   Operand source(Type as, bool anyWidth = false) {
     if (text_.ended()) text_.fail("text ends too early");
@@ -282,7 +285,8 @@ class BodyParser {
     }
     const std::string name = text_.take();
     if (!i.guarded && text_.accept(":")) {
-      if (!labels_.emplace(name, static_cast<uint32_t>(kernel_.code.size())).second) text_.fail("label '" + name + "' twice");
+      if (!labels_.emplace(name, static_cast<uint32_t>(kernel_.code.size())).second)
+        text_.fail("label '" + name + "' twice");
       return;
     }
     decode(i, name);
@@ -419,8 +423,9 @@ class BodyParser {
         parameter = part == "param";
       } else if (part == "v2" || part == "v4") {
         vector = part == "v2" ? 2 : 4;
-      } else if (part == "nc" || part == "ca" || part == "cg" || part == "cs" || part == "cv" || part == "volatile" || part == "relaxed" ||
-                 part == "gpu" || part == "cta" || part == "sys" || part == "wb" || part == "wt" || part == "lu" || part == "weak") {
+      } else if (part == "nc" || part == "ca" || part == "cg" || part == "cs" || part == "cv" || part == "volatile" ||
+                 part == "relaxed" || part == "gpu" || part == "cta" || part == "sys" || part == "wb" || part == "wt" ||
+                 part == "lu" || part == "weak") {
         continue;  // caching hints and orderings change nothing where nothing is cached
       } else if (base == "atom" || base == "red") {
         if (!operation.empty()) unknown(name);
@@ -556,12 +561,14 @@ class BodyParser {
       bool needed;
     };
     static const std::unordered_map<std::string, Form> forms = {
-        {"add", {Op::AddF32, 2, "rn", false}},     {"sub", {Op::SubF32, 2, "rn", false}},      {"mul", {Op::MulF32, 2, "rn", false}},
-        {"fma", {Op::FmaF32, 3, "rn", true}},      {"mad", {Op::FmaF32, 3, "rn", true}},       {"div", {Op::DivF32, 2, "rn|approx|full", true}},
-        {"min", {Op::MinF32, 2, "", false}},       {"max", {Op::MaxF32, 2, "", false}},        {"abs", {Op::AbsF32, 1, "", false}},
-        {"neg", {Op::NegF32, 1, "", false}},       {"sqrt", {Op::SqrtF32, 1, "rn|approx", true}},
-        {"rsqrt", {Op::RsqrtF32, 1, "approx", true}}, {"rcp", {Op::RcpF32, 1, "rn|approx", true}},
-        {"ex2", {Op::Exp2F32, 1, "approx", true}}, {"lg2", {Op::Log2F32, 1, "approx", true}}};
+        {"add", {Op::AddF32, 2, "rn", false}},         {"sub", {Op::SubF32, 2, "rn", false}},
+        {"mul", {Op::MulF32, 2, "rn", false}},         {"fma", {Op::FmaF32, 3, "rn", true}},
+        {"mad", {Op::FmaF32, 3, "rn", true}},          {"div", {Op::DivF32, 2, "rn|approx|full", true}},
+        {"min", {Op::MinF32, 2, "", false}},           {"max", {Op::MaxF32, 2, "", false}},
+        {"abs", {Op::AbsF32, 1, "", false}},           {"neg", {Op::NegF32, 1, "", false}},
+        {"sqrt", {Op::SqrtF32, 1, "rn|approx", true}}, {"rsqrt", {Op::RsqrtF32, 1, "approx", true}},
+        {"rcp", {Op::RcpF32, 1, "rn|approx", true}},   {"ex2", {Op::Exp2F32, 1, "approx", true}},
+        {"lg2", {Op::Log2F32, 1, "approx", true}}};
     const auto found = forms.find(base);
     if (found == forms.end()) unknown(name);
     bool rounded = false;
@@ -582,7 +589,8 @@ class BodyParser {
     return isSigned(t) ? narrowSigned : narrowUnsigned;
   }
 
-  void integers(Instruction& i, const std::string& base, Type t, const std::vector<std::string>& parts, const std::string& name) {
+  void integers(Instruction& i, const std::string& base, Type t, const std::vector<std::string>& parts,
+                const std::string& name) {
     const std::string mods = parts.empty() ? "" : parts.size() == 1 ? parts[0] : parts[0] + "." + parts[1];
     if (parts.size() > 2) unknown(name);
     const bool w = wide(t), s = isSigned(t), bits = t == Type::B32 || t == Type::B64 || t == Type::Predicate;
@@ -592,7 +600,10 @@ class BodyParser {
     if (base == "and" || base == "or" || base == "xor" || base == "not") {
       if (!bits || !plain) unknown(name);
       if (t == Type::Predicate) {
-        const Op op = base == "and" ? Op::AndPredicate : base == "or" ? Op::OrPredicate : base == "xor" ? Op::XorPredicate : Op::NotPredicate;
+        const Op op = base == "and"   ? Op::AndPredicate
+                      : base == "or"  ? Op::OrPredicate
+                      : base == "xor" ? Op::XorPredicate
+                                      : Op::NotPredicate;
         return simple(i, op, t, base == "not" ? 1 : 2);
       }
       if (base == "and") return simple(i, w ? Op::And64 : Op::And32, t, 2);
@@ -613,8 +624,10 @@ class BodyParser {
     }
     if (t == Type::B32) {
       if (base == "shf") {
-        static const std::unordered_map<std::string, Op> forms = {
-            {"l.wrap", Op::FunnelLeft}, {"r.wrap", Op::FunnelRight}, {"l.clamp", Op::FunnelLeftClamp}, {"r.clamp", Op::FunnelRightClamp}};
+        static const std::unordered_map<std::string, Op> forms = {{"l.wrap", Op::FunnelLeft},
+                                                                  {"r.wrap", Op::FunnelRight},
+                                                                  {"l.clamp", Op::FunnelLeftClamp},
+                                                                  {"r.clamp", Op::FunnelRightClamp}};
         const auto found = forms.find(mods);
         if (found == forms.end()) unknown(name);
         return simple(i, found->second, t, 3);
@@ -645,7 +658,8 @@ class BodyParser {
       if (base == "abs" && s && !w) return simple(i, Op::Abs32, t, 1);
     }
     if (base == "mul" && mods == "lo") return simple(i, w ? Op::Mul64 : Op::Mul32, t, 2);
-    if (base == "mul" && mods == "hi" && !(w && s)) return simple(i, w ? Op::MulHighU64 : s ? Op::MulHighS32 : Op::MulHighU32, t, 2);
+    if (base == "mul" && mods == "hi" && !(w && s))
+      return simple(i, w ? Op::MulHighU64 : s ? Op::MulHighS32 : Op::MulHighU32, t, 2);
     if (base == "mad" && mods == "lo") return simple(i, w ? Op::Mad64 : Op::Mad32, t, 3);
     if ((base == "mul" || base == "mad") && mods == "wide" && !w) {
       const bool mad = base == "mad";
@@ -697,7 +711,8 @@ void parseParameters(PtxText& text, Kernel& kernel) {
 
 uint32_t smallNumber(PtxText& text) {
   const std::string word = text.take();
-  if (word.empty() || word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos) text.fail("'" + word + "' is not a number");
+  if (word.empty() || word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos)
+    text.fail("'" + word + "' is not a number");
   return static_cast<uint32_t>(std::stoul(word));
 }
 
@@ -705,7 +720,8 @@ void parseKernel(PtxText& text, Program& program) {
   auto kernel = std::make_shared<Kernel>();
   kernel->name = text.take();
   parseParameters(text, *kernel);
-  while (text.word() == ".maxntid" || text.word() == ".reqntid" || text.word() == ".minnctapersm" || text.word() == ".maxnreg") {
+  while (text.word() == ".maxntid" || text.word() == ".reqntid" || text.word() == ".minnctapersm" ||
+         text.word() == ".maxnreg") {
     const bool threads = text.word() == ".maxntid" || text.word() == ".reqntid";
     text.take();
     uint64_t product = 1;

@@ -67,7 +67,9 @@ void specialise(Instruction& i) {
       i.op = Op::ShrConstantU32;
       break;
     case Op::FunnelRight:
-      if (c.kind != Operand::Constant || a.kind != Operand::Register || b.kind != Operand::Register || a.value != b.value) return;
+      if (c.kind != Operand::Constant || a.kind != Operand::Register || b.kind != Operand::Register ||
+          a.value != b.value)
+        return;
       if ((c.value & 31) == 0) return;
       i.op = Op::RotateConstant;
       b = c;
@@ -175,7 +177,8 @@ std::vector<Interval> intervalsOf(Kernel& kernel, const std::vector<Block>& bloc
       if (block.liveOut[r]) intervals[r].cover(block.end);
     }
   }
-  intervals.erase(std::remove_if(intervals.begin(), intervals.end(), [](const Interval& i) { return !i.seen; }), intervals.end());
+  intervals.erase(std::remove_if(intervals.begin(), intervals.end(), [](const Interval& i) { return !i.seen; }),
+                  intervals.end());
   std::sort(intervals.begin(), intervals.end(), [](const Interval& a, const Interval& b) { return a.begin < b.begin; });
   return intervals;
 }

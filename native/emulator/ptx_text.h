@@ -38,7 +38,9 @@ class PtxText {
   }
 
  private:
-  static bool wordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' || c == '.'; }
+  static bool wordCharacter(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' || c == '.';
+  }
 
   void skipBlanks() {
     for (; at_ < text_.size(); at_++) {

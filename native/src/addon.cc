@@ -1,5 +1,5 @@
-// The functions that JavaScript sees. Each one takes its arguments apart, checks bounds and gives the work to a thread; what to do with
-// an answer is decided by the caller.
+// The functions that JavaScript sees. Each one takes its arguments apart, checks bounds and gives the work to a thread; what
+// to do with an answer is decided by the caller.
 #include <climits>
 #include <cstring>
 
@@ -186,8 +186,9 @@ napi_value memoryInfo(napi_env env, const Arguments& arguments) {
 
 napi_value synchronize(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<SessionHandle>(env, arguments[0]);
-  return handle.environment->start(env, handle.session->worker,
-                                   [session = handle.session](Outcome& outcome) { outcome.status = session->synchronize(); });
+  return handle.environment->start(env, handle.session->worker, [session = handle.session](Outcome& outcome) {
+    outcome.status = session->synchronize();
+  });
 }
 
 napi_value close(napi_env env, const Arguments& arguments) {
@@ -217,11 +218,14 @@ napi_value allocate(napi_env env, const Arguments& arguments) {
   if (bytes == 0) throw ArgumentError{"bytes must not be 0"};
   const MemoryKind kind = toMemoryKind(env, arguments[2], arguments[3]);
   const auto environment = handle.environment;
-  return environment->start(env, handle.session->worker, [environment, session = handle.session, kind, bytes](Outcome& outcome) {
-    std::shared_ptr<Memory> memory;
-    outcome.status = session->allocate(kind, bytes, memory);
-    outcome.value = [environment, session, memory](napi_env to) { return wrap(to, MemoryHandle{environment, session, memory}); };
-  });
+  return environment->start(env, handle.session->worker,
+                            [environment, session = handle.session, kind, bytes](Outcome& outcome) {
+                              std::shared_ptr<Memory> memory;
+                              outcome.status = session->allocate(kind, bytes, memory);
+                              outcome.value = [environment, session, memory](napi_env to) {
+                                return wrap(to, MemoryHandle{environment, session, memory});
+                              };
+                            });
 }
 
 napi_value allocationInfo(napi_env env, const Arguments& arguments) {
@@ -327,8 +331,9 @@ napi_value release(napi_env env, const Arguments& arguments) { return releaseMem
 
 napi_value abandon(napi_env env, const Arguments& arguments) { return releaseMemory(env, arguments, false); }
 
-// PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile, and the driver
-// reads it on another thread. A string ends in a null character, which is how the driver finds the end of PTX.
+// PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile,
+// and the driver reads it on another thread. A string ends in a null character, which is how the driver finds the end of
+// PTX.
 std::string toImage(napi_env env, napi_value value) {
   napi_valuetype type = napi_undefined;
   must(napi_typeof(env, value, &type));
@@ -352,7 +357,8 @@ napi_value loadModule(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<SessionHandle>(env, arguments[0]);
   const auto environment = handle.environment;
   return environment->start(
-      env, handle.session->worker, [environment, session = handle.session, image = toImage(env, arguments[1])](Outcome& outcome) {
+      env, handle.session->worker,
+      [environment, session = handle.session, image = toImage(env, arguments[1])](Outcome& outcome) {
         std::shared_ptr<Module> module;
         outcome.status = session->loadModule(image, module);
         outcome.value = [environment, session, module](napi_env to) {
@@ -363,9 +369,10 @@ napi_value loadModule(napi_env env, const Arguments& arguments) {
 
 napi_value unloadModule(napi_env env, const Arguments& arguments) {
   const auto& handle = unwrap<ModuleHandle>(env, arguments[0]);
-  return handle.environment->start(
-      env, handle.session->worker,
-      [session = handle.session, module = handle.module](Outcome& outcome) { outcome.status = session->unloadModule(module); });
+  return handle.environment->start(env, handle.session->worker,
+                                   [session = handle.session, module = handle.module](Outcome& outcome) {
+                                     outcome.status = session->unloadModule(module);
+                                   });
 }
 
 std::array<unsigned, 3> toDimensions(napi_env env, napi_value value, const char* name) {
@@ -417,9 +424,10 @@ napi_value launch(napi_env env, const Arguments& arguments) {
   for (uint32_t i = 0; i < count; i++) {
     work->arguments.push_back(toKernelArgument(env, handle.session, element(env, arguments[4], i)));
   }
-  return handle.environment->start(
-      env, handle.session->worker,
-      [session = handle.session, module = handle.module, work](Outcome& outcome) { outcome.status = session->launch(*module, *work); });
+  return handle.environment->start(env, handle.session->worker,
+                                   [session = handle.session, module = handle.module, work](Outcome& outcome) {
+                                     outcome.status = session->launch(*module, *work);
+                                   });
 }
 
 struct Export {

@@ -6,7 +6,8 @@
 
 namespace vram {
 
-// (path, text) -> whether it was sent. The path is a Unix socket's; one that begins with @ is in the abstract namespace. Never waits.
+// (path, text) -> whether it was sent. The path is a Unix socket's; one that begins with @ is in the abstract namespace.
+// Never waits.
 napi_value sendDatagram(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

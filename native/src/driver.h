@@ -98,8 +98,8 @@ class Driver {
   const Functions& fn() const { return functions_; }
   // The file that cuInit is in, as loadedFrom tells it; what was asked for where the kernel does not tell.
   const std::string& path() const { return path_; }
-  // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the driver has loaded
-  // for itself, its PTX compiler among them. Empty: the kernel does not tell. See loadedFrom.
+  // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the driver
+  // has loaded for itself, its PTX compiler among them. Empty: the kernel does not tell. See loadedFrom.
   std::vector<std::string> files() const;
   // 1000 * major + 10 * minor of the newest CUDA that the driver serves: 12000 from driver 525 on.
   int version() const { return version_; }

@@ -6,8 +6,8 @@
 
 namespace vram {
 
-// (path) -> { lock, holder }. `lock` is a descriptor that closeDescriptor() gives back, or null where another one holds the file;
-// `holder` is the process id that the holder wrote into it, or null. Makes the file where there is none; never waits.
+// (path) -> { lock, holder }. `lock` is a descriptor that closeDescriptor() gives back, or null where another one holds the
+// file; `holder` is the process id that the holder wrote into it, or null. Makes the file where there is none; never waits.
 napi_value lockFile(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

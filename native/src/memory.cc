@@ -91,7 +91,8 @@ Status Memory::protect(bool readOnly, int& granted) {
 }
 
 bool Memory::given(const Status& status) const {
-  return status.ok() || (retrying_ && (status.result == CUDA_ERROR_INVALID_VALUE || status.result == CUDA_ERROR_INVALID_HANDLE));
+  return status.ok() ||
+         (retrying_ && (status.result == CUDA_ERROR_INVALID_VALUE || status.result == CUDA_ERROR_INVALID_HANDLE));
 }
 
 Status Memory::release() {

@@ -80,11 +80,13 @@ void Environment::create(napi_env env) {
     // Without an environment it is only thrown away.
     if (to != nullptr) delivery->run(to);
   };
-  must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run, &environment->deliver_));
+  must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run,
+                                       &environment->deliver_));
   must(napi_unref_threadsafe_function(env, environment->deliver_));
   auto held = std::make_unique<std::shared_ptr<Environment>>(environment);
   must(napi_set_instance_data(
-      env, held.get(), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); }, nullptr));
+      env, held.get(), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); },
+      nullptr));
   // Hooks run last in, first out: the threads have ended before the function through which they report is taken down.
   must(napi_add_env_cleanup_hook(env, cleanUp, held.get()));
   static_cast<void>(held.release());
@@ -118,7 +120,8 @@ void Environment::end() {
 
 void Environment::deliver(std::unique_ptr<Delivery> delivery) const noexcept {
   // Refused only while the environment ends, when there is nobody left to tell.
-  if (napi_call_threadsafe_function(deliver_, delivery.get(), napi_tsfn_nonblocking) == napi_ok) static_cast<void>(delivery.release());
+  if (napi_call_threadsafe_function(deliver_, delivery.get(), napi_tsfn_nonblocking) == napi_ok)
+    static_cast<void>(delivery.release());
 }
 
 void Environment::await(napi_env env) noexcept {

@@ -47,12 +47,12 @@ class Environment {
   static void create(napi_env env);
   static const std::shared_ptr<Environment>& of(napi_env env);
 
-  // Runs `operation` on the worker and returns the promise for its outcome, which is settled on every path: where the work cannot even be
-  // begun, it is rejected. `afterwards` runs on the environment's thread once the work is over, and throws nothing. Work keeps the
-  // process alive until its promise is settled.
+  // Runs `operation` on the worker and returns the promise for its outcome, which is settled on every path: where the work
+  // cannot even be begun, it is rejected. `afterwards` runs on the environment's thread once the work is over, and throws
+  // nothing. Work keeps the process alive until its promise is settled.
   napi_value start(napi_env env, Worker& worker, Operation operation, std::function<void()> afterwards = {});
-  // The same without a promise, for handles that the garbage collector found still open. Nothing happens once the environment has ended.
-  // Throws std::bad_alloc.
+  // The same without a promise, for handles that the garbage collector found still open. Nothing happens once the
+  // environment has ended. Throws std::bad_alloc.
   void startSilently(Worker& worker, Operation operation, std::function<void()> afterwards = {});
   void closeSilently(const std::shared_ptr<Session>& session);
   // Has it done on the environment's thread, in the order of the calls. From any thread that ends with the environment.
@@ -165,8 +165,8 @@ napi_value makeBytes(napi_env env, const void* bytes, std::size_t length);
 napi_value makeObject(napi_env env);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 napi_value makeError(napi_env env, const Status& status);
-// Settles the promise on every path: with this error; without the memory for it, with that; with what the environment threw, or undefined,
-// where it makes no errors.
+// Settles the promise on every path: with this error; without the memory for it, with that; with what the environment threw,
+// or undefined, where it makes no errors.
 void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept;
 
 template <typename T>

@@ -1,4 +1,5 @@
-// One opened device: its primary context, one thread that makes every call to it, its streams, and all that was allocated on it.
+// One opened device: its primary context, one thread that makes every call to it, its streams, and all that was allocated on
+// it.
 #ifndef VRAM_RESIDENCY_SESSION_H
 #define VRAM_RESIDENCY_SESSION_H
 
@@ -48,8 +49,8 @@ class Session {
 
   // On failure everything that was taken is given back.
   Status open(std::size_t stagingBytes);
-  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out. What was exported is
-  // not wiped: others may compute on it.
+  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out. What was exported
+  // is not wiped: others may compute on it.
   Status close();
   bool closed() const { return context_ == nullptr; }
 
@@ -69,7 +70,8 @@ class Session {
   Status importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted);
   Status pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const;
 
-  // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, as is retire(), which comes before close() is asked for.
+  // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, as is retire(), which comes before close() is
+  // asked for.
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
   void retire() { staging_->retire(); }
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);

@@ -1,6 +1,6 @@
-// The only pinned host memory there is. Two buffers take what goes to the device: JavaScript's thread fills one while the device's
-// thread copies the other. A third is the device thread's own. They hold weight bytes for the length of a copy and are wiped when it
-// has been waited for.
+// The only pinned host memory there is. Two buffers take what goes to the device: JavaScript's thread fills one while the
+// device's thread copies the other. A third is the device thread's own. They hold weight bytes for the length of a copy and
+// are wiped when it has been waited for.
 #ifndef VRAM_RESIDENCY_STAGING_H
 #define VRAM_RESIDENCY_STAGING_H
 

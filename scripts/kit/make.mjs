@@ -133,8 +133,8 @@ function putDawn() {
 }
 
 /**
- * ONNX Runtime Web for WebGPU: one script, and its WebAssembly, which gzip would leave too large for the kit. The step that uses it
- * unpacks it.
+ * ONNX Runtime Web for WebGPU: one script, and its WebAssembly, which gzip would leave too large for the kit. The step that
+ * uses it unpacks it.
  */
 function putEngine() {
   const folder = 'node_modules/onnxruntime-web';
@@ -243,6 +243,7 @@ writeFileSync(join(out, 'MANIFEST'), `${[...outside, ...inside].join('\n')}\n`);
 const bytes = [...filesIn(out)].reduce((sum, path) => sum + statSync(path).size, 0);
 if (bytes > MAX_BYTES) leave(1, `the kit has ${bytes} bytes; at most ${MAX_BYTES} can be carried`);
 process.stdout.write(
-  `kit: ${given.out ?? '.kit'} has ${bytes} bytes, ${inside.length} files, made in ${((performance.now() - started) / 1000).toFixed(1)} s\n` +
+  `kit: ${given.out ?? '.kit'} has ${bytes} bytes, ${inside.length} files, made in ` +
+    `${((performance.now() - started) / 1000).toFixed(1)} s\n` +
     `kit: SHA-256 of MANIFEST ${sha256(join(out, 'MANIFEST'))}\n`,
 );

@@ -453,7 +453,11 @@ def variants(parser, folder):
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
         return [
-            (str(one["name"]), ptx_text(parser, os.path.join(folder, os.path.basename(one["file"]))), int(one["blocksPerThread"]))
+            (
+                str(one["name"]),
+                ptx_text(parser, os.path.join(folder, os.path.basename(one["file"]))),
+                int(one["blocksPerThread"]),
+            )
             for one in manifest
         ]
     except OSError as error:

@@ -62,8 +62,8 @@ export type ExecutionMode = ExecuteRequest['mode'];
 export type ExecutionState = 'queued' | 'running' | 'ended';
 
 /**
- * What is known of the memory that the weights lie in. `sealed`: the execution itself read the sealed buffers. `leased`, `guarded`: the
- * engine holds a lease of the memory, or a guard watches its own; that the engine used it is not proven.
+ * What is known of the memory that the weights lie in. `sealed`: the execution itself read the sealed buffers. `leased`,
+ * `guarded`: the engine holds a lease of the memory, or a guard watches its own; that the engine used it is not proven.
  */
 export type WeightsClaim = 'sealed' | 'leased' | 'guarded';
 
@@ -138,7 +138,10 @@ export interface ErrorData {
   readonly retriable: boolean;
 }
 
-/** `started`, any number of `output`, `metrics`, then exactly one `end` or `error`: which may come at any time, and is the last. */
+/**
+ * `started`, any number of `output`, `metrics`, then exactly one `end` or `error`: which may come at any time, and is the
+ * last.
+ */
 export type ExecutionEvent = {
   /** Counts up from 1 in each execution. */
   readonly id: number;

@@ -47,8 +47,8 @@ export type CommitRequest = ModelOrigin & {
   readonly format?: 'auto' | 'safetensors' | 'gguf' | 'onnx' | 'raw' | undefined;
   readonly part?: ModelPart | undefined;
   /**
-   * `tensors`: each tensor begins a block, and on WebGPU a buffer of its own, which an ONNX model needs to be executed in the worker.
-   * Default `files`.
+   * `tensors`: each tensor begins a block, and on WebGPU a buffer of its own, which an ONNX model needs to be executed in
+   * the worker. Default `files`.
    */
   readonly layout?: 'files' | 'tensors' | undefined;
   /** Seal into memory that other processes can map (CUDA), and offer it on the share socket. Default false. */

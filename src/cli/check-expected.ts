@@ -62,7 +62,8 @@ function sizeMismatch(
     if (length !== byteLength) {
       return new VramError(
         'SOURCE_MISMATCH',
-        `${name === target ? 'the file' : JSON.stringify(name)} has ${byteLength} bytes, expected ${length} bytes; nothing was sealed`,
+        `${name === target ? 'the file' : JSON.stringify(name)} has ${byteLength} bytes, expected ${length} bytes; ` +
+          `nothing was sealed`,
       );
     }
   }

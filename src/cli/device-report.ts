@@ -42,7 +42,9 @@ export function deviceText(info: DeviceInfo, status: ManagerStatus): string {
     `class     ${residencyInWords(status.residency)}\n` +
     `          ${escapeForTerminal(status.residencyReason)}\n` +
     `policy    ${status.policy} (accepts ${status.policyAccepts.join(', ')})\n` +
-    `key       ${status.key === 'ephemeral' ? 'ephemeral: seals can be checked by this process alone' : `from the token, fingerprint ${status.keyFingerprint}`}\n`
+    (status.key === 'ephemeral'
+      ? 'key       ephemeral: seals can be checked by this process alone\n'
+      : `key       from the token, fingerprint ${status.keyFingerprint}\n`)
   );
 }
 

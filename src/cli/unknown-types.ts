@@ -13,5 +13,8 @@ export function noteOnUnknownTypes(indexes: readonly TensorIndex[]): string | nu
   }
   if (count === 0) return null;
   const names = [...types].sort().join(', ');
-  return `${count} ${count === 1 ? 'tensor is' : 'tensors are'} of a type not known here (${names}): taken to reach up to the next tensor`;
+  return (
+    `${count} ${count === 1 ? 'tensor is' : 'tensors are'} of a type not known here (${names}): taken to reach ` +
+    `up to the next tensor`
+  );
 }

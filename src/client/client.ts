@@ -81,8 +81,8 @@ interface Ask<T> {
 }
 
 /**
- * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection that
- * drops is tried again and the change is made once. It carries X-Instance too: a worker that was started anew since the
+ * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection
+ * that drops is tried again and the change is made once. It carries X-Instance too: a worker that was started anew since the
  * client's first change refuses it, and the client says WORKER_LOST.
  *
  * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (nobody answers), DEADLINE_UNMET (not in time),

@@ -101,7 +101,8 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   if (fill !== null && !isExact(await filled(id, fill))) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `${id} failed its known-answer test: a fill did not fill exactly the ${FILL.count} vectors that it was told; it must not be used`,
+      `${id} failed its known-answer test: a fill did not fill exactly the ${FILL.count} vectors that it was told; it ` +
+        `must not be used`,
     );
   }
   for (const answer of KNOWN_ANSWERS) {
@@ -118,7 +119,8 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   if ((await rootOf(device, id, changed)) === CHANGED.answer.root) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `${id} failed its known-answer test: one changed bit in ${changed.length} bytes did not change the root; it must not be used`,
+      `${id} failed its known-answer test: one changed bit in ${changed.length} bytes did not change the root; it ` +
+        `must not be used`,
     );
   }
 }
@@ -138,7 +140,8 @@ export async function proveCutRegion(device: Allocator): Promise<void> {
   if (got === answer.root) return;
   throw new VramError(
     'DEVICE_UNAVAILABLE',
-    `${id} failed its known-answer test: the root of ${answer.byteLength} bytes in ${CUTS.length} buffers is wrong; tensors must not be laid out on it`,
+    `${id} failed its known-answer test: the root of ${answer.byteLength} bytes in ${CUTS.length} buffers is wrong; ` +
+      `tensors must not be laid out on it`,
   );
 }
 

@@ -17,5 +17,8 @@ const NO_ROOM =
 function reasonOf(cause: unknown): string {
   if (typeof WebAssembly !== 'object') return 'this platform has no WebAssembly';
   if (cause instanceof RangeError) return NO_ROOM;
-  return "WebAssembly could not be compiled; in a page, the content security policy has to allow 'wasm-unsafe-eval' in script-src";
+  return (
+    "WebAssembly could not be compiled; in a page, the content security policy has to allow 'wasm-unsafe-eval' " +
+    'in script-src'
+  );
 }

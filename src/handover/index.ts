@@ -22,8 +22,8 @@ export { ShareServer, type ShareServerOptions } from './server.js';
 export type { LeaseView } from './session.js';
 
 /**
- * Lends shards that were sealed with `share` to other processes on this host, which map their memory. Close the server before its
- * manager. Errors: INVALID_INPUT that names the option, DEVICE_UNAVAILABLE where the addon is missing.
+ * Lends shards that were sealed with `share` to other processes on this host, which map their memory. Close the server
+ * before its manager. Errors: INVALID_INPUT that names the option, DEVICE_UNAVAILABLE where the addon is missing.
  */
 export async function openShareServer(
   manager: VramManager,

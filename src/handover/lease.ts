@@ -10,8 +10,8 @@ import type { Peer } from './port.js';
 export type LeaseEnd = Parameters<Loan['end']>[0];
 
 /**
- * handing: shards go over one by one. lent and paused alternate. revoked: the client was told to let go. ended: it no longer counts
- * as one that maps the memory.
+ * handing: shards go over one by one. lent and paused alternate. revoked: the client was told to let go. ended: it no longer
+ * counts as one that maps the memory.
  */
 export type LeaseState = 'handing' | 'lent' | 'paused' | 'revoked' | 'ended';
 

@@ -6,8 +6,9 @@ import type { ShareConnection } from './port.js';
 const RETRY_MS = 250;
 
 /**
- * Sends what a client must not miss. Where it does not read, such messages are kept, in order, and tried again: a handful at most,
- * since each waits for an answer to the one before. What is told at intervals is left out instead, and told again at the next.
+ * Sends what a client must not miss. Where it does not read, such messages are kept, in order, and tried again: a handful at
+ * most, since each waits for an answer to the one before. What is told at intervals is left out instead, and told again at
+ * the next.
  */
 export class Outbox {
   readonly #connection: ShareConnection;

@@ -29,12 +29,14 @@ export interface Handover {
 }
 
 /**
- * `sent`, or `queued`: it goes out, in order, as the peer reads. `full`: the peer does not read; nothing of it was taken, and the caller may try
- * again. A closed connection takes everything and drops it.
+ * `sent`, or `queued`: it goes out, in order, as the peer reads. `full`: the peer does not read; nothing of it was taken,
+ * and the caller may try again. A closed connection takes everything and drops it.
  */
 export type SendResult = 'sent' | 'queued' | 'full';
 
-/** One accepted connection. Handlers are set before `onConnection` returns, and are never called inside of send() or close(). */
+/**
+ * One accepted connection. Handlers are set before `onConnection` returns, and are never called inside of send() or close().
+ */
 export interface ShareConnection {
   readonly peer: Peer;
   /** Called with each line, without its newline. The bytes are the handler's own. */
@@ -46,8 +48,8 @@ export interface ShareConnection {
   /** What was queued is dropped. Safe to call twice. */
   close(): void;
   /**
-   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Asked for before the handler of
-   * onClosed has returned it goes on after that; later it never resolves: a closed connection costs nothing.
+   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Asked for before the
+   * handler of onClosed has returned it goes on after that; later it never resolves: a closed connection costs nothing.
    */
   processExited(): Promise<void>;
 }
@@ -74,7 +76,8 @@ export interface ShareTransport {
   /** Errors: INVALID_INPUT that says what is wrong with the path, DEVICE_UNAVAILABLE where the addon is missing. */
   listen(options: ListenOptions): Promise<ShareListener>;
   /**
-   * Exports the memory and puts the manifest into a memfd, which is kept for every later client that is given the same array.
+   * Exports the memory and puts the manifest into a memfd, which is kept for every later client that is given the same
+   * array.
    * Errors: DEVICE_UNAVAILABLE where the driver refuses, DEVICE_LOST, NOT_FOUND where the memory was released.
    */
   prepare(memory: SharedMemory, manifest: Uint8Array): Promise<Handover>;

@@ -80,8 +80,8 @@ export class ShareServer {
   }
 
   /**
-   * Offers shards under a name; a client gets all of them in one lease. Under a name that is taken they take the place of the ones
-   * before, whose leases go on until those shards are released (`replaced`). Errors: INVALID_INPUT.
+   * Offers shards under a name; a client gets all of them in one lease. Under a name that is taken they take the place of
+   * the ones before, whose leases go on until those shards are released (`replaced`). Errors: INVALID_INPUT.
    */
   offer(name: string, shards: SealedShard | readonly SealedShard[]): void {
     this.#offers.set(name, shards);
@@ -104,7 +104,8 @@ export class ShareServer {
 
   /**
    * Takes no new clients, tells the others that their leases are revoked (`stopped`), and waits until they have let go, for
-   * `releaseLimitMs` at most. Memory that is mapped even then stays guarded: a release of its shard says so. Safe to call twice.
+   * `releaseLimitMs` at most. Memory that is mapped even then stays guarded: a release of its shard says so. Safe to call
+   * twice.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -31,7 +31,8 @@ export class NarrationCapture implements NarrationSink {
       const at = this.#told.findIndex((narration, index) => index >= from && matches(narration, pattern));
       if (at < 0) {
         throw new Error(
-          `narration ${position} (${JSON.stringify(pattern)}) was not told; told from there on: ${this.actions().slice(from).join(', ') || 'nothing'}`,
+          `narration ${position} (${JSON.stringify(pattern)}) was not told; told from there on: ` +
+            `${this.actions().slice(from).join(', ') || 'nothing'}`,
         );
       }
       from = at + 1;

@@ -114,7 +114,9 @@ const attempt = (event: OperationEvent): string =>
 /** `: 40 tensors of 2 files in 12 buffers, 1.2 kB of padding`; empty for a plain sequence of bytes. */
 function packedInWords({ packed }: EventOf<'vram.sealed'>): string {
   if (packed === null) return '';
-  const laidOut = `${counted(packed.tensors, 'tensor')} of ${counted(packed.files, 'file')} in ${counted(packed.buffers, 'buffer')}`;
+  const laidOut =
+    `${counted(packed.tensors, 'tensor')} of ${counted(packed.files, 'file')} in ` +
+    `${counted(packed.buffers, 'buffer')}`;
   return `: ${laidOut}, ${bytesInWords(packed.paddingBytes)} of padding`;
 }
 
@@ -233,7 +235,9 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: deviceTarget(event),
-    human: `Worker ${worker(event)} opened ${device(event)} under policy ${event.policy}, key: ${event.keyKind}${took(event)}.`,
+    human:
+      `Worker ${worker(event)} opened ${device(event)} under policy ${event.policy}, key: ` +
+      `${event.keyKind}${took(event)}.`,
     storybook: `${worker(event)} took the lantern, unlocked ${device(event)}, and began the watch.`,
   }),
   'device.opened': (event) => ({
@@ -241,7 +245,9 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'device',
     target: deviceTarget(event),
-    human: `${device(event)} (${named(event.device?.name ?? 'unnamed')}) answered its known questions right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
+    human:
+      `${device(event)} (${named(event.device?.name ?? 'unnamed')}) answered its known questions ` +
+      `right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
     storybook: `The vault at ${device(event)} was asked riddles with known answers, and knew them all.`,
   }),
   'device.open_failed': (event) => ({
@@ -268,7 +274,9 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'device',
     target: shardTarget(event),
-    human: `${bytesInWords(event.allocatedBytes)} on ${device(event)} set aside for ${shard(event)}${took(event)}; ${free(event.availableBytes)}.`,
+    human:
+      `${bytesInWords(event.allocatedBytes)} on ${device(event)} set aside for ${shard(event)}${took(event)}; ` +
+      `${free(event.availableBytes)}.`,
     storybook: `A chamber of ${bytesInWords(event.allocatedBytes)} was swept clean and made ready.`,
   }),
   'vram.allocation_failed': (event) => ({
@@ -276,7 +284,9 @@ const DESCRIBERS: Describers = {
     level: 'warn',
     actor: 'device',
     target: shardTarget(event),
-    human: `${bytesInWords(event.requestedBytes)} could not be had on ${device(event)} (${event.error.code}); ${free(event.availableBytes)}.`,
+    human:
+      `${bytesInWords(event.requestedBytes)} could not be had on ${device(event)} (${event.error.code}); ` +
+      `${free(event.availableBytes)}.`,
     storybook: `No chamber could be had in the vault, and the newcomer has to wait outside.`,
   }),
   'vram.deallocated': (event) => ({
@@ -286,10 +296,13 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       event.error === null
-        ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ${bytesInWords(event.usedBytes)} still in use.`
+        ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ` +
+          `${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ` +
+          `${bytesInWords(event.usedBytes)} still in use.`
         : event.freedBytes === 0
           ? because(`${shard(event)} is mapped by other processes still`, event.error.message)
-          : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first (${event.error.code}).`,
+          : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first ` +
+            `(${event.error.code}).`,
     storybook:
       event.error === null
         ? `The chamber was scrubbed to bare stone, and its key hung back on the wall.`
@@ -303,7 +316,8 @@ const DESCRIBERS: Describers = {
     human:
       event.where === 'device'
         ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} where they lie${took(event)}.`
-        : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with the ${event.engine} engine${took(event)}.`,
+        : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with the ${event.engine} ` +
+          `engine${took(event)}.`,
     storybook: `Every leaf of the tree was read, and the tree's name was found again.`,
   }),
   'signature.generated': (event) => ({
@@ -319,7 +333,9 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ${event.immutability})${packedInWords(event)}${took(event)}.`,
+    human:
+      `${shard(event)}, ${bytesInWords(event.byteLength)}, is sealed on ${device(event)} (${event.residency}, ` +
+      `${event.immutability})${packedInWords(event)}${took(event)}.`,
     storybook: `The treasure sleeps in ${device(event)} behind an unbroken seal.`,
   }),
   'seal.verified': (event) => ({
@@ -329,8 +345,10 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       event.mode === 'sampled'
-        ? `A sample of ${shard(event)} (${bytesInWords(event.byteLength)}) is right on ${device(event)}${took(event)}; the rest was not looked at.`
-        : `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ${event.mode === 'resident' ? 'in place' : 'by readback'} on ${device(event)}${took(event)}.`,
+        ? `A sample of ${shard(event)} (${bytesInWords(event.byteLength)}) is right on ` +
+          `${device(event)}${took(event)}; the rest was not looked at.`
+        : `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ` +
+          `${event.mode === 'resident' ? 'in place' : 'by readback'} on ${device(event)}${took(event)}.`,
     storybook:
       event.mode === 'sampled'
         ? `The keeper held the lantern to a few blocks, taken by lot, and those were right.`
@@ -367,7 +385,10 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: deviceTarget(event),
-    human: `${device(event)}: ${bytesInWords(event.usedBytes)} used, ${event.totalBytes === null ? 'total unknown' : `${bytesInWords(event.totalBytes)} in all`}, ${free(event.availableBytes)} (source: ${event.source}).`,
+    human:
+      `${device(event)}: ${bytesInWords(event.usedBytes)} used, ` +
+      `${event.totalBytes === null ? 'total unknown' : `${bytesInWords(event.totalBytes)} in all`}, ` +
+      `${free(event.availableBytes)} (source: ${event.source}).`,
     storybook: `The keeper counted the empty shelves.`,
   }),
   'shard.quarantined': (event) => ({
@@ -375,7 +396,10 @@ const DESCRIBERS: Describers = {
     level: 'error',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${shard(event)} is locked away (${event.reason})${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} called back`}.`,
+    human:
+      `${shard(event)} is locked away ` +
+      `(${event.reason})` +
+      `${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} called back`}.`,
     storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
   }),
   'damage.located': (event) => ({
@@ -394,7 +418,9 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${counted(event.healedBlocks, 'block')} of ${shard(event)}${tensorsInWords(event.healed)} repaired from ${named(event.source)}, and the whole verified again${took(event)}.`,
+    human:
+      `${counted(event.healedBlocks, 'block')} of ${shard(event)}${tensorsInWords(event.healed)} repaired from ` +
+      `${named(event.source)}, and the whole verified again${took(event)}.`,
     storybook: `The mason cut new stones to the old drawing, and the wall stands as it stood.`,
   }),
   'heal.failed': (event) => ({
@@ -420,7 +446,9 @@ const DESCRIBERS: Describers = {
     level: event.ok ? 'info' : 'error',
     actor: 'manager',
     target: shardTarget(event),
-    human: `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ${event.ok ? 'found nothing' : 'found a difference'}${took(event)}.`,
+    human:
+      `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ` +
+      `${event.ok ? 'found nothing' : 'found a difference'}${took(event)}.`,
     storybook: event.ok
       ? `The night watch went round, and all was well.`
       : `The night watch went round, and rang the bell.`,
@@ -457,7 +485,9 @@ const DESCRIBERS: Describers = {
     level: event.how === 'cut' ? 'warn' : 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `The lease of ${clientInWords(event)} on ${counted(event.shards, 'shard')} ended${took(event)}: the client ${ENDED[event.how]}.`,
+    human:
+      `The lease of ${clientInWords(event)} on ${counted(event.shards, 'shard')} ended${took(event)}: the client ` +
+      `${ENDED[event.how]}.`,
     storybook: `The neighbour's window was bricked up again.`,
   }),
   'guard.claimed': (event) => ({
@@ -465,7 +495,10 @@ const DESCRIBERS: Describers = {
     level: event.outcome === 'damaged' ? 'warn' : 'info',
     actor: 'manager',
     target: named(event.model),
-    human: `The guard of ${clientInWords(event)} ${event.outcome === null ? 'registered for' : `reports ${named(event.outcome)} for`} ${named(event.model)}: its own claim.`,
+    human:
+      `The guard of ${clientInWords(event)} ` +
+      `${event.outcome === null ? 'registered for' : `reports ${named(event.outcome)} for`} ` +
+      `${named(event.model)}: its own claim.`,
     storybook: `The neighbour called over the fence what he had found in his own cellar.`,
   }),
   'drill.injected': (event) => ({
@@ -497,7 +530,11 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: event.workerId,
-    human: `Worker ${worker(event)} closed${took(event)}; ${event.shardsReleased === 0 ? 'nothing was left to give back' : `${counted(event.shardsReleased, 'live shard')} given back on the way`}.`,
+    human:
+      `Worker ${worker(event)} closed${took(event)}; ` +
+      (event.shardsReleased === 0
+        ? 'nothing was left to give back.'
+        : `${counted(event.shardsReleased, 'live shard')} given back on the way.`),
     storybook: `The lantern is out; the vault is empty and clean.`,
   }),
 };

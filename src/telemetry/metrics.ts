@@ -96,7 +96,8 @@ export const METRICS = {
     kind: 'gauge',
     unit: 'By',
     description:
-      'Device memory that a seal may still take, as of the latest seal, release or capacity query; absent where the platform does not say.',
+      'Device memory that a seal may still take, as of the latest seal, release or capacity query; absent where the ' +
+      'platform does not say.',
     convention: 'own',
     attributes: OF_DEVICE,
   },

@@ -18,8 +18,8 @@ export interface ServiceManagerOptions {
 }
 
 /**
- * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It hears that the
- * service answers, what it does, that it lives where a watchdog is set, and that it ends.
+ * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It hears that
+ * the service answers, what it does, that it lives where a watchdog is set, and that it ends.
  */
 export class ServiceManager {
   readonly #path: string;
@@ -91,7 +91,9 @@ export class ServiceManager {
   }
 }
 
-/** How long the service manager waits for a sign of life, in milliseconds; null where it does not, or not of this process. */
+/**
+ * How long the service manager waits for a sign of life, in milliseconds; null where it does not, or not of this process.
+ */
 function watchdogMs(env: Readonly<Record<string, string | undefined>>, pid: number): number | null {
   const { WATCHDOG_USEC: microseconds, WATCHDOG_PID: watched } = env;
   if (microseconds === undefined || microseconds === '') return null;

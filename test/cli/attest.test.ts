@@ -126,7 +126,7 @@ describe('attest make', () => {
     expect(stderr).toMatch(complaint);
   });
 
-  it('2: without a nonce; a key that others may read; 1: other bytes than expected; 3: host memory under vram-only', async () => {
+  it('2: without a nonce; a key that others may read; 1: unexpected bytes; 3: host memory under vram-only', async () => {
     expect((await cli(['attest', 'make', weights])).code).toBe(2);
     const wide = join(folder, 'wide.key');
     await writeFile(wide, await readFile(key), { mode: 0o600 });

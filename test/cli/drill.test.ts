@@ -79,7 +79,8 @@ describe('drill', () => {
   ];
   for (const [name, backend, keep] of runs) {
     it.skipIf(backend === null)(
-      `[CI-008] on ${name}, keeping ${keep}, every flipped block is named and healed, none else${backend === null ? ' (SKIPPED: not on this machine)' : ''}`,
+      `[CI-008] on ${name}, keeping ${keep}, every flipped block is named and healed, none ` +
+        `else${backend === null ? ' (SKIPPED: not on this machine)' : ''}`,
       async () => {
         if (backend === null) return;
         const device = backend.kind === 'host' ? 'host' : `${backend.kind}:0`;

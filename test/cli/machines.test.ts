@@ -140,7 +140,8 @@ describe.skipIf(mounts !== null)(`a disk${mounts === null ? '' : ` (NOT RUN: ${m
     const env = { XDG_STATE_HOME: join(folder, 'log-state') };
     const room = `mount -t tmpfs -o size=24k,mode=755 none ${folder}/mount && cd ${folder}/mount`;
     const made = await shell(
-      `${room} && $RUN check ${weights} ${weights} ${weights} ${weights} ${weights} ${weights} ${weights} --audit log --token-file ${token}`,
+      `${room} && $RUN check ${weights} ${weights} ${weights} ${weights} ${weights} ${weights} ${weights} --audit log ` +
+        `--token-file ${token}`,
       env,
     );
     expectFailure(made, 6, 'ENOSPC', `${folder}/mount/log/`);

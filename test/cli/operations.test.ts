@@ -94,7 +94,9 @@ describe.skipIf(missing !== '')(`docs/operations.md${missing}`, () => {
   });
 
   it('ends a load', async () => {
-    const commit = `ask -X POST -H "content-type: application/json" -d '{"name":"other","path":"${folder}/models/llama.bin"}' http://localhost/v1/models`;
+    const commit =
+      `ask -X POST -H "content-type: application/json" -d ` +
+      `'{"name":"other","path":"${folder}/models/llama.bin"}' http://localhost/v1/models`;
     await shell(define, commit, ...blocksOf('A load does not end'));
     await expect.poll(() => shell(define, 'ask http://localhost/v1/models')).not.toContain('"name":"other"');
   });

@@ -79,7 +79,7 @@ describe('a GPU that auto passes over', () => {
       expect(JSON.parse(named.stdout).device.passedOver).toEqual([]);
     });
 
-    it('are told once where the run is narrated: what failed by the narration, which alone is on stderr as JSON', async () => {
+    it('are reported once in a narrated run: failures by the narration, which alone is on stderr as JSON', async () => {
       const verbose = await cli(args('--verbose'), { backends });
       expect(verbose.stderr.match(/driver could not be started/g)).toHaveLength(1);
       expect(verbose.stderr).toContain('skipped   webgpu: npm install webgpu');

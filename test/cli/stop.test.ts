@@ -73,7 +73,8 @@ describe('a run that is stopped from outside', () => {
     const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
       child.once('close', (...how) => resolve(how)),
     );
-    // On a busy machine the second may come when all is done and Node has taken its handlers down: a shell sees 130 then too.
+    // On a busy machine the second may come when all is done and Node has taken its handlers down: a shell sees 130 then
+    // too.
     expect(signal ?? status).toBe(signal === null ? 130 : 'SIGINT');
     await expectClosed(dir);
   });

@@ -229,7 +229,8 @@ describe('environment variables', () => {
       for (const args of [['check', weights], ['drill', weights], ['selftest'], ['bench']]) {
         const { code, stderr } = await cli(args, { io });
         expect(stderr).toBe(
-          `error: VRAM_RESIDENCY_FORCE_HOST must be 1, true, yes, 0, false or no, got ${JSON.stringify(value)} [INVALID_INPUT]\n`,
+          `error: VRAM_RESIDENCY_FORCE_HOST must be 1, true, yes, 0, false or no, got ${JSON.stringify(value)} ` +
+            `[INVALID_INPUT]\n`,
         );
         expect(code).toBe(2);
       }

@@ -1,4 +1,7 @@
-"""A client of the share server that behaves as badly as it is told. It says `at STATE` on stdout once it is there, and then obeys lines of stdin."""
+"""A client of the share server that misbehaves on request.
+
+It prints `at STATE` on stdout once it has reached a state, and then follows lines of stdin.
+"""
 import array
 import hashlib
 import json

@@ -12,7 +12,10 @@ export interface ContractTarget {
   readonly oracle: Oracle;
   /** Largest region that a case may make, in bytes: slow software devices name a small one. */
   readonly maxBytes: number;
-  /** Allocations that went back to the platform up to now, and those of them that were not all zeros; absent where nobody can look. */
+  /**
+   * Allocations that went back to the platform up to now, and those of them that were not all zeros; absent where nobody can
+   * look.
+   */
   readonly freed?: () => { readonly allocations: number; readonly unwiped: number };
   /** A device on which the next allocation, of `byteLength` bytes, runs out of memory; absent where that cannot be had. */
   readonly openOutOfMemory?: () => Promise<{ readonly device: Device; readonly byteLength: number }>;

@@ -2,7 +2,10 @@ import { afterAll, describe, it } from 'vitest';
 import type { PresentBackend } from '../support/backends.js';
 import { ContractRun, contractCases } from './cases.js';
 
-/** The whole suite under vitest, one test a case; a backend that is missing shows as one skipped test with the reason in its name. */
+/**
+ * The whole suite under vitest, one test a case; a backend that is missing shows as one skipped test with the reason in its
+ * name.
+ */
 export function describeContract(backends: readonly PresentBackend[]): void {
   for (const { name, target, missing } of backends) {
     describe(`contract: ${name}`, () => {

@@ -77,7 +77,7 @@ describeCuda('cuda: bounds', (bed) => {
     await expect(addon.release(foreign)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  it('[MS-007] a lease’s ranges are those of its view: kernels get what was leased, and nothing before or behind it', async () => {
+  it('[MS-007] a lease’s ranges are those of its view: kernels get what was leased and nothing around it', async () => {
     await withDevice(bed, async (device) => {
       const bytes = xorshiftBytes(41, 3 * BLOCK);
       const region = await sealed(device, bytes);

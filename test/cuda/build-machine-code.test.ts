@@ -183,7 +183,8 @@ const missing = toolkit ? bed.missing : 'ptxas and fatbinary are not here (CUDA 
 
 describe('build:cuda --machine-code with the toolkit', () => {
   it.skipIf(missing !== null)(
-    `machine code and the committed PTX in one file, which the addon takes and the test driver runs${missing === null ? '' : ` (NOT RUN: ${missing})`}`,
+    `machine code and the committed PTX in one file, which the addon takes and the test driver ` +
+      `runs${missing === null ? '' : ` (NOT RUN: ${missing})`}`,
     async () => {
       if (bed.missing !== null) throw new Error(bed.missing);
       const tools = { PTXAS: 'ptxas', FATBINARY: 'fatbinary' };

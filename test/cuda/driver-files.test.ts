@@ -58,7 +58,7 @@ describeCuda('cuda: the files of the driver', (bed) => {
     });
   });
 
-  it('[CI-011] a driver that does not load is told where auto takes another device, and fails what requires it', async () => {
+  it('[CI-011] a driver that does not load is reported if auto passes it over, and fails what requires it', async () => {
     const broken = join(folder, 'broken');
     mkdirSync(broken);
     writeFileSync(join(broken, 'libcuda.so.1'), 'not a library'.repeat(100));

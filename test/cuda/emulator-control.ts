@@ -64,8 +64,8 @@ export interface EmulatorControl {
   /** Changes settings under whatever is alive. */
   configure(config: EmulatorConfig): void;
   /**
-   * The `nth` call from now on (1: the next) answers `code`. It does nothing else, unless it releases something (or `effect` is true):
-   * then, as with the real driver, the work is done and the error reported.
+   * The `nth` call from now on (1: the next) answers `code`. It does nothing else, unless it releases something (or `effect`
+   * is true): then, as with the real driver, the work is done and the error reported.
    */
   failCall(name: string, nth: number, code: number, effect?: boolean): void;
   injections(): readonly { name: string; nth: number; code: number; reached: boolean }[];

@@ -98,7 +98,8 @@ describe.skipIf(emulator === null)(`the PTX interpreter${emulator === null ? ` $
     ],
     [
       'setp, selp, predicates',
-      'setp.gt.u32 %p1, %r1, 4; setp.lt.s32 %p2, %r1, 9; and.pred %p3, %p1, %p2; not.pred %p4, %p3; selp.b32 %r3, 7, 8, %p3; @%p4 add.u32 %r3, %r3, 100; mov.u32 %r2, %r3;',
+      'setp.gt.u32 %p1, %r1, 4; setp.lt.s32 %p2, %r1, 9; and.pred %p3, %p1, %p2; not.pred %p4, %p3; selp.b32 %r3, 7, ' +
+        '8, %p3; @%p4 add.u32 %r3, %r3, 100; mov.u32 %r2, %r3;',
       (t) => (t > 4 && t < 9 ? 7 : 108),
     ],
     [
@@ -169,7 +170,8 @@ $done:`);
     const session = open({ workers: 2 });
     const counter = session.allocate(new Uint8Array(16));
     const text = kernel(
-      '  atom.global.add.u64 %rd2, [%rd1], 3;\n  red.global.max.u32 [%rd1+8], %r1;\n  atom.global.add.u32 %r2, [%rd1+12], 1;',
+      '  atom.global.add.u64 %rd2, [%rd1], 3;\n  red.global.max.u32 [%rd1+8], %r1;\n  atom.global.add.u32 %r2, ' +
+        '[%rd1+12], 1;',
     );
     expect(session.run(session.load(text), 'test', 50, 96, [{ u64: counter }])).toBe(0);
     const view = new DataView(session.read(counter, 16).buffer);

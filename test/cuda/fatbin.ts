@@ -1,4 +1,7 @@
-/** CUDA fat binaries as the toolkit's fatbinary writes them, built by hand: no binary is committed, and hostile ones can be had. */
+/**
+ * CUDA fat binaries as the toolkit's fatbinary writes them, built by hand: no binary is committed, and hostile ones can be
+ * had.
+ */
 
 const MAGIC = 0xba55ed50;
 const HEADER = 16;

@@ -9,7 +9,10 @@ import { testDriverPath } from './testbed.js';
 
 const ENTRY = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
 
-/** Writes the test driver into a folder, with another name for the function that tells what it is: there it claims to be real. */
+/**
+ * Writes the test driver into a folder, with another name for the function that tells what it is: there it claims to be
+ * real.
+ */
 export function foreignDriver(bed: PresentTestbed, folder: string): string {
   const path = join(folder, 'libcuda.so.1');
   writeFileSync(path, replaceText(readFileSync(testDriverPath(bed)), 'vrEmulator', 'vrEmulatoR'));
@@ -22,8 +25,9 @@ export function foundFirst(folder: string): Readonly<Record<string, string>> {
 }
 
 /**
- * Opens managers of the built package on cuda:0 in a process of its own, one after the other with these options, and gives for each what `body`, the
- * text of an async function of `manager` and of the package's exports as `vram`, returned; or the error as `{ code, message }`.
+ * Opens managers of the built package on cuda:0 in a process of its own, one after the other with these options, and gives
+ * for each what `body`, the text of an async function of `manager` and of the package's exports as `vram`, returned; or the
+ * error as `{ code, message }`.
  */
 export function withForeignManagers(
   environment: Readonly<Record<string, string>>,

@@ -15,7 +15,10 @@ function reasonToSkip(): string {
   return sanitizer !== null ? ' (NOT RUN: the shadow memory of the sanitizers is too large to search)' : '';
 }
 
-/** How many times 24 bytes from the middle of the pattern stand in writable memory; the needle itself is held as its complement. */
+/**
+ * How many times 24 bytes from the middle of the pattern stand in writable memory; the needle itself is held as its
+ * complement.
+ */
 function residue(seed: number): number {
   const pattern = xorshiftBytes(seed, BYTES);
   const expected = pattern.subarray(MIDDLE, MIDDLE + 24).map((byte) => byte ^ 0xff);

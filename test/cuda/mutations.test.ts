@@ -10,7 +10,9 @@ import { describeCuda, newestAllocation, sealed, withDevice } from './testbed.js
 
 const shipped = ptx['vram'] ?? '';
 
-/** The n-th occurrence, counted from 0, of some text in the PTX, replaced; a text that is not there is an error of this test. */
+/**
+ * The n-th occurrence, counted from 0, of some text in the PTX, replaced; a text that is not there is an error of this test.
+ */
 function changed(from: string | RegExp, to: string, occurrence = 0): string {
   const pattern = typeof from === 'string' ? from.replace(/[.*+?^${}()|[\]\\%]/g, '\\$&') : from.source;
   const match = [...shipped.matchAll(new RegExp(pattern, 'g'))][occurrence];

@@ -81,7 +81,7 @@ describeCuda('cuda: resources', (bed) => {
     expect(emulator.liveAllocations().total).toBe(0);
   });
 
-  it('the addon’s handles that nobody closed go with their environment: a worker thread that ends leaves nothing', async () => {
+  it('unclosed handles of the addon go with their environment: a worker thread that ends leaves nothing', async () => {
     emulator.reset();
     const program = `
       const { workerData, parentPort } = require('node:worker_threads');

@@ -70,7 +70,9 @@ export async function regionWork(device: Device): Promise<void> {
   }
 }
 
-/** Memory that is exported and imported again: what an owner and a client do, in one process. Then memory that is given up. */
+/**
+ * Memory that is exported and imported again: what an owner and a client do, in one process. Then memory that is given up.
+ */
 export async function sharedWork(device: Device, bed: PresentTestbed): Promise<void> {
   const bytes = xorshiftBytes(63, 2 * BLOCK + 77);
   const region = await device.allocate(bytes.length, { share: true });
@@ -158,7 +160,10 @@ export async function managerWork(device: Device, bed: PresentTestbed): Promise<
   }
 }
 
-/** The failure was told: by a typed error, by the problem of an empty list, by the device's ending, or as a fact that could not be had. */
+/**
+ * The failure was told: by a typed error, by the problem of an empty list, by the device's ending, or as a fact that could
+ * not be had.
+ */
 export function wasTold(call: string, outcome: SweepOutcome): boolean {
   if (isVramError(outcome.error)) return true;
   if (outcome.error instanceof Error && 'problem' in outcome.error) return true;

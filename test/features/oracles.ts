@@ -9,7 +9,10 @@ export function sha256Of(bytes: Uint8Array): string {
   return sha256(bytes).toString('hex');
 }
 
-/** What `fsverity digest` prints for data with content, straight from the kernel's documentation: SHA-256, blocks of 4096 bytes, no salt. */
+/**
+ * What `fsverity digest` prints for data with content, straight from the kernel's documentation: SHA-256, blocks of 4096
+ * bytes, no salt.
+ */
 export function fsverityOf(bytes: Uint8Array): string {
   let level: Uint8Array = bytes;
   do {

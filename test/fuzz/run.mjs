@@ -10,7 +10,8 @@ import { Random } from './random.mjs';
  *   missing    optional: why it cannot be run here, or null
  *   create(lib) with the modules' exports in one object; returns { make, check }:
  *     make(random)   an input
- *     check(input)   runs the library; returns 'accepted' or the message of a refusal, throws if the library misbehaves; may be async
+ *     check(input)   runs the library; returns 'accepted' or the message of a refusal, throws if the library
+ *                    misbehaves; may be async
  */
 export async function loadTargets() {
   const files = readdirSync(new URL('./targets/', import.meta.url)).filter((file) => file.endsWith('.mjs'));
@@ -30,7 +31,10 @@ export class FuzzFailure extends Error {
   }
 }
 
-/** Runs a target, `runs` times or for `milliseconds`, whichever ends first. `load` imports a library module; `only` repeats one run. */
+/**
+ * Runs a target, `runs` times or for `milliseconds`, whichever ends first. `load` imports a library module; `only` repeats
+ * one run.
+ */
 export async function fuzz(
   target,
   load,

@@ -41,7 +41,8 @@ async function step(
     program,
     `import { writeFileSync } from 'node:fs';
      const { resultFile } = JSON.parse(process.env.VRAM_KIT_STEP);
-     const end = (result) => writeFileSync(resultFile, JSON.stringify({ reason: null, figures: {}, unusable: false, ...result }));
+     const blank = { reason: null, figures: {}, unusable: false };
+     const end = (result) => writeFileSync(resultFile, JSON.stringify({ ...blank, ...result }));
      ${body}`,
   );
   const plan: StepPlan = {

@@ -29,7 +29,7 @@ function injected(): never {
 }
 
 describe('[RP-002] [RP-001] accounting', () => {
-  it('is the sum of the live shards after any sequence of successes, failures and releases, and never above the budget', async () => {
+  it('is the sum of the live shards after any successes, failures and releases, and never above the budget', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
         let fault: Fault = 'none';

@@ -126,7 +126,8 @@ describe('a model file of 6 GiB', () => {
       await manager.close();
       await source.close();
       console.log(
-        `host: ${byteLength} bytes sealed in ${((sealedAt - started) / 1000).toFixed(1)} s, verified in ${((verifiedAt - sealedAt) / 1000).toFixed(1)} s`,
+        `host: ${byteLength} bytes sealed in ${((sealedAt - started) / 1000).toFixed(1)} s, verified in ` +
+          `${((verifiedAt - sealedAt) / 1000).toFixed(1)} s`,
       );
     },
     1_800_000,

@@ -37,7 +37,9 @@ describe.skipIf(adapter === 'host')('programs in docs/engines.md (skipped withou
     { timeout: 600_000 },
     async ({ code }) => {
       writeFileSync(join(folder, 'example.mjs'), code);
-      const vulkan = `import { prepareVulkan } from '${new URL('../support/vulkan.mjs', import.meta.url).href}'; await prepareVulkan();`;
+      const vulkan =
+        `import { prepareVulkan } from '${new URL('../support/vulkan.mjs', import.meta.url).href}'; ` +
+        `await prepareVulkan();`;
       const { stdout } = await promisify(execFile)(process.execPath, ['example.mjs'], {
         cwd: folder,
         env: { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(vulkan)}` },

@@ -27,7 +27,8 @@ function random(seed: number): (below: number) => number {
 
 describe.each(backends)('random flips on $name', ({ target, missing }) => {
   it.skipIf(target === null)(
-    `every one is found and named, and no clean verification raises an alarm${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
+    `every one is found and named, and no clean verification raises an ` +
+      `alarm${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
     async () => {
       if (target === null) return;
       const device = await target.open({ drills: true });

@@ -1,5 +1,5 @@
-// Seals an ONNX model with the built library, each tensor a buffer of its own, and prints what memory that took, as JSON. Arguments:
-// a small model that is sealed first, the model.
+// Seals an ONNX model with the built library, each tensor a buffer of its own, and prints what memory that took, as JSON.
+// Arguments: a small model that is sealed first, the model.
 import { readFileSync } from 'node:fs';
 import { openModel, VramManager } from '../../dist/index.js';
 import { openDevice, sealOnnx } from '../../dist/onnxruntime.js';

@@ -4,8 +4,8 @@ import { CHECK_OF, drawFlip, FlipBench, PLACES, random, SIZES } from '../support
 
 const backends = [...(await presentBackends()), ...(await segmentedWebGpuTargets())];
 /**
- * Of each target: how many, 10,000 and more in all where every backend is present; and how many out of a hundred have each size.
- * An interpreter of PTX, and SwiftShader, hash a few MB in a second.
+ * Of each target: how many, 10,000 and more in all where every backend is present; and how many out of a hundred have each
+ * size. An interpreter of PTX, and SwiftShader, hash a few MB in a second.
  */
 const DRAWS: Readonly<Record<string, { readonly flips: number; readonly shares: readonly number[] }>> = {
   host: { flips: 3500, shares: [25, 25, 25, 25] },

@@ -45,7 +45,9 @@ function writeModel(): string {
   return model;
 }
 
-/** Seals, verifies, damages one bit, and finds it by the name of its tensor, in less than 1 GiB of memory beside the shard. */
+/**
+ * Seals, verifies, damages one bit, and finds it by the name of its tensor, in less than 1 GiB of memory beside the shard.
+ */
 async function sealMany(device: string, backend: Backend): Promise<void> {
   const source = tensorSource(await openModel(writeModel()));
   const manager = await VramManager.open(
@@ -76,7 +78,8 @@ async function sealMany(device: string, backend: Backend): Promise<void> {
 }
 
 it.skipIf(bed.missing !== null)(
-  `494,592 tensors are packed, sealed and verified on the emulated CUDA driver, in one mapping and under 1 GiB beside it${skipped}`,
+  `494,592 tensors are packed, sealed and verified on the emulated CUDA driver, in one mapping and under 1 GiB beside ` +
+    `it${skipped}`,
   async () => {
     if (bed.missing !== null) return;
     bed.emulator.reset({ devices: [{}] });
@@ -85,7 +88,7 @@ it.skipIf(bed.missing !== null)(
   1_800_000,
 );
 
-it('494,592 tensors are packed, sealed and verified on the host device, in one mapping and under 1 GiB beside it', async () => {
+it('494,592 tensors are packed, sealed and verified on the host device, with under 1 GiB beside them', async () => {
   await sealMany('host', hostBackend());
 }, 900_000);
 

@@ -1,5 +1,5 @@
-// Finds and starts a Chromium whose pages have WebGPU: the one named by VRAM_RESIDENCY_CHROMIUM, the system's, Playwright's own,
-// or the one that an npm package carries; the first in which an adapter appears.
+// Finds and starts a Chromium whose pages have WebGPU: the one named by VRAM_RESIDENCY_CHROMIUM, the system's, Playwright's
+// own, or the one that an npm package carries; the first in which an adapter appears.
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { delimiter, join } from 'node:path';
@@ -47,7 +47,9 @@ async function launch({ executablePath, env }, backForwardCache) {
   });
 }
 
-/** An adapter's description as a page sees it, or null. WebGPU exists in secure contexts alone, so a loopback page is served. */
+/**
+ * An adapter's description as a page sees it, or null. WebGPU exists in secure contexts alone, so a loopback page is served.
+ */
 async function pageAdapter(browser) {
   const server = createServer((_request, response) =>
     response.setHeader('content-type', 'text/html').end('<p>'),
@@ -86,6 +88,7 @@ export async function launchChromium({ backForwardCache = false } = {}) {
   }
   throw new Error(
     `No Chromium with WebGPU could be started (${tried.join('; ') || 'none found'}). ` +
-      'Install one ("apt-get install chromium", or "npx playwright install chromium"), or name it in VRAM_RESIDENCY_CHROMIUM.',
+      'Install one ("apt-get install chromium", or "npx playwright install chromium"), or name it in ' +
+      'VRAM_RESIDENCY_CHROMIUM.',
   );
 }

@@ -75,7 +75,10 @@ export interface Emulator extends Accounts {
   /** A fresh driver with these settings; what was alive is forgotten. */
   reset(settings?: EmulatorSettings): void;
   configure(settings: EmulatorSettings): void;
-  /** The n-th call from now of a driver function fails. With `effect` it does its work all the same, as calls that free do by default. */
+  /**
+   * The n-th call from now of a driver function fails. With `effect` it does its work all the same, as calls that free do by
+   * default.
+   */
   failCall(name: string, nth: number, result: number, effect?: boolean): void;
   injections(): readonly { readonly name: string; readonly nth: number; readonly reached: boolean }[];
   flip(allocation: number, byte: number, mask: number): void;
@@ -116,13 +119,19 @@ export type CudaTestbed = EmulatedTestbed | { readonly missing: string };
 
 let testbed: Promise<CudaTestbed> | undefined;
 
-/** Addon and test driver, built on first use; `missing` says why they cannot be had. A build that fails for another reason throws. */
+/**
+ * Addon and test driver, built on first use; `missing` says why they cannot be had. A build that fails for another reason
+ * throws.
+ */
 export function cudaTestbed(): Promise<CudaTestbed> {
   testbed ??= build();
   return testbed;
 }
 
-/** The CUDA backend over the test driver, as just reset; null where it cannot be built, with the reason told by cudaTestbed(). */
+/**
+ * The CUDA backend over the test driver, as just reset; null where it cannot be built, with the reason told by
+ * cudaTestbed().
+ */
 export async function testCudaBackend(settings?: EmulatorSettings): Promise<Backend | null> {
   const bed = await cudaTestbed();
   if (bed.missing !== null) return null;

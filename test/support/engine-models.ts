@@ -121,7 +121,9 @@ function quantizedWeights(seed: number, prefix = ''): readonly [OnnxWeights, Onn
   ];
 }
 
-/** Two layers of 4-bit weights with a normalisation before and an activation between: the shape of a quantised model's block. */
+/**
+ * Two layers of 4-bit weights with a normalisation before and an activation between: the shape of a quantised model's block.
+ */
 export function quantizedBlock(): Uint8Array {
   const first = quantizedWeights(11, 'a.');
   const second = quantizedWeights(21, 'b.');
@@ -195,8 +197,9 @@ export function halfToNumber(bits: number): number {
 export const DECODER = { vocabulary: 96, width: 32, heads: 2, layers: 2, positions: 64 } as const;
 
 /**
- * A decoder-only transformer with a key-value cache, one token a step. Inputs: `token` and `position` (int32 [1, 1]), and for each layer
- * `past.N.key` and `past.N.value` (float [1, heads, length, width / heads]); outputs: `logits`, and `present.N.key` and `.value`.
+ * A decoder-only transformer with a key-value cache, one token a step. Inputs: `token` and `position` (int32 [1, 1]), and
+ * for each layer `past.N.key` and `past.N.value` (float [1, heads, length, width / heads]); outputs: `logits`, and
+ * `present.N.key` and `.value`.
  */
 export function decoder(): Uint8Array {
   const { vocabulary, width, heads, layers, positions } = DECODER;

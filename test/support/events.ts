@@ -36,7 +36,8 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'manager.opened': 'a manager is open',
   'device.opened': 'its device is open, has proved its known answers and is accepted by the policy',
   'device.open_failed':
-    'a device could not be opened: the one asked for, or one, or a driver that does not load, that `auto` passed over for it',
+    'a device could not be opened: the one asked for, or one, or a driver that does not load, that `auto` passed over ' +
+    'for it',
   'device.lost': 'the device went, and every seal on it is void',
   'vram.allocated': 'device memory was taken for a shard',
   'vram.allocation_failed': 'device memory could not be taken',

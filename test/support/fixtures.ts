@@ -21,8 +21,8 @@ export const FIXTURE_FILES = {
 } as const;
 
 /**
- * The folder of the real weights in every format, `<model>/<format>/...`; made once for each version of the script that makes them.
- * Several processes may ask at once: each makes its own and the first to finish is kept.
+ * The folder of the real weights in every format, `<model>/<format>/...`; made once for each version of the script that
+ * makes them. Several processes may ask at once: each makes its own and the first to finish is kept.
  */
 export function fixtures(): string {
   const version = createHash('sha256').update(readFileSync(script)).digest('hex').slice(0, 12);

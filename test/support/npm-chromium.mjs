@@ -40,7 +40,9 @@ export async function npmChromiumPackage() {
   return { bin: join(folder, 'bin'), version };
 }
 
-/** Fills `.cache/<name>` by `fill(folder)` unless it is there already; a half-filled folder is never seen. Returns its path. */
+/**
+ * Fills `.cache/<name>` by `fill(folder)` unless it is there already; a half-filled folder is never seen. Returns its path.
+ */
 export async function cached(name, fill) {
   const target = join(cache, name);
   if (await exists(target)) return target;
@@ -63,7 +65,10 @@ export async function unpackTar(file, folder) {
   await pipeline(createReadStream(file), createBrotliDecompress(), tar.extract(folder));
 }
 
-/** The browser's path and the environment it needs on a bare machine; null where the package is missing or not for this platform. */
+/**
+ * The browser's path and the environment it needs on a bare machine; null where the package is missing or not for this
+ * platform.
+ */
 export async function npmChromium() {
   if (process.platform !== 'linux' || process.arch !== 'x64') return null;
   const found = await npmChromiumPackage();

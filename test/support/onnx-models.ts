@@ -135,7 +135,10 @@ function tensorProto({ name, type, shape, bytes, external }: OnnxWeights): Uint8
   );
 }
 
-/** ValueInfoProto: name = 1, type = 2; TypeProto.tensor_type = 1: elem_type = 1, shape = 2: dim = 1: dim_value = 1, dim_param = 2. */
+/**
+ * ValueInfoProto: name = 1, type = 2; TypeProto.tensor_type = 1: elem_type = 1, shape = 2: dim = 1: dim_value = 1, dim_param
+ * = 2.
+ */
 function valueInfo({ name, type, shape }: OnnxValue): Uint8Array {
   const dims = shape.map((size) => field(1, typeof size === 'number' ? field(1, size) : field(2, size)));
   const tensor = concat(field(1, TYPE_NUMBERS[type]), field(2, concat(...dims)));

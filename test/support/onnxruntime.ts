@@ -57,8 +57,8 @@ export async function onCpu(model: Uint8Array, feeds: Feeds): Promise<Readonly<R
 const views = new WeakMap<Device, EngineView>();
 
 /**
- * A session of the plain model on the same GPU. `optimised` is the engine as it comes: it folds constants into each other, such as a
- * normalisation into the weights of a convolution, which it cannot do to weights that it does not hold.
+ * A session of the plain model on the same GPU. `optimised` is the engine as it comes: it folds constants into each other,
+ * such as a normalisation into the weights of a convolution, which it cannot do to weights that it does not hold.
  */
 export async function plainGpuSession(
   model: Uint8Array,

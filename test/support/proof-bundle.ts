@@ -141,7 +141,8 @@ function readme(run: ProofRun, summary: ProofSummary): string {
     ...summary.shortcomings.map((shortcoming) => `- ${plain(shortcoming)}`),
     ...(summary.shortcomings.length > 0 ? [''] : []),
     `Version ${environment.version}, commit ${environment.commit ?? 'not known'}${changes(environment.changed)}. ` +
-      `From ${environment.startedAt} to ${environment.finishedAt}, Node ${environment.node}, ${environment.platform} ${environment.arch}, ` +
+      `From ${environment.startedAt} to ${environment.finishedAt}, Node ${environment.node}, ${environment.platform} ` +
+      `${environment.arch}, ` +
       `${environment.cores} cores (${environment.cpu}). Everything here was written from the results of that one run.`,
     '',
     '## What ran on what',
@@ -161,7 +162,8 @@ function readme(run: ProofRun, summary: ProofSummary): string {
     '',
     '## Requirements',
     '',
-    `${summary.requirements.proved} proved, ${summary.requirements.failing} failing, ${summary.requirements.uncovered} not covered; see spec_coverage.md.`,
+    `${summary.requirements.proved} proved, ${summary.requirements.failing} failing, ` +
+      `${summary.requirements.uncovered} not covered; see spec_coverage.md.`,
     '',
     '## Skipped',
     '',
@@ -171,8 +173,10 @@ function readme(run: ProofRun, summary: ProofSummary): string {
     '',
     '## How to check',
     '',
-    '`sha256sum -c SHA256SUMS` in this folder checks the files against each other. If SHA256SUMS.dsse.json is here, it is an in-toto statement over',
-    "the same digests, signed with Ed25519 in a DSSE envelope; whoever trusts the signer's public key can tell who says so, not that it is true: check out the",
+    '`sha256sum -c SHA256SUMS` in this folder checks the files against each other. If SHA256SUMS.dsse.json is here, ' +
+      'it is an in-toto statement over',
+    "the same digests, signed with Ed25519 in a DSSE envelope; whoever trusts the signer's public key can tell who " +
+      'says so, not that it is true: check out the',
     'commit and run `npm run proof`.',
     '',
   );
@@ -183,7 +187,10 @@ function backendLines(run: ProofRun): string[] {
   for (const test of run.tests) used.set(test.backend, [...(used.get(test.backend) ?? []), test]);
   const rows = [...used].map(([key, own]) => {
     const { execution, description } = run.environment.backends[key];
-    return `| ${key} | ${execution} | ${plain(description)} | ${count(own, 'passed')} | ${count(own, 'failed', 'not finished')} | ${count(own, 'skipped')} |`;
+    return (
+      `| ${key} | ${execution} | ${plain(description)} | ${count(own, 'passed')} | ` +
+      `${count(own, 'failed', 'not finished')} | ${count(own, 'skipped')} |`
+    );
   });
   const real = [...used].some(
     ([key, own]) => run.environment.backends[key].execution === 'real hardware' && count(own, 'passed') > 0,
@@ -191,7 +198,8 @@ function backendLines(run: ProofRun): string[] {
   return [
     real
       ? 'Some tests ran on a real GPU: those whose row says "real hardware".'
-      : '**No test of this run ran on a real GPU.** What passed was shown on software adapters, emulated drivers and host memory.',
+      : '**No test of this run ran on a real GPU.** What passed was shown on software adapters, emulated drivers and ' +
+        'host memory.',
     '',
     '| backend | execution | what it is | passed | failed | skipped |',
     '|---|---|---|---|---|---|',
@@ -216,7 +224,8 @@ function testReport(run: ProofRun): string {
         ...group.tests.map(
           (test) =>
             `| ${outcomeText(test)} | ${test.durationMs === null ? '' : Math.round(test.durationMs)} | ` +
-            `${test.backend}, ${backends[test.backend].execution} | ${plain(test.file)} | ${plain([...test.suites, test.name].join(': '))} |`,
+            `${test.backend}, ${backends[test.backend].execution} | ${plain(test.file)} | ` +
+            `${plain([...test.suites, test.name].join(': '))} |`,
         ),
         '',
       ];
@@ -253,7 +262,8 @@ function specCoverage(run: ProofRun): string {
         ? ['No test carries this id.']
         : own.map(
             (test) =>
-              `- ${outcomeText(test)} (${test.backend}, ${run.environment.backends[test.backend].execution}): ${plain(`${test.file}: ${[...test.suites, test.name].join(': ')}`)}`,
+              `- ${outcomeText(test)} (${test.backend}, ${run.environment.backends[test.backend].execution}): ` +
+              `${plain(`${test.file}: ${[...test.suites, test.name].join(': ')}`)}`,
           )),
       '',
     ]),

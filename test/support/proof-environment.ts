@@ -76,7 +76,8 @@ export function machineFacts(): Pick<
 /** The adapter that test processes find, asked in a process of its own, as each of them does. */
 export function probeAdapter(): { adapter: string; description: string } | null {
   const script =
-    "import('./test/support/vulkan.mjs').then(async (v) => { console.log('\\n' + JSON.stringify(await v.prepareVulkan())); process.exit(0); })";
+    "import('./test/support/vulkan.mjs').then(async (v) => { console.log('\\n' + JSON.stringify(await " +
+    'v.prepareVulkan())); process.exit(0); })';
   const last = output(process.execPath, '--input-type=module', '-e', script)?.split('\n').at(-1);
   return last === undefined ? null : JSON.parse(last);
 }

@@ -173,7 +173,10 @@ export function placeTest(file: string, suites: readonly string[], name: string)
   return { group: placed.group, backend: namedBackend([...suites, name]) ?? placed.backend };
 }
 
-/** Names of backends as test/support/backends.ts gives them: the whole name, after "on" or a colon, or in brackets at the end. */
+/**
+ * Names of backends as test/support/backends.ts gives them: the whole name, after "on" or a colon, or in brackets at the
+ * end.
+ */
 const NAMED: readonly (readonly [RegExp, BackendKey])[] = [
   [/^(?:.*\bon |.*: |.* \()?'?webgpu(?: on|'|\)|$)/, 'webgpu'],
   [/^(?:.*\bon |.*: |.* \()?'?cuda(?: \(emulated driver\)| without virtual memory|'|\)|$)/, 'cuda'],

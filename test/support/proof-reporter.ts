@@ -18,8 +18,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const MAX_MESSAGE = 300;
 
 /**
- * Writes `.proof_bundle/unit/<UTC stamp>-<commit>/` from the results of the run that it watches, and from nothing else. The folder above may be
- * changed with VRAM_RESIDENCY_PROOF_DIRECTORY.
+ * Writes `.proof_bundle/unit/<UTC stamp>-<commit>/` from the results of the run that it watches, and from nothing else. The
+ * folder above may be changed with VRAM_RESIDENCY_PROOF_DIRECTORY.
  */
 export default class ProofReporter implements Reporter {
   readonly #start = environmentAtStart();

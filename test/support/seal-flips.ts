@@ -11,8 +11,9 @@ import type { ContractTarget } from '../contract/cases.js';
 import { pattern, platform, wrapRegions } from '../unit/manager/fixture.js';
 
 /**
- * Where a bit is flipped while a shard is sealed with hashing 'device': in the file before it is read; on the way, after it was
- * read and before it is copied; in memory once it is frozen; in memory again, after the root and before the hashes to be kept.
+ * Where a bit is flipped while a shard is sealed with hashing 'device': in the file before it is read; on the way, after it
+ * was read and before it is copied; in memory once it is frozen; in memory again, after the root and before the hashes to be
+ * kept.
  */
 export const PLACES = ['file', 'way', 'memory', 'late'] as const;
 export type Place = (typeof PLACES)[number];

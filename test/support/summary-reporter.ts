@@ -14,8 +14,8 @@ const MAX_ERROR_LINES = 40;
 const FILES_A_LINE = 25;
 
 /**
- * What `npm test` prints of a run: each failure when it happens and again in full at the end, every skip with its reason, and the
- * groups with their numbers. What tests write to the console is left out, unless the test failed.
+ * What `npm test` prints of a run: each failure when it happens and again in full at the end, every skip with its reason,
+ * and the groups with their numbers. What tests write to the console is left out, unless the test failed.
  */
 export default class SummaryReporter implements Reporter {
   readonly #console = new Map<string, string[]>();

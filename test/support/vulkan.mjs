@@ -1,6 +1,7 @@
-// Picks the Vulkan driver behind WebGPU for tests, benchmarks and the demo; the library itself never does. Plain JavaScript, so that scripts can
-// import it without a loader. VRAM_RESIDENCY_TEST_ADAPTER=auto|mesa|swiftshader|host; auto takes the first there is of: the machine's own GPU, Mesa's CPU
-// driver, the SwiftShader that an npm package carries, the host backend.
+// Picks the Vulkan driver behind WebGPU for tests, benchmarks and the demo; the library itself never does. Plain JavaScript,
+// so that scripts can import it without a loader. VRAM_RESIDENCY_TEST_ADAPTER=auto|mesa|swiftshader|host; auto takes the
+// first there is of: the machine's own GPU, Mesa's CPU driver, the SwiftShader that an npm package carries, the host
+// backend.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, npmChromiumPackage, unpackTar } from './npm-chromium.mjs';

@@ -1,6 +1,6 @@
 /**
- * Repeatable test data: xorshift32 with shifts 13, 17, 5 (Marsaglia 2003), each state written as a little-endia uint32, the last one
- * cut to size. `seed` is a non-zero 32-bit integer; `size` is in bytes.
+ * Repeatable test data: xorshift32 with shifts 13, 17, 5 (Marsaglia 2003), each state written as a little-endia uint32, the
+ * last one cut to size. `seed` is a non-zero 32-bit integer; `size` is in bytes.
  */
 export function xorshiftBytes(seed: number, size: number): Uint8Array<ArrayBuffer> {
   const words = Math.ceil(size / 4);

@@ -1,5 +1,5 @@
-// SHA-256 of many 4096-byte blocks at once: the leaves, and the nodes, of an fs-verity tree. A processor has one or several ways to do so
-// faster than one block after another; each is a BlockHasher, in a file of its own.
+// SHA-256 of many 4096-byte blocks at once: the leaves, and the nodes, of an fs-verity tree. A processor has one or several
+// ways to do so faster than one block after another; each is a BlockHasher, in a file of its own.
 #ifndef VRAM_RESIDENCY_BLOCK_HASHER_H
 #define VRAM_RESIDENCY_BLOCK_HASHER_H
 

@@ -68,7 +68,8 @@ napi_value blockHasherNames(napi_env env, const Arguments&) {
   napi_value names = nullptr;
   must(napi_create_array(env, &names));
   uint32_t index = 0;
-  for (const BlockHasher* hasher : blockHashers()) must(napi_set_element(env, names, index++, makeString(env, hasher->name)));
+  for (const BlockHasher* hasher : blockHashers())
+    must(napi_set_element(env, names, index++, makeString(env, hasher->name)));
   return names;
 }
 
@@ -87,7 +88,8 @@ napi_value hashBlocksAsync(napi_env env, const Arguments& arguments) {
   try {
     must(napi_create_reference(env, arguments[1], 1, &job->references[0]));
     must(napi_create_reference(env, arguments[2], 1, &job->references[1]));
-    must(napi_create_async_work(env, nullptr, makeString(env, "vram-residency digest"), carryOut, settle, job.get(), &job->work));
+    must(napi_create_async_work(env, nullptr, makeString(env, "vram-residency digest"), carryOut, settle, job.get(),
+                                &job->work));
     must(napi_queue_async_work(env, job->work));
   } catch (...) {
     release(env, *job);

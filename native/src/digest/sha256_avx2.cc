@@ -1,4 +1,5 @@
-// Eight blocks at once with AVX2: one 32-bit word of each block in a register. For processors with neither AVX-512 nor SHA extensions.
+// Eight blocks at once with AVX2: one 32-bit word of each block in a register. For processors with neither AVX-512 nor SHA
+// extensions.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

@@ -1,4 +1,5 @@
-// Sixteen blocks at once with AVX-512: one 32-bit word of each block in a register. Rotations and three-way logic are single instructions.
+// Sixteen blocks at once with AVX-512: one 32-bit word of each block in a register. Rotations and three-way logic are single
+// instructions.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

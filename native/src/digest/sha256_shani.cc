@@ -1,5 +1,5 @@
-// Four blocks at once with the x86 SHA extensions: an instruction does two rounds but takes several cycles to answer, so that four
-// independent chains keep the unit busy.
+// Four blocks at once with the x86 SHA extensions: an instruction does two rounds but takes several cycles to answer, so
+// that four independent chains keep the unit busy.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>

@@ -48,8 +48,8 @@ async function subjectFor({ info }: Device): Promise<Subject> {
 }
 
 /**
- * ONNX Runtime Web computes on sealed weights, on the first WebGPU adapter: as it does on the CPU, refused once bits are flipped,
- * and the same again bit for bit after healing.
+ * ONNX Runtime Web computes on sealed weights, on the first WebGPU adapter: as it does on the CPU, refused once bits are
+ * flipped, and the same again bit for bit after healing.
  */
 export async function engine(context: StepContext): Promise<void> {
   await requireDawn();
@@ -130,7 +130,8 @@ async function onCpu(
   ort: Ort,
   { model, inputShape }: Subject,
 ): Promise<{ expected: Float32Array; feeds: Feeds }> {
-  // The engine's WebAssembly is compiled here, as createSession() would: without the optimising compiler, which takes minutes of CPU.
+  // The engine's WebAssembly is compiled here, as createSession() would: without the optimising compiler, which takes
+  // minutes of CPU.
   const session = await withGpuGlobals(() =>
     ort.InferenceSession.create(model, { executionProviders: ['wasm'] }),
   );

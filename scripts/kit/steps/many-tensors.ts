@@ -7,7 +7,9 @@ import { Failure, Skip, type StepContext } from './context.js';
 import { CHUNK } from './data.js';
 import { elapsedMs, rounded } from './measuring.js';
 
-/** As many as the largest model known here has: 896 experts in each of 92 layers, weights and scales of three projections. */
+/**
+ * As many as the largest model known here has: 896 experts in each of 92 layers, weights and scales of three projections.
+ */
 const TENSORS = 494_592;
 const FILES = 16;
 const TENSOR_BYTES = 32;
@@ -18,7 +20,10 @@ const HOST_LIMIT_BYTES = 2 ** 30;
 /** Tensors of one block each over the test driver, as many as it hashes in some seconds. */
 const EMULATED_TENSORS = 1024;
 
-/** Half a million tensors, each on a block of its own, in one mapping: sealed, verified, one damaged, found by its name, and healed. */
+/**
+ * Half a million tensors, each on a block of its own, in one mapping: sealed, verified, one damaged, found by its name, and
+ * healed.
+ */
 export async function manyTensors(context: StepContext): Promise<void> {
   const tensors = context.setting.emulated ? EMULATED_TENSORS : TENSORS;
   const before = memoryUsage.rss();

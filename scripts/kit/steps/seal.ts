@@ -16,7 +16,10 @@ const CHOICES = [
 /** What stays free beside the shard. */
 const HEADROOM_BYTES = GIB;
 
-/** Sealing from memory, with each choice of digests and of who hashes, against a flat SHA-256 of as many bytes by node:crypto. */
+/**
+ * Sealing from memory, with each choice of digests and of who hashes, against a flat SHA-256 of as many bytes by
+ * node:crypto.
+ */
 export async function seal(context: StepContext): Promise<void> {
   const manager = await VramManager.open({
     workerId: 'kit',

@@ -1,6 +1,6 @@
 /**
- * A buffer that is used again for one short-lived input after the other: allocating each costs more than hashing it. Its
- * user waits for the hash before filling it again.
+ * A buffer reused for short-lived inputs, because allocating each costs more than hashing it. The user awaits the hash
+ * before filling it again.
  */
 export class Scratch {
   #buffer: Uint8Array<ArrayBuffer>;
@@ -19,8 +19,8 @@ export class Scratch {
 const SLAB_BYTES = 65_536;
 
 /**
- * Cuts small pieces from larger allocations, which leaves the garbage collector less to do than memory of its own for each.
- * A piece is the taker's for ever; its `buffer` is shared with other pieces.
+ * Cuts small pieces from larger allocations, which leaves the garbage collector less to do than memory of its own for
+ * each. The caller owns its piece for good, but the piece's `buffer` is shared with other pieces.
  */
 export class Slabs {
   #slab = new Uint8Array(0);

@@ -7,16 +7,16 @@ export type AuditSeverity = 'CRITICAL' | 'HIGH' | 'MEDIUM';
 /** The fields of one record's `data`; all present, absent values null. */
 export type AuditData = { readonly [field: string]: JsonValue };
 
-/** One type of record: what it says, how grave it is, and what each field of `data` means. */
+/** One type of record: its meaning, its severity, and the meaning of each field of `data`. */
 export interface CatalogueEntry {
   readonly severity: AuditSeverity;
   readonly summary: string;
   readonly fields: Readonly<Record<string, string>>;
-  /** Further fields, of records about tensors alone: records about plain bytes stay as they were before there were any. */
+  /** Further fields, only in records about tensors: records about plain bytes keep their earlier form. */
   readonly tensorFields?: Readonly<Record<string, string>>;
 }
 
-/** Takes out of text what must not be recorded: the worker's own token (AU-006). */
+/** Removes the worker's own token from text (AU-006). */
 export type Clean = (value: string) => string;
 
 const asItIs: Clean = (value) => value;
@@ -25,7 +25,7 @@ interface OperationEntry<T extends EventType> extends CatalogueEntry {
   readonly data: (event: EventOf<T>, clean: Clean) => AuditData;
 }
 
-/** Operation events that are a matter for the audit; all others are not recorded. */
+/** The operation events that are recorded; all others are not. */
 export type AuditedEventType = Extract<
   EventType,
   | 'vram.sealed'
@@ -50,7 +50,7 @@ export type AuditedEventType = Extract<
   | 'drill.injected'
 >;
 
-/** What the log says of itself. */
+/** Records of the log about itself. */
 export type LogEventType =
   | 'handles.refused'
   | 'audit.opened'
@@ -198,7 +198,9 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       expectedDigest: 'digest that was sealed, or null',
       actualDigest: 'digest that was found, or null',
       transient: 'true where a repetition did not show it again',
-      damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]; null where \`damage.located\` tells them`,
+      damaged:
+        `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]; null where ` +
+        `\`damage.located\` tells them`,
       damagedRanges: 'number of all damaged ranges, or null',
       damagedGroups: 'number of damaged groups of 128 blocks, or null',
     },
@@ -357,7 +359,8 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'device.open_failed': entry(
     'HIGH',
-    'A device was asked for, or tried by `auto`, and could not be opened; or `auto` met a driver that does not load (`requested` is its kind alone).',
+    'A device was asked for, or tried by `auto`, and could not be opened; or `auto` met a driver that does not load ' +
+      '(`requested` is its kind alone).',
     {
       requested: 'the device that was asked for',
       reason: 'why, in words',
@@ -401,7 +404,9 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
     {
       ...LEASE_FIELDS,
       shards: 'number of shards of the lease',
-      how: 'end (it said so), closed (it closed the connection, or died), or cut (it broke the protocol, or its socket failed)',
+      how:
+        'end (it said so), closed (it closed the connection, or died), or cut (it broke the protocol, or its ' +
+        'socket failed)',
     },
     (event, clean) => ({ ...lease(event, clean), shards: integer(event.shards), how: event.how }),
   ),
@@ -524,7 +529,7 @@ const LOG_EVENTS: { readonly [T in LogEventType]: CatalogueEntry } = {
   },
 };
 
-/** Every type of record there is. Records, documentation and tests are made from this. */
+/** Every type of record. Records, documentation and tests are derived from it. */
 export const AUDIT_CATALOGUE: { readonly [T in AuditType]: CatalogueEntry } = {
   ...OPERATIONS,
   ...LOG_EVENTS,
@@ -595,8 +600,8 @@ function commonData(
 }
 
 /**
- * Text of others, made safe for a record: bounded, well-formed, and without anything that looks like an address
- * (AU-006, MS-001). Events promise that already; a record cannot be taken back, so it is seen to here too.
+ * Untrusted text made safe for a record: bounded, well-formed, and without anything that looks like an address (AU-006,
+ * MS-001). Events already guarantee this; it is enforced again here because a record cannot be withdrawn.
  */
 export function text(given: string, clean: Clean): string {
   const value = clean(given);
@@ -605,14 +610,14 @@ export function text(given: string, clean: Clean): string {
   return bounded.replace(/\p{Surrogate}/gu, '\ufffd').replace(/0x[0-9a-f]{6,}/gi, '[address]');
 }
 
-/** Surrogates, paired or not, and what an address begins with: most text has neither and needs no closer look. */
+/** Surrogates, paired or not, and the start of an address: most text has neither and needs no further checks. */
 const SUSPECT = /[\ud800-\udfff]|0x/i;
 
 function optionalText(value: string | null | undefined, clean: Clean): string | null {
   return value === null || value === undefined ? null : text(value, clean);
 }
 
-/** Canonical JSON holds safe integers alone; anything else would make the event unrecordable, so it is null instead. */
+/** Canonical JSON holds only safe integers; anything else would make the event unrecordable, so it becomes null. */
 function integer(value: number | null): number | null {
   return value !== null && Number.isSafeInteger(value) ? value + 0 : null;
 }

@@ -13,7 +13,7 @@ export interface Checkpoint {
   readonly root: Uint8Array;
 }
 
-/** A checkpoint and the signed note that says it. */
+/** A checkpoint and its signed note. */
 export interface SignedCheckpoint extends Checkpoint {
   readonly note: string;
 }
@@ -25,7 +25,7 @@ export function logOrigin(workerId: string, logId: string): string {
   return `vram-residency/${workerId}/${logId}`;
 }
 
-/** The worker and log that an origin names. Errors: INVALID_INPUT for an origin that is not one of our logs'. */
+/** The worker and log that an origin names. Errors: INVALID_INPUT for an origin of another kind of log. */
 export function parseOrigin(origin: string): { readonly workerId: string; readonly logId: string } {
   const [, workerId, logId] = ORIGIN.exec(origin) ?? [];
   if (workerId === undefined || logId === undefined) {
@@ -60,14 +60,14 @@ export async function signCheckpoint(
   };
 }
 
-/** A checkpoint as it stands in a note; its signatures are still to be verified. Errors: INVALID_INPUT naming `argument`. */
+/** The checkpoint in a note, whose signatures are not verified yet. Errors: INVALID_INPUT naming `argument`. */
 export function parseCheckpoint(
   note: string,
   argument = 'checkpoint',
 ): { readonly checkpoint: SignedCheckpoint; readonly note: UnverifiedNote } {
   const parsed = parseNote(note, argument);
   const [origin, size, root, ...rest] = parsed.text.split('\n');
-  // Extension lines are not ours: what they say would be signed but never checked.
+  // This log writes no extension lines: their content would be signed but never checked.
   if (origin === undefined || size === undefined || root === undefined || rest.length !== 1) {
     throw invalidInput(argument, 'must have exactly three lines: origin, size, root hash');
   }

@@ -15,8 +15,8 @@ const NO_SALT = new Uint8Array(0);
 export const MAX_EPOCH = 1_000_000;
 
 /**
- * The chain key of one epoch, which only moves forward: CK(n+1) = HKDF(CKn), and CKn is zeroed. Who steals the process's
- * memory cannot forge records of epochs that have passed; who has the token can.
+ * The chain key of one epoch, which only moves forward: CK(n+1) = HKDF(CKn), and CKn is zeroed. An attacker who reads the
+ * process's memory cannot forge records of past epochs; one who has the token can.
  */
 export class KeyRatchet {
   readonly #crypto: CryptoProvider;
@@ -29,7 +29,7 @@ export class KeyRatchet {
     this.#epoch = 0;
   }
 
-  /** Epoch 0. The token stays the caller's, who zeroes it. */
+  /** Starts at epoch 0. The caller owns, and zeroes, the token. */
   static async fromToken(
     crypto: CryptoProvider,
     token: Uint8Array,

@@ -1,16 +1,16 @@
 const NEWLINE = 0x0a;
 
-/** A line of a file, without its newline. The bytes are valid until the next line is asked for. */
+/** A line of a file, without its newline. The bytes are valid until the next line is requested. */
 export interface FileLine {
   readonly bytes: Uint8Array;
-  /** Where it begins in the file. */
+  /** Its offset in the file. */
   readonly offset: number;
   /** False for what follows the last newline. */
   readonly terminated: boolean;
 }
 
 /**
- * Cuts chunks of bytes into lines. Memory is bounded by `maxBytes`: of a longer line only its beginning is given, as
+ * Cuts chunks of bytes into lines. Memory is bounded by `maxBytes`: only the start of a longer line is returned, as
  * unterminated, and the rest is skipped up to the next newline.
  */
 export async function* splitLines(

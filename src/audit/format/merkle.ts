@@ -3,7 +3,7 @@ import type { CryptoProvider } from '../../crypto/index.js';
 import { Scratch } from './buffers.js';
 
 export const HASH_BYTES = 32;
-/** RFC 6962, section 2.1: what keeps a leaf from being taken for a node. */
+/** RFC 6962, section 2.1: domain separation of leaves and nodes. */
 const LEAF_PREFIX = 0x00;
 const NODE_PREFIX = 0x01;
 
@@ -111,7 +111,7 @@ export class CompactRange {
     let index = this.#end / span;
     let merged = hash;
     let kept = this.#hashes.length;
-    // An odd node closes the subtree it shares with its left sibling, if that lies in this range.
+    // An odd node completes the subtree that it shares with its left sibling, if that lies in this range.
     while (index % 2 === 1 && (index - 1) * width >= this.begin) {
       const left = this.#hashes[kept - 1];
       if (left === undefined) throw new Error('compact range lost a subtree');

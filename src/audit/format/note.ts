@@ -73,7 +73,7 @@ export async function signNote(crypto: Hashing, text: string, name: string, sign
   return `${text}\n\u2014 ${name} ${toBase64(concatBytes(key.keyId, signature))}\n`;
 }
 
-/** A note whose signatures nobody has looked at yet. */
+/** A note whose signatures are not verified yet. */
 export interface UnverifiedNote {
   readonly text: string;
   readonly signatures: readonly { readonly name: string; readonly bytes: Uint8Array }[];
@@ -103,8 +103,8 @@ export function parseNote(note: string, argument = 'note'): UnverifiedNote {
 }
 
 /**
- * True if the key signed the note. Signatures of other keys are ignored; one of this key that does not verify spoils the
- * note.
+ * True if the key signed the note. Signatures of other keys are ignored; a signature of this key that does not verify
+ * makes the note invalid.
  */
 export async function verifyNote(
   crypto: CryptoProvider,

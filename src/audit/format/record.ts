@@ -80,14 +80,18 @@ export interface UnsignedLine {
 export function unsignedLine(record: Omit<AuditRecord, 'mac'>): UnsignedLine {
   const traceparent = record.traceparent === null ? 'null' : `"${record.traceparent}"`;
   return {
-    head: `{"correlationId":${JSON.stringify(record.correlationId)},"data":${sortedJson(record.data)},"epoch":${record.epoch},"id":"${record.id}",`,
-    tail: `"prev":"${record.prev}","seq":${record.seq},"severity":"${record.severity}","traceparent":${traceparent},"ts":"${record.ts}","type":"${record.type}","v":1,"workerId":"${record.workerId}"}`,
+    head:
+      `{"correlationId":${JSON.stringify(record.correlationId)},"data":${sortedJson(record.data)},` +
+      `"epoch":${record.epoch},"id":"${record.id}",`,
+    tail:
+      `"prev":"${record.prev}","seq":${record.seq},"severity":"${record.severity}",` +
+      `"traceparent":${traceparent},"ts":"${record.ts}","type":"${record.type}","v":1,"workerId":"${record.workerId}"}`,
   };
 }
 
 /**
- * RFC 8785 of what the catalogue makes: safe integers and well-formed text, for which ECMAScript's own serialisation is the
- * canonical one. Canonical JSON for foreign data checks each value first, at twice the time.
+ * RFC 8785 for data of the catalogue: for safe integers and well-formed text ECMAScript's own serialisation is canonical.
+ * canonicalJson(), for untrusted data, checks each value first and takes twice the time.
  */
 function sortedJson(value: JsonValue): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -118,7 +122,8 @@ export type LineFault = 'line-too-long' | 'not-json' | 'not-canonical' | 'bad-fi
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads one line (without its newline). Gives a fault, never throws, for anything that the writer would not have written.
+ * Reads one line (without its newline). Returns a fault, and never throws, for anything that the writer would not have
+ * written.
  */
 export function parseLine(bytes: Uint8Array): ParsedLine | LineFault {
   if (bytes.length > MAX_LINE_BYTES) return 'line-too-long';
@@ -182,7 +187,7 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** Text among a record's data; null where there is none. */
+/** A text of a record's data; null where there is none. */
 export function dataText(record: AuditRecord, field: string): string | null {
   const value = record.data[field];
   return typeof value === 'string' ? value : null;

@@ -24,7 +24,7 @@ export const SEGMENT_SUFFIX = '.ndjson';
 /** File of the newest checkpoint in a log's directory. */
 export const CHECKPOINT_FILE = 'checkpoint';
 
-/** What a stem names, or null for what is none. */
+/** Parses a stem; null if it is not one. */
 export function parseStem(stem: string): { readonly firstSeq: number; readonly date: string } | null {
   const [, digits, date] = STEM.exec(stem) ?? [];
   if (digits === undefined || date === undefined || !Number.isSafeInteger(Number(digits))) return null;

@@ -1,4 +1,4 @@
-// Verifiers of logs and proofs. They trust nothing that they read.
+// Verifiers of logs and proofs. All input is untrusted.
 export { consistencyRanges, inclusionRanges, RangeHasher } from './proof.js';
 export {
   type ConsistencyDocument,

@@ -18,7 +18,7 @@ import {
 } from '../format/index.js';
 import { verifyConsistency, verifyInclusion } from './proof.js';
 
-/** Says that one record is in the log whose head a checkpoint signs. */
+/** Proves that one record is in the log whose head a checkpoint signs. */
 export interface InclusionDocument {
   readonly v: 1;
   readonly kind: 'inclusion';
@@ -32,7 +32,10 @@ export interface InclusionDocument {
   readonly checkpoint: string;
 }
 
-/** Says that the log of an older checkpoint is a prefix of that of a newer one: nothing was changed or removed between. */
+/**
+ * Proves that the log of an older checkpoint is a prefix of that of a newer one: nothing was changed or removed in
+ * between.
+ */
 export interface ConsistencyDocument {
   readonly v: 1;
   readonly kind: 'consistency';
@@ -100,7 +103,7 @@ export function consistencyDocument(
   };
 }
 
-/** Reads a proof that anyone may have written. Errors: INVALID_INPUT naming `proof`. */
+/** Reads an untrusted proof. Errors: INVALID_INPUT naming `proof`. */
 export function parseProof(text: string): ProofDocument {
   if (text.length > MAX_DOCUMENT_LENGTH) {
     throw invalidInput('proof', `must be at most ${MAX_DOCUMENT_LENGTH} characters`);
@@ -135,7 +138,7 @@ export function parseProof(text: string): ProofDocument {
 }
 
 /**
- * Checks a proof with the public key alone; nothing is read but what is given. Errors: INVALID_INPUT for a proof or key
+ * Checks a proof with the public key alone; reads nothing but its arguments. Errors: INVALID_INPUT for a proof or key
  * that cannot be read; a proof that does not hold gives a report with `ok: false`.
  */
 export async function verifyProofDocument(

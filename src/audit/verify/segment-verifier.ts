@@ -49,13 +49,13 @@ export interface BadRecord {
   readonly message: string;
 }
 
-/** One segment to verify, with what it must begin with. */
+/** One segment to verify, with its expected start. */
 export interface SegmentTask {
   readonly stem: string;
   readonly workerId: string;
   /** Expected of every record. */
   readonly epoch: number;
-  /** Keyed for the epoch; null where the token is not known and the chain is only checked for its links. */
+  /** Keyed for the epoch; null without the token: then only the links of the chain are checked. */
   readonly mac: Mac | null;
   /** Tree sizes at which the range so far is kept. */
   readonly snapshots: readonly number[];
@@ -106,7 +106,7 @@ export interface Expected {
 export class LineChecker {
   readonly #scratch = new Scratch();
 
-  /** Checks one line against its place. Gives the record, or what is wrong with it. */
+  /** Checks one line against its place. Returns the record, or its fault. */
   async check(bytes: Uint8Array, expected: Expected): Promise<AuditRecord | { readonly fault: AuditFault }> {
     const parsed = parseLine(bytes);
     if (typeof parsed === 'string') return { fault: parsed };

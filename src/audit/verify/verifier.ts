@@ -26,7 +26,7 @@ import {
   type SegmentResult,
 } from './segment-verifier.js';
 
-/** A log at rest, wherever it is kept. */
+/** A stored log. */
 export interface LogSource {
   /** Segments whose records were removed and whose leaf hashes stay, in order. */
   readonly prunedStems: readonly string[];
@@ -43,14 +43,11 @@ export interface LogSource {
 export interface VerifyLogOptions {
   /** With it, every record's MAC is verified. */
   readonly token?: Uint8Array | undefined;
-  /**
-   * The line that "audit key" prints, from a place that the log's keeper cannot write. Without it the token must be
-   * given.
-   */
+  /** The line that "audit key" prints, from a place that the log's host cannot write. Required without the token. */
   readonly verifierKey?: string | undefined;
   /** A signed checkpoint kept elsewhere: finds truncation and rollback. */
   readonly checkpoint?: string | undefined;
-  /** The log that is expected, 32 lowercase hex digits: finds another log in its place, also one of the same worker. */
+  /** The expected log, 32 lowercase hex digits: detects another log in its place, even one of the same worker. */
   readonly logId?: string | undefined;
   /** True while a writer has the log open: an unfinished last line is then not a fault. */
   readonly live?: boolean | undefined;
@@ -65,7 +62,7 @@ export interface CheckedHead {
   readonly root: string;
 }
 
-/** What was checked, and what was found. */
+/** What was checked, and the findings. */
 export interface AuditReport {
   readonly v: 1;
   readonly ok: boolean;
@@ -89,7 +86,7 @@ export interface AuditReport {
   readonly external: CheckedHead | null;
   readonly recordsPastCheckpoint: number;
   readonly bad: BadRecord | null;
-  /** What this verification could not see. */
+  /** The limits of this verification. */
   readonly notes: readonly string[];
 }
 
@@ -99,8 +96,8 @@ interface ReadCheckpoint {
 }
 
 /**
- * Verifies a log as far as what is given reaches: with the token every MAC, with a verifier key the signatures, always
- * the tree. Gives a report for any log, however bad. Errors: INVALID_INPUT for options that prove nothing or that
+ * Verifies a log as far as the options allow: with the token every MAC, with a verifier key the signatures, always the
+ * tree. Returns a report for any log, however damaged. Errors: INVALID_INPUT for options that prove nothing or that
  * cannot be read.
  */
 export async function verifyLog(
@@ -239,8 +236,8 @@ class LogVerification {
   async #segments(workerId: string, logId: string): Promise<void> {
     const { stems, prunedStems } = this.#source;
     const concurrency = checkInteger('concurrency', this.#options.concurrency ?? 1, 1);
-    // An epoch is the number of its segment, and each one that was pruned still has its hashes: it is counted, never
-    // read from the log.
+    // An epoch is the number of its segment, and each one that was pruned still has its hashes: it is counted, not read
+    // from the log.
     const firstEpoch = prunedStems.length;
     if (firstEpoch + stems.length > MAX_EPOCH) {
       this.#fault(this.#tree.end, stems[0] ?? null, 'wrong-epoch');
@@ -255,7 +252,7 @@ class LogVerification {
       for (let next = 0, done = 0; done < stems.length; done++) {
         for (; next < stems.length && running.length < concurrency; next++) {
           const started = this.#start(stems[next] ?? '', firstEpoch + next, workerId, ratchet);
-          // It is awaited in its turn; until then a failure must not count as unhandled.
+          // Awaited later; until then a failure must not count as unhandled.
           started.catch(() => undefined);
           running.push(started);
         }
@@ -321,7 +318,7 @@ class LogVerification {
       this.#roots.set(size, await tree.root());
     }
     await this.#tree.join(range);
-    // One by one: a segment may hold more of them than a call takes arguments.
+    // One by one: a segment may hold more of them than a call can take arguments.
     for (const prune of result.prunes) this.#prunes.push(prune);
     for (const key of result.verifierKeys) this.#verifierKeys.add(key);
     if (result.bad === null) return true;
@@ -338,8 +335,8 @@ class LogVerification {
   }
 
   /**
-   * What was removed must have been removed by the writer: a record says up to where. Only a record that is proved
-   * counts, by its MAC or by a checkpoint above it: anyone can add lines behind the checkpoint.
+   * Records must have been removed by the writer, whose record says up to where. That record counts only if its MAC or a
+   * later checkpoint proves it: anyone can append lines behind the checkpoint.
    */
   #checkPruning(): void {
     if (this.#prunedRecords === 0) return;
@@ -379,7 +376,9 @@ class LogVerification {
     }
     this.#signed = true;
     if (checkpoint.size > this.#tree.end) {
-      const message = `${which} covers ${checkpoint.size} records, ${this.#tree.end} are there: the log was cut or rolled back`;
+      const message =
+        `${which} covers ${checkpoint.size} records, ${this.#tree.end} are there: the log was cut or ` +
+        `rolled back`;
       this.#bad = { seq: this.#tree.end, segment: null, offset: null, reason: 'truncated', message };
       return;
     }
@@ -402,7 +401,7 @@ class LogVerification {
 
   async #isSigned(note: UnverifiedNote): Promise<boolean> {
     if (this.#key !== null) return verifyNote(this.#crypto, note, this.#key);
-    // Named by records whose MACs hold, so as good as the token.
+    // Named by records whose MACs hold, so as trustworthy as the token.
     for (const line of this.#verifierKeys) {
       if (await verifyNote(this.#crypto, note, await parseVerifierKey(this.#crypto, line))) return true;
     }

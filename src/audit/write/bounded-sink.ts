@@ -3,8 +3,8 @@ import type { SignedCheckpoint } from '../format/index.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 
 /**
- * A sink that is waited for no longer than a limit. While a call that was given up still runs the sink is not called
- * again, so calls never overlap; the groups that come meanwhile are kept for it, in order.
+ * A sink with a time limit. While an abandoned call still runs the sink is not called again, so calls never overlap; new
+ * groups are queued for it in order.
  */
 export class BoundedSink implements AuditSink {
   readonly name: string;
@@ -34,7 +34,7 @@ export class BoundedSink implements AuditSink {
     await this.#callee.call(() => this.#sink.checkpoint(checkpoint));
   }
 
-  /** A sink whose call still runs is closed when that has ended; nobody waits for it then. */
+  /** A sink whose call still runs is closed once that ends, without anyone waiting. */
   async close(): Promise<void> {
     const running = this.#callee.running;
     if (running !== null) {
@@ -46,7 +46,7 @@ export class BoundedSink implements AuditSink {
   async #handOver(): Promise<void> {
     while (this.#kept.length > 0) {
       await this.#callee.call(() => {
-        // From here on it is the sink's to keep, whatever becomes of the call.
+        // From here on the sink owns the group, whether or not the call succeeds.
         const [group] = this.#kept.splice(0, 1);
         return group === undefined ? undefined : this.#sink.append(group);
       });

@@ -18,10 +18,10 @@ import {
 /** 100 MB, the size at which a segment ends. */
 export const MAX_SEGMENT_BYTES = 100_000_000;
 const ID_BYTES = 16;
-/** Asking for random bytes costs more than using them: ids are cut from a larger draw. */
+/** A call for random bytes is expensive: ids are cut from a larger draw. */
 const IDS_A_DRAW = 256;
 
-/** What a record says, before the chain gives it its place. */
+/** The content of a record before the chain assigns its position. */
 export interface RecordDraft {
   readonly type: AuditType;
   readonly severity: AuditSeverity;
@@ -32,7 +32,7 @@ export interface RecordDraft {
   readonly data: AuditData;
 }
 
-/** A record in its place. */
+/** A chained record. */
 export interface ChainedLine {
   readonly seq: number;
   readonly segment: Segment;
@@ -40,7 +40,7 @@ export interface ChainedLine {
   readonly bytes: Uint8Array;
 }
 
-/** Where a log goes on: everything that the next record depends on. */
+/** The state from which a log continues: everything that the next record depends on. */
 export interface ChainState {
   readonly workerId: string;
   readonly logId: string;
@@ -120,7 +120,7 @@ export class Chain {
     const seq = this.#tree.end;
     const id = this.#id();
     let segment = this.#segment;
-    // A clock that is set back does not end a segment: only a later day does.
+    // Only a later day ends a segment, so a clock that is set back does not.
     if (segment === null || draft.ts.slice(0, 10) > segment.date) segment = await this.#rotate(draft);
     let unsigned = this.#unsigned(draft, seq, id, segment);
     if (this.#segmentBytes > 0 && this.#segmentBytes + unsigned.lineBytes > this.#maxSegmentBytes) {

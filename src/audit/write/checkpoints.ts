@@ -7,7 +7,7 @@ import type { Tickets } from './tickets.js';
 
 /** Records between two checkpoints, at most. */
 export const CHECKPOINT_RECORDS = 256;
-/** How long a written record may stay without a checkpoint while nothing else happens, ms. */
+/** How long a written record may stay without a checkpoint while the log is idle, ms. */
 const CHECKPOINT_MS = 1_000;
 
 export interface CheckpointParts {
@@ -21,7 +21,7 @@ export interface CheckpointParts {
   readonly coveredSize: number;
 }
 
-/** Says when a log needs a checkpoint, and signs and publishes it. */
+/** Decides when a log needs a checkpoint, signs it and publishes it. */
 export class Checkpoints {
   readonly #parts: CheckpointParts;
   #newest: SignedCheckpoint | null = null;
@@ -61,7 +61,7 @@ export class Checkpoints {
     if (this.#requested >= 0) this.#requested += 1;
   }
 
-  /** After a quiet second requests a checkpoint and calls `wake`, where records have none yet. */
+  /** After an idle second, requests a checkpoint for records without one and calls `wake`. */
   schedule(wake: () => void): void {
     if (this.uncovered === 0) return;
     this.#timer ??= setTimeout(() => {
@@ -76,7 +76,7 @@ export class Checkpoints {
     this.#timer = null;
   }
 
-  /** Signs the chain as it is and gives it to every sink. What it covers must be on stable storage. */
+  /** Signs the current head and passes it to every sink. The records that it covers must be on stable storage. */
   async publish(): Promise<void> {
     const { crypto, chain, sinks, signer, delivery, tickets } = this.#parts;
     const { origin, size } = chain;

@@ -1,12 +1,12 @@
 import { Callee, type ForeignCalls, VramError } from '../../base/index.js';
 import type { SignedCheckpoint } from '../format/index.js';
 
-/** Takes each new checkpoint to a place that the log's directory is not. */
+/** Delivers each new checkpoint to a place outside the log's directory. */
 export type OnCheckpoint = (checkpoint: SignedCheckpoint) => void | Promise<void>;
 
 /**
- * Hands each new checkpoint to the caller, one after the other, and waits no longer than a limit for each. While one that
- * was given up still runs, those that come meanwhile count as failed: a later one covers them.
+ * Passes each new checkpoint to the caller, one after the other, with a time limit. While an abandoned call still runs,
+ * new checkpoints count as failed: a later one covers them.
  */
 export class CheckpointDelivery {
   readonly #callee: Callee;
@@ -21,12 +21,12 @@ export class CheckpointDelivery {
     this.#callee = new Callee(calls, limitMs, () => new VramError('AUDIT_FAILED', message));
   }
 
-  /** Checkpoints that were not taken. */
+  /** Failed deliveries. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** Why the last of these was not; null while all were. */
+  /** The latest failure; null while there is none. */
   get error(): unknown {
     return this.#error;
   }
@@ -43,7 +43,7 @@ export class CheckpointDelivery {
     });
   }
 
-  /** Resolves when everything delivered so far was taken or given up. */
+  /** Resolves when every delivery so far has succeeded or failed. */
   done(): Promise<void> {
     return this.#last;
   }

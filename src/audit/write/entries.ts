@@ -11,19 +11,19 @@ import {
 } from '../format/index.js';
 import type { RecordDraft } from './chain.js';
 
-/** What waits in the queue of a log. Its record is drafted when its turn comes. */
+/** An entry of a log's queue. Its record is drafted when its turn comes. */
 export interface Entry {
   readonly draft: () => RecordDraft;
-  /** Whoever emitted it waits until it is on stable storage. */
+  /** The emitter waits until it is on stable storage. */
   readonly critical: boolean;
 }
 
-/** Makes entries of events, and of what a log says of itself. */
+/** Makes entries from events and from the log's own records. */
 export class EntryMaker {
   readonly #clean: Clean;
   readonly #now: () => Date;
 
-  /** `clean` takes the worker's token out of texts. */
+  /** `clean` removes the worker's token from texts. */
   constructor(clean: Clean, now: () => Date) {
     this.#clean = clean;
     this.#now = now;
@@ -61,7 +61,7 @@ export class EntryMaker {
   }
 }
 
-/** The data of `audit.recovered`; what is not given did not happen. */
+/** The data of `audit.recovered`; absent values did not happen. */
 export function recoveredData(
   given: { readonly reason: 'unclean-stop' | 'write-failure' } & AuditData,
 ): AuditData {

@@ -8,7 +8,7 @@ export function closedError(): VramError {
   return new VramError('AUDIT_FAILED', 'the audit log is closed');
 }
 
-/** AUDIT_FAILED with the system's error code, which is all that is told of a foreign error. */
+/** AUDIT_FAILED with the system's error code, the only part of a foreign error that is reported. */
 export function auditFailed(what: string, cause: unknown): VramError {
   if (cause instanceof VramError && cause.code === 'AUDIT_FAILED') return cause;
   const code = systemCode(cause);

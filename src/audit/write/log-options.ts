@@ -6,7 +6,7 @@ import type { RecordedSecret } from './secret.js';
 import type { AuditSink } from './sink.js';
 
 export interface AuditLogOptions {
-  /** Events that may wait to be written before emitters have to wait: 1 and more, default 8192. */
+  /** Events that may be queued before emitters have to wait: at least 1, default 8192. */
   readonly maxQueue?: number | undefined;
   /**
    * Called with each new checkpoint, one after the other. A failure does not stop the log; `close()` rejects with it, and
@@ -14,8 +14,8 @@ export interface AuditLogOptions {
    */
   readonly onCheckpoint?: OnCheckpoint | undefined;
   /**
-   * Milliseconds that a sink or `onCheckpoint` may take for one call, from 1 to 2^31 - 1; default 30,000. After that the log
-   * fails (AUDIT_FAILED) until the sink answers, and what it was not given is kept for it; a checkpoint counts as not taken.
+   * Milliseconds that a sink or `onCheckpoint` may take for one call, from 1 to 2^31 - 1; default 30,000. After that the
+   * log fails (AUDIT_FAILED) until the sink answers, and new groups are queued for it; a checkpoint counts as failed.
    */
   readonly sinkMs?: number | undefined;
   /**
@@ -35,7 +35,7 @@ export interface AuditLogParts {
   readonly sinks: readonly AuditSink[];
   /** null: no checkpoints. */
   readonly signer: Signer | null;
-  /** The worker's token as text may hold it: it is taken out of every record (AU-006). Default: nothing is. */
+  /** Finds the worker's token in text, to remove it from every record (AU-006). Default: nothing is removed. */
   readonly secret?: RecordedSecret;
   /** Records that the newest checkpoint covers; default all that the chain has. */
   readonly checkpointedSize?: number;
@@ -62,14 +62,14 @@ export interface AuditStatus {
   /** Since the last recovery: events that found the queue full while writing failed. */
   readonly unrecordedEvents: number;
   readonly unrecordedReleases: number;
-  /** Checkpoints that `onCheckpoint` did not take. */
+  /** Checkpoints for which `onCheckpoint` failed. */
   readonly checkpointFailures: number;
-  /** Calls into sinks, signer and `onCheckpoint` that were given up, and how many of these ended later. */
+  /** Abandoned calls into sinks, signer and `onCheckpoint`, and how many of these ended later. */
   readonly abandonedCalls: AbandonedCalls;
 }
 
-/** What the waits for a log take. */
+/** Options of waits for a log. */
 export interface AuditWaitOptions {
-  /** Ends the wait (ABORTED), not what is waited for. */
+  /** Ends the wait (ABORTED), not the work. */
   readonly signal?: AbortSignal | undefined;
 }

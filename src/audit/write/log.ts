@@ -25,7 +25,7 @@ import { REFUSAL_MS, RefusedHandles } from './refused-handles.js';
 import { Sinks } from './sinks.js';
 import { type Stage, Tickets } from './tickets.js';
 
-/** How long a record that nobody waits for may stay unwritten, ms. */
+/** How long a record without a waiter may stay unwritten, ms. */
 const GROUP_MS = 20;
 /** Between two attempts to write while writing fails, ms. */
 const RETRY_MS = 100;
@@ -35,8 +35,8 @@ const DEFAULT_SINK_MS = 30_000;
 const DEFAULT_SIGNER_MS = 300_000;
 
 /**
- * The log's writer, an Observer. Telling it of an event is an enqueue; records are built, chained and written in groups
- * behind it, in the order in which the events came. See docs/audit.md for what waits for what.
+ * The log's writer, an Observer. An event is only enqueued; records are built, chained and written in groups in the
+ * background, in the order of the events. See docs/audit.md for what waits for what.
  */
 export class AuditLog implements Observer {
   readonly name = 'audit';
@@ -55,12 +55,9 @@ export class AuditLog implements Observer {
   readonly #monotonicMs: () => number;
 
   readonly #queue: Entry[] = [];
-  /**
-   * Events whose promise may reject though they are kept and will be written: told again, they are the same and not
-   * written twice.
-   */
+  /** Events whose promise may reject although they are queued: emitted again, they are not written twice. */
   readonly #awaited = new WeakSet<OperationEvent>();
-  /** Counted as unrecorded; told again, they are not counted twice. */
+  /** Counted as unrecorded; emitted again, they are not counted twice. */
   readonly #refused = new WeakSet<OperationEvent>();
   readonly #refusals = new RefusedHandles();
   #refusalTimer: ReturnType<typeof setTimeout> | null = null;
@@ -109,7 +106,7 @@ export class AuditLog implements Observer {
    * Takes an event. Returns nothing for events that are not recorded and for those written in groups; a promise for
    * CRITICAL ones (on stable storage), when the queue is full (there is room again), and while writing fails: then also
    * for the start of an operation that must not go unrecorded, whatever it will have to record. Errors of the promise:
-   * AUDIT_FAILED. An event that was rejected may be told again, as the same object: it is written once.
+   * AUDIT_FAILED. A rejected event may be emitted again as the same object: it is written once.
    */
   on(event: OperationEvent): void | Promise<void> {
     if (!isAudited(event)) return this.#onUnaudited(event);
@@ -130,14 +127,14 @@ export class AuditLog implements Observer {
     return undefined;
   }
 
-  /** Records what the log says of itself, and waits until it is on stable storage. Errors: AUDIT_FAILED. */
+  /** Writes a record of the log about itself and waits until it is on stable storage. Errors: AUDIT_FAILED. */
   record(type: LogEventType, data: AuditData): Promise<void> {
     if (this.#closing !== null) return Promise.reject(closedError());
     this.#enqueue(this.#entries.ofLog(type, () => data));
     return this.#wait('durable');
   }
 
-  /** Resolves when everything told so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
+  /** Resolves when every event so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
   flush(options: AuditWaitOptions = {}): Promise<void> {
     return this.#until(options, () => this.#flush());
   }
@@ -181,8 +178,8 @@ export class AuditLog implements Observer {
   }
 
   /**
-   * Writes everything, a closing record and a last checkpoint, and gives back what the sinks hold. Again: the same promise.
-   * A signal ends the wait; the log goes on closing. Errors: AUDIT_FAILED, ABORTED.
+   * Writes everything, a closing record and a last checkpoint, and closes the sinks. Called again, returns the same
+   * promise. A signal ends the wait; the log goes on closing. Errors: AUDIT_FAILED, ABORTED.
    */
   close(options: AuditWaitOptions = {}): Promise<void> {
     return this.#until(options, () => {
@@ -191,7 +188,7 @@ export class AuditLog implements Observer {
     });
   }
 
-  /** Gives back what the sinks hold, and writes nothing more: for a log that could not be opened. Never rejects. */
+  /** Closes the sinks without writing: for a log that could not be opened. Never rejects. */
   async abandon(): Promise<void> {
     this.#closing ??= this.#closeParts().then(() => undefined);
     await Promise.allSettled([this.#closing]);
@@ -228,10 +225,7 @@ export class AuditLog implements Observer {
     return failures;
   }
 
-  /**
-   * AU-005: an execution within maxAgeMs has nothing to record before it runs, so its start is where a log that fails
-   * has to say so.
-   */
+  /** AU-005: an execution within maxAgeMs has nothing to record before it runs, so a failing log has to refuse its start. */
   #onUnaudited(event: OperationEvent): void | Promise<void> {
     if (event.type !== 'operation.started' || !FAIL_CLOSED.has(event.operation)) return undefined;
     if (this.#closing !== null) return Promise.reject(closedError());
@@ -280,7 +274,7 @@ export class AuditLog implements Observer {
     if (data !== null) this.#enqueue(this.#entries.ofLog('handles.refused', () => data));
   }
 
-  /** Rejects, unless it is time for another attempt at writing, whose outcome it then tells. */
+  /** Rejects, unless another attempt at writing is due, whose outcome it then reports. */
   #retry(error: VramError): Promise<void> {
     if (this.#monotonicMs() - this.#failedAtMs < RETRY_MS) return Promise.reject(error);
     return this.#wait('durable');
@@ -318,9 +312,9 @@ export class AuditLog implements Observer {
     this.#checkpoints?.stopTimer();
   }
 
-  /** Writes until nothing is queued and nobody waits. Never rejects: waiters are told. */
+  /** Writes until the queue is empty and nobody waits. Never rejects: failures go to the waiters. */
   async #drain(): Promise<void> {
-    // What one tick emits goes into one group.
+    // Events of one tick form one group.
     await Promise.resolve();
     try {
       if (this.#failure !== null) await this.#recover();
@@ -348,10 +342,7 @@ export class AuditLog implements Observer {
     this.#tickets.settle();
   }
 
-  /**
-   * Entries that cannot be chained go back to the head of the queue; what was chained before them has its place and
-   * must be written.
-   */
+  /** Entries that cannot be chained go back to the head of the queue; records chained before them must be written. */
   async #chainAll(
     entries: readonly Entry[],
   ): Promise<{ readonly lines: ChainedLine[]; readonly failure: { readonly cause: unknown } | null }> {
@@ -386,7 +377,7 @@ export class AuditLog implements Observer {
     this.#tickets.rejectAll(error);
   }
 
-  /** Sinks make good what they hold; then the log says what happened. */
+  /** The sinks write their backlog; then the log records the failure. */
   async #recover(): Promise<void> {
     await this.#sync();
     const code = this.#failure?.code ?? null;

@@ -10,7 +10,7 @@ import type { AuditSink } from './sink.js';
 const LOG_ID_BYTES = 16;
 
 export interface AuditObserverOptions extends AuditLogOptions {
-  /** One or several; all are given the same lines. */
+  /** One or several; all receive the same lines. */
   readonly sink: AuditSink | readonly AuditSink[];
   readonly workerId: string;
   /**

@@ -6,7 +6,7 @@ export const REFUSAL_MS = 1_000;
 
 type Kind = 'forged' | 'malformed' | 'stale';
 
-/** What refuses a handle. Damage and transient faults have other codes. */
+/** The codes that refuse a handle. Damage and transient faults have others. */
 const KINDS: ReadonlyMap<ErrorCode, Kind> = new Map([
   ['SEAL_VERIFICATION_FAILED', 'forged'],
   ['NOT_SEALED', 'malformed'],
@@ -17,21 +17,20 @@ const KINDS: ReadonlyMap<ErrorCode, Kind> = new Map([
 ]);
 
 /**
- * Refused handles, which whoever reaches the worker can send as fast as it answers: without a bound they would fill the
- * disk. The first one has a record of its own, at once; those of the second that follows share one with their count,
- * and so on second by second.
+ * Limits the records of refused handles: anyone who reaches the worker could otherwise fill the disk with them. The first
+ * one is recorded at once; those of each following second share one record with their count.
  */
 export class RefusedHandles {
   /** An event that is emitted again, because the log failed, is the same. */
   readonly #known = new WeakSet<AuditedEvent>();
   #sharing = false;
-  /** Whether the second that runs has refused one. */
+  /** Whether a handle was refused in the current second. */
   #busy = false;
   #counts: Record<Kind, number> = { forged: 0, malformed: 0, stale: 0 };
   #since: string | null = null;
   #until: string | null = null;
 
-  /** True where the event shares a record, and is counted for it; false where it is to have one of its own. */
+  /** True if the event is counted for a shared record; false if it gets its own. */
   takes(event: AuditedEvent): boolean {
     const kind = kindOf(event);
     if (kind === null) return false;

@@ -1,6 +1,6 @@
 import { invalidInput, KnownSecret, removeSecretShapes, writtenForms } from '../../base/index.js';
 
-/** Texts recur from record to record: what was found clean need not be looked at again. */
+/** Texts recur from record to record: clean ones are cached. */
 const REMEMBERED = 512;
 const MAX_REMEMBERED_LENGTH = 256;
 

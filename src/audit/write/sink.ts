@@ -9,8 +9,8 @@ export interface AuditGroup {
 }
 
 /**
- * Where a log's lines go. A sink that rejects keeps what it was given: the next call makes good what is missing before
- * anything else, so lines are neither lost nor written twice. Calls never overlap.
+ * The destination of a log's lines. A sink that rejects keeps the groups passed to it: the next call first writes what is
+ * missing, so lines are neither lost nor written twice. Calls never overlap.
  */
 export interface AuditSink {
   readonly name: string;
@@ -20,6 +20,6 @@ export interface AuditSink {
   sync(): Promise<void>;
   /** Replaces the checkpoint; called only after a sync of everything that it covers. */
   checkpoint(checkpoint: SignedCheckpoint): Promise<void>;
-  /** Gives back what it holds, also after a failure. */
+  /** Releases its resources, also after a failure. */
   close(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import type { SignedCheckpoint } from '../format/index.js';
 import type { ChainedLine } from './chain.js';
 import type { AuditGroup, AuditSink } from './sink.js';
 
-/** The sinks of a log: all are given the same. */
+/** The sinks of a log: all receive the same lines. */
 export class Sinks {
   readonly #sinks: readonly AuditSink[];
 
@@ -10,7 +10,7 @@ export class Sinks {
     this.#sinks = sinks;
   }
 
-  /** Every sink is given every line, whatever becomes of the others: the chain has moved on. Throws the first failure. */
+  /** Every sink receives every line even if another fails, because the chain has moved on. Throws the first failure. */
   async append(lines: readonly ChainedLine[]): Promise<void> {
     const failures: unknown[] = [];
     for (const group of groupBySegment(lines)) {
@@ -36,7 +36,7 @@ export class Sinks {
   /** Closes all of them and returns their failures. */
   async close(): Promise<unknown[]> {
     const failures: unknown[] = [];
-    // The first one last: a directory lets its next writer in when everything else is at rest.
+    // The first one last: a directory admits its next writer once everything else is closed.
     for (const sink of [...this.#sinks].reverse()) {
       try {
         await sink.close();

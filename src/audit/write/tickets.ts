@@ -1,9 +1,9 @@
 import type { VramError } from '../../base/index.js';
 
-/** How far an entry has come: out of the queue; on stable storage; under a checkpoint. */
+/** The stages of an entry: taken from the queue; on stable storage; covered by a checkpoint. */
 export type Stage = 'taken' | 'durable' | 'covered';
 
-/** Waits until every entry up to `ticket` has come to a stage. */
+/** Waits until every entry up to `ticket` has reached a stage. */
 interface Waiter {
   readonly ticket: number;
   readonly stage: Stage;
@@ -11,7 +11,7 @@ interface Waiter {
   readonly reject: (error: VramError) => void;
 }
 
-/** Counts the entries of a log, how far they have come, and who waits for them. A ticket is an entry's number, from 1 on. */
+/** Tracks the entries of a log, their stages and their waiters. A ticket is an entry's number, from 1 on. */
 export class Tickets {
   #waiters: Waiter[] = [];
   #newest = 0;
@@ -26,7 +26,7 @@ export class Tickets {
     return this.#waiters.length > 0;
   }
 
-  /** The newest ticket that has come to a stage; for `covered` -1 before the first checkpoint. */
+  /** The newest ticket that has reached a stage; for `covered` -1 before the first checkpoint. */
   reached(stage: Stage): number {
     return this.#reached[stage];
   }
@@ -45,19 +45,19 @@ export class Tickets {
     this.#waiters = this.#waiters.map((waiter) => ({ ...waiter, ticket: waiter.ticket + 1 }));
   }
 
-  /** Resolves once every entry so far has come to the stage. Rejects with what `rejectAll` is given. */
+  /** Resolves once every entry so far has reached the stage. Rejects with the error of `rejectAll`. */
   wait(stage: Stage): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiters.push({ ticket: this.#newest, stage, resolve, reject });
     });
   }
 
-  /** Entries up to `ticket` have come to the stage. Nobody hears of it before `settle`. */
+  /** Entries up to `ticket` have reached the stage. Waiters are resolved by `settle`. */
   advance(stage: Stage, ticket: number): void {
     this.#reached[stage] = ticket;
   }
 
-  /** Resolves the waits for what has come far enough. */
+  /** Resolves the waits whose stage is reached. */
   settle(): void {
     const arrived = ({ ticket, stage }: Waiter): boolean => ticket <= this.#reached[stage];
     const ready = this.#waiters.filter(arrived);

@@ -127,10 +127,13 @@ function verifyText(report: AuditReport): string {
     bad === null ? `OK: ${report.records} records` : `BAD: ${escapeForTerminal(bad.message)} [${bad.reason}]`,
     ...(bad?.segment == null ? [] : [`  in ${bad.segment}.ndjson, byte ${bad.offset ?? 0}`]),
     `log:        ${escapeForTerminal(report.origin ?? 'unknown')}`,
-    `records:    ${report.records} ${bad === null ? '' : 'read '}in ${report.segments} segments, ${report.prunedRecords} of them pruned`,
+    `records:    ${report.records} ${bad === null ? '' : 'read '}in ${report.segments} segments, ` +
+      `${report.prunedRecords} of them pruned`,
     `chain:      ${CHAIN_TEXT[report.chain]}`,
     `signature:  ${report.signature}`,
-    `checkpoint: ${checkpoint === null ? 'does not hold or was not reached' : `${checkpoint.size} records, ${report.recordsPastCheckpoint} after it`}`,
+    checkpoint === null
+      ? 'checkpoint: does not hold or was not reached'
+      : `checkpoint: ${checkpoint.size} records, ${report.recordsPastCheckpoint} after it`,
     ...(external === null
       ? []
       : [`elsewhere:  the checkpoint of ${external.size} records is a part of this log`]),
@@ -197,7 +200,9 @@ function row(record: AuditRecord): string {
     .filter(([, value]) => value !== null && typeof value !== 'object')
     .map(([field, value]) => `${field}=${String(value)}`)
     .join(' ');
-  const line = `${String(seq).padStart(8)}  ${ts}  ${severity.padEnd(8)}  ${type.padEnd(24)}  ${correlationId ?? '-'}  ${details}`;
+  const line =
+    `${String(seq).padStart(8)}  ${ts}  ${severity.padEnd(8)}  ${type.padEnd(24)}  ${correlationId ?? '-'} ` +
+    ` ${details}`;
   return `${escapeForTerminal(line)}\n`;
 }
 
@@ -250,7 +255,8 @@ function addVerifyProof(audit: Command, io: CliIo, done: Done): void {
         io.stdout(`${escapeForTerminal(report.leaf ?? '')}\n`);
       } else {
         io.stdout(
-          `OK: the first ${report.oldSize ?? 0} of ${report.treeSize} records in ${escapeForTerminal(report.origin)} are unchanged\n`,
+          `OK: the first ${report.oldSize ?? 0} of ${report.treeSize} records in ${escapeForTerminal(report.origin)} ` +
+            `are unchanged\n`,
         );
       }
       done(report.ok ? EXIT.ok : EXIT.audit);
@@ -299,7 +305,8 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
         else {
           const verb = report.dryRun ? 'would remove' : 'removed';
           io.stdout(
-            `${verb} ${report.removedRecords} records in ${report.removedSegments.length} segments before ${report.before}\n`,
+            `${verb} ${report.removedRecords} records in ${report.removedSegments.length} segments before ` +
+              `${report.before}\n`,
           );
         }
         done(EXIT.ok);

@@ -75,7 +75,8 @@ export const addBench: AddCommand = (program, context, done) => {
       const pairs = await benchPairs(setting);
       const stated = await benchStated(setting);
       people(
-        '\nWhat an earlier program of the same purpose states for its GPU (unchecked), and the same step here on the host backend (CPU, no GPU):\n',
+        '\nWhat an earlier program of the same purpose states for its GPU (unchecked), and the same step here on the ' +
+          'host backend (CPU, no GPU):\n',
       );
       for (const { step, original, measured } of stated) {
         people(`${step.padEnd(14)}stated ${original.padEnd(14)}measured ${measured}\n`);

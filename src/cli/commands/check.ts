@@ -177,7 +177,8 @@ class CheckRun {
       const report = await manager.verify(sealed, common);
       progress.done();
       this.#people(
-        `  verified  in place in ${formatMs(report.durationMs)} (${formatRate(sealed.byteLength, report.durationMs)}): every byte is as sealed\n` +
+        `  verified  in place in ${formatMs(report.durationMs)} ` +
+          `(${formatRate(sealed.byteLength, report.durationMs)}): every byte is as sealed\n` +
           `  sha256    ${sealed.sha256 ?? 'not computed'}\n` +
           `  fsverity  ${sealed.fsverity}\n`,
       );

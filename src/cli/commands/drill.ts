@@ -211,7 +211,8 @@ class DrillRun {
     this.#document['flips'] = drilled.flips;
     const bits = some(drilled.flips.map(flipText));
     this.#people(
-      `  flipped   ${count(drilled.flips.length, 'bit')} in ${count(drilled.blocks.length, 'block')}, seed ${drilled.seed}: ${bits}\n`,
+      `  flipped   ${count(drilled.flips.length, 'bit')} in ${count(drilled.blocks.length, 'block')}, seed ` +
+        `${drilled.seed}: ${bits}\n`,
     );
     return drilled;
   }

@@ -187,7 +187,8 @@ export class CudaDevice implements Device {
       if (neededBytes > freeBytes) {
         throw new VramError(
           'INSUFFICIENT_VRAM',
-          `${neededBytes} bytes of device memory are needed, ${freeBytes} are free; release other shards or use a smaller one`,
+          `${neededBytes} bytes of device memory are needed, ${freeBytes} are free; release other shards or use a ` +
+            `smaller one`,
           { neededBytes, availableBytes: freeBytes },
         );
       }

@@ -28,7 +28,8 @@ const NAME = '[a-zA-Z_$%][a-zA-Z0-9_$]*';
 const SPACE = '[ \\t\\n\\v\\f\\r]';
 const ENTRY = new RegExp(`\\.entry${SPACE}+(${NAME})${SPACE}*(\\(?)`, 'g');
 const PARAMETER = new RegExp(
-  `^\\.param\\s+(?:\\.align\\s+\\d+\\s+)?\\.([a-z]+\\d+)(?:\\s+\\.ptr(?:\\s+\\.(?:global|const|shared|local))?(?:\\s+\\.align\\s+\\d+)?)?\\s+${NAME}(\\[\\d+\\])?$`,
+  '^\\.param\\s+(?:\\.align\\s+\\d+\\s+)?\\.([a-z]+\\d+)' +
+    `(?:\\s+\\.ptr(?:\\s+\\.(?:global|const|shared|local))?(?:\\s+\\.align\\s+\\d+)?)?\\s+${NAME}(\\[\\d+\\])?$`,
 );
 
 /**

@@ -1,4 +1,4 @@
-/** What this room uses of onnxruntime-web, told by its shape: the package itself is the caller's to import. */
+/** The part of onnxruntime-web that this room uses, as structural types: the caller imports the package. */
 
 /** An `ort.Tensor`. */
 export interface EngineTensor {

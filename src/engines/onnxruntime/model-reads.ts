@@ -6,15 +6,15 @@ import { hasRanges, type Source, SourceReader } from '../../source/index.js';
 const STALL_MS = 30_000;
 
 /**
- * What is read of a caller's model before it is sealed. Nothing is waited for longer than 30 s without an answer, nor when
- * the caller's signal has fired. Errors: SOURCE_MISMATCH for files that do not answer, ABORTED.
+ * Reads a caller's model before it is sealed. Every wait ends after 30 s without an answer, or when the caller's signal
+ * fires. Errors: SOURCE_MISMATCH for files that do not answer, ABORTED.
  */
 export class ModelReads {
   readonly #calls = new ForeignCalls();
   readonly #ends: readonly End[];
 
   constructor(signal: AbortSignal | undefined) {
-    // What is not a signal is refused by seal().
+    // seal() refuses values that are not signals.
     this.#ends = signal instanceof AbortSignal ? [signal] : [];
   }
 
@@ -53,7 +53,7 @@ export class ModelReads {
   }
 }
 
-/** Nobody else knows of a file that opened too late. */
+/** Nobody else has a reference to a file that opened too late. */
 function closeLate(source: Source): void {
   void Promise.allSettled([Promise.resolve().then(() => source.close())]);
 }

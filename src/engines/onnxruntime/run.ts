@@ -35,7 +35,7 @@ export interface RunResult<Tensor> {
   readonly witness: Witness;
 }
 
-/** How the engine says that an argument of a run is wrong: OrtErrorCode 2 is ORT_INVALID_ARGUMENT. */
+/** The engine's error code for a wrong argument of a run: OrtErrorCode 2 is ORT_INVALID_ARGUMENT. */
 const INVALID_ARGUMENT = /ERROR_CODE: 2, ERROR_MESSAGE: (.*)/;
 
 const ENGINE_TYPES: Readonly<Record<string, EngineType>> = {
@@ -45,12 +45,12 @@ const ENGINE_TYPES: Readonly<Record<string, EngineType>> = {
 };
 
 /**
- * Runs the engine over the sealed weights, verified just before (or at most `maxAgeMs` before), and says what the engine did with
- * them. An abort waits for the engine, which cannot be stopped, and then gives no result.
+ * Runs the engine over the sealed weights, verified just before (or at most `maxAgeMs` before), and reports what the
+ * engine did with them. An abort waits for the engine, which cannot be stopped, and then rejects.
  *
- * Errors: those of VramManager.execute(); INVALID_INPUT (feeds), NOT_FOUND (a released session), WITNESS_FAILED (the engine did not
- * read all sealed weights where they lie, or did something else with them; the session is then of no more use), DEVICE_UNAVAILABLE
- * (the engine failed, or the device refused its commands).
+ * Errors: those of VramManager.execute(); INVALID_INPUT (feeds), NOT_FOUND (a released session), WITNESS_FAILED (the
+ * engine did not read all sealed weights where they lie, or used them in another way; the session is then unusable),
+ * DEVICE_UNAVAILABLE (the engine failed, or the device refused its commands).
  */
 export async function run<Tensor extends EngineTensor>(
   session: OnnxSession<Tensor>,
@@ -147,7 +147,7 @@ function engineFailure(why: string, cause: unknown): VramError {
   return new VramError('DEVICE_UNAVAILABLE', `the engine failed: ${why}`, { cause });
 }
 
-/** The buffers of this lease as the engine's tensors, each under the witness's eye. */
+/** The buffers of this lease as the engine's tensors, each watched by the witness. */
 function sealedWeights<Tensor extends EngineTensor>(
   { sealed, engine, view, weights: known }: SessionState<Tensor>,
   lease: WebGpuLease,
@@ -169,7 +169,10 @@ function sealedWeights<Tensor extends EngineTensor>(
   return { weights, watched };
 }
 
-/** Errors: DEVICE_UNAVAILABLE for commands that did not run, WITNESS_FAILED for what no honest read looks like; it ends the session. */
+/**
+ * Errors: DEVICE_UNAVAILABLE for commands that did not run, WITNESS_FAILED for uses other than plain reads, which ends
+ * the session.
+ */
 function judge<Tensor extends EngineTensor>(
   state: SessionState<Tensor>,
   ledger: Ledger,
@@ -193,7 +196,7 @@ function judge<Tensor extends EngineTensor>(
   }
 }
 
-/** Weights that were not read, unless commands were refused, which explains it. */
+/** Unread weights, unless refused commands explain them. */
 function unread(ledger: Ledger, expected: readonly WatchedTensor[], refusedSubmits: number): string | null {
   if (refusedSubmits > 0) return null;
   const missing = expected.filter((tensor) => !ledger.isBound(tensor));

@@ -22,7 +22,7 @@ import { ModelReads } from './model-reads.js';
 /** Below this share of its bytes in sealed memory, a model's `note` says so. */
 const FULL_SHARE = 0.9;
 
-/** What sealOnnx() gave out: an object put together by hand has no sealed weights behind it. */
+/** The results of sealOnnx(): an object made by hand has no sealed weights behind it. */
 const made = new WeakSet<object>();
 
 /** An ONNX model whose weights lie in sealed memory. What createSession() takes. */
@@ -33,7 +33,10 @@ export interface SealedOnnx {
   /** The model without them: each is an input of the graph instead. */
   readonly graph: Uint8Array;
   readonly manifest: TensorManifest;
-  /** What the weights were read from, and what `manager.heal(sealed.shard, sealed.source)` heals from. Close it when it is no longer needed. */
+  /**
+   * What the weights were read from, and what `manager.heal(sealed.shard, sealed.source)` heals from. Close it when it is no
+   * longer needed.
+   */
   readonly source: TensorSource;
   /** Tensors in sealed memory, by the names that the graph has for them. */
   readonly moved: readonly MovingTensor[];
@@ -42,16 +45,17 @@ export interface SealedOnnx {
   /** Bytes of the moved tensors, and of the staying ones. */
   readonly movedBytes: number;
   readonly stayingBytes: number;
-  /** Says how much is not in sealed memory where that is more than a tenth of the model's bytes; else null. */
+  /** States how much is not in sealed memory if that is more than a tenth of the model's bytes; else null. */
   readonly note: string | null;
 }
 
 /**
- * Moves the weights of an ONNX model into sealed memory, each as a buffer of its own, and keeps the graph without them. `model` is what
- * openModel() gives, with the ONNX file first and its external files after it, or the source of a file that has no others. The weights
- * are streamed; only what stays in the graph is held in host memory.
+ * Moves the weights of an ONNX model into sealed memory, each as a buffer of its own, and keeps the graph without them.
+ * `model` is what openModel() gives, with the ONNX file first and its external files after it, or the source of a file that
+ * has no others. The weights are streamed; only what stays in the graph is held in host memory.
  *
- * Errors: INVALID_INPUT (no ONNX model, no weight that can move, a manager whose device is not a WebGPU one), and those of seal().
+ * Errors: INVALID_INPUT (no ONNX model, no weight that can move, a manager whose device is not a WebGPU one), and those of
+ * seal().
  */
 export async function sealOnnx(
   manager: VramManager,
@@ -103,10 +107,16 @@ function noteOn({ movingBytes, stayingBytes, staying }: GraphPlan): string | nul
   const share = movingBytes / (movingBytes + stayingBytes);
   if (share >= FULL_SHARE) return null;
   const percent = Math.floor(share * 100);
-  return `only ${percent} % of the model's bytes are in sealed memory: ${staying.length} tensors, ${stayingBytes} bytes, stay in the graph`;
+  return (
+    `only ${percent} % of the model's bytes are in sealed memory: ${staying.length} tensors, ${stayingBytes} ` +
+    `bytes, stay in the graph`
+  );
 }
 
-/** The plan of the model's graph, and the graph without what moves. The ONNX file is open meanwhile, an external one for each read. */
+/**
+ * The plan of the model's graph, and the graph without what moves. The ONNX file is open meanwhile, an external one for each
+ * read.
+ */
 async function splitModel(
   model: TensorModel,
   reads: ModelReads,

@@ -15,19 +15,20 @@ import { EngineView } from './witness/index.js';
 export interface SessionOptions {
   /** The device that holds the sealed weights: the one that the manager was opened with. */
   readonly device: Device;
-  /** In what order the engine's convolutions take their axes. `NCHW` spares them rearranging the weights in every run. */
+  /** The axis order of the engine's convolutions. `NCHW` avoids rearranging the weights in every run. */
   readonly preferredLayout?: TensorLayout | undefined;
 }
 
 const SESSION_KEYS = { device: true, preferredLayout: true } satisfies OptionKeys<SessionOptions>;
 const LAYOUTS = ['NCHW', 'NHWC'] as const;
-/** Else the engine warns in every session that arithmetic on shapes runs on the CPU, as it should. */
+/** Otherwise the engine warns in every session that arithmetic on shapes runs on the CPU, which is intended. */
 const ERRORS_ALONE = 3;
-/** Characters of what the engine threw that go into an error of ours. */
+/** Characters of the engine's message that go into our error. */
 const MAX_REASON_LENGTH = 300;
 
 /**
- * Runs and session makings, one at a time: the engine makes one session at a time, and a witness counts for one run at a time.
+ * Runs and session makings, one at a time: the engine makes one session at a time, and a witness counts for one run at a
+ * time.
  */
 export const engineTurns = new Serial();
 
@@ -43,7 +44,7 @@ export interface SessionState<Tensor extends EngineTensor> {
   readonly view: EngineView;
   /** Sealed weights as the engine takes them, by name, with the buffer that each stands for. */
   readonly weights: Map<string, { readonly buffer: GPUBuffer; readonly tensor: Tensor }>;
-  /** Why no further run is possible. */
+  /** The reason why no further run is possible. */
   failure: VramError | null;
 }
 
@@ -91,11 +92,11 @@ export class OnnxSession<Tensor extends EngineTensor = EngineTensor> {
 export type Around = <T>(make: () => Promise<T>) => Promise<T>;
 
 /**
- * A session of `onnxruntime-web/webgpu`, given as `ort`, over sealed weights. The engine gets the device through a view with which the
- * witness counts what it does.
+ * A session of `onnxruntime-web/webgpu`, given as `ort`, over sealed weights. The engine gets the device through a view with
+ * which the witness counts what it does.
  *
- * Errors: INVALID_INPUT (a device that is not the manager's, or no GPU; a model the engine refuses; another build of the engine),
- * DEVICE_LOST.
+ * Errors: INVALID_INPUT (a device that is not the manager's, or no GPU; a model the engine refuses; another build of the
+ * engine), DEVICE_LOST.
  */
 export async function makeSession<Tensor extends EngineTensor>(
   ort: Engine<Tensor>,
@@ -158,7 +159,7 @@ function checkDevice(device: Device, { manager, moved }: SealedOnnx): GPUDevice 
   return gpu;
 }
 
-/** What the engine threw, as an error of ours: DEVICE_LOST if its device is, else as `otherwise` says. */
+/** Converts an error of the engine: DEVICE_LOST if its device is, else as `otherwise` says. */
 export async function engineError(
   device: Device,
   error: unknown,

@@ -134,6 +134,7 @@ function requireBufferBounds(
   const percent = ((padding / byteLength) * 100).toFixed(1);
   throw invalidInput(
     'source',
-    `would fill ${padding} of ${byteLength} bytes (${percent} %) with padding, more than ${MAX_PADDING_PERCENT} %: ${advice}`,
+    `would fill ${padding} of ${byteLength} bytes (${percent} %) with padding, more than ${MAX_PADDING_PERCENT} %: ` +
+      `${advice}`,
   );
 }

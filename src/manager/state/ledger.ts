@@ -90,7 +90,8 @@ export class Ledger {
 function insufficient(neededBytes: number, availableBytes: number, help: string): VramError {
   return new VramError(
     'INSUFFICIENT_VRAM',
-    `${neededBytes} bytes of device memory are needed, ${availableBytes} are available${help.startsWith(';') ? '' : ' '}${help}`,
+    `${neededBytes} bytes of device memory are needed, ${availableBytes} are ` +
+      `available${help.startsWith(';') ? '' : ' '}${help}`,
     { neededBytes, availableBytes },
   );
 }

@@ -49,7 +49,10 @@ export function secrecyFault(rights: Rights, trustOwner: number | null): string 
 export function ownerFault({ uid }: Rights, trustOwner: number | null): string | null {
   const user = process.geteuid?.();
   if (user === undefined || uid === user || uid === ROOT || uid === trustOwner) return null;
-  return `belongs to another user (uid ${uid}); give it to yours (chown), run as that user, or trust it (trustOwner: ${uid})`;
+  return (
+    `belongs to another user (uid ${uid}); give it to yours (chown), run as that user, or trust it (trustOwner: ` +
+    `${uid})`
+  );
 }
 
 /**

@@ -66,8 +66,8 @@ export class Executions {
   }
 
   /**
-   * Accepts an execution; one that was accepted before under the same id is told of again. Errors: INVALID_INPUT (409) for the id of
-   * another request, QUEUE_FULL, and what `prepare` refuses.
+   * Accepts an execution; one that was accepted before under the same id is told of again. Errors: INVALID_INPUT (409) for
+   * the id of another request, QUEUE_FULL, and what `prepare` refuses.
    */
   submit(request: ExecuteRequest): ExecutionView {
     this.#expire();
@@ -116,7 +116,10 @@ export class Executions {
     return execution.view();
   }
 
-  /** Weights of the model were found damaged, in the worker's memory or by an engine's guard: what runs on them gives no result. */
+  /**
+   * Weights of the model were found damaged, in the worker's memory or by an engine's guard: what runs on them gives no
+   * result.
+   */
   damaged(model: string, where: 'resident' | 'guarded' = 'resident'): void {
     for (const execution of [...this.#active.values()]) {
       const { started } = execution;

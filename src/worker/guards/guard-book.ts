@@ -42,7 +42,9 @@ export interface GuardWord {
   readonly ageMs: number;
 }
 
-/** Guards that have registered. What they report is their processes' claim: it changes nothing of the worker's own models. */
+/**
+ * Guards that have registered. What they report is their processes' claim: it changes nothing of the worker's own models.
+ */
 export class GuardBook {
   readonly #options: GuardBookOptions;
   readonly #guards = new Map<string, Guard>();
@@ -55,7 +57,10 @@ export class GuardBook {
     return [...this.#guards.values()].map(({ view }) => view);
   }
 
-  /** A new guard of the same process and model takes the place of the one before. Errors: INVALID_INPUT, QUEUE_FULL, AUDIT_FAILED. */
+  /**
+   * A new guard of the same process and model takes the place of the one before. Errors: INVALID_INPUT, QUEUE_FULL,
+   * AUDIT_FAILED.
+   */
   async register({ model, pid, client, manifest }: GuardRequest): Promise<GuardView> {
     const known = await this.#processOf(pid);
     if (known === null) throw invalidInput('pid', 'is not a process on this host that the worker can see');

@@ -36,7 +36,10 @@ export class Admission {
     this.#sessions = new Sessions(() => settings.clock.monotonic());
   }
 
-  /** A page that was led here by another name (DNS rebinding), or that another site serves. Errors: INVALID_INPUT, AUTH_FAILED. */
+  /**
+   * A page that was led here by another name (DNS rebinding), or that another site serves. Errors: INVALID_INPUT,
+   * AUTH_FAILED.
+   */
   checkOrigin(header: (name: string) => string | null): void {
     const { hosts } = this.#settings;
     const host = header('host');
@@ -97,7 +100,9 @@ export class Admission {
     return caller;
   }
 
-  /** Whether a caller that was admitted would be again: its token may have been withdrawn meanwhile. Counts as no attempt. */
+  /**
+   * Whether a caller that was admitted would be again: its token may have been withdrawn meanwhile. Counts as no attempt.
+   */
   async isStillAdmitted(role: Role, authorization: string | null): Promise<boolean> {
     const { tokens } = this.#settings;
     if (tokens.isEmpty) return true;

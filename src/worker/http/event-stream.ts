@@ -15,8 +15,8 @@ export interface StreamRequest<Draft extends object> {
   readonly signal: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * How long a reader may leave too much unread before it is let go, milliseconds. Default 0: at once. Where many events come at
-   * once, a reader who takes them as fast as they go out is not behind.
+   * How long a reader may leave too much unread before it is let go, milliseconds. Default 0: at once. Where many events
+   * come at once, a reader who takes them as fast as they go out is not behind.
    */
   readonly patienceMs?: number;
 }

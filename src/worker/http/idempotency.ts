@@ -5,7 +5,9 @@ import { ServiceError } from '../common/index.js';
 /** How long an answer is kept for a request that is sent again. */
 const KEPT_MS = 24 * 3_600_000;
 const MOST_KEPT = 10_000;
-/** Of the answers together. One who asks more than that is refused: an answer given up would be an order carried out twice. */
+/**
+ * Of the answers together. One who asks more than that is refused: an answer given up would be an order carried out twice.
+ */
 const MOST_KEPT_BYTES = 64 * 2 ** 20;
 const MAX_KEY = 255;
 

@@ -30,8 +30,8 @@ export interface DeviceLock {
 }
 
 /**
- * Keeps every other worker off a device until it is released or this process ends. Errors: INVALID_INPUT where another one has it,
- * or where the lock would keep nobody out.
+ * Keeps every other worker off a device until it is released or this process ends. Errors: INVALID_INPUT where another one
+ * has it, or where the lock would keep nobody out.
  */
 export async function takeDeviceLock(options: DeviceLockOptions): Promise<DeviceLock> {
   const { device, directory, scope, env, lockFile = fileLocker() } = options;
@@ -46,7 +46,8 @@ export async function takeDeviceLock(options: DeviceLockOptions): Promise<Device
   if (device.id !== 'host' && scope === 'host' && inContainer(env) && !(await isFromHost(directory))) {
     throw invalidInput(
       'lockDir',
-      `is this container's own: mount the host's ${directory} there, or say "lockScope": "container" where no other container gets the device`,
+      `is this container's own: mount the host's ${directory} there, or say "lockScope": "container" where no other ` +
+        `container gets the device`,
     );
   }
   const taken = await lockAt(lockFile, directory, `${nameOf(device)}.lock`);

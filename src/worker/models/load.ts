@@ -14,7 +14,8 @@ export interface LoadTools {
 
 /**
  * Seals every shard of a generation and verifies what lies in device memory then. A load that fails leaves nothing
- * behind. Resolves to the last verification. Errors: those of the sources, seal() and verify(); LOAD_STALLED; what cancelled it.
+ * behind. Resolves to the last verification. Errors: those of the sources, seal() and verify(); LOAD_STALLED; what cancelled
+ * it.
  */
 export async function load(
   tools: LoadTools,

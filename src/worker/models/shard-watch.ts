@@ -22,7 +22,9 @@ const UNKNOWN: ShardHealth = {
   lastScrubbedAt: null,
 };
 
-/** Follows the health of live shards by the manager's own events. Must be among the manager's observers from its opening on. */
+/**
+ * Follows the health of live shards by the manager's own events. Must be among the manager's observers from its opening on.
+ */
 export class ShardWatch implements Observer {
   readonly name = 'worker';
   readonly required = false;

@@ -5,7 +5,9 @@ import type { SourceModel } from './source-model.js';
 /** The engine binds whole buffers, and a small tensor may not be refused for the padding behind it. */
 const MIN_BYTES = 1;
 
-/** The same model as one shard: its tensors. Errors: INVALID_INPUT for a model whose tensors are not known, or that has none. */
+/**
+ * The same model as one shard: its tensors. Errors: INVALID_INPUT for a model whose tensors are not known, or that has none.
+ */
 export function asTensors(model: SourceModel): SourceModel {
   const { label, byteLength } = tensorsOf(model);
   return { ...model, byteLength, shards: [{ label, byteLength, open: async () => tensorsOf(model) }] };

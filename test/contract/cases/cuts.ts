@@ -6,8 +6,9 @@ import { differing, hostTree, rootOf } from '../host-tree.js';
 import { dataOf, SMALL_WINDOW, using } from '../regions.js';
 
 /**
- * Blocks of each buffer: more single blocks than one submission has dispatches, then buffers that begin and end inside groups
- * of 128 blocks and inside windows, more than one block at each of the six places of a dispatch; the last block is a part of one.
+ * Blocks of each buffer: more single blocks than one submission has dispatches, then buffers that begin and end inside
+ * groups of 128 blocks and inside windows, more than one block at each of the six places of a dispatch; the last block is a
+ * part of one.
  */
 const RUNS = [...Array.from({ length: 70 }, () => 1), 3, 127, 2, 2, 2, 2, 2, 2, 1];
 const CUTS = RUNS.map((_, index) => BLOCK_BYTES * RUNS.slice(0, index).reduce((sum, run) => sum + run, 0));

@@ -60,7 +60,9 @@ export const offsetCases: readonly ContractCase[] = [
     },
   },
   {
-    name: '[MS-006] [MS-007] write: every bad offset, every length that leaves the region and everything but bytes is refused',
+    name:
+      '[MS-006] [MS-007] write: every bad offset, every length that leaves the region and everything but bytes is ' +
+      'refused',
     run: async (context) => {
       const bytes = dataOf(23, LENGTH);
       await using(await (await context.shared()).allocate(LENGTH), async (region) => {

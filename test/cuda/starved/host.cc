@@ -1,5 +1,5 @@
-// Preloaded into a child process by starved-host.test.ts, where it stands before libc: the addon's own requests for memory and
-// threads can be made to fail, and nobody else's. The same file is an addon that JavaScript controls that with.
+// Preloaded into a child process by starved-host.test.ts, where it stands before libc: the addon's own requests for memory
+// and threads can be made to fail, and nobody else's. The same file is an addon that JavaScript controls that with.
 #include <link.h>
 #include <node_api.h>
 #include <pthread.h>

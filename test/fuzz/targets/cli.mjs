@@ -91,7 +91,10 @@ export function create({ runCli, hostBackend, createPortableEngine }) {
     '',
     ...files,
   ];
-  /** Beginnings that lead somewhere. `attest key` and --audit write where they are told, so they get no path of their own here. */
+  /**
+   * Beginnings that lead somewhere. `attest key` and --audit write where they are told, so they get no path of their own
+   * here.
+   */
   const STARTS = [
     ['digest', files[0]],
     ['digest', '--json', files[0]],

@@ -8,7 +8,9 @@ export const modules = ['models/index.js', 'base/errors.js'];
 
 const { onnx } = createRequire(import.meta.url)('onnx-proto');
 
-/** A message is a list of fields [number, value]: a number or bigint is a varint, a list a message, text or bytes themselves. */
+/**
+ * A message is a list of fields [number, value]: a number or bigint is a varint, a list a message, text or bytes themselves.
+ */
 const BITS = { 1: 32, 2: 8, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 16: 16, 22: 4 };
 
 function tensor(random, tensorName) {
@@ -202,7 +204,10 @@ function compare(bytes, entry, their) {
   if (!same) throw new Error(`${entry.name}: other bytes`);
 }
 
-/** Tensors as onnx-proto decodes them, under our names. Null = onnx-proto refuses the file or reads fields the walk does not know. */
+/**
+ * Tensors as onnx-proto decodes them, under our names. Null = onnx-proto refuses the file or reads fields the walk does not
+ * know.
+ */
 function oracle(bytes) {
   let decoded;
   try {
@@ -242,9 +247,9 @@ function oracle(bytes) {
 }
 
 /**
- * Wire types of the fields that onnx-proto reads: v(arint), b(ytes), 4 (fixed32), 8 (fixed64), the same behind p (packed or alone), or a message; null = a
- * message that is not looked into here. protobufjs checks neither wire types nor the ends of messages and packed lists, so it is an oracle only where
- * these are right.
+ * Wire types of the fields that onnx-proto reads: v(arint), b(ytes), 4 (fixed32), 8 (fixed64), the same behind p (packed or
+ * alone), or a message; null = a message that is not looked into here. protobufjs checks neither wire types nor the ends of
+ * messages and packed lists, so it is an oracle only where these are right.
  */
 const SCHEMA = {
   Model: {

@@ -49,7 +49,10 @@ export function create({ entryParameters, isVramError }) {
       const body = order
         .map(
           ({ entry, parameters }) =>
-            `${random.pick(['.visible ', '', '.weak '])}.entry${random.pick([' ', '\n', '\t'])}${entry}${random.pick(SPACE)}(${random.pick(SPACE)}${parameters.map(({ text }) => text).join(`${random.pick(SPACE)},${random.pick(['', ' ', '\n'])}`)}${random.pick(SPACE)})\n{\n  ret;\n}\n`,
+            `${random.pick(['.visible ', '', '.weak '])}.entry${random.pick([' ', '\n', '\t'])}${entry}` +
+            `${random.pick(SPACE)}(${random.pick(SPACE)}` +
+            `${parameters.map(({ text }) => text).join(`${random.pick(SPACE)},${random.pick(['', ' ', '\n'])}`)}` +
+            `${random.pick(SPACE)})\n{\n  ret;\n}\n`,
         )
         .join('');
       const text = `.version 8.0\n.target sm_75\n.address_size 64\n${body}`;

@@ -49,7 +49,8 @@ const INSTRUCTIONS = [
   (x) => `mul.wide.u32 ${D(x)}, ${value(x)}, ${value(x)};`,
   (x) => `add.s64 ${D(x)}, ${D(x)}, ${x.pick([D(x), '16', '-16'])};`,
   (x) =>
-    `setp.${x.pick(['eq', 'ne', 'lt', 'le', 'gt', 'ge'])}.${x.pick(['s32', 'u32'])} %p${1 + x.below(4)}, ${value(x)}, ${value(x)};`,
+    `setp.${x.pick(['eq', 'ne', 'lt', 'le', 'gt', 'ge'])}.${x.pick(['s32', 'u32'])} %p${1 + x.below(4)}, ${value(x)}, ` +
+    `${value(x)};`,
   (x) => `selp.b32 ${r(x)}, ${value(x)}, ${value(x)}, %p${1 + x.below(4)};`,
   (x) => `@${x.pick(['', '!'])}%p${1 + x.below(4)} mov.u32 ${r(x)}, ${value(x)};`,
   (x) => `ld.global.u32 ${r(x)}, [%rd1+${4 * x.below(BYTES / 4)}];`,
@@ -75,7 +76,10 @@ function program(random) {
   const clear = Array.from({ length: 12 }, (_, i) => `  mov.u32 %r${i + 1}, ${i};`).join('\n');
   const wide = Array.from({ length: 8 }, (_, i) => `  mov.u64 %rd${i + 2}, ${i};`).join('\n');
   const predicates = [1, 2, 3, 4].map((i) => `  setp.eq.u32 %p${i}, ${i}, 1;`).join('\n');
-  const text = `.version 8.0\n.target sm_75\n.address_size 64\n.visible .entry test(.param .u64 p0)\n{\n  .reg .pred %p<8>;\n  .reg .b32 %r<64>;\n  .reg .b64 %rd<32>;\n  ld.param.u64 %rd1, [p0];\n${clear}\n${wide}\n${predicates}\n${lines.join('\n')}\n  ret;\n}\n`;
+  const text =
+    `.version 8.0\n.target sm_75\n.address_size 64\n.visible .entry test(.param .u64 p0)\n{\n  .reg .pred ` +
+    `%p<8>;\n  .reg .b32 %r<64>;\n  .reg .b64 %rd<32>;\n  ld.param.u64 %rd1, [p0];\n` +
+    `${clear}\n${wide}\n${predicates}\n${lines.join('\n')}\n  ret;\n}\n`;
   return { text, wild };
 }
 

@@ -29,7 +29,10 @@ const signer = testSigner(7);
 const { publicKey } = signer;
 const NONCE = new Uint8Array(32).fill(0x11);
 
-/** The payload of an envelope by sigstore's verifier, which shares no code with this project; throws unless the signature is by the key. */
+/**
+ * The payload of an envelope by sigstore's verifier, which shares no code with this project; throws unless the signature is
+ * by the key.
+ */
 function independently(text: string, key: Uint8Array = publicKey): string {
   const bundle = bundleFromJSON({
     mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',

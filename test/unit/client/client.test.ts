@@ -49,7 +49,10 @@ async function served(
   return { ...made, socket, stop };
 }
 
-/** A socket in front of another one; `cut` says after how many bytes of an answer a connection is dropped, and null that it is not. */
+/**
+ * A socket in front of another one; `cut` says after how many bytes of an answer a connection is dropped, and null that it
+ * is not.
+ */
 async function droppingProxy(socket: string, cut: (connection: number) => number | null): Promise<string> {
   const path = join(folder, `proxy-${randomBytes(4).toString('hex')}.sock`);
   const sockets = new Set<Socket>();

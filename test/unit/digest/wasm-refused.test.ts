@@ -9,7 +9,8 @@ const POLICY =
 /** As Chromium puts it. */
 const blocked = (): Error =>
   new WebAssembly.CompileError(
-    "WebAssembly.compile(): Compiling or instantiating WebAssembly module violates the following Content Security policy directive because neither 'wasm-eval' nor 'unsafe-eval' is an allowed source of script in script-src 'self'",
+    'WebAssembly.compile(): Compiling or instantiating WebAssembly module violates the following Content Security ' +
+      "policy directive because neither 'wasm-eval' nor 'unsafe-eval' is an allowed source of script in script-src 'self'",
   );
 
 /** The steps build on each other: what was compiled once in this process is kept, so the failures come first. */

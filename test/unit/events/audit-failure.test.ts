@@ -10,7 +10,7 @@ describe('withAuditFailure', () => {
     expect(withAuditFailure(verdict, null)).toBe(verdict);
   });
 
-  test('[AU-005] a verdict that could not be recorded keeps its code, message and figures, with the failure as its cause', () => {
+  test('[AU-005] an unrecorded verdict keeps its code, message and figures, with the failure as its cause', () => {
     const figures = { neededBytes: 7, availableBytes: null, argument: 'source' };
     const heard = withAuditFailure(new VramError('INSUFFICIENT_VRAM', 'too large', figures), failure);
     expect(heard).toMatchObject({ code: 'INSUFFICIENT_VRAM', message: 'too large', ...figures });

@@ -164,7 +164,7 @@ describe('[AU-005] releases that could not be told', () => {
     expect(observers.unreportedReleases).toBe(0);
   });
 
-  it('[AU-005] are told of releases in the order in which these happened, whatever fails while older ones are told again', async () => {
+  it('[AU-005] receive releases in order, whatever fails while older ones are sent again', async () => {
     const seen: string[] = [];
     let fails = true;
     let hold: Promise<void> | null = null;

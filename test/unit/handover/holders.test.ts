@@ -162,7 +162,7 @@ describe('release under a lease', () => {
     await closeAll(shared);
   });
 
-  it('[SH-002] never overwrites what a client maps: past the limit it is given up, counted, and told with the process id', async () => {
+  it('[SH-002] never overwrites memory that a client maps: after the limit it is abandoned and reported', async () => {
     const shared = await share({ releaseLimitMs: 2000 }, { options: { budgetBytes: 2 ** 20 } });
     const { manager, recorder } = shared;
     const client = await borrower(shared);

@@ -14,11 +14,16 @@ const path = (name: string): string =>
 interface RealMatrix {
   readonly file: string;
   readonly tensor: string;
-  /** Bytes before the tensor that are left out of the shard, so that slow devices hash less; what comes after it always is. */
+  /**
+   * Bytes before the tensor that are left out of the shard, so that slow devices hash less; what comes after it always is.
+   */
   readonly from: number;
 }
 
-/** A layer of silero VAD's LSTM, which lies across a border of 512 KiB, and the last layer of a text recogniser, 3 MB. Both begin at an odd byte. */
+/**
+ * A layer of silero VAD's LSTM, which lies across a border of 512 KiB, and the last layer of a text recogniser, 3 MB. Both
+ * begin at an odd byte.
+ */
 const SILERO: RealMatrix = {
   file: path('@ricky0123/vad-web/dist/silero_vad_v5.onnx'),
   tensor: 'If_0_outputs_0.else_branch/If_0_else_branch__Inline_0__decoder.rnn.weight_ih',

@@ -3,7 +3,7 @@ import { bytesSource } from '../../../src/source/index.js';
 import { DISCRETE, failure, openHost, overlay, pattern, Recorder, regionsOf } from './fixture.js';
 
 describe('residency', () => {
-  it('[VP-001] from seal to release the weights are wholly in the region, and nothing depends on the caller’s copy', async () => {
+  it('[VP-001] from seal to release the region holds all weights, and nothing depends on the caller’s copy', async () => {
     const seen = regionsOf();
     const { manager, device } = await openHost({
       wrap: (inner) => overlay(seen.wrap(inner), { info: { ...inner.info, facts: DISCRETE } }),
@@ -31,7 +31,7 @@ describe('residency', () => {
     await manager.close();
   });
 
-  it('[VP-007] the policy is asked again at every allocation: a driver that is exchanged meanwhile is refused, told of and gets nothing', async () => {
+  it('[VP-007] the policy is checked at every allocation: a driver exchanged meanwhile is refused', async () => {
     const facts = { ...DISCRETE };
     const { manager, recorder, device } = await openHost({
       wrap: (inner) => overlay(inner, { info: { ...inner.info, facts } }),

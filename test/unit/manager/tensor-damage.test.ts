@@ -10,8 +10,8 @@ import { failure, openHost, platform, Recorder, wrapRegions } from './fixture.js
 const BLOCK = 4096;
 
 /**
- * On WebGPU a buffer each: "a" is one whole block, "b" fills half of its last one, "c" ends one byte before a cut, and "d" is a
- * few bytes. Small, for software GPUs hash a few MB a second.
+ * On WebGPU a buffer each: "a" is one whole block, "b" fills half of its last one, "c" ends one byte before a cut, and "d"
+ * is a few bytes. Small, for software GPUs hash a few MB a second.
  */
 const FEW: readonly MadeFile[] = [
   {

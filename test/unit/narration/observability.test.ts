@@ -196,7 +196,7 @@ describe('the sentences of real runs', () => {
       level: 'warn',
     });
     expect(capture.told.at(-1)?.human).toMatch(
-      /^Sealing s1 failed with SOURCE_MISMATCH: the source has sha256 [0-9a-f]{8}…, expected 00000000…; nothing was sealed\.$/,
+      /^Sealing s1 failed with SOURCE_MISMATCH: the source has sha256 [0-9a-f]{8}…, expected 0{8}…; nothing was sealed\.$/,
     );
     expectSound(capture.told);
   });
@@ -430,7 +430,7 @@ describe('correlation', () => {
     await manager.close();
   });
 
-  it('[NA-003] takes the caller’s traceparent before the active span’s, and makes a correlation id where none is given', async () => {
+  it('[NA-003] prefers the caller’s traceparent to the active span’s; makes a correlation id if there is none', async () => {
     const { tracer, capture, observers } = tracing();
     const manager = await VramManager.open({ device: 'host', policy: 'any', workerId: 'w', observers });
     capture.clear();

@@ -210,10 +210,13 @@ const PROGRAMS: readonly Program[] = [
 
 const HEAD = `import {
   bytesSource, isVramError, VramManager,
-  type ErrorCode, type ErrorKind, type EventType, type Lease, type Observer, type OperationEvent, type SealedShard, type SealedShardJson, type Source,
+  type ErrorCode, type ErrorKind, type EventType, type Lease, type Observer, type OperationEvent,
+  type SealedShard, type SealedShardJson, type Source,
   type VerificationReport,
 } from '../../src/index.js';
-export type Used = [ErrorCode, ErrorKind, EventType, Lease, Observer, OperationEvent, SealedShard, SealedShardJson, Source, VerificationReport];
+export type Used = [
+  ErrorCode, ErrorKind, EventType, Lease, Observer, OperationEvent, SealedShard, SealedShardJson, Source, VerificationReport,
+];
 export const used = [bytesSource, isVramError, VramManager];
 `;
 

@@ -37,7 +37,7 @@ describe('[VP-001] decision', () => {
     expect(decide('any', 'host', facts).accepted).toBe(true);
   });
 
-  it('[VP-005] vram-only refuses replaced kernels, whatever class it claims, unless they are allowed; other policies do not', () => {
+  it('[VP-005] vram-only refuses replaced kernels of any class unless they are allowed; other policies do not', () => {
     const facts = { ...H100, kernelsReplaced: true };
     for (const residency of classes) {
       expect(decide('vram-only', residency, facts)).toMatchObject({

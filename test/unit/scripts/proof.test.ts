@@ -296,7 +296,8 @@ describe('the reporter on a real run', () => {
     writeFileSync(join(folder, 'broken.test.ts'), `${head}throw new Error('does not load');\n`);
     writeFileSync(
       join(folder, 'hook.test.ts'),
-      `import { afterAll, it } from 'vitest';\nit('passes before its hook fails', () => undefined);\nafterAll(() => { throw new Error('the hook'); });\n`,
+      `import { afterAll, it } from 'vitest';\nit('passes before its hook fails', () => undefined);\nafterAll(() => { ` +
+        `throw new Error('the hook'); });\n`,
     );
     writeFileSync(join(folder, 'other.test.ts'), `${head}it('is left out', () => expect(1).toBe(1));\n`);
     writeFileSync(join(folder, 'vitest.config.ts'), 'export default {};\n');

@@ -188,7 +188,7 @@ describe('metrics', () => {
       expect('boundaries' in entry).toBe(entry.kind === 'histogram');
   });
 
-  it('[WK-004] shows total, used and available bytes of each device, and nothing where the platform says nothing', async () => {
+  it('[WK-004] shows total, used and available bytes of each device, and nothing for unknown figures', async () => {
     const points = await measured([
       ['device.opened', {}],
       ['vram.allocated', { usedBytes: 4096, availableBytes: 1000 }],

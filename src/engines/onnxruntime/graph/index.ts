@@ -1,4 +1,4 @@
-// ONNX models taken apart: which weights can move out of the graph, and the graph without them.
+// Separates an ONNX graph from its weights: which can move out, and the graph without them.
 export { gpuOperands, type Use } from './operands.js';
 export {
   elementTypeOf,

@@ -7,8 +7,8 @@ export interface Use {
 }
 
 /**
- * Inputs that ONNX Runtime Web 1.30 binds as storage buffers in its WebGPU kernels, by operator; a test runs each. Others may be read
- * on the CPU (shapes, axes, scales of a Resize), may be handed on as a copy (Reshape), or have no WebGPU kernel.
+ * Inputs that ONNX Runtime Web 1.30 binds as storage buffers in its WebGPU kernels, by operator; a test runs each. Others
+ * may be read on the CPU (shapes, axes, scales of a Resize), may be handed on as a copy (Reshape), or have no WebGPU kernel.
  */
 const GPU_OPERANDS: ReadonlyMap<string, readonly number[]> = new Map([
   ['Add', [0, 1]],

@@ -15,9 +15,9 @@ export type StayReason =
   | 'inside'
   /** Read by an operator that is not known to read it from GPU memory. */
   | 'operator'
-  /** Given out by the graph as it is. */
+  /** An output of the graph. */
   | 'output'
-  /** Nobody reads it. */
+  /** Not read by any node. */
   | 'unused';
 
 /** A tensor that stays in the graph, where the engine keeps it in memory of its own. */
@@ -49,7 +49,7 @@ export interface GraphPlan {
   readonly layout: GraphLayout;
 }
 
-/** Where in the file what lies. */
+/** Positions in the file. */
 export interface GraphLayout {
   readonly survey: GraphSurvey;
   /** Fields that leave the graph. */
@@ -73,8 +73,9 @@ const MOVING_TYPES: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Decides which weights of an ONNX model can lie outside of its graph, and says of every other why not. A weight can move if it is a
- * constant of the main graph that every reader reads from GPU memory, of a type that the engine has GPU buffers for.
+ * Decides which weights of an ONNX model can lie outside its graph, with the reason for every other. A weight can move if
+ * it is a constant of the main graph that every reader reads from GPU memory, of a type that the engine has GPU buffers
+ * for.
  *
  * Errors: INVALID_INPUT, naming `what`: no ONNX model, or one without a weight that can move.
  */

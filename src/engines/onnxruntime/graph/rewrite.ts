@@ -15,8 +15,8 @@ const GRAPH_FIELD = 7;
 type Piece = ByteSpan | Uint8Array;
 
 /**
- * The model without the weights that move: these are inputs of the graph instead. External tensors that stay come into the graph, so
- * that it needs no other file.
+ * The model without the weights that move: these are inputs of the graph instead. External tensors that stay come into the
+ * graph, so that it needs no other file.
  *
  * Errors: INVALID_INPUT by `refuse` for a graph of more than 512 MiB, and what `access` and `readExternal` throw.
  */
@@ -62,7 +62,10 @@ export async function rewriteGraph(
   );
 }
 
-/** GraphProto.input = 11; ValueInfoProto: name = 1, type = 2; tensor_type = 1; elem_type = 1, shape = 2; dim = 1; dim_value = 1. */
+/**
+ * GraphProto.input = 11; ValueInfoProto: name = 1, type = 2; tensor_type = 1; elem_type = 1, shape = 2; dim = 1; dim_value =
+ * 1.
+ */
 function graphInput({ name, dtype, shape }: MovingTensor): Uint8Array {
   const dims = shape.map((size) => bytesField(1, [integerField(1, size)]));
   const tensorType = [integerField(1, elementTypeOf(dtype)), bytesField(2, dims)];

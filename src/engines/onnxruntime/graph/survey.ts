@@ -42,8 +42,9 @@ const MAX_DEPTH = 16;
 const MAX_NODE_TENSORS = 16_384;
 
 /**
- * Finds the fields of the main graph's tensors, and who reads them. `known` holds the names of all tensors that readOnnx() found in the
- * same file, which has checked it; `accepts` says which uses are none to worry about. Values are passed over, not read.
+ * Finds the fields of the main graph's tensors, and who reads them. `known` holds the names of all tensors that readOnnx()
+ * found in the same file, which has checked it; `accepts` says which uses are none to worry about. Values are passed over,
+ * not read.
  *
  * Errors: INVALID_INPUT by `refuse`.
  */
@@ -228,7 +229,9 @@ class GraphSurveyor {
     return await this.#fields.text(MAX_TEXT_BYTES, what);
   }
 
-  /** Calls `field` for each field of the message that ends at `end`, with where it starts; it must read or skip the value. */
+  /**
+   * Calls `field` for each field of the message that ends at `end`, with where it starts; it must read or skip the value.
+   */
   async #message(
     end: number,
     field: (number: number, start: number) => Promise<void> | undefined,

@@ -7,7 +7,7 @@ interface LayoutEntry {
 
 type BindGroupLayout = ReadonlyMap<number, LayoutEntry>;
 
-/** What the witness knows of the GPU objects that it has seen made. */
+/** The GPU objects whose creation the witness has observed. */
 export class Bindings {
   readonly #watched = new WeakMap<object, WatchedTensor>();
   readonly #layouts = new WeakMap<GPUBindGroupLayout, BindGroupLayout>();
@@ -15,7 +15,7 @@ export class Bindings {
   readonly #pipelines = new WeakMap<GPUComputePipeline, number>();
   readonly #groups = new WeakMap<object, readonly SealedUse[]>();
 
-  /** The same tensor object for the same buffer, however often it is asked. */
+  /** Returns the same tensor object for the same buffer. */
   watch(buffer: GPUBuffer, tensor: WatchedTensor): WatchedTensor {
     const known = this.#watched.get(buffer);
     if (known !== undefined) return known;
@@ -55,8 +55,8 @@ export class Bindings {
   }
 
   /**
-   * What a dispatch reads: the groups that its pipeline has places for. All groups count, as unknown, for a pipeline whose layout was not
-   * seen.
+   * What a dispatch reads: the groups that its pipeline has places for. All groups count, as unknown, for a pipeline whose
+   * layout was not seen.
    */
   usesOf(
     pipeline: GPUComputePipeline | null,

@@ -4,14 +4,14 @@ import { proxied } from './proxied.js';
 import { recordingEncoder, watchedGroups } from './recorder.js';
 
 /**
- * A GPUDevice as an engine gets it: it works as the device itself, and a witness counts what the engine's commands do with sealed
- * buffers. What this library does with the device does not pass here and is not counted.
+ * A GPUDevice as an engine gets it: it works as the device itself, and a witness counts what the engine's commands do with
+ * sealed buffers. What this library does with the device does not pass here and is not counted.
  *
- * Commands that write or copy sealed memory, or bind it in a way the witness cannot judge, do not reach the device: they are counted,
- * and the engine is left with whatever its output buffers hold.
+ * Commands that write or copy sealed memory, or bind it in a way the witness cannot judge, do not reach the device: they
+ * are counted, and the engine's output buffers keep their old content.
  */
 export class EngineView {
-  /** To be given to the engine. The same object for as long as the view lives. */
+  /** The device to pass to the engine. The same object for the life of the view. */
   readonly device: GPUDevice;
   readonly #gpu: GPUDevice;
   readonly #bindings = new Bindings();
@@ -25,7 +25,7 @@ export class EngineView {
     this.device = this.#watchedDevice();
   }
 
-  /** Whether anybody has used the view's device: an engine that has not took another one. */
+  /** Whether the view's device was used: an engine that never used it took another one. */
   get taken(): boolean {
     return this.#taken;
   }
@@ -56,7 +56,7 @@ export class EngineView {
       {
         queue,
         createBindGroupLayout: (descriptor) => {
-          // Read once: what the device gets and what is recorded must be the same.
+          // Read once, so that the device gets exactly what is recorded.
           const copy = { ...descriptor, entries: [...descriptor.entries] };
           const layout = gpu.createBindGroupLayout(copy);
           bindings.layoutMade(layout, copy);
@@ -93,7 +93,7 @@ export class EngineView {
           watchedGroups(gpu.createRenderBundleEncoder(descriptor), bindings, (uses) =>
             this.#ledger.add(uses),
           ),
-        // It is not the engine's to end.
+        // The engine does not own the device.
         destroy: () => undefined,
       },
       {
@@ -130,8 +130,8 @@ export class EngineView {
       ledger.add(offences);
       return undefined;
     }
-    // Push, submit and pop in one turn: nobody else's scope can come between. Commands that the device refuses run not at all, and
-    // it says so nowhere else than here.
+    // Push, submit and pop in one turn: nobody else's scope can come between. Refused commands do not run at all, and the
+    // device reports this only here.
     this.#gpu.pushErrorScope('validation');
     try {
       this.#gpu.queue.submit(commands);
@@ -148,7 +148,9 @@ export class EngineView {
   }
 }
 
-/** The bytes of an upload: a copy where they lie in shared memory, as the engine's do, which Dawn in Node refuses to read. */
+/**
+ * The bytes of an upload: a copy where they lie in shared memory, as the engine's do, which Dawn in Node refuses to read.
+ */
 function uploadOf(
   data: ArrayBufferView | ArrayBufferLike,
   dataOffset = 0,

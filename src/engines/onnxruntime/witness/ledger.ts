@@ -1,4 +1,4 @@
-/** A tensor in sealed memory, as the witness knows it. */
+/** A tensor in sealed memory, as the witness sees it. */
 export interface WatchedTensor {
   readonly name: string;
   /** Bytes of the tensor; its buffer is padded. */

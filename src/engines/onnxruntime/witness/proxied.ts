@@ -8,8 +8,8 @@ export interface Watcher {
 }
 
 /**
- * The object as seen by somebody whose calls shall be watched: the members in `overrides` are ours, the others the object's own, with
- * the object as `this`. It passes for an instance of the object's class. What is assigned to it stays with it.
+ * A proxy for watching calls: the members in `overrides` replace the object's own; the others run with the object as
+ * `this`. It passes for an instance of the object's class. Assigned members stay on the proxy.
  */
 export function proxied<T extends object>(
   target: T,

@@ -51,7 +51,7 @@ function recordingPass(
       pass.dispatchWorkgroups(x, y, z);
     },
     dispatchWorkgroupsIndirect: (buffer, offset) => {
-      // Nobody on the host knows how many workgroups these are: it is not evidence of a read.
+      // The host cannot see the number of workgroups: this is not evidence of a read.
       add(bindings.usesOf(pipeline, groups).filter(({ access }) => access !== 'readOnly'));
       add(bindings.copiesIn([buffer]));
       pass.dispatchWorkgroupsIndirect(buffer, offset);
@@ -59,7 +59,7 @@ function recordingPass(
   });
 }
 
-/** Rendering is not how engines compute: whatever sealed memory it binds, nobody here can say how it is read. */
+/** Engines do not compute by rendering: how a render pass reads sealed memory cannot be judged here. */
 export function watchedGroups<T extends GPUBindingCommandsMixin>(
   encoder: T,
   bindings: Bindings,

@@ -23,8 +23,8 @@ export interface EngineCall {
 }
 
 /**
- * Asks an engine, and passes on what it answers as it comes. Errors: INVALID_INPUT where it refuses the request, DEVICE_UNAVAILABLE where
- * it cannot be reached, fails, falls silent or ends in the middle; what the signal says.
+ * Asks an engine, and passes on what it answers as it comes. Errors: INVALID_INPUT where it refuses the request,
+ * DEVICE_UNAVAILABLE where it cannot be reached, fails, falls silent or ends in the middle; what the signal says.
  */
 export async function callEngine(call: EngineCall): Promise<void> {
   const response = await answerOf(call);

@@ -8,7 +8,10 @@ export type EngineAddress =
 /** State of a listening TCP socket, and flag of a listening Unix socket, as /proc writes them. */
 const TCP_LISTEN = '0A';
 const SO_ACCEPTCON = 0x1_0000;
-/** Addresses at which a socket may listen to be reached by one, as the kernel writes them: four bytes at a time, turned round. */
+/**
+ * Addresses at which a socket may listen to be reached by one, as the kernel writes them: four bytes at a time, turned
+ * round.
+ */
 const REACHED: Readonly<Record<string, readonly string[]>> = {
   '127.0.0.1': ['0100007F', '00000000', '0000000000000000FFFF00000100007F', '0'.repeat(32)],
   '::1': ['00000000000000000000000001000000', '0'.repeat(32)],
@@ -17,8 +20,8 @@ const REACHED: Readonly<Record<string, readonly string[]>> = {
 const MOST_DESCRIPTORS = 65_536;
 
 /**
- * The one of these processes that listens at an address; null where none of them does, or the system does not tell. A socket's
- * descriptor that was handed on counts for whoever holds it.
+ * The one of these processes that listens at an address; null where none of them does, or the system does not tell. A
+ * socket's descriptor that was handed on counts for whoever holds it.
  */
 export async function listenerAmong(pids: readonly number[], address: EngineAddress): Promise<number | null> {
   const sockets = 'socket' in address ? await unixListeners(address.socket) : await tcpListeners(address);

@@ -287,7 +287,7 @@ describe('[AU-005] while writing fails', () => {
     expect(sink.calls.at(-1)).toBe('close');
   });
 
-  it('operations that must be on record do not begin, also those with nothing to record at first; the others do', async () => {
+  it('operations that must be recorded do not begin, even with nothing to record at first; the others do', async () => {
     let ms = 0;
     const sink = new ProbeSink();
     const log = await open(sink, { monotonicMs: () => ms });

@@ -84,7 +84,8 @@ describe('an adopted device', () => {
     overlay(gpu, { adapterInfo });
 
   it.skipIf(adapter === 'host')(
-    `[VP-002] counts as software if nobody says what it is, and as what the platform says whatever the caller does (${without})`,
+    `[VP-002] counts as software if nobody says what it is, and as what the platform says whatever the caller does ` +
+      `(${without})`,
     async () => {
       const gpu = await requestGpuDevice();
       for (const [own, given, execution] of [

@@ -24,7 +24,7 @@ describe.skipIf(adapter === 'host')('a WebGPU device (skipped without a WebGPU a
     afterAll(() => device.close());
 
     it.skipIf(adapter === 'hardware')(
-      `a region leaves no memory behind${adapter === 'hardware' ? ' (SKIPPED: the memory of a GPU is not the process’s)' : ''}`,
+      `a region leaves no memory behind${adapter === 'hardware' ? ' (SKIPPED: a GPU’s memory is not the process’s)' : ''}`,
       async () => {
         const before = process.memoryUsage.rss();
         const region = await device.allocate(128 * MiB);

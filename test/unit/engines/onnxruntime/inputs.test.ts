@@ -120,7 +120,8 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
   it('[EN-003] refuses a model whose weights are of a type that WebGPU lacks', async () => {
     const doubles: OnnxWeights = { name: 'w', type: 'double', shape: [8, 8], bytes: new Uint8Array(512) };
     expect(await refusal(bytesSource(modelOf([doubles]), 'double.onnx'))).toBe(
-      '"double.onnx" has no weights that can move into sealed memory; the largest, "w", is of type DOUBLE, which the engine ' +
+      '"double.onnx" has no weights that can move into sealed memory; the largest, "w", is of type DOUBLE, which the ' +
+        'engine ' +
         'keeps on the CPU',
     );
   });

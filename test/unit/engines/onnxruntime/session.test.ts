@@ -120,7 +120,7 @@ describe.skipIf(adapter === 'host')(
       expect((await run(session, feeds, { maxAgeMs: 1e9 })).report).toBeNull();
     });
 
-    it('[EN-004] reads what lies there: a flipped exponent changes the output, is refused by name, and heals to the same bits', {
+    it('[EN-004] reads resident bytes: a flipped exponent changes the output, is refused by name, and heals', {
       timeout: 240_000,
     }, async () => {
       const before = await outputOf(session);

@@ -13,7 +13,8 @@ const damagedBlocks = ({ report }: { report?: unknown }): number[] =>
 
 describe.each(await presentBackends())('drill on $name', ({ target, missing }) => {
   it.skipIf(target === null)(
-    `[MS-009] every pattern in data and padding is found, healed, found again${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
+    `[MS-009] every pattern in data and padding is found, healed, found ` +
+      `again${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
     async () => {
       if (target === null) return;
       const device = await target.open({ drills: true });

@@ -116,7 +116,8 @@ describe('localising damage', () => {
 
   it('by hashes that are damaged themselves is refused: they decide nothing', async () => {
     const message =
-      'the hashes retained in host memory are damaged: they no longer lead to the signed digest; release the shard and seal it again';
+      'the hashes retained in host memory are damaged: they no longer lead to the signed digest; release the shard ' +
+      'and seal it again';
     for (const which of ['groups', 'leaves'] as const) {
       const { live } = await shardOver(bytes, true, broken);
       const hashes = live.retained[which] ?? new Uint8Array();

@@ -128,7 +128,7 @@ describe('sampled verification', () => {
     await manager.close();
   });
 
-  it('finds damage in what it drew: all groups are drawn in the long run, and all of them at once if asked for', async () => {
+  it('finds damage in its sample: every group is drawn in the long run, and all at once on request', async () => {
     const seen = regionsOf();
     const { manager } = await openHost({ wrap: seen.wrap, options: { keep: 'leaves' } });
     const shard = await manager.seal(bytesSource(bytes));

@@ -31,7 +31,7 @@ function without(type: EventType): Recorder {
   return recorder;
 }
 
-describe('[AU-005] a verdict that cannot be recorded stays the error, and the failure of the audit becomes its cause', () => {
+describe('[AU-005] an unrecorded verdict stays the error, and the failure of the audit becomes its cause', () => {
   it('open: a policy that refuses the device', async () => {
     const options = { workerId: 'w', policy: 'gpu', observers: [without('policy.violation')] } as const;
     const error = await failure(VramManager.open({ ...options, device: 'host' }, platform()));

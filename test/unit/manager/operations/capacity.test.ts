@@ -24,7 +24,8 @@ describe('[RP-004] too little memory says what would help', () => {
       expect.objectContaining({
         code: 'INSUFFICIENT_VRAM',
         message:
-          '61 bytes of device memory are needed, 60 are available; release other shards, raise budgetBytes or choose another device',
+          '61 bytes of device memory are needed, 60 are available; release other shards, raise budgetBytes or choose ' +
+          'another device',
         neededBytes: 61,
         availableBytes: 60,
       }),

@@ -187,7 +187,7 @@ describe('leases over other backends', () => {
       },
     }) as unknown as Region;
 
-  it('CUDA: launches and scratch go to the device while the lease lasts, and are refused afterwards or when it is revoked', async () => {
+  it('CUDA: launches and scratch work while the lease lasts, and are refused after its end or revocation', async () => {
     const calls: unknown[] = [];
     const views: unknown[] = [];
     const cuda: Partial<CudaBinding> = {

@@ -173,7 +173,8 @@ describe('[AU-001] what opening tells', () => {
     );
     const violation = 'weights are kept in host memory, not in VRAM';
     expect(error.message).toBe(
-      `policy "vram-only" does not accept residency class "host": ${violation}; choose another device, or the policy "any" if that is what you want`,
+      `policy "vram-only" does not accept residency class "host": ${violation}; choose another device, or the policy ` +
+        `"any" if that is what you want`,
     );
     expect(error.cause).toBeUndefined();
     const told = { code: 'POLICY_VIOLATION', kind: 'fatal', scope: 'manager', message: error.message };

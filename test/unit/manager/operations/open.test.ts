@@ -226,7 +226,7 @@ describe('open', () => {
     await other.close();
   });
 
-  it('[CI-005] managers opened side by side with one token buffer have its key, not that of the zeros it becomes', async () => {
+  it('[CI-005] managers opened concurrently with one token buffer have its key, not that of zeros', async () => {
     const given = token();
     const open = (slow: boolean): Promise<VramManager> => {
       const backend = hostBackend();

@@ -123,7 +123,7 @@ describe('release', () => {
     await manager.close();
   });
 
-  it('[AU-005] is never held up by an observer; what could not be recorded is counted, and recorded on recovery', async () => {
+  it('[AU-005] is never held up by an observer; an unrecorded one is counted, and recorded on recovery', async () => {
     const recorder = new Recorder(true);
     const { manager } = await openHost({ recorder });
     const shards = [await manager.seal(bytesSource(bytes)), await manager.seal(bytesSource(bytes))];

@@ -7,7 +7,7 @@ import { failure, openHost, pattern, token } from '../fixture.js';
 const bytes = pattern(3 * 524_288 + 5000);
 
 describe('handles that are rejected', () => {
-  it('[AU-001] are told of as what they are: no digest, no damage, not transient, in no mode but the resident one', async () => {
+  it('[AU-001] are reported without digest or damage, not as transient, and in resident mode', async () => {
     const { manager, recorder } = await openHost();
     const shard = await manager.seal(bytesSource(pattern(5000)));
     for (const verify of [false, true]) {
@@ -187,7 +187,7 @@ describe('handles', () => {
     await manager.close();
   });
 
-  it('a stale one is NOT_FOUND: released, of another manager with the same token, of an earlier run with the same id', async () => {
+  it('a stale one is NOT_FOUND: released, of another manager with the token, of an earlier run', async () => {
     const first = await openHost({ options: { token: token() } });
     const second = await openHost({ options: { token: token() } });
     const shard = await first.manager.seal(bytesSource(bytes), { shardId: 'a' });

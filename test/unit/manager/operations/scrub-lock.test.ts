@@ -246,7 +246,8 @@ describe('damage that a scrub finds', () => {
     await idle();
     clock.turn(5);
     await until(() => root.waiting > 0);
-    // The whole verification keeps no execution from beginning. Since a group differed, what was verified before no longer counts.
+    // The whole verification keeps no execution from beginning. Since a group differed, what was verified before no longer
+    // counts.
     const trusting = failure(manager.execute(shard, () => 'not run', { maxAgeMs: 1e9 }));
     await until(() => root.waiting > 1);
     root.open();

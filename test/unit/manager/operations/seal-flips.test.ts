@@ -7,7 +7,8 @@ const backends = await presentBackends();
 /** A part of what test/slow/seal-flips.test.ts draws: every place on every backend, the larger sizes on fast ones alone. */
 describe.each(backends)("one flipped bit under hashing 'device' on $name", ({ target, missing }) => {
   it.skipIf(target === null)(
-    `[CI-004] [CI-009] is refused wherever it is, by the check that is there for it${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
+    `[CI-004] [CI-009] is refused wherever it is, by the check that is there for ` +
+      `it${missing === null ? '' : ` (SKIPPED: ${missing})`}`,
     async () => {
       if (target === null) return;
       const bench = await FlipBench.open(target);

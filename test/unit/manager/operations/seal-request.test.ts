@@ -179,7 +179,9 @@ describe('[CI-009] expected digests', () => {
     expect(() => requireDigests({ sha256, fsverity: zeros }, found)).toThrow(
       expect.objectContaining({
         code: 'SOURCE_MISMATCH',
-        message: `the source has fsverity fsverity-sha256-12:${ones}, expected fsverity-sha256-12:${zeros}; nothing was sealed`,
+        message:
+          `the source has fsverity fsverity-sha256-12:${ones}, expected fsverity-sha256-12:${zeros}; nothing ` +
+          `was sealed`,
       }),
     );
     expect(() => requireDigests({ sha256: zeros, fsverity: null }, { ...found, sha256: null })).toThrow(

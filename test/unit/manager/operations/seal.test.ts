@@ -56,7 +56,7 @@ describe('seal', () => {
     },
   );
 
-  it('[WK-001] [VP-006] hands out every field, frozen, with residency and means of immutability inside the signature', async () => {
+  it('[WK-001] [VP-006] returns every field, frozen, with residency and immutability inside the signature', async () => {
     const { manager } = await openHost();
     const shard = await manager.seal(bytesSource(pattern(5000)), {
       modelRef: 'org/model@1',
@@ -458,7 +458,7 @@ describe('[RP-006] a seal that fails gives back everything', () => {
     await manager.close();
   });
 
-  it('[CI-004] a copy that did not arrive: INTEGRITY_VIOLATION, and a device that contradicts itself: DEVICE_UNAVAILABLE', async () => {
+  it('[CI-004] a copy that did not arrive: INTEGRITY_VIOLATION; an inconsistent device: DEVICE_UNAVAILABLE', async () => {
     for (const [lies, code] of [
       [2, 'INTEGRITY_VIOLATION'],
       [1, 'DEVICE_UNAVAILABLE'],

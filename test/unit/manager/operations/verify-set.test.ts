@@ -208,7 +208,9 @@ describe('sets', () => {
     const error = await failure(manager.verifySet('m'));
     expect(error).toMatchObject({
       code: 'INTEGRITY_VIOLATION',
-      message: `shard "s1" of "m": the resident bytes of shard "s1" are damaged: 1 group of 512 KiB; heal it from its source or release it`,
+      message:
+        `shard "s1" of "m": the resident bytes of shard "s1" are damaged: 1 group of 512 KiB; heal it from its ` +
+        `source or release it`,
       cause: { code: 'INTEGRITY_VIOLATION' },
       report: {
         verified: false,

@@ -180,7 +180,7 @@ describe('verify', () => {
     await manager.close();
   });
 
-  it('[AU-005] an audit failure never masks a verdict: it is its cause; a clean verdict is inside AUDIT_FAILED', async () => {
+  it('[AU-005] an audit failure is a verdict’s cause and never masks it; AUDIT_FAILED has a clean verdict', async () => {
     const recorder = new Recorder(true);
     const seen = regionsOf();
     const { manager } = await openHost({ wrap: seen.wrap, recorder });

@@ -32,7 +32,7 @@ const CHANGING: readonly Operation[] = [
 ];
 
 describe('[AU-003] the order of calls', () => {
-  it('data before its acknowledgement; a new file before its name; data before its checkpoint; a checkpoint before its name', async () => {
+  it('data before its acknowledgement and its checkpoint; new files and checkpoints before their names', async () => {
     const fs = new FaultyFileSystem();
     const place = await scratch();
     const log = await openLog(place, OPTIONS, platformOf(fs));

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { hasFunctions, optionalAddon } from '../../../../src/node/addon/index.js';
 import { withoutNoise } from '../../../../src/node/devices/driver-noise.js';
 
+const MODULE = fileURLToPath(new URL('../../../../dist/node/devices/driver-noise.js', import.meta.url));
 const NOISE =
   "Warning: Couldn't load Vulkan: libvulkan.so.1: cannot open shared object file\n" +
   '    at operator() (/home/x/third_party/dawn/src/dawn/native/vulkan/BackendVk.cpp:368)\n\n' +
@@ -21,7 +22,7 @@ describe('lines of drivers that say nothing', () => {
   const missing = hasFunctions(optionalAddon(), ['holdStderr']) ? '' : ' (NOT RUN: the addon is not built)';
   const program = `
     import { writeSync } from 'node:fs';
-    import { withoutDriverNoise } from ${JSON.stringify(fileURLToPath(new URL('../../../../dist/node/devices/driver-noise.js', import.meta.url)))};
+    import { withoutDriverNoise } from ${JSON.stringify(MODULE)};
     const noise = ${JSON.stringify(NOISE)};
     const value = withoutDriverNoise(() => { writeSync(2, noise + 'of interest\\n'); return 7; });
     console.log(value);
