@@ -19,9 +19,9 @@ export interface NodeRequest extends RunWatch {
   readonly part: TreePart;
 }
 
-/** Whether a part of a tree is one node that a batch may hash: a leaf, or a node right above at most 128 leaves. */
-export function isSmallNode({ level, blocks }: TreePart): boolean {
-  return level === 0 ? blocks === 1 : level === 1 && blocks <= HASHES_PER_BLOCK;
+/** Whether a part of a tree is one node that a batch hashes: a leaf, or a node above leaves that one dispatch hashes. */
+export function isSmallNode({ level, blocks }: TreePart, { windowBlocks }: ScratchLayout): boolean {
+  return level === 0 ? blocks === 1 : level === 1 && blocks <= Math.min(HASHES_PER_BLOCK, windowBlocks);
 }
 
 /** How many small nodes scratch holds at once. */

@@ -46,7 +46,7 @@ export class TreeEngine {
     { signal, onHashed }: RunWatch,
   ): Promise<Uint8Array> {
     const request = { memory, part, signal, onHashed };
-    if (isSmallNode(part)) return this.#smallNodes.run(request);
+    if (isSmallNode(part, this.#machine.layout)) return this.#smallNodes.run(request);
     return this.#turns.run(() => this.#runAlone(request, nodes));
   }
 
@@ -65,8 +65,6 @@ export class TreeEngine {
     });
 
   async #nodesOf(requests: readonly NodeRequest[]): Promise<readonly Uint8Array[]> {
-    const [first] = requests;
-    if (first !== undefined && requests.length === 1) return [await this.#runAlone(first, 1)];
     this.#checkPresent();
     const batch = new NodeBatch(this.#machine, requests);
     try {
