@@ -91,6 +91,7 @@ export class Visit {
     this.#url = url;
     this.context = context;
     this.page = page;
+    page.setDefaultTimeout(60_000);
     context.on('request', (request) => this.#asked.push(request.url()));
     this.watch(page);
   }
@@ -119,8 +120,8 @@ export class Visit {
     await this.page.getByRole('button', { name, exact: true }).click();
   }
 
-  async headline(text: string | RegExp): Promise<void> {
-    await this.page.getByRole('heading', { level: 1, name: text }).waitFor({ timeout: 60_000 });
+  async headline(name: string | RegExp): Promise<void> {
+    await this.page.getByRole('heading', { level: 1, name }).waitFor();
   }
 
   async choose(name: string, buffer: Buffer): Promise<void> {

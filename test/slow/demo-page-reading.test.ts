@@ -1,59 +1,29 @@
 // The story of the page with its text reader, by clicks: it reads, reads wrongly, is refused, and reads right again.
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildWeb } from '../../scripts/build-web.mjs';
-import { serveWeb } from '../../scripts/serve-web.mjs';
-import { launchChromium } from '../support/chromium.mjs';
+import { DemoSite, type Visit } from '../browser/demo-visit.js';
 
-/** Where screenshots go. */
-const SHOTS =
-  process.env['VRAM_RESIDENCY_SHOTS'] ?? fileURLToPath(new URL('../../build/screenshots', import.meta.url));
 const WORDS = 'HELLO GPU';
 /** On a software adapter the engine takes minutes to compile its kernels while the machine is busy. */
 const PATIENCE_MS = 600_000;
 
-describe('the page reads a line with sealed weights', { timeout: 4 * PATIENCE_MS }, () => {
-  let folder: string;
-  let server: Awaited<ReturnType<typeof serveWeb>>;
-  let browser: Browser;
-  let page: Page;
-  const complaints: string[] = [];
+describe('the page reads a line with sealed weights', { timeout: 6 * PATIENCE_MS }, () => {
+  let site: DemoSite;
+  let visit: Visit;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'vram-page-'));
-    server = await serveWeb((await buildWeb(join(folder, 'web'))).folder);
-    ({ browser } = await launchChromium());
-    page = await browser.newPage({ viewport: { width: 1_280, height: 860 }, colorScheme: 'light' });
-    page.setDefaultTimeout(PATIENCE_MS);
-    page.on('pageerror', (error) => complaints.push(error.stack ?? error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') complaints.push(message.text());
-    });
+    site = await DemoSite.open();
+    visit = await site.visit();
+    visit.page.setDefaultTimeout(PATIENCE_MS);
   }, 240_000);
   afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    await rm(folder, { recursive: true, force: true });
+    await site?.close();
   });
-
-  const press = (name: string): Promise<void> => page.getByRole('button', { name, exact: true }).click();
-  const headline = (name: string | RegExp): Promise<void> =>
-    page.getByRole('heading', { level: 1, name }).waitFor();
-
-  async function shot(name: string): Promise<void> {
-    await mkdir(SHOTS, { recursive: true });
-    await page.screenshot({ path: join(SHOTS, `reading-${name}.png`), fullPage: true });
-  }
 
   /** Presses a button and gives the newest reading: its text, and how it came about. */
   async function read(button: string): Promise<{ text: string; how: string }> {
-    const readings = page.locator('#readings li');
+    const readings = visit.page.locator('#readings li');
     const before = await readings.count();
-    await press(button);
+    await visit.press(button);
     await readings.nth(before).waitFor();
     const newest = readings.first();
     return {
@@ -62,43 +32,78 @@ describe('the page reads a line with sealed weights', { timeout: 4 * PATIENCE_MS
     };
   }
 
-  it('right, wrong after damage, refused, and right once healed', async () => {
-    await page.goto(`${server.url}?seed=9`);
-    await press('Use the bundled text reader');
-    await headline('Sealed');
-    await press('Verify');
-    await headline('Every block is as it was sealed');
-    await press('Compare with reading back');
-    await headline('The same answer, in two ways');
-    await shot('compared');
+  /** Writes HI on the sheet with the mouse. */
+  async function writeByHand(): Promise<void> {
+    await visit.press('Clear');
+    const pad = await visit.page.locator('#pad').boundingBox();
+    if (pad === null) throw new Error('there is no sheet');
+    const { x: left, y: top, width, height } = pad;
+    const strokes = [
+      [0.4, 0.2, 0.4, 0.8],
+      [0.4, 0.5, 0.46, 0.5],
+      [0.46, 0.2, 0.46, 0.8],
+      [0.52, 0.2, 0.52, 0.8],
+    ] as const;
+    for (const [x, y, toX, toY] of strokes) {
+      await visit.page.mouse.move(left + x * width, top + y * height);
+      await visit.page.mouse.down();
+      await visit.page.mouse.move(left + toX * width, top + toY * height, { steps: 4 });
+      await visit.page.mouse.up();
+    }
+  }
+
+  it('right, wrong after damage, refused, and right once healed; a picture and handwriting too', async () => {
+    await visit.open('?seed=9');
+    await visit.press('Use the bundled text reader');
+    await visit.headline('Sealed');
+    await visit.press('Verify');
+    await visit.headline('Every block is as it was sealed');
+    await visit.press('Compare with reading back');
+    await visit.headline('The same answer, in two ways');
+    await visit.shot('reading-compared');
 
     const first = await read('Verify, then read');
     expect(first).toMatchObject({
       text: WORDS,
       how: expect.stringMatching(/^122 sealed tensors, verified in /),
     });
-    await shot('read');
-    await press('Flip 64 bits');
-    await headline('64 bits were flipped');
+    await visit.shot('reading-read');
+    await visit.press('Flip 64 bits');
+    await visit.headline('64 bits were flipped');
     const damaged = await read('Read unchecked');
     expect(damaged.text).not.toBe(WORDS);
     expect(damaged.how).toContain('Weights not checked for this.');
-    await shot('misread');
+    await visit.shot('reading-misread');
 
     expect(await read('Verify, then read')).toMatchObject({ text: 'Refused' });
-    await headline(/^Caught: \d\d blocks are not what was sealed$/);
-    await shot('refused');
+    await visit.headline(/^Caught: \d\d blocks are not what was sealed$/);
+    await visit.expectNoFault('reading-refused');
     expect(await read('Read unchecked')).toMatchObject({ text: 'Refused' });
 
-    await press('Heal');
-    await headline(/^Healed \d\d blocks$/);
+    await visit.press('Heal');
+    await visit.headline(/^Healed \d\d blocks$/);
     const again = await read('Verify, then read');
     expect(again.text).toBe(WORDS);
-    await shot('healed');
+    await visit.expectNoFault('reading-healed');
+
+    // The sheet itself, as a picture that a visitor chooses.
+    const buffer = await visit.page.locator('#pad').screenshot();
+    await visit.press('Clear');
+    const picture = { name: 'line.png', mimeType: 'image/png', buffer };
+    await visit.page.getByLabel('Picture of a line').setInputFiles(picture);
+    await expect.poll(() => visit.page.locator('#words').inputValue()).toBe('');
+    const shown = await read('Verify, then read');
+    expect(shown.text).toBe(WORDS);
+    await writeByHand();
+    const written = await read('Verify, then read');
+    expect(written.text).toMatch(/\S/);
+    await visit.shot('reading-handwriting');
+
     console.log(
-      `page: read "${first.text}" (${first.how}), damaged "${damaged.text}", healed "${again.text}"`,
+      `page: read "${first.text}" (${first.how}), damaged "${damaged.text}", healed "${again.text}", ` +
+        `a picture "${shown.text}", by hand "${written.text}"`,
     );
-    for (const row of await page.locator('#times li').allTextContents()) console.log(`page: ${row}`);
-    expect(complaints).toEqual([]);
+    for (const row of await visit.page.locator('#times li').allTextContents()) console.log(`page: ${row}`);
+    await visit.end();
   });
 });

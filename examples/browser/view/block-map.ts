@@ -134,15 +134,15 @@ export class BlockMap {
     this.#clear(this.#damage);
     context.strokeStyle = this.#colour('damaged');
     context.lineWidth = DAMAGE_HALO;
-    const { pitch } = this.#grid;
+    const { pitch, columns: width, rows: height } = this.#grid;
+    // At the edges of the picture the halo moves inwards: it must not be cut off.
+    const before = (at: number): number => Math.max(DAMAGE_HALO / 2, at * pitch - DAMAGE_HALO);
+    const behind = (at: number, cells: number): number =>
+      Math.min(cells * pitch - DAMAGE_HALO / 2, at * pitch - 1 + DAMAGE_HALO);
     for (const range of damaged) {
       for (const { column, row, columns, rows } of areasOf(cellsOf(range, this.#grid), this.#grid)) {
-        context.strokeRect(
-          column * pitch - DAMAGE_HALO,
-          row * pitch - DAMAGE_HALO,
-          columns * pitch + 2 * DAMAGE_HALO - 1,
-          rows * pitch + 2 * DAMAGE_HALO - 1,
-        );
+        const [x, y] = [before(column), before(row)];
+        context.strokeRect(x, y, behind(column + columns, width) - x, behind(row + rows, height) - y);
       }
     }
   }
