@@ -27,6 +27,7 @@ export interface TensorData {
 /** What of an OpenAI-compatible server a caller may ask for. */
 export type EnginePath = '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings' | '/v1/responses';
 
+/** What every request to execute says. */
 export interface ExecuteCommon {
   /** The caller's own, 1 to 128 of [A-Za-z0-9._-]: sent twice with the same request it is executed once. */
   readonly executionId: string;
@@ -56,9 +57,12 @@ export type EngineExecuteRequest = ExecuteCommon & {
   };
 };
 
+/** `POST /v1/execute`. */
 export type ExecuteRequest = OnnxExecuteRequest | EngineExecuteRequest;
+/** `onnx`: computed in the worker, on the sealed buffers. `engine`: passed on to a server on the same host. */
 export type ExecutionMode = ExecuteRequest['mode'];
 
+/** `ended`: its terminal event was sent. */
 export type ExecutionState = 'queued' | 'running' | 'ended';
 
 /**
@@ -97,6 +101,7 @@ export interface EngineOutputData {
   readonly text: string;
 }
 
+/** What an execution took. */
 export interface MetricsData {
   readonly queuedMs: number;
   /** From `started` to the last output. */
@@ -116,6 +121,7 @@ export interface WitnessView {
   readonly copies: number;
 }
 
+/** A shard that was verified for an execution. */
 export interface VerifiedShard {
   readonly shardId: string;
   /** What its resident bytes hashed to. */
@@ -123,6 +129,7 @@ export interface VerifiedShard {
   readonly durationMs: number;
 }
 
+/** The end of an execution that succeeded. */
 export interface EndData {
   readonly weights: WeightsClaim;
   readonly verifiedAgeMs: number;
@@ -132,6 +139,7 @@ export interface EndData {
   readonly witness: WitnessView | null;
 }
 
+/** The end of an execution that did not. */
 export interface ErrorData {
   readonly code: WorkerErrorCode;
   readonly detail: string;
@@ -155,6 +163,7 @@ export type ExecutionEvent = {
   | { readonly type: 'error'; readonly data: ErrorData }
 );
 
+/** The one event that ends an execution. */
 export type TerminalEvent = Extract<ExecutionEvent, { readonly type: 'end' | 'error' }>;
 
 /** `POST /v1/execute` (202), `GET /v1/executions/{id}` and `POST /v1/executions/{id}/cancel` answer with it. */

@@ -18,6 +18,7 @@ export interface GuardRequest {
   readonly manifest: { readonly v: 1; readonly tensors: readonly ManifestTensor[] };
 }
 
+/** What a guard found; docs/guard.md says what each word means. */
 export type GuardOutcome =
   | 'clean'
   | 'damaged'
@@ -62,6 +63,7 @@ export interface GuardView {
   readonly reports: number;
 }
 
+/** `GET /v1/guards`. */
 export interface GuardList {
   readonly guards: readonly GuardView[];
 }

@@ -11,12 +11,14 @@ export type ModelOrigin =
     }
   | { readonly url: string };
 
+/** `POST /v1/plan`: for a model, or for so many bytes. */
 export interface PlanRequest {
   readonly model?: ModelOrigin | undefined;
   /** Instead of a model: bytes of one shard. */
   readonly byteLength?: number | undefined;
 }
 
+/** Whether there is room for a model now. */
 export interface Plan {
   readonly feasible: boolean;
   /** Why not; null where it is. */
@@ -37,6 +39,7 @@ export interface ModelPart {
   readonly of: number;
 }
 
+/** `POST /v1/models`: the model to load, from a path or a URL. */
 export type CommitRequest = ModelOrigin & {
   /** 1 to 128 of [A-Za-z0-9._-], beginning with a letter or digit. */
   readonly name: string;
@@ -65,6 +68,7 @@ export interface BlockRange {
   readonly blocks: number;
 }
 
+/** One sealed shard of a model. */
 export interface ShardView {
   readonly shardId: string;
   readonly sealId: string;
@@ -82,16 +86,19 @@ export interface ShardView {
   readonly lastScrubbedAt: string | null;
 }
 
+/** How far a load has come, in bytes of the model. */
 export interface LoadProgress {
   readonly bytes: number;
   readonly totalBytes: number;
 }
 
+/** Why something failed. */
 export interface FailureView {
   readonly code: WorkerErrorCode;
   readonly detail: string;
 }
 
+/** `GET /v1/models/{name}`. */
 export interface ModelView {
   readonly name: string;
   /** Counts up with every commit under this name, from 1. */
@@ -115,10 +122,12 @@ export interface ModelView {
   } | null;
 }
 
+/** `GET /v1/models`. */
 export interface ModelList {
   readonly models: readonly ModelView[];
 }
 
+/** A load that has begun. */
 export interface Committed {
   readonly name: string;
   readonly generation: number;
@@ -139,6 +148,7 @@ export interface ShardOutcome {
   readonly failure: FailureView | null;
 }
 
+/** What verifying or healing found of a model. */
 export interface ModelOutcome {
   readonly name: string;
   readonly generation: number;
@@ -146,11 +156,13 @@ export interface ModelOutcome {
   readonly shards: readonly ShardOutcome[];
 }
 
+/** `POST /v1/models/{name}/attest`. */
 export interface AttestRequest {
   /** 16 to 64 bytes of the asker's own, as 32 to 128 hex digits. */
   readonly nonce: string;
 }
 
+/** Attestations of the shards of a model. */
 export interface Attested {
   readonly name: string;
   readonly generation: number;
@@ -158,6 +170,7 @@ export interface Attested {
   readonly attestations: readonly unknown[];
 }
 
+/** `POST /v1/models/{name}/drill`. */
 export interface DrillRequest {
   /** Of the model's shards, in order; default 0. */
   readonly shard?: number | undefined;
@@ -177,11 +190,13 @@ export interface Drilled {
   readonly blocks: readonly number[];
 }
 
+/** `POST /v1/drain`. */
 export interface DrainRequest {
   /** Neither waits nor wipes: the process that comes next may want what is left. Without it, shards are wiped. */
   readonly keep?: boolean | undefined;
 }
 
+/** `GET /v1/status`. */
 export interface WorkerStatus {
   readonly version: string;
   readonly workerId: string;
@@ -217,6 +232,7 @@ export interface WorkerStatus {
   readonly models: readonly ModelView[];
 }
 
+/** An event of `GET /v1/events`. */
 export interface WorkerEvent {
   /** Counts up from 1 in each instance. */
   readonly id: number;

@@ -92,8 +92,10 @@ export interface ResidencyPredicateV2 extends ResidencyFacts {
   readonly shared: boolean;
 }
 
+/** What a statement says of a shard: version 1 of a file as it is, version 2 also of packed tensors. */
 export type ResidencyPredicate = ResidencyPredicateV1 | ResidencyPredicateV2;
 
+/** An in-toto statement that bytes with these digests are resident. */
 export interface ResidencyStatement {
   readonly _type: typeof STATEMENT_VERSION;
   readonly subject: readonly [{ readonly name: string; readonly digest: Readonly<Record<string, string>> }];

@@ -15,6 +15,7 @@ import { checkNonce } from './nonce.js';
 import { readStatement } from './read-statement.js';
 import type { ResidencyStatement } from './statement.js';
 
+/** What an attestation is checked against. */
 export interface AttestationCheck {
   /** Ed25519, 32 bytes; from a source that the reader trusts, never from the attestation. */
   readonly publicKey: Uint8Array;
@@ -28,6 +29,7 @@ export interface AttestationCheck {
   readonly now?: number | undefined;
 }
 
+/** An attestation that verified. */
 export interface AttestationReport {
   readonly statement: ResidencyStatement;
   /** Milliseconds since the verification began; negative where the clocks differ. */

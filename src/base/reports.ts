@@ -1,3 +1,4 @@
+/** `resident`: hashed in place. `readback`: brought back and hashed on the host. `sampled`: some groups, hashed in place. */
 export type VerifyMode = 'resident' | 'readback' | 'sampled';
 
 /** Consecutive damaged blocks of 4096 bytes; where the layout is `tensors`, of one tensor. */

@@ -44,17 +44,20 @@ import { followEvents } from './follow-events.js';
 import { errorOfAnswer, WorkerError } from './worker-error.js';
 import { WorkerRun } from './worker-run.js';
 
+/** Where the worker is, and how it is asked. */
 export type WorkerClientOptions = WorkerAddress & {
   /** Bearer token; none where the socket's rights are enough. It lives as long as the client: strings cannot be zeroed. */
   readonly token?: string | undefined;
 };
 
+/** Options of every call. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Until the answer is there, over all attempts; milliseconds. Default 30,000; 600,000 for what hashes or wipes models. */
   readonly timeoutMs?: number | undefined;
 }
 
+/** Options of a stream of events. */
 export interface EventOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of one model alone. */

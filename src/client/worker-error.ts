@@ -1,5 +1,6 @@
 import { ERROR_ANSWERS, type Problem, type WorkerErrorCode } from '../api-schema/index.js';
 
+/** What a worker tells of an error. */
 export interface WorkerErrorDetails {
   /** Of the HTTP answer; null where there was none. */
   readonly status?: number | null;

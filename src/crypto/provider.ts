@@ -3,7 +3,9 @@
  * `verify` compares in constant time.
  */
 export interface Mac {
+  /** The 32 bytes of the MAC. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
+  /** In constant time. */
   verify(bytes: Uint8Array, mac: Uint8Array): Promise<boolean>;
 }
 
@@ -11,12 +13,15 @@ export interface Mac {
 export interface Signer {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
+  /** An Ed25519 signature, 64 bytes. */
   sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
 /** The platform's primitives: node:crypto on Node, WebCrypto in pages. */
 export interface CryptoProvider {
+  /** From the cryptographic generator of the platform. */
   randomBytes(length: number): Uint8Array;
+  /** 32 bytes. */
   sha256(bytes: Uint8Array): Promise<Uint8Array>;
   /** HKDF-SHA256 (RFC 5869). */
   hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Promise<Uint8Array>;

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../base/index.js';
 
+/** Where memory is taken. */
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
 
 /** The processor that runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
@@ -42,6 +43,7 @@ export interface ResidencyFacts {
   readonly kernelsReplaced: boolean;
 }
 
+/** What is known of a device. */
 export interface DeviceInfo {
   readonly backend: BackendKind;
   readonly index: number;
@@ -80,12 +82,14 @@ export interface DeviceStats {
   readonly uploadedBytes: number;
 }
 
+/** Why a device ended. */
 export interface DeviceLost {
   /** 'closed' when close() was called. */
   readonly reason: 'closed' | 'lost';
   readonly message: string;
 }
 
+/** How a device is opened. */
 export interface OpenOptions {
   /** Bytes of sealed data hashed in one run of the tree; the platform's binding limit caps it. At least 4096. */
   readonly windowBytes?: number | undefined;
@@ -108,6 +112,7 @@ export interface BackendProblem {
   readonly failed: boolean;
 }
 
+/** A kind of device: it lists what is there and opens it. */
 export interface Backend {
   readonly kind: BackendKind;
   /** Devices present; empty if none. Does not throw for a missing driver: see `problem`. */
@@ -121,6 +126,7 @@ export interface Backend {
   open(index: number, options?: OpenOptions): Promise<Device>;
 }
 
+/** How a region is allocated. */
 export interface AllocateOptions {
   /**
    * Offsets at which buffers begin: ascending multiples of 4096, the first 0, all below the region's length. Where
@@ -150,11 +156,14 @@ export interface CutLimits {
   readonly maxBuffers: number;
 }
 
+/** An open device: it allocates, counts, and hashes what it holds. */
 export interface Device {
   readonly info: DeviceInfo;
   /** null where cuts make no buffers of their own. */
   readonly cutLimits: CutLimits | null;
+  /** What there is, and what is in use, now. */
   capacity(): Promise<DeviceCapacity>;
+  /** Counted since the device was opened. */
   stats(): DeviceStats;
   /**
    * Device bytes that a region of `byteLength` would take: segments rounded up to whole blocks and the platform's
@@ -167,6 +176,7 @@ export interface Device {
    * INSUFFICIENT_VRAM, DEVICE_LOST.
    */
   allocate(byteLength: number, options?: AllocateOptions): Promise<Region>;
+  /** Resolves when the device ends; never rejects. */
   readonly lost: Promise<DeviceLost>;
   /** Releases live regions (wiped) first. Safe to call twice. An adopted GPUDevice is not destroyed. */
   close(): Promise<void>;
@@ -184,6 +194,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a root is computed. */
 export interface RootOptions extends RunOptions {
   /**
    * Called with the bytes hashed so far: more each time, and the region's length once the run is proved. Intermediate
@@ -242,6 +253,7 @@ export interface FaultPort {
   flip(byte: number, mask: number): Promise<void>;
 }
 
+/** A range of a shard, in bytes. */
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;
@@ -254,12 +266,14 @@ interface Binding {
   end(): Promise<void>;
 }
 
+/** What a host region gives a lease. */
 export interface HostBinding extends Binding {
   readonly kind: 'host';
   /** A copy of the leased bytes. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+/** What a WebGPU region gives a lease. */
 export interface WebGpuBinding extends Binding {
   readonly kind: 'webgpu';
   readonly device: GPUDevice;
@@ -285,16 +299,20 @@ export interface WebGpuBinding extends Binding {
 /** Device memory of the lease's own, freed with it. Opaque: no address. */
 export interface CudaScratch {
   readonly byteLength: number;
+  /** The whole of it, `byteLength` bytes. */
   write(bytes: Uint8Array): Promise<void>;
+  /** A copy of the whole of it. */
   read(): Promise<Uint8Array>;
 }
 
+/** An argument of a kernel: weights or scratch by their place, or a number. */
 export type CudaArgument =
   | { readonly weights: ByteRange }
   | { readonly scratch: CudaScratch }
   | { readonly u32: number }
   | { readonly f32: number };
 
+/** One launch of a kernel of the caller. */
 export interface CudaLaunch {
   /** PTX text. */
   readonly module: string;
@@ -304,10 +322,14 @@ export interface CudaLaunch {
   readonly args: readonly CudaArgument[];
 }
 
+/** What a CUDA region gives a lease. */
 export interface CudaBinding extends Binding {
   readonly kind: 'cuda';
+  /** Queues a kernel behind those before it. Reading scratch waits for it, and so does the end of the lease. */
   launch(launch: CudaLaunch): Promise<void>;
+  /** Device memory of the caller, zero-filled, until the lease ends. */
   scratch(byteLength: number): Promise<CudaScratch>;
 }
 
+/** What a region gives a lease, by backend. */
 export type DeviceBinding = HostBinding | WebGpuBinding | CudaBinding;

@@ -7,11 +7,13 @@ export const HASHES_PER_BLOCK = BLOCK_BYTES / HASH_BYTES;
 /** Bytes under one level-1 node: 128 blocks, 512 KiB. */
 export const GROUP_BYTES = BLOCK_BYTES * HASHES_PER_BLOCK;
 
+/** `hash-wasm` serves where WebAssembly has no SIMD. */
 export type EngineName = 'native' | 'wasm' | 'hash-wasm';
 
 /** Which hashes of the tree are handed out at the end: the root alone, level 1 (groups), or level 0 (leaves) as well. */
 export type KeepLevel = 'root' | 'groups' | 'leaves';
 
+/** What is to be hashed, and which hashes are to come of it. */
 export interface DigestRequest {
   /** Total number of bytes; a stream of another length is refused. */
   readonly byteLength: number;
@@ -50,11 +52,13 @@ export interface DigestStream {
 /** Hashing on the host. All engines give the same answers. */
 export interface DigestEngine {
   readonly name: EngineName;
+  /** Begins to hash bytes that are fed in order. */
   start(request: DigestRequest): DigestStream;
   /** Leaf hashes of consecutive blocks, 32 bytes each; a last partial block is zero-padded. */
   leaves(bytes: Uint8Array): Promise<Uint8Array>;
   /** Nodes over packed hashes of the level below, 32 bytes each; a last partial block is zero-padded. */
   nodes(hashes: Uint8Array): Promise<Uint8Array>;
+  /** Flat SHA-256, 32 bytes. */
   sha256(bytes: Uint8Array): Promise<Uint8Array>;
   /**
    * Leaf hashes of whole blocks into `out`, 32 bytes each, in threads and without a copy: until it settles nobody may

@@ -273,7 +273,9 @@ export interface EventPayloads {
   'manager.closed': { readonly shardsReleased: number };
 }
 
+/** The types of events. */
 export type EventType = keyof EventPayloads;
+/** The event of one type. */
 export type EventOf<T extends EventType> = EventContext & { readonly type: T } & EventPayloads[T];
 /** Everything that can happen, one typed union. */
 export type OperationEvent = { [T in EventType]: EventOf<T> }[EventType];
@@ -286,8 +288,10 @@ export interface Observer {
   readonly name: string;
   /** A failure of this observer fails seals and executions closed (AUDIT_FAILED). Failures of others are ignored. */
   readonly required: boolean;
+  /** Takes an event. A promise is waited for, within a limit of time, and may reject. */
   on(event: OperationEvent): void | Promise<void>;
   /** Waits until every event so far is stored. */
   flush?(): Promise<void>;
+  /** Called once, when the manager closes. */
   close?(): Promise<void>;
 }

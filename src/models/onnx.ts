@@ -22,6 +22,7 @@ export interface ExternalTensor {
   readonly tensor: TensorEntry;
 }
 
+/** Where the tensors of an ONNX model lie. */
 export interface OnnxIndex {
   /** In this file. */
   readonly tensors: TensorIndex;

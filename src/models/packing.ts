@@ -28,6 +28,7 @@ export interface TensorModel {
   readonly shards: readonly TensorFile[];
 }
 
+/** Options of tensorSource(). */
 export interface TensorSourceOptions {
   /** Which tensors are packed; default all that have bytes and lie in a file as they are in memory. */
   readonly only?: ((tensor: TensorEntry) => boolean) | undefined;

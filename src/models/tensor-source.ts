@@ -10,6 +10,7 @@ import {
 } from './packing.js';
 import { type PackedTensor, packedLength, type TensorManifest, tensorIndexAt } from './tensor-manifest.js';
 
+/** How the tensors of a model are read. */
 export interface TensorStreamOptions extends StreamOptions {
   /**
    * Gets every byte of every file, each file from its first byte to its last, also those that no tensor holds: a seal

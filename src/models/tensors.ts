@@ -19,6 +19,7 @@ export interface TensorEntry {
   readonly encoding: 'raw' | 'protobuf' | 'unknown';
 }
 
+/** The tensors of one file. */
 export type TensorIndex = readonly TensorEntry[];
 
 /** Bounds that keep the memory of a reader small whatever a file says; far beyond models in use. */

@@ -1,6 +1,7 @@
 import type { NarratedAction } from './catalogue.js';
 import type { Narration, NarrationSink } from './types.js';
 
+/** An action, and what else of the narration is to match. */
 export type ExpectedNarration = { readonly action: NarratedAction } & Partial<Omit<Narration, 'action'>>;
 
 /** Keeps what was told, for tests of services built on this library. */
@@ -11,10 +12,12 @@ export class NarrationCapture implements NarrationSink {
     return this.#told;
   }
 
+  /** Keeps it. */
   tell(narration: Narration): void {
     this.#told.push(narration);
   }
 
+  /** Forgets what was told. */
   clear(): void {
     this.#told.length = 0;
   }

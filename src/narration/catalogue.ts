@@ -46,6 +46,7 @@ export const NARRATED_ACTIONS = {
   device_lost: 'a device was lost, with every seal on it',
 } as const;
 
+/** The actions that sentences tell of. */
 export type NarratedAction = keyof typeof NARRATED_ACTIONS;
 
 type Describer<T extends EventType> = (event: EventOf<T>) => Description | null;

@@ -11,6 +11,7 @@ const EMITTED_BY = `vram-residency@${version}`;
 /** Of one drill. */
 const FLIPS_TOLD = 8;
 
+/** Options of narrationObserver(). */
 export interface NarrationOptions {
   readonly sinks: readonly NarrationSink[];
   /** Also tell the playful sentence. */

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../base/index.js';
 
+/** How grave it is. */
 export type NarrationLevel = 'info' | 'warn' | 'error';
 
 /** One thing that happened, told for people and for machines. No secret, address or weight byte, whatever callers passed. */
@@ -35,5 +36,6 @@ export interface Narration {
 
 /** Where narrations go. */
 export interface NarrationSink {
+  /** Takes a narration. What it throws is dropped. */
   tell(narration: Narration): void;
 }

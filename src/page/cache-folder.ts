@@ -5,6 +5,7 @@ import { fileCall, findFile, removeEntry } from './file-system.js';
 import { withLock } from './locks.js';
 import { StoringSource } from './storing-source.js';
 
+/** A file in the cache. */
 export interface CacheEntry {
   /** What the bytes had when they were stored, as `sha256:HEX` or `fsverity-sha256-12:HEX`. */
   readonly digest: string;

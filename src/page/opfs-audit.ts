@@ -11,6 +11,7 @@ import { checkOptions, concatBytes, type OptionKeys, toHex, utf8, VramError } fr
 import type { AuditFile } from './audit-files.js';
 import { fileCall, isDomError, privateFolder, removeEntry } from './file-system.js';
 
+/** Options of OpfsAuditSink.open(). */
 export interface OpfsAuditOptions {
   /** Another folder than the library's own in the origin private file system; logs are folders in it. */
   readonly directory?: FileSystemDirectoryHandle | undefined;

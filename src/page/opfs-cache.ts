@@ -3,6 +3,7 @@ import type { Source } from '../source/index.js';
 import { type CacheEntry, CacheFolder } from './cache-folder.js';
 import { privateFolder } from './file-system.js';
 
+/** Options of OpfsCache.open(). */
 export interface OpfsCacheOptions {
   /** Bytes that the cache may take in all; default 16 GiB. The oldest entries make room for a new one. */
   readonly maxBytes?: number | undefined;

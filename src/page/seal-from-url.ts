@@ -7,6 +7,7 @@ import type { CacheFolder } from './cache-folder.js';
 import { checkCache, type OpfsCache } from './opfs-cache.js';
 import type { NotStored } from './storing-source.js';
 
+/** Options of sealFromUrl(). */
 export interface SealFromUrlOptions
   extends Omit<SealOptions, 'expected' | 'reopen' | 'expectedFiles'>,
     Omit<UrlSourceOptions, 'signal'> {
@@ -26,6 +27,7 @@ export interface SealFromUrlOptions
  */
 export type CacheOutcome = 'none' | 'hit' | 'stored' | 'busy' | NotStored;
 
+/** A shard that was sealed from a URL. */
 export interface UrlSeal {
   readonly shard: SealedShard;
   readonly cache: CacheOutcome;

@@ -7,6 +7,7 @@ export const SEAL_PAYLOAD_TYPES = {
   2: 'application/vnd.vram-residency.seal.v2+json',
 } as const;
 
+/** The device that a seal names. */
 export interface SealDevice {
   readonly backend: BackendKind;
   readonly index: number;
@@ -70,6 +71,7 @@ export interface SealPayloadV2 extends SealFacts {
   readonly shared: boolean;
 }
 
+/** What a seal signs. */
 export type SealPayload = SealPayloadV1 | SealPayloadV2;
 
 const DEVICE_KEYS = ['backend', 'index', 'name', 'uuid'] as const satisfies (keyof SealDevice)[];

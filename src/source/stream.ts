@@ -10,6 +10,7 @@ import {
 import { type ChunkLimits, ChunkReader } from './chunk-reader.js';
 import type { Source } from './types.js';
 
+/** Chunks of bytes that arrive once. */
 export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>;
 
 /**

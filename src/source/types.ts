@@ -1,3 +1,4 @@
+/** How a source is read. */
 export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   /** Upper bound on a chunk's size, in bytes. */
@@ -6,6 +7,7 @@ export interface StreamOptions {
   readonly onRead?: (() => void) | undefined;
 }
 
+/** Given to every call of a source. */
 export interface SourceCallOptions {
   /** Fires when the result is no longer needed. */
   readonly signal?: AbortSignal | undefined;
@@ -22,5 +24,6 @@ export interface Source {
   readRange?(offset: number, length: number, options?: SourceCallOptions): Promise<Uint8Array>;
   /** Throws SOURCE_MISMATCH if the source is no longer what was opened. */
   unchanged(options?: SourceCallOptions): Promise<void>;
+  /** Gives up what it holds open. Safe to call twice. */
   close(): Promise<void>;
 }

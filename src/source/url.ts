@@ -3,6 +3,7 @@ import { Attempts } from './attempts.js';
 import { Resource, type UrlRequestOptions } from './resource.js';
 import type { Source } from './types.js';
 
+/** Options of urlSource(). */
 export interface UrlSourceOptions extends UrlRequestOptions {
   /** Of the first request alone. */
   readonly signal?: AbortSignal | undefined;

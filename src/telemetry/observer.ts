@@ -8,6 +8,7 @@ import { OperationSpans } from './spans.js';
 
 const SCOPE = 'vram-residency';
 
+/** Options of telemetryObserver(). */
 export interface TelemetryOptions {
   /** Default: the provider registered with the OpenTelemetry API; without an SDK that one does nothing. */
   readonly tracerProvider?: TracerProvider | undefined;

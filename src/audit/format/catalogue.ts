@@ -58,6 +58,7 @@ export type LogEventType =
   | 'audit.pruned'
   | 'audit.closed';
 
+/** The type of a record: of an event, or of what the log says of itself. */
 export type AuditType = AuditedEventType | LogEventType;
 
 /**

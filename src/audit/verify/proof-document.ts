@@ -49,6 +49,7 @@ export interface ConsistencyDocument {
 
 export type ProofDocument = InclusionDocument | ConsistencyDocument;
 
+/** What the check of a proof found. */
 export interface ProofReport {
   readonly v: 1;
   readonly ok: boolean;

@@ -5,6 +5,7 @@ import type { OnCheckpoint } from './delivery.js';
 import type { RecordedSecret } from './secret.js';
 import type { AuditSink } from './sink.js';
 
+/** Options of an audit log that do not depend on where it is kept. */
 export interface AuditLogOptions {
   /** Events that may be queued before emitters have to wait: at least 1, default 8192. */
   readonly maxQueue?: number | undefined;
@@ -53,6 +54,7 @@ export interface LogHead {
   readonly checkpoint: string | null;
 }
 
+/** How an audit log is doing. */
 export interface AuditStatus {
   /** Records in the chain. */
   readonly records: number;

@@ -165,6 +165,7 @@ export class AuditLog implements Observer {
     return { origin, logId, size: this.#chain.size, root: await this.#chain.root(), checkpoint: null };
   }
 
+  /** How the log is doing now; never waits. */
   status(): AuditStatus {
     return {
       records: this.#chain.size,

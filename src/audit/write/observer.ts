@@ -9,6 +9,7 @@ import type { AuditSink } from './sink.js';
 
 const LOG_ID_BYTES = 16;
 
+/** What an audit log over sinks of the caller needs. */
 export interface AuditObserverOptions extends AuditLogOptions {
   /** One or several; all receive the same lines. */
   readonly sink: AuditSink | readonly AuditSink[];

@@ -9,8 +9,10 @@ export interface EngineTensor {
 /** The element types that weights move with, as the engine calls them. */
 export type EngineType = 'float32' | 'float16' | 'uint8';
 
+/** The order of axes of an image: channels first or last. */
 export type TensorLayout = 'NCHW' | 'NHWC';
 
+/** The execution provider that a session is made with. */
 export interface EngineProvider {
   readonly name: 'webgpu';
   readonly device: GPUDevice;

@@ -28,6 +28,7 @@ export interface Witness extends WitnessCounts {
   readonly sealedTensors: number;
 }
 
+/** What a run gave. */
 export interface RunResult<Tensor> {
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** The verification before this run; null where `maxAgeMs` accepted an earlier one. */

@@ -12,6 +12,7 @@ import type { Engine, EngineSession, EngineTensor, TensorLayout } from './engine
 import { checkSealedOnnx, type SealedOnnx } from './seal-onnx.js';
 import { EngineView } from './witness/index.js';
 
+/** Options of createSession(). */
 export interface SessionOptions {
   /** The device that holds the sealed weights: the one that the manager was opened with. */
   readonly device: Device;

@@ -4,6 +4,7 @@ import { type Operation, observerEnds, runOperation } from '../../events/index.j
 import { type Core, emitCloseFailed, type OperationOptions, revokeLeases } from '../state/index.js';
 import { releaseLive } from './release.js';
 
+/** Options of VramManager.close(). */
 export interface CloseOptions {
   /** Ends the wait for observers. Everything is closed and all memory freed regardless. */
   readonly signal?: AbortSignal | undefined;

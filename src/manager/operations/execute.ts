@@ -42,6 +42,7 @@ export const EXECUTE_KEYS = {
   signal: true,
 } satisfies OptionKeys<ExecuteOptions>;
 
+/** Work on the weights, inside a lease. */
 export type Execution<T> = (lease: Lease) => T | Promise<T>;
 
 /** Verifies, lends, and takes back. See VramManager.execute. */

@@ -34,6 +34,7 @@ import { resolveHandle } from './resolve.js';
 /** Rounds of healing: new damage may appear meanwhile, but memory that keeps failing is not worth healing. */
 const MAX_ROUNDS = 3;
 
+/** What healing repaired. */
 export interface HealReport {
   readonly shardId: string;
   readonly sealId: string;

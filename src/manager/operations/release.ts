@@ -6,6 +6,7 @@ import { releaseAllocation } from './allocate.js';
 import { orphan } from './orphan.js';
 import { emitHandleRejected } from './resolve.js';
 
+/** What a release did. */
 export interface ReleaseReport {
   /** False if it had been released before. */
   readonly released: boolean;

@@ -24,6 +24,7 @@ import { withReopened } from './reopened-source.js';
 import { MAX_TOGETHER, together } from './together.js';
 import { verifyLive } from './verify.js';
 
+/** Options of VramManager.scrub(). */
 export interface ScrubOptions {
   /** Pause after every live shard was checked once. Milliseconds, from 1 to 2^31 - 1. */
   readonly intervalMs: number;

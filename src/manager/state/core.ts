@@ -17,6 +17,7 @@ import type { Ledger } from './ledger.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { LiveShard, ShardTable } from './shard-table.js';
 
+/** After damage: the shard goes into quarantine, or the whole manager stops. */
 export type FailureReaction = 'quarantine' | 'stop';
 /** Level-1 nodes alone (at most 0.007 % of a shard, in host memory), or all leaves as well (0.8 %). */
 export type RetainedLevel = 'groups' | 'leaves';

@@ -1,5 +1,6 @@
 import { VramError } from '../../base/index.js';
 
+/** `stopped` and `lost` take no new work; `closed` is final. */
 export type LifecycleState = 'open' | 'stopped' | 'lost' | 'closed';
 
 /** The manager's state and the reason for it. It only moves away from `open`; `closed` is final. */

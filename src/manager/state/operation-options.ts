@@ -1,6 +1,7 @@
 import type { OptionKeys } from '../../base/index.js';
 import { TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 
+/** How far an operation has come. */
 export interface Progress {
   /**
    * `load`: read, hashed and uploaded. `verify`: hashed in device memory, as the device says; how often it does depends

@@ -41,6 +41,7 @@ import type { Survey } from './survey.js';
 import { surveyLog } from './survey-log.js';
 import { verifyWhole } from './verify-whole.js';
 
+/** An audit log in a directory. */
 export interface AuditDirectoryOptions extends AuditLogOptions {
   /** Made if it is not there. */
   readonly dir: string;

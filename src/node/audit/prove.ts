@@ -19,6 +19,7 @@ import { listLog, readCheckpointFile } from './layout.js';
 import { reading } from './verify.js';
 import { walkLeaves } from './walk.js';
 
+/** What is to be proved, and from which log. */
 export type ProveAuditOptions =
   | {
       /** Proves that the record with this sequence number is in the log. */

@@ -23,6 +23,7 @@ import { reading, verifyAudit } from './verify.js';
 
 const DAY_MS = 86_400_000;
 
+/** Options of pruneAudit(). */
 export interface PruneAuditOptions {
   readonly token: Uint8Array;
   readonly workerId: string;
@@ -50,6 +51,7 @@ const PRUNE_KEYS = {
   now: true,
 } satisfies OptionKeys<PruneAuditOptions>;
 
+/** What pruneAudit() removed, or would remove. */
 export interface PruneReport {
   readonly v: 1;
   readonly dryRun: boolean;

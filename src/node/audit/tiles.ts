@@ -20,6 +20,7 @@ import { walkLeaves } from './walk.js';
 /** Hashes in a full tile (C2SP tlog-tiles). */
 const TILE_WIDTH = 256;
 
+/** What exportTiles() wrote. */
 export interface ExportReport {
   readonly v: 1;
   readonly origin: string;
@@ -31,6 +32,7 @@ export interface ExportReport {
   readonly minimumIndex: number;
 }
 
+/** Options of exportTiles(). */
 export interface ExportOptions {
   /** A user id that is trusted with `target` and the directories above it, beside this process's own and root. */
   readonly trustOwner?: number | undefined;

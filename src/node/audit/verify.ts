@@ -25,6 +25,7 @@ import { readCheckpointFile, segmentPath } from './layout.js';
 import { isHeld } from './lock.js';
 import { VerifyPool } from './verify-pool.js';
 
+/** Options of verifyAudit(). */
 export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'concurrency'> {
   /** Key file whose public half verifies the checkpoints; default the worker's own, if it is there. */
   readonly keyFile?: string | undefined;
@@ -45,6 +46,7 @@ const VERIFY_KEYS = {
   workers: true,
 } satisfies OptionKeys<VerifyAuditOptions>;
 
+/** Options of auditVerifierKey(). */
 export interface VerifierKeyOptions {
   /** Default the worker's own. */
   readonly keyFile?: string | undefined;

@@ -9,6 +9,7 @@ import type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js
 import { START_BYTES, seemsToBe, seemsToBeJson } from './not-weights.js';
 import { openUnchanged } from './source-facts.js';
 
+/** Options of openModel(). */
 export interface OpenModelOptions {
   /**
    * `auto`, the default, goes by the file's name, then by its first bytes. What is not known is raw, unless it seems to

@@ -2,6 +2,7 @@ import type { TensorIndex } from '../../models/index.js';
 import type { FileSource } from './file-source.js';
 import type { SourceFacts } from './source-facts.js';
 
+/** `raw`: any file, whose tensors are not known. */
 export type ModelFormat = 'safetensors' | 'gguf' | 'onnx' | 'raw';
 
 /** A file of a model. */
@@ -23,6 +24,7 @@ export interface ModelShard extends ModelFile {
   open(): Promise<FileSource>;
 }
 
+/** The files of a model, in order. */
 export interface Model {
   readonly format: ModelFormat;
   /** The file that it starts from, absolute: the one that was named, or that stands for the folder. */

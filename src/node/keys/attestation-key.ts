@@ -5,6 +5,7 @@ import type { Signer } from '../../crypto/index.js';
 import { checkTrustOwner, readInput } from '../files/index.js';
 import { defaultKeyFile, defaultKeyFileIfAny, openKeyFile, readPublicKey } from './key-file.js';
 
+/** Where the key lies that signs attestations. */
 export interface AttestationKeyOptions {
   readonly workerId: string;
   /** Made there if there is none, readable by its owner alone; default in the user's state directory. */

@@ -19,6 +19,7 @@ import { DigestPool } from './pool.js';
 import { WorkerStream } from './stream.js';
 import type { WorkerLike } from './worker.js';
 
+/** Options of digestWorkers(). */
 export interface DigestWorkersOptions {
   /**
    * Starts a module worker whose script calls serveDigests(). Written out in the caller's own code, so that bundlers
