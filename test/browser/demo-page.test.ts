@@ -148,7 +148,7 @@ describe('the page of examples/browser', { timeout: 120_000 }, () => {
     await visit.sealDemo();
     await visit.press('Another model');
     await visit.choose('plain.bin', Buffer.alloc(9_000, 7));
-    await visit.page.getByText('no safetensors, GGUF or ONNX file').waitFor();
+    await visit.page.getByText('not a safetensors, GGUF or ONNX file').waitFor();
     await visit.headline('Sealed');
     await visit.page.evaluate(() => new BroadcastChannel('lose').postMessage(null));
     await visit.headline('The seal is void');
