@@ -130,7 +130,7 @@ describe('allocations', () => {
       message: 'the required observer "recorder" failed',
       errors: [{ code: 'AUDIT_FAILED' }, cause],
     });
-    // What is not error of this library is thrown as it came.
+    // What is not an error of this library is thrown as it came.
     thrown = new RangeError('foreign');
     expect(await failure(manager.seal(bytesSource(bytes)))).toBe(thrown);
     await manager.close();
