@@ -33,11 +33,9 @@ export interface Decision {
 
 /** Further options of a decision. */
 export interface DecideOptions {
-  /** Allow replaced kernels to verify, also under `vram-only`. */
-  readonly allowReplacedKernels: boolean;
+  /** Allow replaced kernels to verify, also under `vram-only`. Default false. */
+  readonly allowReplacedKernels?: boolean | undefined;
 }
-
-const NOTHING_ALLOWED: DecideOptions = { allowReplacedKernels: false };
 
 /**
  * Whether weights may live on a device of this class. `vram-only` refuses forced mock mode and a driver path override,
@@ -48,7 +46,7 @@ export function decide(
   policy: Policy,
   residency: Residency,
   facts: ResidencyFacts,
-  { allowReplacedKernels }: DecideOptions = NOTHING_ALLOWED,
+  { allowReplacedKernels = false }: DecideOptions = {},
 ): Decision {
   const refusal = policy === 'vram-only' ? overrideRefused(facts, allowReplacedKernels) : null;
   if (refusal !== null) return { accepted: false, policy, residency, why: refusal };
