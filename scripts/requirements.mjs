@@ -100,6 +100,10 @@ function writeFiles(found) {
 }
 
 function main() {
+  if (!existsSync(root + RESULTS)) {
+    console.error(`there is no ${RESULTS}: run npm test first, which writes it`);
+    process.exit(1);
+  }
   const strict = process.argv.includes('--strict');
   const report = JSON.parse(readFileSync(root + RESULTS, 'utf8'));
   const found = coverage(report);

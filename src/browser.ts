@@ -69,10 +69,7 @@ export function auditObserver(options: AuditOptions): Promise<AuditLog> {
   return openLog({ ...options, crypto: webCrypto });
 }
 
-/**
- * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
- * is not.
- */
+/** Spans and metrics of every operation, through the OpenTelemetry API only. Errors: INVALID_INPUT for an unknown option. */
 export function telemetryObserver(options: TelemetryOptions = {}): Observer {
   return observe(openTelemetry, options);
 }

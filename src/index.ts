@@ -91,10 +91,7 @@ export async function auditObserver(options: AuditOptions): Promise<AuditLog> {
   return await openLog({ ...options, crypto: nodeCrypto });
 }
 
-/**
- * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
- * is not.
- */
+/** Spans and metrics of every operation, through the OpenTelemetry API only. Errors: INVALID_INPUT for an unknown option. */
 export function telemetryObserver(options: TelemetryOptions = {}): Observer {
   return observe(openTelemetry(), options);
 }

@@ -11,6 +11,7 @@ export {
 export { concatBytes, equalBytes, utf8 } from './bytes.js';
 export { canonicalBytes } from './canonical-json.js';
 export { type Clock, systemClock, timerOf, timestamp } from './clock.js';
+export { counted } from './counted.js';
 export { type End, type Ending, endError, firstEnd, onEnd } from './ending.js';
 export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
 export {

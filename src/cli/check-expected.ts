@@ -3,7 +3,7 @@ import { type ExpectedDigest, type ExpectedDigests, manifestBytes } from '../mod
 import { loadExpected, nodeCrypto } from '../node/index.js';
 import { type CheckItem, type CheckTarget, isTarget } from './check-target.js';
 
-/** What `--expect` says. Errors: INVALID_INPUT, which blames the option also where it names a file. */
+/** The value of `--expect`. Errors: INVALID_INPUT, which names the option even where the option names a file. */
 export async function expectedDigests(value: string): Promise<ExpectedDigests> {
   try {
     return await loadExpected(value);
@@ -18,7 +18,7 @@ export async function expectedDigests(value: string): Promise<ExpectedDigests> {
 }
 
 /**
- * Each target with what it must be; one whose files have other sizes than the list says is refused before it is read.
+ * Each target with its expected digest; a target whose files differ in size from the list is refused before it is read.
  * Errors: INVALID_INPUT if the list does not name all files, or is of another model.
  */
 export async function withExpected(

@@ -17,17 +17,17 @@ export interface CheckIndex {
   readonly expected: string;
 }
 
-/** The options of a command that say what is checked, and against what. */
+/** The options that select what is checked, and against what. */
 export interface ChecklistOptions extends ModelOptions {
   readonly expect?: string;
   readonly hashing?: 'host' | 'device';
 }
 
-/** What the arguments of a command stand for. */
+/** The targets that the arguments of a command name. */
 export interface Checklist {
   readonly items: readonly CheckItem[];
   readonly indexes: readonly CheckIndex[];
-  /** Weights beside an index that does not name them: nobody checks them. */
+  /** Weights beside an index that does not name them: they are not checked. */
   readonly unlisted: readonly string[];
 }
 
@@ -70,7 +70,7 @@ export async function checkItems(
   }
   if (expected === null) return { items, indexes: [], unlisted };
   const listed = listedIndexes(indexes, expected);
-  // Of an argument that is refused nobody knows the files.
+  // The files of a refused argument are unknown.
   if (folders && items.every(isTarget)) {
     const checked = items.flatMap(({ files }) => files.map(({ name }) => name));
     refuseUnchecked([...checked, ...listed.map(({ file }) => file)], expected);

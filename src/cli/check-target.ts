@@ -14,7 +14,7 @@ export interface CheckTarget {
   readonly manifest: TensorManifest | null;
   /** How many buffers it is laid out for, where the device has buffers. */
   readonly buffers: number;
-  /** On what was taken for granted, for people; else null. */
+  /** A note on assumptions, for people; else null. */
   readonly note: string | null;
   open(): Promise<Source>;
   /** Set for models of several shards. */

@@ -22,7 +22,7 @@ export class ErrorReporter {
 
   /** On stderr, in one line; `file` is the one that failed, of several. */
   report(error: unknown, file?: string): void {
-    // What was given up since nobody reads it is not printed.
+    // Work that ended because its output is not read is not printed.
     if (stopOf(this.#io.signal)?.silent && isVramError(error, 'ABORTED')) return;
     const wording = (each: VramError): string =>
       withUnits(inOptionWords(each, this.#command, { values: true }));

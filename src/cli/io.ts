@@ -9,8 +9,7 @@ export interface CliIo {
   readonly columns: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   /**
-   * Fires on the first thing that ends the run from outside: a signal, or output that nobody takes any more. Its reason is
-   * a Stop.
+   * Fires when the run is ended from outside: by a signal, or because its output is no longer read. Its reason is a Stop.
    */
   readonly signal: AbortSignal;
 }

@@ -7,7 +7,7 @@ import { errorLine } from './output.js';
 import { runCli } from './run.js';
 import { STOP_SIGNALS, Stop, stopOf } from './stop.js';
 
-// Node would exit with 1, which means that weights did not verify. Promises that nobody waits for end here too.
+// Node would exit with 1, which means that weights did not verify. Unawaited promises that reject end here too.
 process.on('uncaughtException', (error) => {
   process.stderr.write(errorLine(error));
   process.exit(EXIT.internal);
@@ -22,7 +22,7 @@ let ended: ExitCode | null = null;
 /** What runs is aborted, devices and logs are closed, and the run ends by itself. */
 function stop(reason: string, exitCode: ExitCode, options: { readonly silent: boolean }): void {
   if (!interruption.signal.aborted) interruption.abort(new Stop(reason, exitCode, options));
-  // Too late to stop anything: only what is said of it changes.
+  // Too late to stop anything: only the report changes.
   if (ended !== null) conclude(ended);
 }
 
@@ -44,7 +44,7 @@ for (const [signal, exitCode] of Object.entries(STOP_SIGNALS)) {
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => {
-    // The first failure says it; a terminal that hung up fails at every line.
+    // Only the first failure counts; a terminal that hung up fails at every line.
     if (interruption.signal.aborted) return;
     // A reader that closed early (`| head`) is not a failure of ours, but neither was the work finished: 0 would say that
     // all is well.

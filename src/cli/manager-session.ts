@@ -114,7 +114,7 @@ async function openObservers(
   let auditHead: AuditHeadProvider | undefined;
   let closeAudit = async (): Promise<void> => undefined;
   if (options.audit !== undefined) {
-    // Without a token nobody could check the log's MACs after this process.
+    // Without a token the log's MACs could not be checked after this process.
     if (token === undefined)
       throw invalidInput('audit', 'needs --token-file: without it nobody could check the log later');
     const { openAuditDirectory } = await import('../node/index.js');

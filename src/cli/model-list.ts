@@ -9,7 +9,7 @@ import { digestShard } from './tensor-digests.js';
 export interface ModelList {
   readonly v: 1;
   readonly files: readonly ManifestFile[];
-  /** What the packed tensors have; null where nobody asked. */
+  /** Digests of the packed tensors; null where not requested. */
   readonly packed: PackedDigest | null;
   readonly tensors: readonly ManifestTensor[];
 }

@@ -7,7 +7,7 @@ export interface ErrorJson {
   readonly message: string;
 }
 
-/** Words one of the library's errors for whoever reads it. */
+/** Words one of the library's errors for people. */
 type Wording = (error: VramError) => string;
 
 const asItIs: Wording = ({ message }) => message;

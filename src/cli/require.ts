@@ -1,11 +1,11 @@
 import { invalidInput, VramError } from '../base/index.js';
 import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '../device/index.js';
 
-/** What `--require` asks for: an NVIDIA GPU by its driver, WebGPU, or kernels that run on a GPU whichever way. */
+/** Values of `--require`: an NVIDIA GPU by its driver, WebGPU, or kernels that run on any GPU. */
 export const REQUIREMENTS = ['cuda', 'webgpu', 'hardware'] as const;
 export type Requirement = (typeof REQUIREMENTS)[number];
 
-/** What `--device` may have asked for at the same time. */
+/** The values of `--device` that are compatible with each. */
 interface Asked {
   readonly device: string;
   readonly require?: Requirement | undefined;

@@ -1,6 +1,6 @@
 import { EXIT, type ExitCode } from './exit-codes.js';
 
-/** Signals that end a run in order, and what it exits with then: 128 and the signal's number. */
+/** Signals that end a run in order, and their exit codes: 128 plus the signal's number. */
 export const STOP_SIGNALS = {
   SIGHUP: EXIT.hungUp,
   SIGINT: EXIT.interrupted,
@@ -11,7 +11,7 @@ export const STOP_SIGNALS = {
 export class Stop extends Error {
   override readonly name = 'Stop';
   readonly exitCode: ExitCode;
-  /** True where whoever could be told that the work was given up is gone, or was told already. */
+  /** True where nobody is left to report the stop to, or the stop was already reported. */
   readonly silent: boolean;
 
   constructor(reason: string, exitCode: ExitCode, options: { readonly silent: boolean }) {
@@ -21,7 +21,7 @@ export class Stop extends Error {
   }
 }
 
-/** What stopped a run, or null where nothing did, or nothing that says more than that. */
+/** What stopped a run; null where nothing did, or the cause is unknown. */
 export function stopOf(signal: AbortSignal): Stop | null {
   return signal.aborted && signal.reason instanceof Stop ? signal.reason : null;
 }

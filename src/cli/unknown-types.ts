@@ -1,6 +1,6 @@
 import type { TensorIndex } from '../models/index.js';
 
-/** What to know of tensors whose type has no size here; null where there are none. */
+/** A note on tensors whose type has no known size; null where there are none. */
 export function noteOnUnknownTypes(indexes: readonly TensorIndex[]): string | null {
   const types = new Set<string>();
   let count = 0;

@@ -15,7 +15,7 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
 /** The arguments of commands that fill the library's, likewise. */
 const OPERANDS: Readonly<Record<string, string>> = { attestation: 'file', path: 'file', proof: 'file' };
 
-/** What stands for arguments that nobody typed: the file behind it is named already, or the words say it. */
+/** The name of arguments that were not typed: the file behind them is already named. */
 const PHRASES: Readonly<Record<string, string>> = {
   path: '',
   source: 'the file ',
@@ -54,7 +54,7 @@ export function inOptionWords(
 function unnamedPath({ cause }: VramError, worded: string): string {
   if (cause instanceof VramError) return unnamedPath(cause, worded);
   if (!(cause instanceof Error) || !('path' in cause) || typeof cause.path !== 'string') return '';
-  // A file of a folder is opened below the folder's descriptor; its number says nothing to anybody.
+  // A file of a folder is opened through the folder's descriptor, whose number is meaningless to readers.
   if (cause.path.startsWith('/proc/self/fd/')) return '';
   return worded.includes(JSON.stringify(cause.path).slice(1, -1)) ? '' : ` (${JSON.stringify(cause.path)})`;
 }

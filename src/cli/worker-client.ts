@@ -6,7 +6,7 @@ import type { CliIo } from './io.js';
 import { readToken } from './options.js';
 import { requireSafeSocket } from './worker-socket.js';
 
-/** Where a worker is, and what is shown to it. */
+/** A worker's address and the credentials for it. */
 export interface WorkerOptions {
   readonly worker: string;
   readonly tokenFile?: string | undefined;
@@ -24,8 +24,8 @@ export async function workerClient(
 }
 
 /**
- * What asking a worker failed with, as the command line's exit codes know it: the library's own codes stay; that nobody
- * answers, not in time, or that the service refuses, is INVALID_INPUT.
+ * Maps a failed request to an error with an exit code: the library's own codes stay; no answer, a late answer and a
+ * refusal by the service become INVALID_INPUT.
  */
 export function asVramError(error: unknown): unknown {
   if (!(error instanceof WorkerError)) return error;

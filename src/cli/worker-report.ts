@@ -3,7 +3,7 @@ import type { ShardOutcome, WorkerStatus } from '../api-schema/index.js';
 import { invalidInput } from '../base/index.js';
 import { escapeForTerminal, formatMs } from './text.js';
 
-/** What a command says of itself where it asks a worker instead of opening a device. */
+/** Help of a command that uses a worker instead of opening a device. */
 const ASKED_WITH: readonly string[] = ['worker', 'tokenFile', 'trustOwner', 'json'];
 
 /** Refuses options that say how a device is opened or a file is sealed: the worker has done both. Errors: INVALID_INPUT. */
@@ -24,7 +24,7 @@ export function missingOperand(command: Command, name: string): never {
   return command.error(`error: missing required argument '${name}'`, { code: 'commander.missingArgument' });
 }
 
-/** The worker that was asked, as documents of `--json` carry it. */
+/** The worker, as documents of `--json` name it. */
 export function workerJson({
   workerId,
   instance,

@@ -32,7 +32,7 @@ interface Begun {
   readonly response: IncomingMessage;
   readonly request: ClientRequest;
   readonly limit: NodeJS.Timeout;
-  /** What is told where the time was up. */
+  /** The message when the time is up. */
   readonly late: () => WorkerError | null;
 }
 
@@ -98,7 +98,7 @@ export class Connection {
     }
   }
 
-  /** The answer's head; whoever takes it reads the body, and destroys it. */
+  /** The answer's head; its recipient reads the body and destroys it. */
   async open(call: Call): Promise<IncomingMessage> {
     const { response, limit } = await this.#begin(call);
     clearTimeout(limit);
@@ -131,7 +131,7 @@ export class Connection {
         request.destroy(late);
       }, timeoutMs);
       request.on('response', (response) => {
-        // Whoever reads is told of it. Before and between reads nobody listens, and then an error would end the process.
+        // A reader receives the error. Before and between reads there is no listener, and an error would end the process.
         response.on('error', () => undefined);
         resolve({ response, request, limit, late: () => late });
       });
@@ -143,7 +143,7 @@ export class Connection {
     });
   }
 
-  /** An error of the system's in words, without what it may know of addresses. */
+  /** A system error in words, without addresses. */
   #typed(error: unknown, { signal }: Call): unknown {
     if (error instanceof WorkerError) return error;
     if (signal?.aborted === true) return new VramError('ABORTED', 'the call was aborted', { cause: error });

@@ -19,12 +19,12 @@ export interface Following<Event extends Numbered> {
   /** Which run of the worker answers. */
   readonly instance: () => Promise<string>;
   readonly check: AnswerCheck<Event>;
-  /** Nothing comes behind it. */
+  /** The last event. */
   readonly isLast: (event: Event) => boolean;
 }
 
 const OPEN_MS = 30_000;
-/** The worker gives a sign of life every 15 s: after three that did not come the connection counts as dropped. */
+/** The worker sends a heartbeat every 15 s: after three missing ones the connection counts as dropped. */
 const SILENCE_MS = 45_000;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 10_000;
@@ -55,7 +55,7 @@ export async function* followEvents<Event extends Numbered>(
       const dropped = error instanceof WorkerError && error.code === 'WORKER_LOST';
       if (!dropped || failures + 1 >= MOST_FAILURES) throw error;
     }
-    // Also where it ended in order, by an overrun or a worker that stops: nobody shall ask in a tight loop.
+    // Also after an orderly end, by an overrun or a worker that stops: clients must not reconnect in a tight loop.
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS);
     await sleep(pause, undefined, { signal }).catch(() => undefined);
   }

@@ -36,7 +36,7 @@ export class WorkerError extends Error {
   }
 }
 
-/** The error that an answer tells; null if the answer is not a problem document. */
+/** The error of an answer; null if the answer is not a problem document. */
 export function errorOfAnswer(value: unknown): WorkerError | null {
   if (!isProblem(value)) return null;
   const { code, detail, status, retriable, retryAfterMs, argument } = value;

@@ -8,12 +8,12 @@ export class WorkerRun {
   readonly #ask: (signal: AbortSignal | undefined) => Promise<string>;
   #instance: string | null = null;
 
-  /** `ask` gives the instance that answers now. */
+  /** `ask` returns the instance that answers now. */
   constructor(ask: (signal: AbortSignal | undefined) => Promise<string>) {
     this.#ask = ask;
   }
 
-  /** What X-Instance says of a change. */
+  /** The X-Instance header of a change. */
   async instance(signal: AbortSignal | undefined): Promise<string> {
     this.#instance ??= await this.#ask(signal);
     return this.#instance;

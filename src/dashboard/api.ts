@@ -3,7 +3,7 @@ import type { ModelOutcome, Problem, WorkerEvent, WorkerStatus } from '../api-sc
 export interface Session {
   readonly role: 'read' | 'execute' | 'admin';
   readonly drills: boolean;
-  /** Whether this worker knows tokens at all. */
+  /** Whether this worker has tokens configured. */
   readonly login: boolean;
 }
 

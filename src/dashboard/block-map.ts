@@ -34,7 +34,7 @@ export interface MapLimits {
 }
 
 /** Lays all shards out one behind the other. Work is in proportion to shards and damaged ranges, not to blocks. */
-export function planMap(models: readonly ModelView[], { mostCells, nowMs }: MapLimits): MapPlan {
+function planMap(models: readonly ModelView[], { mostCells, nowMs }: MapLimits): MapPlan {
   const shards = models.flatMap((model) => model.shards);
   const blocks = shards.reduce((sum, shard) => sum + blocksOf(shard), 0);
   const blocksPerCell = Math.max(1, Math.ceil(blocks / Math.max(1, mostCells)));

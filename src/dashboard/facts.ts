@@ -49,7 +49,7 @@ export class Facts {
   }
 }
 
-/** A worker is ready for its configured models alone: damage of another one must not stand beside a bare "ready". */
+/** Readiness covers only the configured models: damage of another one must not appear beside a bare "ready". */
 export function stateInWords({ state, models }: WorkerStatus): string {
   const damaged = models.some((model) => model.state === 'damaged');
   return damaged ? `${state}, with damage` : state;

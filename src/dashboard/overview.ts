@@ -29,7 +29,7 @@ export class Overview {
   #askAgain: ReturnType<typeof setTimeout> | null = null;
   #lost = false;
 
-  /** `onRefused`: the worker knows this session no more. */
+  /** `onRefused`: the session has ended. */
   constructor(session: Session, onRefused: () => void) {
     this.#onRefused = onRefused;
     this.#models = new ModelRows(session, (error) => this.#failed(error));
@@ -61,7 +61,7 @@ export class Overview {
     if (this.#askAgain !== null) clearTimeout(this.#askAgain);
   }
 
-  /** The browser itself goes on behind the last event after a connection that broke. */
+  /** After a dropped connection the browser itself continues after the last event. */
   #follow(): void {
     const stream = new EventSource('/v1/events');
     this.#stream = stream;

@@ -18,7 +18,7 @@ export interface ShareLimits {
   readonly maxConnections: number;
 }
 
-export const DEFAULT_LIMITS: ShareLimits = {
+const DEFAULT_LIMITS: ShareLimits = {
   pauseLimitMs: 5000,
   releaseLimitMs: 30_000,
   helloLimitMs: 5000,

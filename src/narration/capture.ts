@@ -4,7 +4,7 @@ import type { Narration, NarrationSink } from './types.js';
 /** An action, and what else of the narration is to match. */
 export type ExpectedNarration = { readonly action: NarratedAction } & Partial<Omit<Narration, 'action'>>;
 
-/** Keeps what was told, for tests of services built on this library. */
+/** Collects narrations, for tests of services built on this library. */
 export class NarrationCapture implements NarrationSink {
   readonly #told: Narration[] = [];
 
@@ -22,7 +22,7 @@ export class NarrationCapture implements NarrationSink {
     this.#told.length = 0;
   }
 
-  /** The actions in the order in which they were told. */
+  /** The actions in order of narration. */
   actions(): string[] {
     return this.#told.map(({ action }) => action);
   }

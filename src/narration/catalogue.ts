@@ -1,10 +1,10 @@
-import type { DamagedRange } from '../base/index.js';
+import { counted, type DamagedRange } from '../base/index.js';
 import type { EventOf, EventType, OperationEvent, OperationName, RevokeReason } from '../events/index.js';
-import { because, counted, named } from './sentence.js';
+import { because, named } from './sentence.js';
 import type { NarrationLevel } from './types.js';
 import { bytesInWords, msInWords } from './units.js';
 
-/** What one event says; the rest of a narration is the same for all. */
+/** The text of one event; the rest of a narration is the same for all. */
 export interface Description {
   readonly action: NarratedAction;
   readonly level: NarrationLevel;
@@ -540,12 +540,12 @@ const DESCRIBERS: Describers = {
   }),
 };
 
-/** Whether nothing can be said of such an event: it is timing alone, or an end that went well. */
+/** Whether such an event has no text: it is only timing, or a successful end. */
 export function isSilent(event: OperationEvent): boolean {
   return DESCRIBERS[event.type] === null || (event.type === 'operation.finished' && event.error === null);
 }
 
-/** What an event says, or null if it says nothing. */
+/** The text of an event; null if it has none. */
 export function describe(event: OperationEvent): Description | null {
   // The table pairs every type with a describer for exactly that type, which indexing by a union cannot express.
   const describer = DESCRIBERS[event.type] as ((event: OperationEvent) => Description | null) | null;

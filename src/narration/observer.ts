@@ -14,15 +14,13 @@ const FLIPS_TOLD = 8;
 /** Options of narrationObserver(). */
 export interface NarrationOptions {
   readonly sinks: readonly NarrationSink[];
-  /** Also tell the playful sentence. */
+  /** Also emit the playful sentence. */
   readonly storybook?: boolean | undefined;
   /** The worker token: taken out of every field in any written form. Only fingerprints of it are kept. */
   readonly token?: Uint8Array | undefined;
 }
 
-/**
- * Tells each event in a sentence, once, in order. A sink that fails is left alone: narration never makes an operation fail.
- */
+/** Narrates each event once, in order. A failing sink is ignored: narration never makes an operation fail. */
 export function narrationObserver(options: NarrationOptions): Observer {
   checkOptions('options', options, OPTION_KEYS);
   const redactor = createRedactor(options.token);
@@ -41,7 +39,7 @@ export function narrationObserver(options: NarrationOptions): Observer {
   };
 }
 
-/** Which failures of running operations an event of their own has reported: the operation's end reports the others. */
+/** Failures of running operations already reported by an event of their own: the operation's end reports the others. */
 class ReportedFailures {
   readonly #codes = new Map<string, Set<ErrorCode>>();
 

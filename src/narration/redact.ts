@@ -1,8 +1,8 @@
 import { KnownSecret, removeSecretShapes, writtenForms } from '../base/index.js';
 
 /**
- * Takes secrets out of text that callers may have filled with anything. Every step is linear in the text's length: each
- * pattern either matches once it has begun or gives up after a bounded number of characters.
+ * Removes secrets from arbitrary text of callers. Every step is linear in the text's length: each pattern either matches
+ * once it has begun or gives up after a bounded number of characters.
  */
 const REMOVED = '[redacted]';
 

@@ -3,12 +3,7 @@ const MAX_SENTENCE = 160;
 const LONGEST_NAME = 40;
 const DIGEST_DIGITS = 8;
 
-/** `1 block`, `3 blocks`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-/** A name within a sentence: of a long one the beginning and the end, which tell it apart. */
+/** A name within a sentence: a long one is shortened to its beginning and its end. */
 export function named(name: string): string {
   if (name.length <= LONGEST_NAME) return name;
   return `${cutTo(name, 24)}…${cutFrom(name, name.length - 12)}`;

@@ -3,10 +3,10 @@ import type { ErrorCode } from '../base/index.js';
 /** How grave it is. */
 export type NarrationLevel = 'info' | 'warn' | 'error';
 
-/** One thing that happened, told for people and for machines. No secret, address or weight byte, whatever callers passed. */
+/** One event, described for people and for machines. No secret, address or weight byte, whatever callers passed. */
 export interface Narration {
   readonly level: NarrationLevel;
-  /** Who did it: `manager`, `device`, `policy`. */
+  /** The actor: `manager`, `device`, `policy`. */
   readonly actor: string;
   /** What was done: a name from the catalogue. */
   readonly action: string;
@@ -34,7 +34,7 @@ export interface Narration {
   readonly spanId: string | null;
 }
 
-/** Where narrations go. */
+/** The destination of narrations. */
 export interface NarrationSink {
   /** Takes a narration. What it throws is dropped. */
   tell(narration: Narration): void;

@@ -35,7 +35,7 @@ export function blobSource(blob: Blob, label?: string): Source {
       return await read(offset, length);
     },
     async unchanged() {
-      // A file that is no longer what it was when it was chosen cannot be read any more.
+      // A file that has changed since it was chosen can no longer be read.
       await read(0, Math.min(1, byteLength));
     },
     async close() {

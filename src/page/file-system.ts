@@ -18,7 +18,7 @@ export function fileCall<T>(call: () => Promise<T>): Promise<T> {
 
 /** A folder of this library in the origin private file system. Errors: DEVICE_UNAVAILABLE. */
 export async function privateFolder(name: string): Promise<FileSystemDirectoryHandle> {
-  // Absent outside secure contexts and in older browsers, whatever the types say.
+  // Missing outside secure contexts and in older browsers, despite the types.
   const storage: StorageManager | undefined = globalThis.navigator?.storage;
   if (typeof storage?.getDirectory !== 'function') {
     throw new VramError(

@@ -7,7 +7,7 @@ export async function withLock<T>(
   mode: LockMode,
   work: (held: boolean) => Promise<T>,
 ): Promise<T> {
-  // Absent outside secure contexts, whatever the types say.
+  // Missing outside secure contexts, despite the types.
   const locks: LockManager | undefined = globalThis.navigator?.locks;
   if (locks === undefined) return work(false);
   return await locks.request(name, { mode, ifAvailable: true }, (lock) => work(lock !== null));

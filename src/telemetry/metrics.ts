@@ -184,7 +184,7 @@ export class OperationMetrics {
     }
   }
 
-  /** Where the device did not tell when memory went back: what it said last, and what has been given back since. */
+  /** Where the device reported no figure at a release: its last figure plus the bytes freed since. */
   #availableAfter({ device, usedBytes }: EventOf<'vram.deallocated'>): number | null {
     const last = device === null ? undefined : this.#memory.get(device.id);
     return last === undefined || last.availableBytes === null

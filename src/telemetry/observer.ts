@@ -17,10 +17,7 @@ export interface TelemetryOptions {
 
 const KEYS = { tracerProvider: true, meterProvider: true } satisfies OptionKeys<TelemetryOptions>;
 
-/**
- * Spans and metrics of every operation, through the OpenTelemetry API alone. Errors: INVALID_INPUT for an option that there
- * is not.
- */
+/** Spans and metrics of every operation, through the OpenTelemetry API only. Errors: INVALID_INPUT for an unknown option. */
 export function telemetryObserver(api: OpenTelemetryApi, options: TelemetryOptions = {}): Observer {
   checkOptions('options', options, KEYS);
   const tracers = options.tracerProvider ?? api.trace;

@@ -4,7 +4,7 @@ import type { EventOf, OperationEvent } from '../events/index.js';
 import { activeTraceparent } from './active.js';
 import type { OpenTelemetryApi } from './api.js';
 
-/** The context that a W3C traceparent names, or null if it names none. */
+/** The context of a W3C traceparent, or null if it has none. */
 function contextOf(api: OpenTelemetryApi, traceparent: string | null): Context | null {
   const parsed = parseTraceparent(traceparent);
   if (parsed === null) return null;

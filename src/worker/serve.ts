@@ -23,7 +23,7 @@ export interface ServeOptions {
   /** The manager's own device, for the engine in this process; null without `onnx`. */
   readonly engineDevice?: Device | null;
   readonly clock?: Clock;
-  /** Told of failures that nobody foresaw. */
+  /** Receives unexpected failures. */
   readonly onUnforeseen: (error: unknown) => void;
 }
 

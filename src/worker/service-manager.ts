@@ -8,7 +8,7 @@ const BEATS = 3;
 
 export interface ServiceManagerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What the service does right now, in a few words; asked again every few seconds. */
+  /** The service's current activity in a few words; polled every few seconds. */
   readonly status: () => string;
   /** Told once if the service manager cannot be reached. */
   readonly onFailure: (reason: string) => void;
@@ -18,8 +18,8 @@ export interface ServiceManagerOptions {
 }
 
 /**
- * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It hears that
- * the service answers, what it does, that it lives where a watchdog is set, and that it ends.
+ * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It is
+ * notified of readiness, activity, watchdog heartbeats and the end.
  */
 export class ServiceManager {
   readonly #path: string;

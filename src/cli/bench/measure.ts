@@ -36,9 +36,7 @@ export function quantile(values: readonly number[], part: number): number {
   return lower + (upper - lower) * (place - Math.floor(place));
 }
 
-/**
- * Runs both in turns, so that whatever else the machine does falls on both; one round of each warms up and is not counted.
- */
+/** Runs both in turns, so that other load on the machine affects both; one round of each warms up and is not counted. */
 export async function measurePair(
   id: string,
   ours: Timed,

@@ -235,7 +235,7 @@ async function writeNew(path: string, text: string): Promise<void> {
       await handle.close();
     }
   } catch (error) {
-    // What went wrong first is told.
+    // Reports the first failure.
     if (made) await Promise.allSettled([unlink(path)]);
     const why = hasCode(error, 'EEXIST') ? ': it exists already' : codeOf(error);
     throw invalidInput('out', `cannot be written${why}; name another file`, error);

@@ -9,7 +9,7 @@ interface Listed {
   readonly load: () => Promise<AddCommand>;
 }
 
-/** Every command, in the order of the help, with what its line there says. Each is loaded when it is the one asked for. */
+/** Every command with its help line, in the order of the help. Each is loaded on demand. */
 const COMMANDS: Readonly<Record<string, Listed>> = {
   check: {
     operand: '[file...]',

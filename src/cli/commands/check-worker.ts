@@ -29,7 +29,7 @@ export class WorkerCheck {
     this.#people = options.json === true ? context.io.stderr : context.io.stdout;
   }
 
-  /** No names: all that the worker holds. Errors: those of asking, once nothing more can be asked. */
+  /** No names: all models of the worker. Errors: those of the requests, after the last one. */
   async run(names: readonly string[]): Promise<void> {
     const { io, reporter } = this.#context;
     let failure: unknown;

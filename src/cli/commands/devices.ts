@@ -56,7 +56,7 @@ async function probe(
     if (problem !== null)
       missing.push({ backend: backend.kind, code: problem.code, message: problem.message });
   } catch (error) {
-    // One backend that cannot even be asked must not hide the others.
+    // A backend that fails must not hide the others.
     missing.push({ backend: backend.kind, ...reporter.json(error) });
   }
 }

@@ -131,7 +131,7 @@ export class WorkerDrill {
     return false;
   }
 
-  /** Nobody asked for damage that stays. */
+  /** Damage must not remain after the command. */
   async #leaveHealed(client: WorkerClient, name: string): Promise<void> {
     try {
       // Not ended by the signal that may have ended the drill.

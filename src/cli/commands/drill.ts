@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { invalidInput, isVramError, type VerificationReport, VramError } from '../../base/index.js';
+import { counted, invalidInput, isVramError, type VerificationReport, VramError } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import type {
   DrillArea,
@@ -211,7 +211,7 @@ class DrillRun {
     this.#document['flips'] = drilled.flips;
     const bits = some(drilled.flips.map(flipText));
     this.#people(
-      `  flipped   ${count(drilled.flips.length, 'bit')} in ${count(drilled.blocks.length, 'block')}, seed ` +
+      `  flipped   ${counted(drilled.flips.length, 'bit')} in ${counted(drilled.blocks.length, 'block')}, seed ` +
         `${drilled.seed}: ${bits}\n`,
     );
     return drilled;
@@ -234,7 +234,7 @@ class DrillRun {
     if (named.length > 0) this.#document['damagedTensors'] = named;
     this.#people(
       `  detected  in ${formatMs(report.durationMs)}; the shard is in quarantine\n` +
-        `  located   ${count(damaged.length, 'block')} of 4096 bytes: ${some(damaged.map(String))}\n` +
+        `  located   ${counted(damaged.length, 'block')} of 4096 bytes: ${some(damaged.map(String))}\n` +
         tensorsText(report),
     );
     if (!report.exact || !same(damaged, drilled.blocks)) {
@@ -272,7 +272,7 @@ class DrillRun {
     this.#document['healedBlocks'] = healed;
     this.#document['healed'] = same(healed, drilled.blocks);
     this.#people(
-      `  healed    ${count(healed.length, 'block')} from the file in ${formatMs(report.durationMs)}; quarantine lifted\n`,
+      `  healed    ${counted(healed.length, 'block')} from the file in ${formatMs(report.durationMs)}; quarantine lifted\n`,
     );
     if (!same(healed, drilled.blocks)) {
       throw new VramError('INTEGRITY_VIOLATION', 'other blocks were healed than had been damaged');
@@ -311,7 +311,7 @@ function tensorsOf({ damaged }: VerificationReport): string[] {
 
 function tensorsText(report: VerificationReport): string {
   const names = tensorsOf(report).map(escapeForTerminal);
-  return names.length === 0 ? '' : `  in        ${count(names.length, 'tensor')}: ${some(names)}\n`;
+  return names.length === 0 ? '' : `  in        ${counted(names.length, 'tensor')}: ${some(names)}\n`;
 }
 
 function numbersFrom(first: number, length: number): number[] {
@@ -320,10 +320,6 @@ function numbersFrom(first: number, length: number): number[] {
 
 function same(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((value, index) => value === b[index]);
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 function some(texts: readonly string[]): string {

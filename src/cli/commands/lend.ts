@@ -28,7 +28,7 @@ const MAX_GROUP = 2 ** 32 - 2;
 /** A day. */
 const MAX_SECONDS = 86_400;
 
-/** One shard that is lent, and what it is healed from. */
+/** A lent shard and the source that heals it. */
 interface Lent {
   readonly sealed: SealedShard;
   readonly target: CheckTarget;
@@ -151,7 +151,7 @@ async function sealModel(
 }
 
 /**
- * Verifies each shard, and heals what is damaged from its files. Nothing that fails here ends the command: it is told of.
+ * Verifies each shard, and heals what is damaged from its files. A failure here is reported and does not end the command.
  */
 async function verifyAll(
   { io, reporter }: CommandContext,

@@ -49,7 +49,7 @@ export function statusText(status: WorkerStatus, nowMs: number): string {
       ? ['models    none']
       : status.models.flatMap((model) => modelLines(model, nowMs))),
   ];
-  // All of it is what another process says.
+  // All of it is reported by another process.
   return `${lines.map(escapeForTerminal).join('\n')}\n`;
 }
 

@@ -10,7 +10,7 @@ import type { VerifyOptions } from './verify-options.js';
 export type CheckedVerifyOptions = VerifyOptions & { readonly mode: VerifyMode };
 
 /** The result of inspecting a shard in device memory. */
-export interface Look {
+export interface Inspection {
   readonly verdict: Verdict;
   /** null where only a sample was hashed. */
   readonly actual: string | null;
@@ -23,7 +23,7 @@ export async function inspect(
   operation: Operation,
   live: LiveShard,
   options: CheckedVerifyOptions,
-): Promise<Look> {
+): Promise<Inspection> {
   const { mode, onProgress } = options;
   const { byteLength, fsverity } = live.sealed;
   const doubt = (): void => live.freshness.doubt();
@@ -55,7 +55,7 @@ async function inspectSample(
   core: Core,
   live: LiveShard,
   { groups = 1, signal }: VerifyOptions,
-): Promise<Look> {
+): Promise<Inspection> {
   const { groups: total } = groupLevel(live.sealed.byteLength);
   const drawn = drawGroups(core.crypto, Math.min(groups, total), total);
   const sample = describeSample(drawn.length, total);

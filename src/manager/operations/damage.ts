@@ -1,4 +1,4 @@
-import { type VerificationReport, VramError } from '../../base/index.js';
+import { counted, type VerificationReport, VramError } from '../../base/index.js';
 import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
 import {
   describeTensors,
@@ -73,10 +73,6 @@ function describeDamage(found: Localisation | null): string {
   if (!found.exact) return `${counted(found.groups.length, 'group')} of 512 KiB${where}; ${remedy}`;
   const blocks = found.damaged.reduce((sum, range) => sum + range.blocks, 0);
   return `${counted(blocks, 'block')} of 4096 bytes${where}; ${remedy}`;
-}
-
-function counted(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 /** The verdict stands whether or not the damage can be located. */

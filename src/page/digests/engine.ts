@@ -39,7 +39,7 @@ const DIGEST_WORKERS_KEYS = {
 } satisfies OptionKeys<DigestWorkersOptions>;
 const MOST_WORKERS = 16;
 const DEFAULT_WORKERS = 4;
-/** Less than a manager waits for an engine, so that its error says what happened. */
+/** Less than the manager's limit for an engine, so that this more specific error is reported. */
 const DEFAULT_STALL_MS = 20_000;
 /** Less is hashed sooner than it is sent; it takes a fraction of a millisecond. */
 const SENT_BYTES = 65_536;

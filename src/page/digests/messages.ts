@@ -12,7 +12,7 @@ export type DigestTask =
 
 export type DigestRequestMessage = ({ readonly id: number } & DigestTask) | DropMessage;
 
-/** The stream goes on no further. */
+/** The stream is aborted. */
 export interface DropMessage {
   readonly kind: 'drop';
   readonly stream: number;

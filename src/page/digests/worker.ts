@@ -15,7 +15,7 @@ interface Pending {
   reject(error: VramError): void;
 }
 
-/** One worker and what it was asked. It ends with its first failure: what it would still answer cannot be relied on. */
+/** One worker and its pending requests. It ends with its first failure, because later answers could not be trusted. */
 export class DigestWorker {
   readonly #worker: WorkerLike;
   readonly #stallMs: number;
@@ -53,7 +53,7 @@ export class DigestWorker {
     try {
       return await this.#calls.run(() => this.#post(task), {
         limitMs: this.#stallMs,
-        // A worker that was killed from outside tells nobody.
+        // A worker that was killed from outside sends no message.
         stalled: () => failed(`a digest worker has not answered for ${this.#stallMs} ms`),
       });
     } catch (error) {

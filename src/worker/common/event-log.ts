@@ -15,7 +15,7 @@ export interface EventLimits {
 
 const WORKER_LIMITS: EventLimits = { events: 10_000, bytes: Number.POSITIVE_INFINITY };
 
-/** What happens, in order. Readers go at their own pace; one that falls behind what is kept is told so. */
+/** Events in order. Readers go at their own pace; one that falls behind the stored events gets EVENTS_EXPIRED. */
 export class EventLog<Draft extends object = EventDraft> {
   readonly #clock: Clock;
   readonly #limits: EventLimits;

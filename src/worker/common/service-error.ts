@@ -28,7 +28,7 @@ export function failureOf(error: unknown): FailureView {
   return { code: INTERNAL, detail: 'the worker failed in a way that it did not foresee; its log has more' };
 }
 
-/** There is no code for a fault of the service: whoever asks again may be luckier. */
+/** A fault of the service has no code: a repeated request may succeed. */
 const INTERNAL: WorkerErrorCode = 'DEVICE_UNAVAILABLE';
 
 export function notFound(name: string): VramError {

@@ -1,7 +1,7 @@
 import type { EngineAddress, EngineEndpoint } from '../executions/index.js';
 import type { Settings } from './settings.js';
 
-/** The engines of checked settings, as the worker asks them. */
+/** The worker's connections to its configured engines. */
 export function engineEndpoints({ engines }: Settings): EngineEndpoint[] {
   return engines.map(({ model, url, socket, weights, atOnce }) => ({
     model,

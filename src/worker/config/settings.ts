@@ -87,7 +87,7 @@ const settings = z.strictObject({
   models: z.array(commitRequest).max(MAX_LIST).default([]),
   mostModels: z.int().min(1).max(65_536).default(1_024),
   scrub: scrub.default({}),
-  /** Without a byte for so long, a load is given up. */
+  /** A load without a byte for this long is aborted. */
   stallMs: milliseconds.default(30_000),
   /** How long a plan holds its memory. */
   reservationMs: milliseconds.default(60_000),
@@ -115,8 +115,6 @@ const settings = z.strictObject({
 
 /** How a worker is to run, checked. */
 export type Settings = z.infer<typeof settings>;
-/** The same as it is written, with everything optional. */
-export type SettingsInput = z.input<typeof settings>;
 
 /** Reads a configuration file: JSON, each key at most once. Errors: INVALID_INPUT naming the file. */
 export async function readSettingsFile(file: string, signal: AbortSignal): Promise<Record<string, unknown>> {
@@ -134,7 +132,7 @@ export async function readSettingsFile(file: string, signal: AbortSignal): Promi
   return { ...value };
 }
 
-/** Checks what file and flags say together. Errors: INVALID_INPUT naming the field and what it must be. */
+/** Checks the merged settings of file and flags. Errors: INVALID_INPUT naming the field and what it must be. */
 export function checkSettings(input: unknown): Settings {
   const parsed = settings.safeParse(input);
   if (!parsed.success) {

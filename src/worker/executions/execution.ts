@@ -24,15 +24,14 @@ const EVENT_LIMITS = { events: 100_000, bytes: 16 * 2 ** 20 };
 const EVENT_FRAME_BYTES = 256;
 
 /**
- * One execution: queued, running, ended. Whatever happens to its caller, its engine, its device or its log, it ends once:
- * `end()` and `fail()` lead to the one transition that writes the terminal event, and whoever comes second finds it ended
- * and changes nothing.
+ * One execution: queued, running, ended. Whatever happens to its caller, engine, device or log, it ends once: `end()` and
+ * `fail()` share the transition that writes the terminal event, and a second call changes nothing.
  */
 export class Execution {
   readonly id: string;
   readonly mode: ExecutionMode;
   readonly model: string;
-  /** Tells a request that comes again from another one under the same id. */
+  /** Distinguishes a repeated request from another one under the same id. */
   readonly requestDigest: string;
   readonly events: EventLog<ExecutionDraft>;
   readonly #clock: Clock;

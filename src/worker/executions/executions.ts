@@ -15,12 +15,12 @@ const DEFAULT_DEADLINE_MS = 600_000;
 const KEPT_MS = 600_000;
 /** Of all executions that have ended, together. */
 const MOST_KEPT_BYTES = 256 * 2 ** 20;
-/** Executions that have ended and whose outcome can still be asked for. */
+/** Ended executions whose outcome can still be requested. */
 const MOST_ENDED = 10_000;
 /** Executions that have not ended, over all models: each may hold a request of a megabyte. */
 const MOST_ACTIVE = 256;
 
-/** What an execution does when it has its turn: it calls `start()` and `output()`, and resolves to what its end says. */
+/** The work of an execution: calls `start()` and `output()`, and resolves to the content of its end. */
 export type Run = (execution: Execution) => Promise<EndData>;
 
 /** A request that was checked, and how it is carried out. */
@@ -37,7 +37,7 @@ export interface ExecutionsOptions {
   readonly mostQueued: number;
   /** Errors: those of a request that cannot be carried out, thrown before anything is queued. */
   readonly prepare: (request: ExecuteRequest) => Prepared;
-  /** Told of failures that nobody foresaw. */
+  /** Receives unexpected failures. */
   readonly onUnforeseen: (error: unknown) => void;
 }
 
@@ -66,8 +66,8 @@ export class Executions {
   }
 
   /**
-   * Accepts an execution; one that was accepted before under the same id is told of again. Errors: INVALID_INPUT (409) for
-   * the id of another request, QUEUE_FULL, and what `prepare` refuses.
+   * Accepts an execution; a repeated request under the same id returns the same execution. Errors: INVALID_INPUT (409)
+   * for the id of another request, QUEUE_FULL, and what `prepare` refuses.
    */
   submit(request: ExecuteRequest): ExecutionView {
     this.#expire();
@@ -188,7 +188,7 @@ export class Executions {
   }
 }
 
-/** The same for requests that say the same, in whatever order. Errors: INVALID_INPUT for what JSON cannot carry. */
+/** Equal for requests with equal content, in any order. Errors: INVALID_INPUT for what JSON cannot carry. */
 function digestOf(request: ExecuteRequest): string {
   const said = Object.entries(request).filter(([, value]) => value !== undefined);
   return createHash('sha256')
@@ -196,7 +196,7 @@ function digestOf(request: ExecuteRequest): string {
     .digest('hex');
 }
 
-/** What the terminal event says of an error. */
+/** An error as the terminal event reports it. */
 function errorData(error: unknown): Parameters<Execution['fail']>[0] {
   const { code, detail } = failureOf(error);
   return { code, detail, retriable: ERROR_ANSWERS[code].retriable };

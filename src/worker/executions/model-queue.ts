@@ -28,7 +28,7 @@ export class ModelQueue {
     return this.#waiting.length >= this.#mostWaiting;
   }
 
-  /** Errors: QUEUE_FULL where enter() would have to wait and nobody more may. */
+  /** Errors: QUEUE_FULL where enter() would have to wait and the queue is full. */
   requirePlace(most: number): void {
     if (this.#isFree(most) || !this.isFull) return;
     throw new ServiceError('QUEUE_FULL', `${this.#mostWaiting} executions of this model are waiting`, {
@@ -37,8 +37,8 @@ export class ModelQueue {
   }
 
   /**
-   * Runs `work` once fewer than `most` run. Work whose signal fires while it waits gives its place up and never runs.
-   * The place is taken before this returns. Errors: those of `work`.
+   * Runs `work` once fewer than `most` run. Work whose signal fires while it waits leaves the queue and never runs. The
+   * place is taken before this returns. Errors: those of `work`.
    */
   enter(most: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     if (this.#isFree(most)) return this.#run(work);

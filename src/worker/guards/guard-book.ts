@@ -7,7 +7,7 @@ import { type KnownProcess, knownProcess } from './known-process.js';
 /** Each holds a name, a digest and one report, not its manifest. */
 const MOST_GUARDS = 256;
 
-/** What a guard says, to be put on record. */
+/** A guard's report, to be recorded. */
 export interface GuardClaim {
   readonly guardId: string;
   readonly model: string;

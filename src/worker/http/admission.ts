@@ -3,7 +3,7 @@ import { ServiceError } from '../common/index.js';
 import { Sessions } from './sessions.js';
 import { type Caller, ROLES, type Role, type Tokens } from './tokens.js';
 
-/** Wrong tokens in a second that are told so; more are told to wait. */
+/** Wrong tokens per second that are answered as such; more are told to wait. */
 const MOST_FAILURES = 20;
 const WINDOW_MS = 1_000;
 
@@ -14,7 +14,7 @@ export interface AdmissionSettings {
   readonly clock: Clock;
 }
 
-/** What of a request says who sends it. */
+/** The parts of a request that identify its sender. */
 export interface Credentialed {
   readonly method: string;
   header(name: string): string | undefined;
@@ -89,7 +89,7 @@ export class Admission {
   async admit(role: Role, authorization: string | null): Promise<Caller> {
     const { tokens, clock } = this.#settings;
     if (tokens.isEmpty) return { role: 'admin', fingerprint: null };
-    // Looked up first: whoever floods the worker with wrong tokens must not lock out those who have a good one.
+    // Looked up first: a flood of wrong tokens must not lock out callers with a valid one.
     const caller = await this.#callerOf(authorization);
     if (caller === null) throw this.#refusal(clock.monotonic());
     if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) {

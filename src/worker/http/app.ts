@@ -16,7 +16,7 @@ import type { Caller } from './tokens.js';
 /** Bytes of a request's body. */
 const MOST_BODY_BYTES = 1_048_576;
 const JSON_TYPE = /^application\/json(?:;|$)/i;
-/** Load balancers ask these by address, and learn nothing but one bit. */
+/** For load balancers, which connect by address; these reveal a single bit. */
 const PROBES: readonly string[] = ['/livez', '/readyz'];
 
 export interface AppSettings {
@@ -27,7 +27,7 @@ export interface AppSettings {
   readonly drills?: boolean;
   /** Streams of events that one caller may have open; default 128. */
   readonly mostStreams?: number | undefined;
-  /** Told of failures that nobody foresaw: the caller learns only that there was one. */
+  /** Receives unexpected failures: the caller learns only that there was one. */
   readonly onUnforeseen: (error: unknown) => void;
 }
 
@@ -90,7 +90,7 @@ export function workerApp({
   return async (request) => await app.fetch(request);
 }
 
-/** What only a worker that holds something must heed: orders that come twice, too late, or for another run of it. */
+/** Protects state: requests that come twice, too late, or for another run of the worker. */
 class Orders {
   readonly #worker: Worker;
   readonly #idempotency: Idempotency;

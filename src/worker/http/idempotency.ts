@@ -26,8 +26,8 @@ interface Entry {
 }
 
 /**
- * Does what a request asks for once, however often it is sent: `Idempotency-Key`, for one caller and route. A worker that
- * was started anew knows nothing of former keys; its `instance` tells.
+ * Carries out a request once, however often it is sent: `Idempotency-Key`, for one caller and route. A restarted worker
+ * has no former keys; its `instance` shows that.
  */
 export class Idempotency {
   readonly #clock: Clock;

@@ -29,7 +29,7 @@ const LIMITS: ListenLimits = {
   requestMs: 60_000,
   unreadMs: 60_000,
 };
-/** Between two looks at what is late: Node's own, half a minute, would treble the limit. */
+/** Milliseconds between checks for late connections: Node's default, half a minute, would triple the limit. */
 const CHECK_MS = 1_000;
 
 interface SocketAddress {
@@ -102,7 +102,7 @@ function serverFor(
   return server;
 }
 
-/** An answer may take as long as it needs to come; but whoever does not take it holds a connection that others need. */
+/** An answer may take any time to be produced; but a client that does not read it holds a connection that others need. */
 function endIfUnread(outgoing: ServerResponse, unreadMs: number): void {
   outgoing.setTimeout(unreadMs, () => {
     const { socket } = outgoing;
@@ -112,7 +112,7 @@ function endIfUnread(outgoing: ServerResponse, unreadMs: number): void {
   });
 }
 
-/** Only this user may connect. A socket that nobody listens on any more is taken away first. */
+/** Only this user may connect. A stale socket is removed first. */
 async function listenOnSocket(
   server: Server,
   { socket: path, trustOwner }: SocketAddress,
@@ -152,7 +152,7 @@ async function removeStale(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-/** Only a refused connection says that nobody listens: a server that is too busy answers with an error of its own. */
+/** Only a refused connection shows that nobody listens: a busy server answers with another error. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

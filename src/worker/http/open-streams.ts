@@ -43,7 +43,7 @@ export class OpenStreams {
   }
 }
 
-/** `onEnd` is called once, whoever ends it. */
+/** `onEnd` is called once. */
 function whileAdmitted(
   body: ReadableStream<Uint8Array>,
   isStillAdmitted: () => Promise<boolean>,

@@ -44,12 +44,12 @@ export function problem(code: WorkerErrorCode, detail: string, details: ProblemD
   };
 }
 
-/** An error of the library or of the service, whose message may be told. */
+/** An error of the library or of the service, whose message is safe to return. */
 export function isForeseen(error: unknown): boolean {
   return error instanceof ServiceError || isVramError(error);
 }
 
-/** Of an error that nobody foresaw, the answer says no more than that. */
+/** For an unexpected error the answer contains nothing else. */
 export function problemOf(error: unknown): Problem {
   const { code, detail } = failureOf(error);
   if (error instanceof ServiceError) {

@@ -24,7 +24,7 @@ export function ok(json: unknown, status = 200): Answer {
   return { status, json };
 }
 
-/** One route: what the OpenAPI document says of it, and what it does. */
+/** One route: its OpenAPI description and its handler. */
 export interface Route {
   readonly method: 'get' | 'post' | 'delete';
   /** As OpenAPI writes it: `/v1/models/{name}`. */
@@ -36,7 +36,7 @@ export interface Route {
   readonly body: z.ZodType | null;
   /** May be sent without one, which is then `{}`. */
   readonly bodyOptional: boolean;
-  /** Changes what the worker holds: heeds Idempotency-Key, X-Instance and X-Fence. */
+  /** Changes the worker's state: applies Idempotency-Key, X-Instance and X-Fence. */
   readonly changes: boolean;
   readonly status: number;
   /** null: the answer is not JSON, and has this media type. */
@@ -53,7 +53,7 @@ interface RouteOf<Body> extends Omit<Route, 'body' | 'bodyOptional' | 'changes' 
   readonly handle: (call: Call<Body>) => Promise<Answer> | Answer;
 }
 
-/** Checks that a route's handler takes what its schema gives. */
+/** Type-checks a route's handler against its schema. */
 export function route<Body>(definition: RouteOf<Body>): Route {
   const { body = null, bodyOptional = false, changes = false, status = 200, handle } = definition;
   return {

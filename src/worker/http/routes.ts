@@ -82,7 +82,7 @@ export const ROUTES: readonly Route[] = [
     changes: true,
     answer: answers.committed,
     status: 202,
-    // Not ended by a caller who hangs up: the commit was asked for.
+    // Not ended by a caller who hangs up: the commit was requested.
     handle: async ({ worker, body }) => ok(await worker.commit(body), 202),
   }),
   route({

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 const SESSION_BYTES = 32;
 /** From the login on, whether it is used or not. */
 export const SESSION_MS = 12 * 3_600_000;
-/** The oldest goes first: whoever can log in at all may otherwise fill the memory. */
+/** The oldest is evicted: anyone who can log in could otherwise fill the memory. */
 const MOST_SESSIONS = 256;
 
 interface Session {

@@ -21,7 +21,7 @@ interface Loaded {
   readonly digests: readonly Buffer[];
 }
 
-/** Who a request comes from. */
+/** The caller of a request. */
 export interface Caller {
   readonly role: Role;
   /** Tells tokens apart in logs; null where the socket's own rights admit everybody. */
@@ -56,7 +56,7 @@ class TokenFile {
     return this.#loaded;
   }
 
-  /** The digests in force. A file that has become unreadable or wrong admits nobody. */
+  /** The digests in force. A file that has become unreadable or invalid admits nobody. */
   async digests(nowMs: number): Promise<readonly Buffer[]> {
     if (this.#loaded !== null && nowMs - this.#checkedAt < RECHECK_MS) return this.#loaded.digests;
     this.#checkedAt = nowMs;
@@ -93,7 +93,7 @@ export class Tokens {
     return new Tokens(files, now);
   }
 
-  /** No token was configured: whoever may open the socket may do everything. */
+  /** No token is configured: anyone who can open the socket may do everything. */
   get isEmpty(): boolean {
     return this.#files.length === 0;
   }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 /** What container runtimes leave in every container. */
 const MARKS = ['/.dockerenv', '/run/.containerenv'];
 
-/** Whether this process sees files of its own, as far as the usual runtimes tell. */
+/** Whether this process has a file system of its own, as far as the usual runtimes show. */
 export function inContainer(env: Readonly<Record<string, string | undefined>>): boolean {
   return (
     MARKS.some((mark) => existsSync(mark)) ||

@@ -16,7 +16,7 @@ export interface DeviceLockOptions {
   readonly device: LockedDevice;
   /** Absolute. */
   readonly directory: string;
-  /** `container`: whoever started this container saw to it that no other one has the device. */
+  /** `container`: the operator guarantees that no other container has the device. */
   readonly scope: 'host' | 'container';
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Null where nothing can lock. Default: the addon. */
@@ -24,7 +24,7 @@ export interface DeviceLockOptions {
 }
 
 export interface DeviceLock {
-  /** Why it keeps nobody out; null where it does. */
+  /** Why the lock is ineffective; null where it is effective. */
   readonly weakness: string | null;
   release(): void;
 }

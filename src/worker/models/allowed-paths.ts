@@ -15,7 +15,7 @@ export async function modelBelow(
   format: ModelFormat | 'auto' | undefined,
 ): Promise<SourceModel> {
   if (!isAbsolute(path)) throw invalidInput('path', 'must be absolute');
-  // Before it is opened: of what lies outside nobody is told whether it is there.
+  // Checked before it is opened, so that a caller cannot probe for files outside.
   requireBelow(roots, await realpath(path).catch(() => null));
   const model = await openModel(path, { format });
   for (const file of model.index === null ? model.shards : [model.index, ...model.shards]) {

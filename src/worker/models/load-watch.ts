@@ -31,7 +31,7 @@ export class LoadWatch {
     this.#callOff();
   }
 
-  /** Bytes are asked for again. */
+  /** Bytes are requested again. */
   resume(): void {
     this.#restart();
   }
@@ -40,7 +40,7 @@ export class LoadWatch {
     this.#abort.abort(reason);
   }
 
-  /** The error to tell: why the watch ended the load, else what the load itself ended with. */
+  /** The error to report: why the watch ended the load, otherwise the load's own error. */
   failure(error: unknown): unknown {
     return this.#abort.signal.aborted ? this.#abort.signal.reason : error;
   }

@@ -114,7 +114,7 @@ function sealOptions({ generation, index, onBytes }: ShardLoad, reopen: SourceSh
   };
 }
 
-/** Wipes and gives back all of them, whatever becomes of each. Resolves to the first failure. */
+/** Wipes and frees all of them even if some fail. Resolves to the first failure. */
 export async function release(
   manager: VramManager,
   shards: readonly LoadedShard[],

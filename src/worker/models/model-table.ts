@@ -2,7 +2,7 @@ import { invalidInput, VramError } from '../../base/index.js';
 import { notFound } from '../common/index.js';
 import type { Generation } from './generation.js';
 
-/** What a name stands for. */
+/** The model behind a name. */
 export interface ModelEntry {
   /** The generation that serves; null while the first one is being loaded, or after it failed. */
   readonly current: Generation | null;

@@ -7,7 +7,7 @@ export interface Reservation {
   readonly expiresAtMs: number;
 }
 
-/** Plans that nobody has committed yet. More than enough: each of them holds memory back. */
+/** Limit of uncommitted plans. More than enough: each of them reserves memory. */
 const MOST_RESERVATIONS = 1_024;
 
 /** Bytes that plans hold against other plans until they are committed or too old. */
@@ -52,7 +52,10 @@ export class Reservations {
     return held;
   }
 
-  /** Takes a reservation for its commit. Errors: RESERVATION_EXPIRED, also for one that never was: nobody can tell. */
+  /**
+   * Takes a reservation for its commit. Errors: RESERVATION_EXPIRED, also for one that never existed: the two cannot be
+   * distinguished.
+   */
   take(id: string): Reservation {
     this.#dropExpired();
     const held = this.#held.get(id);

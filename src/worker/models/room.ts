@@ -11,8 +11,8 @@ export function plannedBytes(shards: readonly { readonly byteLength: number }[])
 }
 
 /**
- * Bytes that are left for another plan: what the manager may still take, less what was promised and is not taken yet.
- * null where neither the platform nor a budget tells how much memory there is.
+ * Bytes left for another plan: what the manager may still take, less what is reserved and not taken yet. null where
+ * neither the platform nor a budget limits memory.
  */
 export function roomFor(
   { availableBytes, usedBytes }: Capacity,

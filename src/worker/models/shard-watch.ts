@@ -3,7 +3,7 @@ import type { DamagedRange } from '../../base/index.js';
 import type { Observer, OperationEvent } from '../../events/index.js';
 
 const BLOCK_BYTES = 4_096;
-/** Ranges that are told of one shard: a status stays small, whatever happened. */
+/** Limit of ranges per shard, which keeps a status small. */
 const MOST_RANGES = 64;
 
 export interface ShardHealth {
@@ -50,7 +50,7 @@ export class ShardWatch implements Observer {
         this.#set(event.sealId, { quarantined: false, damaged: [], lastVerifiedAt: event.sealedAt });
         break;
       case 'seal.verified':
-        // A sample says nothing of the rest.
+        // A sample proves nothing about the rest.
         if (event.mode !== 'sampled') this.#set(event.sealId, { lastVerifiedAt: beganAt(event) });
         break;
       case 'scrub.finished':

@@ -9,13 +9,13 @@ export interface SourceShard {
   open(options: SourceCallOptions): Promise<Source>;
 }
 
-/** A model as it lies where it comes from, not loaded. */
+/** A model at its source, not loaded. */
 export interface SourceModel {
   /** Its last path segment, for people. */
   readonly label: string;
   readonly shards: readonly SourceShard[];
   readonly byteLength: number;
-  /** Its files with their tensors; null where nobody has read those. */
+  /** Its files with their tensors; null where these have not been read. */
   readonly files: TensorModel | null;
   /** Whether the files are an ONNX model. */
   readonly isOnnx: boolean;

@@ -3,7 +3,7 @@ import type { Generation } from './generation.js';
 import type { ModelEntry } from './model-table.js';
 import type { ShardWatch } from './shard-watch.js';
 
-/** What is told of a model. */
+/** A model's status. */
 export function modelView(entry: ModelEntry, watch: ShardWatch): ModelView | null {
   const shown = entry.current ?? entry.next;
   if (shown === null) return null;

@@ -58,7 +58,7 @@ export class Computing {
     return {
       atOnce: ONNX_AT_ONCE,
       run: async (execution) => {
-        // The one that serves when its turn comes.
+        // The generation that serves when the request's turn comes.
         const now = table.serving(request.model);
         return await now.use(async () => {
           const { onnx } = now;

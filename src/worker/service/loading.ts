@@ -26,7 +26,7 @@ export interface LoadingParts {
   readonly inBackground: (work: Promise<void>) => void;
 }
 
-/** How a generation of a model comes and goes: loaded, offered, in place of the one before it, wiped. */
+/** The life of a model's generation: loaded, offered in place of the one before, wiped. */
 export class Loading {
   readonly #parts: LoadingParts;
 

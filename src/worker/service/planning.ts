@@ -77,14 +77,14 @@ export class Planning {
     );
   }
 
-  /** As the status tells it. */
+  /** As the status reports it. */
   async capacity(): Promise<WorkerStatus['capacity']> {
     const reservedBytes = this.#options.reservations.bytes;
     try {
       const { totalBytes, usedBytes, scratchBytes, availableBytes } = await this.#options.manager.capacity();
       return { totalBytes, usedBytes, scratchBytes, availableBytes, reservedBytes };
     } catch {
-      // The device is gone or the manager closed, which the state says.
+      // The device is lost or the manager closed, which the state shows.
       return { totalBytes: null, usedBytes: 0, scratchBytes: 0, availableBytes: null, reservedBytes };
     }
   }

@@ -39,7 +39,7 @@ export interface WorkerOptions {
   readonly share: Sharing | null;
   /** Puts what guards say on record. */
   readonly recordClaim: (claim: GuardClaim) => Promise<void>;
-  /** Told of failures that nobody foresaw. */
+  /** Receives unexpected failures. */
   readonly onUnforeseen: (error: unknown) => void;
   readonly clock: Clock;
   readonly randomHex: (bytes: number) => string;

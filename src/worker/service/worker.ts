@@ -190,7 +190,7 @@ export class Worker {
       const bytes = plannedBytes(source.shards);
       if (request.reservationId === undefined) {
         const reason = await this.#planning.whyNot(bytes);
-        // Where nobody tells how much there is, the load finds out.
+        // Where the free memory is unknown, the load itself finds out.
         if (reason?.code === 'INSUFFICIENT_VRAM') throw reason;
       } else {
         const held = this.#reservations.take(request.reservationId);
@@ -201,7 +201,7 @@ export class Worker {
           );
         }
       }
-      // Last of all: a drain that began while the device was asked has ended every load it saw.
+      // Checked last: a drain that began during the device query has ended every load it saw.
       this.#requireServing();
       const watch = new LoadWatch(this.#options.clock, this.#options.stallMs);
       const generation = new Generation(name, number, source, options, bytes, watch);
@@ -223,7 +223,7 @@ export class Worker {
     return view;
   }
 
-  /** Ends a load, waits for whoever uses the model, wipes it. Errors: NOT_FOUND, RELEASE_FAILED. */
+  /** Ends a load, waits for the model's users, wipes it. Errors: NOT_FOUND, RELEASE_FAILED. */
   async remove(name: string): Promise<void> {
     const { current, next } = this.#table.remove(name);
     next?.watch.cancel(new VramError('ABORTED', 'the model was deleted while it was loaded'));
@@ -296,7 +296,7 @@ export class Worker {
     return readinessOf(this.#phase, this.#manager, models, this.models(), this.executions.fullQueues);
   }
 
-  /** Refuses new work, waits for what runs, and gives everything back unless `keep`. Safe to call twice. */
+  /** Refuses new work, waits for running work, and frees everything unless `keep`. Safe to call twice. */
   drain(options: { readonly keep?: boolean | undefined } = {}): Promise<void> {
     this.#draining ??= this.#drain(options.keep === true);
     return this.#draining;
@@ -378,7 +378,7 @@ export class Worker {
   }
 
   #inBackground(work: Promise<void>): void {
-    // What fails was told by its event; close() waits for it.
+    // Failures are reported by events; close() waits for it.
     const settled = work.catch(() => undefined).finally(() => this.#background.delete(settled));
     this.#background.add(settled);
   }

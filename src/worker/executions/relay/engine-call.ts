@@ -11,7 +11,7 @@ const MOST_NAME = 64;
 const MOST_ANSWER_BYTES = 64 * 2 ** 20;
 /** Of the text of a refusal. */
 const MOST_REFUSAL_CHARACTERS = 16_384;
-/** Without a byte for so long, the engine is given up. */
+/** An engine without a byte for this long is abandoned. */
 const SILENCE_MS = 120_000;
 
 export interface EngineCall {
@@ -63,7 +63,7 @@ function answerOf({ address, inputs, signal }: EngineCall): Promise<IncomingMess
       resolve,
     );
     asked.on('timeout', () => asked.destroy(new Error('silence')));
-    // Once it has answered, its end is told by the answer.
+    // After the first answer, its end is reported through the answer.
     asked.on('error', (cause) => reject(failure(cause, signal)));
     asked.end(body);
   });
@@ -96,7 +96,7 @@ function* pieces(text: string): Generator<string> {
   for (let from = 0; from < text.length; from += MOST_TEXT) yield text.slice(from, from + MOST_TEXT);
 }
 
-/** What the engine says goes to the caller, who sent the request; an error of ours says no more than its status. */
+/** The engine's message goes only to the caller of the request; our own error contains only the status. */
 async function refusal(response: IncomingMessage, status: number, call: EngineCall): Promise<VramError> {
   let said = '';
   for await (const text of textOf(response, call)) {
