@@ -5,7 +5,7 @@ import type { Backend, BackendProblem, Device, DeviceInfo, OpenOptions } from '.
 export const REQUIREMENTS = ['cuda', 'webgpu', 'hardware'] as const;
 export type Requirement = (typeof REQUIREMENTS)[number];
 
-/** The values of `--device` that are compatible with each. */
+/** The values of `--device` and `--require`. */
 interface Asked {
   readonly device: string;
   readonly require?: Requirement | undefined;

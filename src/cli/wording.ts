@@ -15,7 +15,7 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
 /** The arguments of commands that fill the library's, likewise. */
 const OPERANDS: Readonly<Record<string, string>> = { attestation: 'file', path: 'file', proof: 'file' };
 
-/** The name of arguments that were not typed: the file behind them is already named. */
+/** How messages name arguments that were not typed; empty where the file behind one is already named. */
 const PHRASES: Readonly<Record<string, string>> = {
   path: '',
   source: 'the file ',

@@ -1,10 +1,10 @@
 import type { Peer } from './port.js';
 
-/** What the kernel shows for a user id that this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
+/** The kernel's user id for one that this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
 const DEFAULT_OVERFLOW_UID = 65_534;
 const ROOT_UID = 0;
 
-/** Who may connect beside the modes of the socket file, which the kernel enforces. */
+/** Who may connect, in addition to the modes of the socket file, which the kernel enforces. */
 export interface AccessRule {
   /** Of this process. */
   readonly uid: number;

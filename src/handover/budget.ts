@@ -33,12 +33,12 @@ export class Budget {
   }
 }
 
-/** What one connection may say: a client needs a handful of lines, and a few more for every healing. */
+/** Limit of one connection's lines: a client needs a handful, and a few more for every healing. */
 export const LINES: Allowance = { burst: 64, perSecond: 10 };
 
 /**
- * Leases that one user may ask for. Each is verified and put on record: a client that asks for one after another keeps the
- * device busy and fills the log.
+ * Limit of one user's leases. Each is verified and recorded: a client that requests one after another keeps the device
+ * busy and fills the log.
  */
 const LEASES: Allowance = { burst: 256, perSecond: 1 };
 /** Members of a socket's group; more than these share their budgets with those who come again. */

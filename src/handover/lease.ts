@@ -10,8 +10,8 @@ import type { Peer } from './port.js';
 export type LeaseEnd = Parameters<Loan['end']>[0];
 
 /**
- * handing: shards go over one by one. lent and paused alternate. revoked: the client was told to let go. ended: it no longer
- * counts as one that maps the memory.
+ * handing: shards are handed over one by one. lent and paused alternate. revoked: the client was told to release the
+ * memory. ended: it no longer counts as mapping the memory.
  */
 export type LeaseState = 'handing' | 'lent' | 'paused' | 'revoked' | 'ended';
 
@@ -109,7 +109,7 @@ export class ShareLease implements Holder {
     this.#settings.outbox.must({ type: 'resume', n: this.#n });
   }
 
-  /** The client says that it has stopped. An answer to an earlier pause says nothing. Errors: ProtocolError. */
+  /** The client reports that it has stopped. An answer to an earlier pause is ignored. Errors: ProtocolError. */
   paused(n: number): void {
     if (n > this.#n) throw new ProtocolError('"n" is of no pause that was asked for');
     if (n === this.#n) this.#answer?.resolve();
@@ -142,7 +142,7 @@ export class ShareLease implements Holder {
   /** The client said `end`, or its connection is closed. */
   end(how: LeaseEnd): void {
     if (this.#state === 'ended' || this.#cut) return;
-    // A client that was cut off has not let go: as long as its process lives it may map what it was handed.
+    // A client that was cut off has not released the memory: its process may map it as long as it lives.
     if (how === 'cut' && this.#handedOver && this.#settings.peer.pid !== null) {
       this.#cut = true;
       this.#answer?.resolve();

@@ -4,7 +4,7 @@ import { checkInteger, type OptionKeys } from '../base/index.js';
 export interface ShareLimits {
   /** For the answer to `pause`, before damaged blocks are patched all the same. */
   readonly pauseLimitMs: number;
-  /** For a client to let go once its lease is revoked, before its memory is given up unwiped. */
+  /** For a client to release the memory once its lease is revoked, before the memory is abandoned unwiped. */
   readonly releaseLimitMs: number;
   /** For `hello`. */
   readonly helloLimitMs: number;
@@ -14,7 +14,7 @@ export interface ShareLimits {
   readonly receiveLimitMs: number;
   /** From one `verified` to the next. */
   readonly verifiedEveryMs: number;
-  /** Connections at a time; the one above is told BUSY. */
+  /** Connections at a time; a further one gets BUSY. */
   readonly maxConnections: number;
 }
 
@@ -32,7 +32,7 @@ const DEFAULT_LIMITS: ShareLimits = {
 export interface ShareLimitOptions {
   /** How long clients may take to answer `pause` before damaged blocks are patched all the same. Default 5,000 ms. */
   readonly pauseLimitMs?: number | undefined;
-  /** How long revoked clients may take to let go before their memory is given up unwiped. Default 30,000 ms. */
+  /** How long revoked clients may take to release their memory before it is abandoned unwiped. Default 30,000 ms. */
   readonly releaseLimitMs?: number | undefined;
 }
 

@@ -21,7 +21,7 @@ const MAX_VERSIONS = 16;
 /** Objects in a message of a client: itself, and its array. */
 const MAX_DEPTH = 2;
 
-/** What a client may say. */
+/** Messages of a client. */
 export type ClientMessage =
   | { readonly type: 'hello'; readonly versions: readonly number[]; readonly client: string }
   | { readonly type: 'lend'; readonly model: string; readonly maxAgeMs: number | null }
@@ -32,13 +32,13 @@ export type ClientMessage =
 /** Codes of `error` that are not the library's. */
 export type ShareCode = 'VERSION' | 'PROTOCOL' | 'TIMEOUT' | 'FORBIDDEN' | 'BUSY';
 
-/** What the server says. */
+/** Messages of the server. */
 export type ServerMessage =
   | {
       readonly type: 'welcome';
       readonly version: typeof SHARE_VERSION;
       readonly workerId: string;
-      /** Random for each server: another one knows nothing of this one's leases. */
+      /** Random for each server, because leases do not survive it. */
       readonly instance: string;
       readonly device: {
         readonly uuid: string | null;
@@ -63,7 +63,7 @@ export type ServerMessage =
   | { readonly type: 'revoked'; readonly reason: RevokeReason }
   | { readonly type: 'error'; readonly code: ErrorCode | ShareCode; readonly message: string };
 
-/** A client that does not speak the protocol: it is told so, and cut off. */
+/** A protocol violation: the client gets an error and is cut off. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
 }
@@ -79,7 +79,7 @@ export function decodeMessage(line: Uint8Array): ClientMessage {
   const message = parse(line);
   switch (message['type']) {
     case 'hello':
-      // A later client may say more in its first message, and still speak this version.
+      // A later client may send more keys in its first message and still speak this version.
       return {
         type: 'hello',
         versions: versions(message['versions']),

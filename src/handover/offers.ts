@@ -11,7 +11,7 @@ export interface Offer {
   readonly shards: readonly SealedShard[];
 }
 
-/** What clients may ask for, by name. */
+/** The models that clients can request, by name. */
 export class Offers {
   readonly #models = new Map<string, Offer>();
 

@@ -6,9 +6,9 @@ import type { ShareConnection } from './port.js';
 const RETRY_MS = 250;
 
 /**
- * Sends what a client must not miss. Where it does not read, such messages are kept, in order, and tried again: a handful at
- * most, since each waits for an answer to the one before. What is told at intervals is left out instead, and told again at
- * the next.
+ * Sends messages that a client must not miss. If it does not read, they are queued in order and retried: a handful at
+ * most, since each waits for an answer to the one before. Periodic messages are skipped instead and sent at the next
+ * interval.
  */
 export class Outbox {
   readonly #connection: ShareConnection;
@@ -22,7 +22,7 @@ export class Outbox {
     this.#clock = clock;
   }
 
-  /** What the client must know, after everything it was told before. */
+  /** A message that the client must get, in order. */
   must(message: ServerMessage): void {
     const line = encodeMessage(message);
     if (line === null || this.#closed) return;
@@ -30,7 +30,7 @@ export class Outbox {
     this.#flush();
   }
 
-  /** In place of all that is kept: nothing of it matters any more. */
+  /** Replaces the queue, which no longer matters. */
   last(message: ServerMessage): void {
     this.#kept = [];
     this.must(message);

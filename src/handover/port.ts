@@ -3,7 +3,7 @@ import type { SharedMemory } from '../device/index.js';
 /** Bytes of one line, its newline included (docs/sharing.md, "The protocol"). */
 export const MAX_LINE_BYTES = 65_536;
 
-/** Who is at the other end, by what the kernel says of it. */
+/** The peer, as reported by the kernel. */
 export interface Peer {
   /** Of the process that connected; null where it lives in another PID namespace. */
   readonly pid: number | null;
@@ -29,8 +29,8 @@ export interface Handover {
 }
 
 /**
- * `sent`, or `queued`: it goes out, in order, as the peer reads. `full`: the peer does not read; nothing of it was taken,
- * and the caller may try again. A closed connection takes everything and drops it.
+ * `sent`, or `queued`: it goes out, in order, as the peer reads. `full`: the peer does not read; nothing was accepted,
+ * and the caller may retry. A closed connection accepts everything and drops it.
  */
 export type SendResult = 'sent' | 'queued' | 'full';
 
@@ -45,11 +45,12 @@ export interface ShareConnection {
   onClosed(handler: (reason: CloseReason) => void): void;
   /** `line` ends with its newline. */
   send(line: Uint8Array, handover?: Handover): SendResult;
-  /** What was queued is dropped. Safe to call twice. */
+  /** Drops the queue. Safe to call twice. */
   close(): void;
   /**
-   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Asked for before the
-   * handler of onClosed has returned it goes on after that; later it never resolves: a closed connection costs nothing.
+   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Requested before the
+   * handler of onClosed returns, it stays pending after that; requested later, it never resolves, so that a closed
+   * connection costs nothing.
    */
   processExited(): Promise<void>;
 }

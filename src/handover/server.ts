@@ -22,7 +22,7 @@ export interface ShareServerOptions extends ShareLimitOptions {
   readonly group?: number | undefined;
   /** A user id whose directories are trusted beside this process's and root's: the owner of a volume, say. */
   readonly trustOwner?: number | undefined;
-  /** What clients may ask for, by name. */
+  /** The models that clients can request, by name. */
   readonly models?: Readonly<Record<string, SealedShard | readonly SealedShard[]>> | undefined;
 }
 
@@ -34,7 +34,7 @@ const OPTION_KEYS = {
   models: true,
 } satisfies OptionKeys<ShareServerOptions>;
 
-/** Lends a manager's shards to other processes. docs/sharing.md tells what they get and what they can do. */
+/** Lends a manager's shards to other processes. See docs/sharing.md. */
 export class ShareServer {
   readonly #offers: Offers;
   readonly #sessions = new Set<ShareSession>();
@@ -103,9 +103,9 @@ export class ShareServer {
   }
 
   /**
-   * Takes no new clients, tells the others that their leases are revoked (`stopped`), and waits until they have let go, for
-   * `releaseLimitMs` at most. Memory that is mapped even then stays guarded: a release of its shard says so. Safe to call
-   * twice.
+   * Accepts no new clients, revokes the other leases (`stopped`), and waits until their memory is released, for
+   * `releaseLimitMs` at most. Memory that is still mapped then stays guarded: a release of its shard reports it. Safe to
+   * call twice.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -160,7 +160,7 @@ function ownUid(): number {
   return process.geteuid();
 }
 
-/** undefined where the system does not tell. */
+/** undefined where the system has none. */
 function overflowUid(): number | undefined {
   try {
     const uid = Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8').trim());

@@ -13,7 +13,7 @@ export interface SessionHost {
   readonly instance: string;
   readonly device: DeviceInfo;
   readonly offers: Offers;
-  /** Takes one lease of what a user may ask for. False if there is none left. */
+  /** Takes one lease from a user's limit. False if none is left. */
   mayLend(uid: number): boolean;
   /** One after another, so that clients cannot keep the device busy with verifications at once. */
   lend(request: LendRequest): Promise<Loan>;

@@ -19,7 +19,7 @@ import type { SessionHost } from './session-host.js';
 /** greeting: before `hello`. ready: no lease yet. lending: shards are verified. leased: see LeaseState. */
 type SessionState = 'greeting' | 'ready' | 'lending' | 'leased' | 'closed';
 
-/** What is known of a lease from outside. */
+/** The public state of a lease. */
 export interface LeaseView {
   readonly leaseId: string;
   readonly model: string;
@@ -32,7 +32,7 @@ export interface LeaseView {
   readonly sealIds: readonly string[];
 }
 
-/** The server's side of one connection. Never throws: what a client does wrong ends this connection, and nothing else. */
+/** The server's side of one connection. Never throws: a client's fault ends only its own connection. */
 export class ShareSession {
   readonly #host: SessionHost;
   readonly #onEnd: (session: ShareSession) => void;
@@ -258,7 +258,7 @@ export class ShareSession {
     this.#awaited?.received();
   }
 
-  /** Now and every few seconds, while the lease lasts. A shard whose latest look was not a pass has no age to tell. */
+  /** Now and every few seconds, while the lease lasts. A shard whose latest inspection did not pass has no age. */
   #sendVerified(lease: ShareLease, loan: Loan): void {
     if (lease.state !== 'lent' && lease.state !== 'paused') return;
     if (lease.state === 'lent') {
@@ -271,7 +271,7 @@ export class ShareSession {
     this.#verified.start(this.#host.limits.verifiedEveryMs, () => this.#sendVerified(lease, loan));
   }
 
-  /** A loan that did not come about, or that went wrong on the way. */
+  /** A loan that failed before or during its handover. */
   #failed(lease: ShareLease, error: unknown): void {
     const { code, message } =
       error instanceof ProtocolError
@@ -281,7 +281,7 @@ export class ShareSession {
       lease.end('closed');
       return;
     }
-    // What was handed over stays with the client: it may not ask again as if nothing were.
+    // The client keeps the memory that was handed over, so it may not simply request again.
     if (lease.mapped) {
       this.#cut(code, message);
       return;
@@ -307,7 +307,7 @@ export class ShareSession {
   }
 
   #onClosed(reason: CloseReason): void {
-    // Only the client itself can say that it is done: a socket that failed here says nothing of what it maps.
+    // Only the client can report that it is done: a failed socket does not show what it still maps.
     this.#finish(reason === 'peer' ? 'closed' : 'cut');
   }
 
@@ -319,7 +319,7 @@ export class ShareSession {
     this.#outbox.close();
     this.#connection.close();
     this.#gone.abort();
-    // A loan that is being verified ends where it comes back.
+    // A loan in verification ends when that returns.
     if (this.#lease?.loan !== null) this.#lease?.end(how);
     this.#onEnd(this);
   }

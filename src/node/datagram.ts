@@ -1,8 +1,8 @@
 import { hasFunctions, optionalAddon } from './addon/index.js';
 
 /**
- * Sends one message to a Unix datagram socket, and says whether it was taken; never waits. A path that begins with @ is in
- * Linux's abstract namespace. Errors: TypeError for a path that no socket can have.
+ * Sends one message to a Unix datagram socket and returns whether it was accepted; never waits. A path that begins with @
+ * is in Linux's abstract namespace. Errors: TypeError for a path that no socket can have.
  */
 export type SendDatagram = (path: string, text: string) => boolean;
 

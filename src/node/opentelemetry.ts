@@ -1,14 +1,14 @@
 import { createRequire } from 'node:module';
 import type * as Api from '@opentelemetry/api';
 
-/** Where version 1 of the API keeps what a program registers with it, for every copy of the API in the process. */
+/** The place where version 1 of the API stores a program's registrations, for every copy of the API in the process. */
 const REGISTERED = Symbol.for('opentelemetry.js.api.1');
 
 let loaded: typeof Api | null = null;
 
 /**
- * The OpenTelemetry API, loaded when it is first asked for: it is 50 files, a third of what importing this library took.
- * The package is CommonJS, so that `require` and every `import` of it in the program share one instance.
+ * The OpenTelemetry API, loaded on first use: it is 50 files, a third of what importing this library took. The package is
+ * CommonJS, so that `require` and every `import` of it in the program share one instance.
  */
 export function openTelemetry(): typeof Api {
   loaded ??= createRequire(import.meta.url)('@opentelemetry/api') as typeof Api;

@@ -55,7 +55,7 @@ export interface SocketAddon {
   closeConnection(sockets: SocketsHandle, connection: number): void;
   /** Asks for `exited`. */
   watchPeer(sockets: SocketsHandle, connection: number): void;
-  /** Closes the connection if it is open, and gives up what is known of its peer. */
+  /** Closes the connection if it is open, and drops the record of its peer. */
   forgetConnection(sockets: SocketsHandle, connection: number): void;
   /** A sealed memfd with these bytes, at most 256 MiB. */
   sealBytes(bytes: Uint8Array): Promise<DescriptorHandle>;

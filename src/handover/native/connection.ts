@@ -2,7 +2,7 @@ import type { CloseReason, Handover, Peer, SendResult, ShareConnection } from '.
 import type { NativePeer, SocketAddon, SocketsHandle } from './addon.js';
 import { descriptorsOf } from './handover.js';
 
-/** What a connection needs of its transport. */
+/** The part of the transport that a connection uses. */
 export interface ConnectionOwner {
   readonly addon: SocketAddon;
   readonly sockets: SocketsHandle;
@@ -49,7 +49,7 @@ export class NativeConnection implements ShareConnection {
     return this.#exited;
   }
 
-  /** For the transport: a line has come. What was on its way when close() was called is dropped. */
+  /** For the transport: a line has arrived. Lines in flight when close() was called are dropped. */
   deliver(line: Uint8Array): void {
     if (!this.#closing) this.#onLine(line);
   }

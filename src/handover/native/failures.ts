@@ -1,6 +1,6 @@
 import { invalidInput, VramError } from '../../base/index.js';
 
-/** What the addon says of a socket, as an error of this library: INVALID_INPUT for its path, else DEVICE_UNAVAILABLE. */
+/** Converts an addon error about a socket: INVALID_INPUT for its path, else DEVICE_UNAVAILABLE. */
 export function socketFailure(error: unknown, what: string): VramError {
   if (error instanceof VramError) return error;
   const reason = error instanceof Error ? error.message : 'an unknown error';

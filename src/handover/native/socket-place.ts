@@ -8,8 +8,8 @@ const MAX_PATH_BYTES = 107;
 const OTHERS_WRITE = 0o022;
 
 /**
- * Refuses a path at which clients could be led to somebody else's socket: whoever may write the directory can put a socket
- * of its own there. `trustOwner`: a user who is trusted beside this one and root. Errors: INVALID_INPUT.
+ * Refuses a path at which clients could be led to another user's socket: anyone who can write the directory can replace
+ * the socket. `trustOwner`: a user trusted in addition to this one and root. Errors: INVALID_INPUT.
  */
 export async function checkSocketPlace(path: string, trustOwner: number | null): Promise<void> {
   if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {

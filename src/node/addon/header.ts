@@ -12,9 +12,9 @@ const ARCHITECTURES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Why a file cannot be the addon of a Node for `arch`; null if its header allows it. This comes before the system's
- * loader, which dies of a file that is cut off (SIGBUS) and reports one for another processor as not there.
- * Throws what node:fs throws.
+ * Why a file cannot be the addon of a Node for `arch`; null if its header allows it. Checked before the system's loader
+ * runs: it crashes on a truncated file (SIGBUS) and reports a file for another processor as missing. Throws what node:fs
+ * throws.
  */
 export function unfitHeader(path: string, arch: string): string | null {
   // Without O_NONBLOCK, which Windows does not have, a named pipe would hang here.

@@ -5,8 +5,8 @@ import { unfitHeader } from './header.js';
 import { addonPaths } from './paths.js';
 
 /**
- * The addon, for those that do without it where it is missing or does not fit; null then. What is wrong with a file, the
- * command `devices` tells.
+ * The addon for optional use; null where it is missing or does not fit. The command `devices` reports what is wrong with
+ * a file.
  */
 export function optionalAddon(): unknown {
   const path = platform === 'linux' ? addonPaths().find((candidate) => existsSync(candidate)) : undefined;

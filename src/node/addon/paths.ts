@@ -9,7 +9,7 @@ const ADDON_FILE = 'vram_residency.node';
 
 /** Where the addon may lie: built here by our script, built here by node-gyp, or in the package. */
 export function addonPaths(): readonly string[] {
-  // The package carries the last alone; in a working tree what was built here is newer.
+  // The package has only the last one; in a working tree the local build is newer.
   const folders = ['native/build', 'native/build/Release', `${PREBUILT}/${platform}-${arch}`];
   return folders.map((folder) => fileURLToPath(new URL(`${folder}/${ADDON_FILE}`, PACKAGE_ROOT)));
 }

@@ -20,9 +20,9 @@ interface OpenSegment {
 }
 
 /**
- * A log's segments in a directory. Everything since the last successful fsync is kept: after a failure (of a write, or
- * of an fsync, which may have dropped pages it could not write) the file is cut back to what is surely there and the
- * rest is written again.
+ * A log's segments in a directory. Everything since the last successful fsync is held in memory: after a failure (of a
+ * write, or of an fsync, which may have dropped unwritten pages) the file is truncated to the synced length and the rest
+ * is written again.
  */
 export class DirectorySink implements AuditSink {
   readonly name = 'directory';
@@ -163,7 +163,7 @@ export class DirectorySink implements AuditSink {
     this.#written = 0;
   }
 
-  /** Back to what is surely on the disk; everything pending is to be written again. */
+  /** Truncates to the synced length; everything pending is written again. */
   async #repair(): Promise<void> {
     this.#written = 0;
     if (this.#open !== null) {

@@ -9,7 +9,7 @@ export async function directorySource(
   crypto: CryptoProvider,
   dir: string,
 ): Promise<LogSource> {
-  // The checkpoint first: a writer that goes on meanwhile only adds to what it covers.
+  // The checkpoint first: a concurrent writer only appends to what it covers.
   const checkpoint = await readCheckpointFile(fs, dir);
   const { stems, prunedStems } = await listLog(fs, dir);
   return {

@@ -98,9 +98,9 @@ export interface AuditDirectory {
   readonly signerPublicKey: Uint8Array;
   /** The same as the line that "audit key" prints. */
   readonly verifierKey: string;
-  /** Flushes, publishes a checkpoint, and gives it: the log head for an attestation. Errors: AUDIT_FAILED, ABORTED. */
+  /** Flushes, publishes a checkpoint and returns it: the log head for an attestation. Errors: AUDIT_FAILED, ABORTED. */
   head(options?: AuditWaitOptions): Promise<LogHead>;
-  /** Waits until everything told so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
+  /** Waits until every event so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
   flush(options?: AuditWaitOptions): Promise<void>;
   /**
    * Closes the log in order and lets the next writer in, once nothing writes any more. Again: the same promise. Errors:
@@ -195,7 +195,7 @@ export async function openAuditDirectory(
   return await start(prepared, crypto);
 }
 
-/** Runs what comes before the log holds the lock, and gives the lock back where that fails. */
+/** Runs the steps before the log owns the lock, and releases the lock if they fail. */
 async function undone<T>(lock: WriterLock, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -206,11 +206,11 @@ async function undone<T>(lock: WriterLock, work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Makes the directory, if it is not there, and gives its path without links. Errors: INVALID_INPUT where others can
+ * Makes the directory if it does not exist, and returns its path without links. Errors: INVALID_INPUT where others can
  * write there.
  */
 async function ownDirectory(fs: AuditFileSystem, path: string, trustOwner: number | null): Promise<string> {
-  // Looked at before anything is made there, and again as what it is then.
+  // Checked before anything is created there, and again afterwards.
   await refuseUnsafe(path, trustOwner);
   await fs.makeDirectory(path);
   const real = await realpath(path);
@@ -226,7 +226,7 @@ async function refuseUnsafe(path: string, trustOwner: number | null): Promise<vo
 
 interface Prepared {
   readonly dir: string;
-  /** Holds the lock, and gives it back when it is closed. */
+  /** Holds the lock and releases it on close. */
   readonly log: AuditLog;
   readonly signer: Signer;
   readonly survey: Survey;
@@ -310,7 +310,7 @@ class LockedSink implements AuditSink {
   }
 }
 
-/** Turns what the system says into AUDIT_FAILED; errors of the library stay as they are. */
+/** Converts system errors to AUDIT_FAILED; passes errors of the library on. */
 async function writing<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();

@@ -10,7 +10,7 @@ export interface ExpectedLog {
   readonly key: VerifierKey | null;
 }
 
-/** Reads what a caller says of the log that it expects. Errors: INVALID_INPUT naming `logId` or `verifierKey`. */
+/** Checks the caller's expectations of the log. Errors: INVALID_INPUT naming `logId` or `verifierKey`. */
 export async function expectedLog(
   crypto: CryptoProvider,
   given: {

@@ -22,7 +22,7 @@ export function writeFrontier(fs: AuditFileSystem, dir: string, segment: Segment
   return replaceFile(fs, join(dir, FRONTIER_FILE), utf8(`${JSON.stringify(document)}\n`));
 }
 
-/** The kept frontier, or null where there is none that can be read: the log is then walked from its beginning. */
+/** The stored frontier, or null where none can be read: the log is then walked from its beginning. */
 export async function readFrontier(fs: AuditFileSystem, dir: string): Promise<Segment | null> {
   try {
     const bytes = await readSmall(fs, join(dir, FRONTIER_FILE), MAX_FRONTIER_BYTES);

@@ -60,9 +60,9 @@ export const proveAudit = onFirstCall(async () => (await import('./prove.js')).p
 export const verifyProof = onFirstCall(async () => (await import('./prove.js')).verifyProof);
 
 /**
- * Removes whole segments from the front of a log. The log is verified first; then the leaf hashes of what goes are
- * kept, a record that says so is written and signed, and only then are files removed. A crash on the way is made good
- * by pruning again.
+ * Removes whole segments from the front of a log. The log is verified first; then the leaf hashes of the removed records
+ * are stored, a record of the removal is written and signed, and only then are files removed. Pruning again completes an
+ * interrupted run.
  * Errors: INVALID_INPUT, AUDIT_CORRUPT (the log does not verify), AUDIT_FAILED (a writer has it open; the disk
  * fails).
  */

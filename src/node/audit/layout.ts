@@ -16,7 +16,7 @@ export interface LogFiles {
   readonly names: readonly string[];
 }
 
-/** What is in a log's directory. Errors: INVALID_INPUT where there is none. */
+/** The contents of a log's directory. Errors: INVALID_INPUT where there is none. */
 export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFiles> {
   let names: string[];
   try {

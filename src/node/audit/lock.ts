@@ -66,7 +66,7 @@ export async function acquireLock(
   };
 }
 
-/** True while a writer may be at work: what a reader needs to know to forgive an unfinished line. */
+/** True while a writer may be active: an unfinished line is then not a fault. */
 export async function isHeld(fs: AuditFileSystem, dir: string, processes: ProcessTable): Promise<boolean> {
   const { generation, free } = await newestLock(fs, dir);
   if (generation === 0 || free) return false;
@@ -112,14 +112,14 @@ async function newestLock(
     const [, digits, mark] = LOCK_NAME.exec(name) ?? [];
     const found = Number(digits ?? 0);
     if (found < generation || found === 0) continue;
-    // Held and given back at once: a slow competitor took a number that had been used. It gives up when it sees this.
+    // Acquired and released at once: a slow competitor took a used number, and gives up when it sees this.
     free = mark !== undefined || (found === generation && free);
     generation = found;
   }
   return { generation, free };
 }
 
-/** Linked only when whole, so no reader ever sees half a lock. Gives the file's other name, which is to be removed. */
+/** Linked only when complete, so no reader sees a partial lock. Returns the file's other name, which is to be removed. */
 async function place(
   fs: AuditFileSystem,
   dir: string,

@@ -1,7 +1,7 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
-/** Which process on which machine. What the platform does not tell is null. */
+/** Identifies a process and its machine. null where the platform gives no value. */
 export interface ProcessIdentity {
   readonly host: string;
   /** Differs after every boot. */
@@ -9,7 +9,7 @@ export interface ProcessIdentity {
   /** Process ids mean something only inside one. */
   readonly pidNamespace: string | null;
   readonly pid: number;
-  /** Clock ticks from boot to the process's start: tells it from a later process with the same id. */
+  /** Clock ticks from boot to the process's start: distinguishes it from a later process with the same id. */
   readonly startTime: string | null;
 }
 
@@ -40,7 +40,7 @@ export const systemProcesses: ProcessTable = {
     }
     const state = await stateOf(pid);
     if (state === null) return true;
-    // A zombie writes no more; its parent just has not asked for its exit status.
+    // A zombie no longer writes; its parent has not read its exit status yet.
     if (state.state === 'Z' || state.state === 'X') return false;
     return startTime === null || state.startTime === startTime;
   },

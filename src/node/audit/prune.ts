@@ -34,7 +34,7 @@ export interface PruneAuditOptions {
   readonly before?: string | undefined;
   /** How long records must be kept, days; default 2557 (seven years). */
   readonly retentionDays?: number | undefined;
-  /** Only say what would go. */
+  /** Only report what would be removed. */
   readonly dryRun?: boolean | undefined;
   /** Wall clock; default the system's. */
   readonly now?: (() => Date) | undefined;
@@ -170,7 +170,7 @@ async function firstKept(
   throw new VramError('AUDIT_CORRUPT', 'the audit log is corrupt: it has no record to be kept');
 }
 
-/** Writes a segment's leaf hashes beside it, whole or not at all. */
+/** Writes a segment's leaf hashes beside it, atomically. */
 async function keepLeaves(platform: AuditPlatform, dir: string, stem: string): Promise<void> {
   const leaves: Uint8Array[] = [];
   for await (const { line } of recordsOf(platform, dir, stem)) {

@@ -35,7 +35,7 @@ export async function repairLog(fs: AuditFileSystem, dir: string, survey: Survey
   if (segment !== null) {
     await withFile(fs, segmentPath(dir, segment.stem), async (file) => {
       if (survey.newlineMissing) await writeFully(file, NEWLINE, segment.bytes - 1);
-      // The last writer may have died before its fsync: what goes on from here must not stand on unsynced records.
+      // The last writer may have died before its fsync: new records must not follow unsynced ones.
       await file.sync();
     });
   }

@@ -12,7 +12,7 @@ import { readChunks } from '../files/index.js';
 import { type AuditPlatform, systemPlatform } from './directory.js';
 import { listLog, segmentPath } from './layout.js';
 
-/** What is shown; all that is given must hold. */
+/** Filters; all given ones must match. */
 export interface ShowAuditOptions {
   readonly types?: readonly AuditType[] | undefined;
   readonly severities?: readonly AuditSeverity[] | undefined;

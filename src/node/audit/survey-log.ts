@@ -138,7 +138,7 @@ async function fromFrontier(
     const end = await new SurveyWalk(context, checkpoint, start).run(logId);
     return end.segment === null ? null : end;
   } catch (error) {
-    // If it is the log that is damaged, and not the frontier, the walk from the first record says so.
+    // If the log rather than the frontier is damaged, the walk from the first record reports it.
     if (isVramError(error, 'AUDIT_CORRUPT')) return null;
     throw error;
   }
@@ -188,7 +188,7 @@ async function fromFirstRecord(
   return end;
 }
 
-/** What the first record that was kept says that it follows. Its MAC, which the walk verifies, covers that. */
+/** The predecessor named by the first retained record. Its MAC, which the walk verifies, covers that. */
 async function firstPrev({ fs, dir }: SurveyContext, { stems }: LogFiles): Promise<string> {
   const [stem] = stems;
   if (stem !== undefined) {

@@ -23,7 +23,10 @@ import { corrupt, type SurveyContext, type TornTail, type WalkEnd, type WalkStar
 /** How many records a log may have before its first checkpoint: what opening writes, and a few attempts at it. */
 const MAX_WITHOUT_CHECKPOINT = 256;
 
-/** Reads segments record by record up to the log's end, and tells an end that a crash left from damage. Changes nothing. */
+/**
+ * Reads segments record by record up to the log's end, and distinguishes the trace of a crash from damage. Changes
+ * nothing.
+ */
 export class SurveyWalk {
   readonly #context: SurveyContext;
   readonly #checkpoint: SignedCheckpoint | null;

@@ -12,7 +12,7 @@ export interface TornTail {
   readonly bytes: number;
 }
 
-/** What is found in a log's directory before anything is changed in it. */
+/** The state of a log's directory before any change. */
 export interface Survey {
   readonly state: ChainState;
   /** The segment that goes on, as it will be once the tail is repaired; null for an empty log. */
@@ -23,7 +23,7 @@ export interface Survey {
   readonly newlineMissing: boolean;
   /** Segments without a record: made, but not written before the crash. */
   readonly emptyStems: readonly string[];
-  /** False where the last writer did not come to close the log. */
+  /** False where the last writer did not close the log. */
   readonly closed: boolean;
 }
 

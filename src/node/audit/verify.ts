@@ -123,7 +123,7 @@ async function localVerifierKey(
   try {
     origin = parseCheckpoint(source.checkpoint).checkpoint.origin;
   } catch (error) {
-    // The verification will say so.
+    // The verification reports it.
     if (isVramError(error, 'INVALID_INPUT')) return null;
     throw error;
   }
@@ -151,7 +151,7 @@ async function threadsFor(dir: string, source: LogSource, requested: number | un
   return bytes < MIN_PARALLEL_BYTES ? 1 : Math.min(availableParallelism(), MAX_DEFAULT_WORKERS, most);
 }
 
-/** Turns what the system says into AUDIT_FAILED; errors of the library stay as they are. */
+/** Converts system errors to AUDIT_FAILED; passes errors of the library on. */
 export async function reading<T>(
   action: () => Promise<T>,
   what = 'the audit log cannot be read',

@@ -10,7 +10,7 @@ import type {
 import { createNodeEngine } from '../digest/index.js';
 
 /**
- * Every backend of a Node process, in the order in which `auto` tries them. Nothing is loaded before it is asked for.
+ * Every backend of a Node process, in the order in which `auto` tries them. Each is loaded on first use.
  *
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */
@@ -24,7 +24,7 @@ export function nodeBackends(options: BackendOptions = {}): readonly Backend[] {
   ];
 }
 
-/** A backend whose code is loaded when it is first asked for something. */
+/** A backend whose code is loaded on first use. */
 class BackendOnFirstCall implements Backend {
   readonly kind: BackendKind;
   readonly #load: () => Promise<Backend>;

@@ -1,9 +1,7 @@
 import { env, stderr } from 'node:process';
 import { hasFunctions, optionalAddon } from '../addon/index.js';
 
-/**
- * What Dawn and the Vulkan loader write to stderr although nothing is wrong; what is missing is told in words of our own.
- */
+/** Harmless messages of Dawn and the Vulkan loader on stderr; our own messages report what is missing. */
 const NOISE: readonly RegExp[] = [
   /^Warning: Couldn't load Vulkan: /,
   /^Warning: vkCreateInstance/,
@@ -17,9 +15,8 @@ type HoldStderr = (call: () => unknown) => { readonly value: unknown; readonly t
 let hold: HoldStderr | null | undefined;
 
 /**
- * Calls `call`, and keeps what drivers write for nothing from stderr meanwhile; everything else that is written comes
- * through behind the call. Without the addon, and with VRAM_RESIDENCY_DEBUG=1, stderr stays as it is. See
- * docs/decisions/driver-noise.md.
+ * Calls `call` and removes harmless driver messages from stderr; everything else written meanwhile appears after the
+ * call. Without the addon, and with VRAM_RESIDENCY_DEBUG=1, stderr stays as it is. See docs/decisions/driver-noise.md.
  */
 export function withoutDriverNoise<T>(call: () => T): T {
   hold ??= env['VRAM_RESIDENCY_DEBUG'] === '1' ? null : holdOf(optionalAddon());
@@ -35,7 +32,7 @@ export function withoutDriverNoise<T>(call: () => T): T {
   return result.value;
 }
 
-/** The text without the lines that say nothing, and the empty lines behind them. */
+/** The text without the harmless lines and the empty lines after them. */
 export function withoutNoise(text: string): string {
   let afterNoise = false;
   return text

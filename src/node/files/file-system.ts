@@ -55,7 +55,7 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
   update: GUARDED | constants.O_RDWR,
   read: GUARDED | constants.O_RDONLY,
 };
-/** Records name shards and models: nobody else's business. */
+/** Records name shards and models, which other users should not see. */
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
@@ -161,7 +161,7 @@ function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }
 export async function writeFully(file: AuditFile, bytes: Uint8Array, offset: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const written = await file.write(bytes.subarray(done), offset + done);
-    // A file system that takes nothing and reports no error would be asked for ever.
+    // Without this check, a file system that accepts nothing and reports no error would loop forever.
     if (written <= 0) throw new Error('the file system wrote nothing');
     done += written;
   }
@@ -226,7 +226,7 @@ export function targetOfTemporary(name: string): string | null {
 
 /** Puts a file in place whole or not at all: temporary file, fsync, rename. The caller syncs the directory. */
 export async function replaceFile(fs: AuditFileSystem, path: string, bytes: Uint8Array): Promise<void> {
-  // A name that nobody can have prepared.
+  // An unpredictable name.
   const temporary = `${path}.${randomUUID()}.tmp`;
   const file = await fs.open(temporary, 'create');
   try {
@@ -238,7 +238,7 @@ export async function replaceFile(fs: AuditFileSystem, path: string, bytes: Uint
     }
     await fs.rename(temporary, path);
   } catch (error) {
-    // What went wrong first is told; a file that stays behind is removed when the log is opened.
+    // The first failure is reported; a leftover file is removed when the log is next opened.
     await fs.remove(temporary).catch(() => undefined);
     throw error;
   }

@@ -28,7 +28,7 @@ export function isSafetensorsIndex(name: string): boolean {
   return INDEX.test(name);
 }
 
-/** Null where a name does not tell. */
+/** Null where the name has none. */
 export function formatByName(name: string): Exclude<ModelFormat, 'raw'> | null {
   const lower = name.toLowerCase();
   if (lower.endsWith('.safetensors') || isSafetensorsIndex(name)) return 'safetensors';
@@ -37,7 +37,7 @@ export function formatByName(name: string): Exclude<ModelFormat, 'raw'> | null {
   return null;
 }
 
-/** Hidden files are nobody's model; macOS leaves `._NAME` beside every file on volumes of other systems. */
+/** Hidden files are not models; macOS leaves `._NAME` beside every file on volumes of other systems. */
 function isHidden(name: string): boolean {
   return name.startsWith('.');
 }

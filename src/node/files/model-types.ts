@@ -16,7 +16,7 @@ export interface ModelFile {
   readonly facts: SourceFacts;
 }
 
-/** What is sealed as one shard. */
+/** The files of one shard. */
 export interface ModelShard extends ModelFile {
   /** In the order of their bytes; empty for raw files. */
   readonly tensors: TensorIndex;

@@ -1,4 +1,4 @@
-/** As many bytes of a file's start as tell what it is. */
+/** Bytes at a file's start that suffice to identify it. */
 export const START_BYTES = 512;
 
 const UNFINISHED = /(\.(incomplete|part|partial|crdownload)|\.(safetensors|gguf|onnx)\.tmp)$/i;

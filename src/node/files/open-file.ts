@@ -30,7 +30,7 @@ export function checkPath(path: string): string {
   return resolve(path);
 }
 
-/** Opens whatever has that name; what it is, its descriptor tells. Errors: INVALID_INPUT, with the path as `shown`. */
+/** Opens the name, whatever it is; its type is judged by the descriptor. Errors: INVALID_INPUT, with the path as `shown`. */
 export async function openToRead(at: string, shown: string): Promise<FileHandle> {
   try {
     return await open(at, READ_FLAGS);
@@ -93,7 +93,7 @@ export class OpenFile implements RangedSource {
     return this.#handle.fd;
   }
 
-  /** Is what was looked up elsewhere this file? */
+  /** Whether a file found elsewhere is this one. */
   is(other: { readonly dev: bigint; readonly ino: bigint }): boolean {
     return other.dev === this.device && other.ino === this.inode;
   }

@@ -73,15 +73,12 @@ export class OpenFolder {
     }
   }
 
-  /** Where it lies, as the system tells of its descriptor. */
+  /** Its location, from its descriptor. */
   async realPath(): Promise<string> {
     return await (this.#handle === null ? realpath(this.#base) : placeOf(this.#handle.fd, this.#base));
   }
 
-  /**
-   * Where a file lies that was opened under the name `name`: told of its descriptor, not of the name, where the system
-   * can.
-   */
+  /** Location of a file that was opened as `name`: from its descriptor, not the name, where the system can. */
   async realPathOf(file: OpenFile, name: string): Promise<string> {
     return await placeOf(file.descriptor, this.#entry(name));
   }
@@ -108,7 +105,7 @@ export class OpenFolder {
         await folder.close();
       }
     } catch (error) {
-      // What is gone, or has become a link, does not hold it.
+      // A folder that was removed or became a link does not hold it.
       if (isSystemError(error)) return false;
       throw error;
     }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { checkInteger } from '../../base/index.js';
 import { hasCode } from './system-error.js';
 
-/** Whose a file is and what others may do with it, as its descriptor tells. */
+/** Owner and permissions of a file, from its descriptor. */
 export interface Rights {
   readonly uid: number;
   readonly gid: number;
@@ -25,9 +25,8 @@ export function checkTrustOwner(uid: number | undefined): number | null {
 }
 
 /**
- * Why a file that holds a secret is not taken, in words that say what to do; null where it may be. It must be the
- * user's own, root's or `trustOwner`'s, and private. Windows keeps such rights elsewhere: there the answer is always
- * null.
+ * Why a file that holds a secret is refused, and what to do; null where it is accepted. It must be the user's own, root's
+ * or `trustOwner`'s, and private. Windows keeps such rights elsewhere: there the answer is always null.
  */
 export function secrecyFault(rights: Rights, trustOwner: number | null): string | null {
   const owner = ownerFault(rights, trustOwner);
@@ -56,12 +55,12 @@ export function ownerFault({ uid }: Rights, trustOwner: number | null): string |
 }
 
 /**
- * Why names in a directory cannot be trusted, in words that say what to do; null where they can. Who may write a
- * directory may put a link, a pipe or another file in the place of any name in it, and so may who may write one above
- * it. A directory is trusted that is this user's, root's or `trustOwner`'s, and that neither everybody nor a group that
- * this process is not in may write. Above it sticky ones are trusted too, such as /tmp, in which nobody else can rename
- * what is ours, and root's with whatever group. So it is along the path as it is written, and along the one that its links
- * lead to. Directories that are not there are passed over. Errors: what the system says.
+ * Why names in a directory cannot be trusted, and what to do; null where they can. Anyone who can write a directory, or
+ * one above it, can replace any name in it with a link, a pipe or another file. A directory is trusted that is this
+ * user's, root's or `trustOwner`'s, and that neither everybody nor a group that this process is not in may write. Above
+ * it sticky ones are trusted too, such as /tmp, in which nobody else can rename what is ours, and root's with whatever
+ * group. So it is along the path as it is written, and along the one that its links lead to. Directories that are not
+ * there are passed over. Errors: what the system says.
  */
 export async function directoryFault(path: string, trustOwner: number | null): Promise<string | null> {
   if (process.geteuid === undefined) return null;

@@ -1,7 +1,7 @@
 import { VramError } from '../../base/index.js';
 import { type FileSource, fileSource } from './file-source.js';
 
-/** What tells a file apart from another, or from itself after a change. */
+/** Identifies a file and its version. */
 export interface SourceFacts {
   /** Absolute, as it was named. */
   readonly path: string;

@@ -29,8 +29,8 @@ const KEY_BYTES = 32;
 const MAX_PEM_BYTES = 4_096;
 
 /**
- * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's:
- * whoever may sign the one must not be able to sign the other. Errors: INVALID_INPUT.
+ * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's: so that
+ * permission to sign the one does not include the other. Errors: INVALID_INPUT.
  */
 export async function openAttestationKey(options: AttestationKeyOptions): Promise<Signer> {
   checkOptions('options', options, OPTION_KEYS);

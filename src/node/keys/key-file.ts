@@ -141,7 +141,7 @@ async function readKey(path: string, trustOwner: number | null): Promise<KeyObje
     if (key.asymmetricKeyType !== 'ed25519') throw invalidInput('keyFile', 'must hold an Ed25519 key');
     return key;
   } catch (error) {
-    // The parser's message may quote what it was given.
+    // The parser's message may quote its input.
     throw invalidInput('keyFile', 'must hold an Ed25519 private key (PKCS #8, PEM)', error);
   } finally {
     pem.fill(0);

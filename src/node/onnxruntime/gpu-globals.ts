@@ -5,8 +5,8 @@ import { dawnGpu } from '../devices/index.js';
 const turns = new Serial();
 
 /**
- * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime Web
- * asks for while it makes a session. One piece of work at a time; everything is as before once it ends.
+ * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime
+ * Web asks for while it makes a session. One piece of work at a time; the globals are restored when it ends.
  *
  * The engine's 27 MB of WebAssembly are compiled meanwhile, by V8's quick compiler alone: the optimising one would take the
  * CPUs that a software adapter computes on.
@@ -26,7 +26,7 @@ export async function withGpuGlobals<T>(work: () => Promise<T>): Promise<T> {
   });
 }
 
-/** Defines globals. What it returns puts back what was there. */
+/** Defines globals. Returns a function that restores the previous ones. */
 function defineAll(values: Readonly<Record<string, unknown>>): () => void {
   const before = Object.keys(values).map(
     (name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)] as const,

@@ -29,7 +29,7 @@ export function refusedAddon(machine: Machine, reason: string): string {
   );
 }
 
-/** What was loaded is not what this version of the package works with. */
+/** The loaded addon does not match this version of the package. */
 export function otherAddon(): string {
   return `the CUDA addon belongs to another version of this package; ${REINSTALL}`;
 }

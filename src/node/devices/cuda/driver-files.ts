@@ -33,8 +33,7 @@ export interface Paths {
  * where systems keep their driver, or is one of `trusted` or in such a folder, or has a path that only root can change:
  * each component is root's, and neither its group nor others may write to it.
  *
- * The environment decides which file the loader finds (`LD_LIBRARY_PATH`), so it is the file that counts, and not the name
- * that was asked for.
+ * The environment decides which file the loader finds (`LD_LIBRARY_PATH`), so the file counts, not the requested name.
  */
 export async function driverDoubt(
   files: readonly string[],

@@ -10,14 +10,14 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const FATBIN_MAGIC = [0x50, 0xed, 0x55, 0xba];
 
 /**
- * The kernels in a fat binary, as `npm run build:cuda -- --machine-code` makes it. `origin` is the option or variable that
- * named the file: messages tell it, and not the path. The sizes inside are checked by the addon. Errors:
+ * The kernels in a fat binary, as `npm run build:cuda -- --machine-code` makes it. `origin` is the option or variable
+ * that named the file: messages contain it instead of the path. The sizes inside are checked by the addon. Errors:
  * DEVICE_UNAVAILABLE.
  */
 export async function kernelsFromFile(path: string, origin: string): Promise<Kernels> {
   let image: Uint8Array;
   try {
-    // Not to be kept waiting where the name is that of a pipe.
+    // O_NONBLOCK: opening a pipe must not block.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       image = await readWhole(file, origin);

@@ -80,7 +80,7 @@ async function storeOn(device: Device): Promise<StoreProbe> {
     const same = bytes.every((byte) => byte === PROBE_VALUE);
     return { outcome: same ? 'ignored' : 'stored', detail: 'the driver reported no error' };
   } finally {
-    // The context is void after a fault: what cannot be given back goes with it.
+    // The context is void after a fault: memory that cannot be freed goes with it.
     await region.release().catch(() => undefined);
   }
 }
@@ -103,7 +103,7 @@ export async function probeReadOnlyStore(index: number): Promise<StoreProbe> {
   return readAnswer(stdout);
 }
 
-/** What the child printed. Errors: DEVICE_UNAVAILABLE if it is not an answer, JSON or not. */
+/** The child's output. Errors: DEVICE_UNAVAILABLE if it is not a valid answer. */
 export function readAnswer(text: string): StoreProbe {
   let answer: unknown;
   try {
