@@ -1,4 +1,5 @@
-// Fills memory with a pattern of 16 bytes: zeros before sealed memory is given back, a fresh pattern before scratch is used.
+// Fills memory with a pattern of 16 bytes: zeros before sealed memory is released, a fresh pattern before scratch is
+// used.
 
 struct Params {
   pattern: vec4<u32>,

@@ -461,7 +461,7 @@ napi_value entry(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-// Its presence tells who opens the library that this is not a real driver.
+// Its presence marks the library as a test driver.
 VR_EXPORT int vrEmulator() { return 1; }
 
 VR_EXPORT napi_value napi_register_module_v1(napi_env env, napi_value exports) {

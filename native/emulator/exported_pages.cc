@@ -19,7 +19,7 @@ struct Trailer {
   char magic[sizeof kMagic];
   CUuuid device;
   uint64_t bytes;
-  // Drawn at creation: tells one memory from another in whatever process.
+  // Random: identifies the memory in every process.
   uint64_t identity;
 };
 

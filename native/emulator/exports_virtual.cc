@@ -23,7 +23,7 @@ bool supported(const Driver& driver, const CUmemAllocationProp& p) {
   return config.vmm && (p.requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE || config.posixHandles);
 }
 
-// Takes `bytes` of the device's memory. Its figure falls when the last owner, handle or mapping, is gone.
+// Takes `bytes` of the device's memory. The figure falls when the last owner, handle or mapping, goes.
 std::shared_ptr<Physical> taken(Driver& driver, std::unique_ptr<Physical> memory) {
   const uint64_t epoch = driver.epoch;
   driver.devices[static_cast<size_t>(memory->device)].usedBytes += memory->pages.size();

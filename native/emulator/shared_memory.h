@@ -1,4 +1,4 @@
-// The shared memory of one thread block. Besides the bytes it knows who touched them since the last barrier. The
+// The shared memory of one thread block. Besides the bytes it records who touched them since the last barrier. The
 // interpreter runs the threads of a warp in lock-step and warps one after another, so that the results alone would never
 // show a missing barrier.
 #ifndef VRAM_RESIDENCY_EMULATOR_SHARED_MEMORY_H
@@ -22,7 +22,7 @@ class SharedMemory {
 
   explicit SharedMemory(const Kernel& kernel);
 
-  // For the next thread block: rubbish in every byte, and nobody has touched it.
+  // Resets it for the next thread block: garbage in every byte, untouched.
   void reset();
   // All threads of the block have met: what they did before is ordered before what they do now.
   void barrier();

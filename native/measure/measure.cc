@@ -157,7 +157,7 @@ napi_value copies(napi_env env, const Arguments& arguments) {
   return result;
 }
 
-// attributes(path | null, index) -> what the kit's arithmetic needs to know of the device.
+// attributes(path | null, index) -> the device attributes that the kit computes with.
 napi_value attributes(napi_env env, const Arguments& arguments) {
   const std::string path = toPath(env, arguments[0]);
   const auto index = static_cast<int>(toInteger(env, arguments[1], "index", 1023));
@@ -204,7 +204,7 @@ NAPI_MODULE_INIT() {
     vram::exportFunction(env, exports, "attributes", vram::guarded<vram::attributes>);
     return exports;
   } catch (const vram::NapiError&) {
-    // An exception is pending; Node tells it.
+    // An exception is pending; Node reports it.
     return nullptr;
   }
 }

@@ -117,7 +117,7 @@ class Opening {
     try {
       static_cast<void>(session_->close());
     } catch (const std::exception&) {
-      // The first failure is the one that is told.
+      // The first failure is reported.
     }
   }
   void keep() { kept_ = true; }

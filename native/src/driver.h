@@ -96,14 +96,14 @@ class Driver {
   Status check(CUresult result, const char* call) const;
 
   const Functions& fn() const { return functions_; }
-  // The file that cuInit is in, as loadedFrom tells it; what was asked for where the kernel does not tell.
+  // The file of cuInit, from loadedFrom; the requested name where the kernel does not report one.
   const std::string& path() const { return path_; }
-  // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the driver
-  // has loaded for itself, its PTX compiler among them. Empty: the kernel does not tell. See loadedFrom.
+  // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the
+  // driver has loaded for itself, its PTX compiler among them. Empty if the kernel does not report them. See loadedFrom.
   std::vector<std::string> files() const;
   // 1000 * major + 10 * minor of the newest CUDA that the driver serves: 12000 from driver 525 on.
   int version() const { return version_; }
-  // The library says of itself that it is a test driver.
+  // The library identifies itself as a test driver.
   bool emulated() const { return emulated_; }
 
  private:

@@ -113,7 +113,7 @@ Status Memory::release() {
     if (given(status)) handle_ = 0;
     first.keep(std::move(status));
   }
-  // The driver refuses this while anything is mapped: success also tells that nothing is.
+  // The driver refuses this while anything is mapped: success also shows that nothing is mapped.
   if (address_ != 0) {
     Status status = VRAM_CALL(driver_, cuMemAddressFree, address_, size_);
     if (given(status)) {

@@ -53,14 +53,14 @@ class Memory {
   Status release();
 
   bool usable() const { return usable_; }
-  // Its bytes are this process's own to wipe without being told to: nobody else was given them.
+  // This process may wipe the bytes unasked: no other process was given them.
   bool isPrivate() const { return kind_ != MemoryKind::kImported && !exported_; }
   bool writable() const { return usable_ && !readOnly_; }
   // Nothing is held of the driver's any more.
   bool empty() const { return address_ == 0 && handle_ == 0; }
   CUdeviceptr at(std::size_t offset) const { return address_ + offset; }
 
-  // The failure of a copy that was started for this memory, until it has been told.
+  // The failure of a copy that was started for this memory, until it is reported.
   Status pending;
 
  private:

@@ -109,7 +109,7 @@ void Environment::end() {
       try {
         static_cast<void>(raw->close());
       } catch (const std::exception&) {
-        // Nobody is left to tell what fails here; what was not given back goes with the process.
+        // Nobody is left to receive a failure; resources that were not released end with the process.
       }
     });
   }
@@ -119,7 +119,7 @@ void Environment::end() {
 }
 
 void Environment::deliver(std::unique_ptr<Delivery> delivery) const noexcept {
-  // Refused only while the environment ends, when there is nobody left to tell.
+  // Refused only while the environment ends, when nobody is left to receive it.
   if (napi_call_threadsafe_function(deliver_, delivery.get(), napi_tsfn_nonblocking) == napi_ok)
     static_cast<void>(delivery.release());
 }
@@ -139,7 +139,7 @@ Worker::Work Environment::workFor(const std::shared_ptr<Completion>& completion,
   return [message = std::move(message), operation = std::move(operation), settle = settle_] {
     Outcome& outcome = (**message)->outcome;
     outcome.status = carryOut(operation, outcome);
-    // Refused only while the environment ends, when there is nobody left to tell.
+    // Refused only while the environment ends, when nobody is left to receive it.
     if (napi_call_threadsafe_function(settle, message->get(), napi_tsfn_nonblocking) == napi_ok) {
       static_cast<void>(message->release());
     }
@@ -366,7 +366,7 @@ napi_value makeError(napi_env env, const Status& status) {
     text = std::string(status.call) + " failed: " + status.name;
   }
   if (!status.detail.empty()) text += (text.empty() ? "" : ": ") + status.detail;
-  // Told without memory of our own.
+  // Reported without allocating.
   const std::string_view message = status.failure == Failure::kHostMemory ? kOutOfHostMemory : std::string_view(text);
   napi_value error = nullptr;
   must(napi_create_error(env, makeString(env, codeOf(status.failure)), makeString(env, message), &error));

@@ -16,7 +16,7 @@
 
 namespace vram {
 
-// What a piece of finished work has to tell its promise. Made by the worker, used on the environment's thread.
+// The outcome of finished work for its promise. Made by the worker, used on the environment's thread.
 struct Outcome {
   Status status;
   // Builds the value to resolve with; undefined if empty. Called on the environment's thread.
@@ -25,7 +25,7 @@ struct Outcome {
 
 using Operation = std::function<void(Outcome&)>;
 
-// Something that runs by itself until it is told to end.
+// Something that runs by itself until it is stopped.
 class Background {
  public:
   virtual ~Background() = default;

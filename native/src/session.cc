@@ -18,7 +18,7 @@ Status closedStatus(const char* what) { return Status::fail(Failure::kClosed, st
 Status Session::open(std::size_t stagingBytes) {
   Status status = start(stagingBytes);
   if (!status.ok()) {
-    // The first failure is the one to tell.
+    // The first failure is reported.
     static_cast<void>(close());
   }
   return status;
@@ -85,7 +85,7 @@ Status Session::take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>&
   memories_.insert(memory);
   Status status = step(*memory);
   if (!status.ok()) {
-    // What cannot be given back now is tried again when the device is closed.
+    // Memory that cannot be released now is tried again when the device is closed.
     static_cast<void>(memory->release());
     if (memory->empty()) memories_.erase(memory);
     return status;
@@ -175,7 +175,7 @@ Status Session::read(Memory& memory, std::size_t offset, uint8_t* to, std::size_
 
 Status Session::protect(Memory& memory, bool readOnly, int& granted) {
   if (closed() || !memory.usable()) return closedStatus("memory");
-  // A copy that failed is told, and keeps no memory from being protected.
+  // A failed copy is reported but does not prevent the memory from being protected.
   Status first = drain(memory);
   first.keep(memory.protect(readOnly, granted));
   return first;

@@ -47,10 +47,10 @@ class Session {
   // The thread on which every method below runs that does not say otherwise.
   Worker worker;
 
-  // On failure everything that was taken is given back.
+  // On failure everything that was taken is released.
   Status open(std::size_t stagingBytes);
-  // Wipes and gives back all there is; tells the first failure. The session is closed whatever comes out. What was exported
-  // is not wiped: others may compute on it.
+  // Wipes and releases everything; reports the first failure. The session is closed in any case. What was exported is not
+  // wiped: others may compute on it.
   Status close();
   bool closed() const { return context_ == nullptr; }
 
@@ -75,7 +75,7 @@ class Session {
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
   void retire() { staging_->retire(); }
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
-  // Waits for the copies to `memory`, wipes the staging buffers, and tells the first failure since the last call.
+  // Waits for the copies to `memory`, wipes the staging buffers, and reports the first failure since the last call.
   Status drain(Memory& memory);
   Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
   // Waits for the copies to `memory` first: they would meet the new rights.
@@ -95,7 +95,7 @@ class Session {
   // Waits for what is under way with the memory: it would meet what is unmapped.
   Status settle(Memory& memory);
   Status granularityOf(MemoryKind kind, std::size_t& out) const;
-  // Registers the memory, carries out what takes it, and gives back what a failure left.
+  // Registers the memory, takes it, and releases what a failure left behind.
   template <typename Take>
   Status take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>& out, Take step);
 

@@ -1,4 +1,4 @@
-// Zeros over bytes that nobody reads again.
+// Overwrites bytes that are not read again with zeros.
 #ifndef VRAM_RESIDENCY_WIPE_H
 #define VRAM_RESIDENCY_WIPE_H
 

@@ -11,7 +11,8 @@ Posted Worker::post(Work work) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopped_) return Posted::kStopped;
   if (!thread_.joinable()) {
-    // Before anything is queued: a later call could start the thread, which would then do work that was told to have failed.
+    // Before anything is queued: a later call could start the thread, which would then do work already reported as
+    // failed.
     try {
       thread_ = std::thread([this] { loop(); });
     } catch (const std::system_error&) {

@@ -18,7 +18,7 @@ enum class Posted {
 
 class Worker {
  public:
-  // Throws nothing: nobody is left to catch it.
+  // Does not throw: there is no caller to catch it.
   using Work = std::function<void()>;
 
   Worker() = default;
@@ -38,7 +38,7 @@ class Worker {
   // Takes no more work and ends the thread once the queue is empty; called by the work itself.
   void finish();
 
-  // Waits for a thread that finish() has told to end.
+  // Waits for a thread that finish() has asked to end.
   void join();
 
  private:

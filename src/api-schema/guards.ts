@@ -7,7 +7,7 @@ export interface ManifestTensor {
   readonly fsverity: string;
 }
 
-/** `POST /v1/guards`: a guard in an engine's own process tells what it watches. */
+/** `POST /v1/guards`: a guard in an engine's own process reports what it watches. */
 export interface GuardRequest {
   /** 1 to 128 of [A-Za-z0-9._-]: what the engine calls the model. */
   readonly model: string;

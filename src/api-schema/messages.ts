@@ -1,6 +1,6 @@
 import type { WorkerErrorCode } from './codes.js';
 
-/** `lost`: the device is gone. `failed`: the manager stopped itself, for instance by its policy. */
+/** `lost`: the device is lost. `failed`: the manager stopped itself, for instance by its policy. */
 export type WorkerState = 'starting' | 'empty' | 'ready' | 'draining' | 'stopped' | 'lost' | 'failed';
 
 /** Where a model's bytes come from: below a configured root, or from an allowed host. */
@@ -23,7 +23,7 @@ export interface Plan {
   readonly feasible: boolean;
   /** Why not; null where it is. */
   readonly reason: string | null;
-  /** Device bytes that are requested, as far as can be told before they are taken. */
+  /** Requested device bytes, as far as known before they are taken. */
   readonly bytes: number;
   readonly shards: number;
   /** Holds the bytes against other plans of this worker, not against other programs on the GPU. */
@@ -180,7 +180,7 @@ export interface DrillRequest {
   readonly seed?: number | undefined;
 }
 
-/** What a drill did. Nothing tells the worker but its own verification. */
+/** The result of a drill. The worker learns of the damage only by its own verification. */
 export interface Drilled {
   readonly name: string;
   readonly generation: number;
@@ -214,7 +214,7 @@ export interface WorkerStatus {
     readonly execution: string;
   };
   readonly policy: string;
-  /** Bytes; null where neither the platform nor a budget tells. */
+  /** Bytes; null where neither the platform nor a budget gives a figure. */
   readonly capacity: {
     readonly totalBytes: number | null;
     readonly usedBytes: number;
@@ -227,7 +227,7 @@ export interface WorkerStatus {
   readonly executions: { readonly queued: number; readonly running: number };
   /** Memory that other processes map; null without a share socket. */
   readonly share: { readonly models: readonly string[]; readonly leases: number } | null;
-  /** Of the newest event as this was answered: whoever follows the events from here misses none. */
+  /** Of the newest event as this was answered: a reader that follows the events from here misses none. */
   readonly lastEventId: number;
   readonly models: readonly ModelView[];
 }

@@ -8,7 +8,7 @@ export interface DigestSourceOptions {
   /** Also the flat SHA-256, which is serial. */
   readonly sha256: boolean;
   readonly signal: AbortSignal;
-  /** Told how many bytes were hashed so far. */
+  /** Called with the number of bytes hashed so far. */
   readonly onBytes?: (bytes: number) => void;
 }
 

@@ -105,7 +105,7 @@ export type AnswerCheck<T> = (value: unknown) => value is T;
 
 /**
  * Whether an answer has every member that programs read, in the form in which they read it. States are any text, and
- * further members are let through: a newer worker may know more of both.
+ * further members are let through: a newer worker may have more of both.
  */
 const answer =
   <T>(check: Check): AnswerCheck<T> =>

@@ -79,7 +79,7 @@ interface Ask<T> {
   readonly body?: unknown;
   readonly longest: number;
   readonly check: AnswerCheck<T>;
-  /** Nothing is done twice by it: a read, or what the worker knows again by its Idempotency-Key. */
+  /** Safe to repeat: a read, or a request that the worker recognises by its Idempotency-Key. */
   readonly repeatable: boolean;
 }
 
@@ -124,7 +124,7 @@ export class WorkerClient {
     return await this.#ask({ ...ask, body: request }, options);
   }
 
-  /** Begins to load a model; `events()` and `model()` tell how it goes on. */
+  /** Begins to load a model; `events()` and `model()` report its progress. */
   async commit(request: CommitRequest, options: CallOptions = {}): Promise<Committed> {
     return await this.#change('/v1/models', request, isCommitted, SHORT_MS, options);
   }
@@ -185,7 +185,7 @@ export class WorkerClient {
     return await this.#change('/v1/execute', request, isExecution, SHORT_MS, options);
   }
 
-  /** Its state; `terminal` tells how it ended. */
+  /** Its state; `terminal` is how it ended. */
   async execution(executionId: string, options: CallOptions = {}): Promise<ExecutionView> {
     return await this.#read(executionPath(executionId), isExecution, options);
   }

@@ -53,7 +53,7 @@ export function parseEvent(text: unknown): WorkerEvent | null {
   try {
     return typeof text === 'string' ? (JSON.parse(text) as WorkerEvent) : null;
   } catch {
-    // A line that was cut off: the status, which is read again, has what it told.
+    // A truncated line: the status, which is read again, has its content.
     return null;
   }
 }

@@ -28,7 +28,7 @@ const ILL: readonly WorkerEvent['type'][] = [
 ];
 const GOOD: readonly WorkerEvent['type'][] = ['model.ready', 'shard.healed'];
 
-/** Every type of event: server-sent events are told apart by it. */
+/** Every type of event: the name of its server-sent events. */
 export const EVENT_TYPES = Object.keys(WORDS);
 
 /** What happened while the page was open, the newest first. */
@@ -37,7 +37,7 @@ export class EventList {
   readonly #none = byId('no-events', HTMLParagraphElement);
 
   add(event: WorkerEvent): void {
-    // Of a load that goes on, its model's row tells.
+    // A load in progress shows in its model's row.
     if (event.type === 'model.progress') return;
     this.#none.hidden = true;
     this.#list.hidden = false;
@@ -75,7 +75,7 @@ function about({ model, generation, data }: WorkerEvent): string {
 
 type Value = string | number | boolean;
 
-/** How the members of an event's `data` read; null: not worth telling. What a newer worker tells more is told plainly. */
+/** How the members of an event's `data` are shown; null: hidden. Unknown members of a newer worker are shown as they are. */
 const TOLD: Readonly<Record<string, (value: Value) => string | null>> = {
   blocks: (value) => formatCount(Number(value), 'block'),
   bytes: (value) => formatBytes(Number(value)),

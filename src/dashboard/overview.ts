@@ -9,7 +9,7 @@ import { ModelRows } from './model-list.js';
 
 /** Ages on the page are never further behind. */
 const TICK_MS = 1_000;
-/** Without an event: verifications that nobody asked for show no later. */
+/** Without an event: background verifications show within this time too. */
 const REFRESH_MS = 10_000;
 /** Events that come together make one question. */
 const TOGETHER_MS = 100;

@@ -1,5 +1,5 @@
-// Device and Region: memory that is allocated, filled, frozen, hashed in place, wiped and given back.
-// Backends enter, and what they share. They know no seals, no policy and no events.
+// Device and Region: memory that is allocated, filled, frozen, hashed in place, wiped and freed. Backends enter, and what
+// they share. They depend on no seals, policy or events.
 export {
   type Addon,
   cudaBackend,

@@ -63,7 +63,7 @@ export interface GgufSplit {
   readonly tensors: number | null;
 }
 
-/** The same, with what the file says of itself as a part. */
+/** The same, with the file's split metadata. */
 export async function readGgufPart(
   access: RandomAccess,
   what = 'file',

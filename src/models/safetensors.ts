@@ -17,7 +17,7 @@ const LENGTH_BYTES = 8;
 const MAX_SAFETENSORS_HEADER_BYTES = 100_000_000;
 const MAX_METADATA_ENTRIES = 65_536;
 
-/** Bits of one element, by the names that the safetensors format knows. */
+/** Bits of one element, by the safetensors format's names. */
 const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
   ['F4', 4],
   ['F6_E2M3', 6],

@@ -27,7 +27,7 @@ export class NarrationCapture implements NarrationSink {
     return this.#told.map(({ action }) => action);
   }
 
-  /** Throws unless these were told in this order, each with these fields; others may stand between. */
+  /** Throws unless these were narrated in this order, each with these fields; others may come between. */
   assertToldInOrder(expected: readonly ExpectedNarration[]): void {
     let from = 0;
     expected.forEach((pattern, position) => {
@@ -42,7 +42,7 @@ export class NarrationCapture implements NarrationSink {
     });
   }
 
-  /** Throws if anything like this was told. */
+  /** Throws if any narration matches. */
   assertNotTold(unwanted: ExpectedNarration): void {
     if (this.#told.some((narration) => matches(narration, unwanted))) {
       throw new Error(`${JSON.stringify(unwanted)} was told`);

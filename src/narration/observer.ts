@@ -66,13 +66,13 @@ class ReportedFailures {
 /** The code of the operation's failure that this event reports, or null. */
 function reportedFailure(event: OperationEvent): ErrorCode | null {
   if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
-  // A release fails with a code of its own. Elsewhere memory is given back because something else has failed, which is
-  // still to be reported.
+  // A release fails with a code of its own. Elsewhere memory is freed because something else has failed, which is still
+  // to be reported.
   if (event.type === 'vram.deallocated') return event.error === null ? null : 'RELEASE_FAILED';
   return 'error' in event && event.error !== null ? event.error.code : null;
 }
 
-/** A drill may flip thousands of bits, each on record in the audit log: people are told of the first few. */
+/** A drill may flip thousands of bits, all recorded in the audit log: only the first few are narrated. */
 function isOneOfMany(event: OperationEvent, drills: Map<string, number>): boolean {
   if (event.type === 'operation.finished') drills.delete(event.operationId);
   if (event.type !== 'drill.injected') return false;
@@ -85,7 +85,7 @@ function emitSafely(sink: NarrationSink, narration: Narration): void {
   try {
     sink.tell(narration);
   } catch {
-    // The operation that is being told of has happened all the same, and the sink is where a complaint would have gone.
+    // The narrated operation has happened regardless, and a failing sink cannot take an error report.
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Runs `work` while this page holds a lock of its origin. `work` is told false, and runs all the same, where another
- * tab has the lock or the platform has none: nobody waits for a tab that may be suspended.
+ * Runs `work` while this page holds a lock of its origin. `work` gets false, and runs regardless, where another tab has
+ * the lock or the platform has none: waiting for a tab that may be suspended could take forever.
  */
 export async function withLock<T>(
   name: string,

@@ -15,7 +15,7 @@ export interface UrlRequestOptions {
   readonly fetch?: typeof globalThis.fetch | undefined;
   /** Sent with every request, such as an authorization. Never shown. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Milliseconds without an answer, or without a byte of one, after which a request is given up; default 30,000. */
+  /** Milliseconds without an answer, or without a byte of one, after which a request is abandoned; default 30,000. */
   readonly stallMs?: number | undefined;
 }
 

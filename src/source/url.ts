@@ -23,9 +23,8 @@ const MAX_RETRIES = 100;
  * say the rest: pass `expected` to seal(). A server that refuses HEAD, as for presigned URLs, is asked for the first byte
  * instead; a page sees the length in that answer from its own origin, and from another one if it exposes Content-Range.
  *
- * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that tells no length or compresses; SOURCE_MISMATCH
- * while reading,
- * and for a server that stalls; ABORTED.
+ * Errors: INVALID_INPUT for a bad URL, a refused request, or a server that sends no length or compresses; SOURCE_MISMATCH
+ * while reading, and for a server that stalls; ABORTED.
  */
 export async function urlSource(url: string | URL, options: UrlSourceOptions = {}): Promise<Source> {
   const retries = checkInteger('retries', options.retries ?? 0, 0, MAX_RETRIES);

@@ -10,7 +10,7 @@ export interface ServiceManagerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The service's current activity in a few words; polled every few seconds. */
   readonly status: () => string;
-  /** Told once if the service manager cannot be reached. */
+  /** Called once if the service manager cannot be reached. */
   readonly onFailure: (reason: string) => void;
   readonly pid?: number;
   /** Null where nothing can send. Default: the addon. */

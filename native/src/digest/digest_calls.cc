@@ -38,7 +38,7 @@ struct Job {
   napi_ref references[2] = {};
 };
 
-// What fails here fails because the environment ends, when there is nobody left to tell.
+// Failures here mean that the environment is ending: nobody is left to receive them.
 void release(napi_env env, const Job& job) {
   for (napi_ref reference : job.references) {
     if (reference != nullptr) static_cast<void>(napi_delete_reference(env, reference));

@@ -1,4 +1,4 @@
-// Who is at the other end of a Unix socket, by what the kernel says of it.
+// The peer of a Unix socket, as reported by the kernel.
 #ifndef VRAM_RESIDENCY_HANDOVER_PEER_H
 #define VRAM_RESIDENCY_HANDOVER_PEER_H
 

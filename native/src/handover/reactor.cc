@@ -107,7 +107,7 @@ int Reactor::timeout() const {
 
 void Reactor::tryAgainSoon() {
   retryAt_ = std::chrono::steady_clock::now() + kRetryPause;
-  // Where the thread waits it does not know yet until when.
+  // The waiting thread does not have the new deadline yet.
   if (std::this_thread::get_id() != thread_.get_id()) wake();
 }
 
@@ -186,10 +186,10 @@ void Reactor::accept(uint64_t id) {
   for (int k = 0; k < kMaxAccepted; k++) {
     Descriptor socket(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket.open()) {
-      // One too many is closed, and so told.
+      // A connection above the limit is closed and reported as such.
       if (openLinks_ < kMaxConnections) admit(id, door->second, std::move(socket));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      // The connection stays in the queue, and epoll would tell of it again at once.
+      // The connection stays in the queue, and epoll would report it again at once.
       static_cast<void>(control(epoll_, EPOLL_CTL_MOD, listening.get(), 0, keyOf(Key::kDoor, id)));
       return tryAgainSoon();
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -220,7 +220,7 @@ void Reactor::admit(uint64_t listener, const Door& door, Descriptor socket) {
 std::shared_ptr<Process> Reactor::processAt(const Descriptor& socket, pid_t pid) {
   std::weak_ptr<Process>& known = processes_[pid];
   std::shared_ptr<Process> process = known.lock();
-  // While it runs its PID is nobody else's.
+  // While it runs its PID is not reused.
   if (process == nullptr || !stillRuns(*process)) {
     process = openProcess(socket, pid);
     known = process;
@@ -255,7 +255,7 @@ void Reactor::pump(uint64_t id, Link& link) {
   if (ending != Ending::kNone) end(id, link, ending);
 }
 
-// A socket that is neither read nor written is taken out: epoll tells of a peer that has gone in any case, again and again.
+// A socket that is neither read nor written is taken out: epoll would keep reporting that its peer has hung up.
 void Reactor::arm(uint64_t id, Link& link) {
   if (!link.connection.open()) return;
   const uint32_t events = (link.unhandled < kMaxUnhandled ? EPOLLIN : 0u) | (link.connection.hasQueue() ? EPOLLOUT : 0u);

@@ -48,7 +48,7 @@ class Reactor {
   Reactor& operator=(const Reactor&) = delete;
 
   Status start();
-  // Closes everything; no event is told any more. Safe to call twice.
+  // Closes everything; no further event is delivered. Safe to call twice.
   void stop();
 
   Status listen(std::unique_ptr<SocketFile> file, std::size_t maxLineBytes, uint64_t& listener);
@@ -59,11 +59,11 @@ class Reactor {
   // `message` is left as it was if the answer is kFull. A connection that is closed takes everything.
   Sending send(uint64_t connection, Outgoing& message);
   void closeConnection(uint64_t connection);
-  // A line's handler has run: another line may be told.
+  // A line's handler has run: another line may be delivered.
   void handled(uint64_t connection);
   // Tells kExited, now or later, unless it cannot be known.
   void watch(uint64_t connection);
-  // Nobody asks for the connection any more; it is closed if it is open, and nothing more is told of it.
+  // Drops the connection: closes it if it is open and delivers no further events of it.
   void forget(uint64_t connection);
 
   // Something is open.

@@ -1,4 +1,4 @@
-// Bytes in a memfd that nobody can change any more: what goes to another process beside the memory.
+// Immutable bytes in a memfd, sent to another process with the memory.
 #ifndef VRAM_RESIDENCY_HANDOVER_SEALED_FILE_H
 #define VRAM_RESIDENCY_HANDOVER_SEALED_FILE_H
 

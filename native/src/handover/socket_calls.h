@@ -10,7 +10,7 @@ namespace vram {
 // 'connected' (value: listener, pid, uid, gid, groups), 'line' (value: bytes), 'closed' (value: why), 'exited'.
 napi_value openSockets(napi_env env, const Arguments& arguments);
 
-// (sockets): closes all there is; nothing is told any more. Safe to call twice.
+// (sockets): closes everything; no further event is delivered. Safe to call twice.
 napi_value closeSockets(napi_env env, const Arguments& arguments);
 
 // (sockets, path, mode, group or null, maxLineBytes): a promise for the listener.

@@ -58,7 +58,7 @@ Status newSocket(Descriptor& out) {
   return out.open() ? Status{} : Status::system("socket", errno);
 }
 
-// Removes what a server that is gone left at the path. Nobody answers there: connecting is refused.
+// Removes the stale socket of an ended server: one to which connecting is refused.
 Status removeStale(const std::string& path, const sockaddr_un& address) {
   Found found;
   if (const int error = inspect(path, found)) return Status::system("statx", error);

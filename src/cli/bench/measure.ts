@@ -49,7 +49,7 @@ export async function measurePair(
   const times = { ours: [] as number[], peer: [] as number[] };
   for (let round = 0; round < rounds; round += 1) {
     signal.throwIfAborted();
-    // Whoever goes first finds the caches as the other left them: take turns in that too.
+    // The first one finds the caches as the other left them, so the order alternates.
     if (round % 2 === 0) {
       times.ours.push(await elapsed(ours));
       times.peer.push(await elapsed(peer));

@@ -118,7 +118,7 @@ export class WorkerDrill {
       : new VramError('INTEGRITY_VIOLATION', 'the damage was not found');
   }
 
-  /** Whether the worker's events since then tell that the drilled shard was found damaged. */
+  /** Whether the worker's events since then report the drilled shard as damaged. */
   async #isReported(client: WorkerClient, { shardId }: Drilled, lastEventId: number): Promise<boolean> {
     const { io } = this.#context;
     const upTo = (await client.status({ signal: io.signal })).lastEventId;

@@ -286,7 +286,7 @@ class DrillRun {
   }
 }
 
-/** What the options ask for of a shard of that size, as far as it can be told before anything is sealed. */
+/** Checks the options against a shard of that size, as far as possible before anything is sealed. */
 function checkPlan({ pattern, area }: DrillOptions, byteLength: number): void {
   if (pattern.length > PATTERNS.length)
     throw invalidInput('pattern', `must be given ${PATTERNS.length} times at most`);

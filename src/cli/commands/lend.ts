@@ -185,7 +185,7 @@ async function heal(
     } finally {
       await source.close();
     }
-    // Clients are told an age again once the whole was verified.
+    // Clients get an age again once the whole was verified.
     await manager.verify(sealed, trace);
   } catch (error) {
     reporter.report(error, target.file);

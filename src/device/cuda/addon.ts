@@ -27,7 +27,7 @@ export interface DriverInfo {
   readonly path: string;
   /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
   readonly version: number;
-  /** The library says of itself that it is a test driver. */
+  /** The library identifies itself as a test driver. */
   readonly emulated: boolean;
 }
 

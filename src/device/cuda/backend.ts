@@ -21,7 +21,7 @@ const ADDON_INTERFACE = 4;
 /** Enough to ask the driver what kind of memory it gives. */
 const PROBE_BYTES = BLOCK_BYTES;
 
-/** What the platform brings: the portable part knows no files and no environment variables. */
+/** Provided by the platform: the portable part uses no files and no environment variables. */
 export interface CudaEnvironment {
   /** Loads the addon. Errors: DEVICE_UNAVAILABLE, saying what would help. */
   addon(): Promise<Addon>;
@@ -123,7 +123,7 @@ class CudaBackend implements Backend {
         info: async (pointer) => deviceInfo(info, record, pointer, await this.#origin(opened)),
       });
     } catch (error) {
-      // The first failure is the one to tell.
+      // The first failure is reported.
       await addon.close(device).catch(() => undefined);
       throw error;
     }

@@ -29,7 +29,7 @@ export interface CudaDeviceSettings {
   readonly kernels: Kernels;
   readonly windowBytes: number;
   readonly drills: boolean;
-  /** Built from what the driver says of the scratch pool's own memory, once the kernels are loaded. */
+  /** Built from the driver's attributes of the scratch pool's memory, once the kernels are loaded. */
   info(pointer: PointerInfo): Promise<DeviceInfo>;
 }
 
@@ -148,12 +148,12 @@ export class CudaDevice implements Device {
     const memory = await this.#take(neededBytes, share ? 'shared' : this.#virtual ? 'virtual' : 'plain');
     try {
       const region = await CudaRegion.create(this.#regionOwner, memory, { byteLength, share });
-      // It may have been closed or lost meanwhile, and would never wipe a region that it does not know.
+      // The device may have been closed or lost meanwhile, and would never wipe a region that is not registered.
       this.#checkPresent();
       this.#regions.add(region);
       return region;
     } catch (error) {
-      // The first failure is the one to tell; what stays behind goes with the device.
+      // The first failure is reported; memory left behind is freed with the device.
       await this.#settings.addon.release(memory).catch(() => undefined);
       throw error;
     }
@@ -171,7 +171,7 @@ export class CudaDevice implements Device {
     };
     for (const region of this.#regions) await region.release().catch(note);
     await this.#tree.end(() => this.#settings.addon.close(this.#settings.device)).catch(note);
-    // Closing never throws (MS-005); what could not be given back is told here.
+    // Closing never throws (MS-005); memory that could not be freed is reported here.
     const message = 'the device was closed';
     this.#lose({
       reason: 'closed',

@@ -8,7 +8,7 @@ export interface DriverOrigin {
   readonly driverOverride: boolean;
   /** The system may page device memory out (WSL2, WDDM). */
   readonly pageable: boolean | null;
-  /** The file that cuInit is in; null if the kernel does not tell. */
+  /** The file of cuInit; null if the kernel does not report it. */
   readonly file: string | null;
   /**
    * Why the files of the driver prove nothing: completes "the driver ..."; null if they are the system's, or trusted in
@@ -32,7 +32,7 @@ const MEMORY_TYPES: ReadonlyMap<number, 'host' | 'device' | 'managed'> = new Map
   [4, 'managed'],
 ]);
 
-/** Everything the driver tells about a device, as facts for the policy; `pointer` is null if the probe failed. */
+/** The driver's answers about a device, as facts for the policy; `pointer` is null if the probe failed. */
 export function deviceInfo(
   driver: DriverInfo,
   record: DeviceRecord,

@@ -71,7 +71,7 @@ export class NodeBatch {
       await Promise.all(this.#started);
       return await this.#proven(bytes);
     } catch (error) {
-      // Nothing may still write scratch when the next run fills it. The first failure is the one to tell.
+      // Nothing may still write scratch when the next run fills it. The first failure is reported.
       await Promise.allSettled([...this.#started, addon.synchronize(device)]);
       throw error;
     }

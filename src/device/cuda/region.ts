@@ -28,13 +28,13 @@ export interface RegionOwner {
   readonly addon: Addon;
   readonly drills: boolean;
   readonly stagingBytes: number;
-  /** Throws DEVICE_LOST if the device is gone. */
+  /** Throws DEVICE_LOST if the device is lost. */
   checkPresent(): void;
   /** Carries out addon calls; what they reject with becomes a VramError, and a loss is noted. */
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
   /** Hashes nodes of a part of the tree, 32 bytes each, in turn with the device's other runs. */
   tree(memory: MemoryHandle, part: TreePart, nodes: number, watch: RunWatch): Promise<Uint8Array>;
-  /** `checkLive` throws once the region is gone. */
+  /** `checkLive` throws once the region is released. */
   bind(memory: MemoryHandle, offset: number, length: number, checkLive: () => void): CudaBinding;
   countUpload(bytes: number): void;
   countReadback(bytes: number): void;
@@ -242,7 +242,7 @@ export class CudaRegion implements Region {
     if (failure !== null) throw failure.error;
   }
 
-  /** A second attempt is made since a region that is left writable is worse; the first failure is told all the same. */
+  /** Tried a second time, because a region left writable is worse; the first failure is still reported. */
   async #restore(): Promise<{ readonly error: unknown } | null> {
     this.#writable = true;
     let failure: { readonly error: unknown } | null = null;

@@ -19,7 +19,7 @@ export class CudaSharedMemory implements SharedMemory {
 }
 
 /**
- * A descriptor of the memory, for one process: whoever sends it to that process, or drops it, has closed it here.
+ * A descriptor of the memory, for one process: sending or dropping it closes it in this process.
  * Errors: INVALID_INPUT for memory of another library, or of a region that is not frozen yet; NOT_FOUND once the region is
  * released, DEVICE_UNAVAILABLE where the driver refuses, DEVICE_LOST.
  */

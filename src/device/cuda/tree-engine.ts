@@ -17,7 +17,7 @@ export class TreeEngine {
   readonly #smallNodes: GatheredRuns<NodeRequest, Uint8Array>;
   #readbackBytes = 0;
 
-  /** `checkPresent` throws DEVICE_LOST if the device is gone. */
+  /** `checkPresent` throws DEVICE_LOST if the device is lost. */
   constructor(machine: TreeMachine, checkPresent: () => void) {
     this.#machine = machine;
     this.#checkPresent = checkPresent;

@@ -48,7 +48,7 @@ export class TreeRun {
       for (let level = 0; level < this.#part.level; level++) await this.#flush(level);
       return await this.#finish();
     } catch (error) {
-      // Nothing may still write scratch when the next run fills it. The first failure is the one to tell.
+      // Nothing may still write scratch when the next run fills it. The first failure is reported.
       await this.#machine.addon.synchronize(this.#machine.device).catch(() => undefined);
       throw error;
     }

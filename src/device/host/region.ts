@@ -23,7 +23,7 @@ const RUN_PROOF_BYTES = 8 + HASH_BYTES;
 export interface HostOwner {
   readonly machine: TreeMachine & { readonly scratch: HostScratch };
   readonly drills: boolean;
-  /** Throws DEVICE_LOST if the device is gone. */
+  /** Throws DEVICE_LOST if the device is lost. */
   checkPresent(): void;
   /** Runs share one scratch pool: one after another. */
   serial<T>(work: () => Promise<T>): Promise<T>;

@@ -24,19 +24,22 @@ export const ADAPTER_REQUESTS: readonly GPURequestAdapterOptions[] = [
   { forceFallbackAdapter: true },
 ];
 
-/** Equal for adapters that cannot be told apart. */
+/** Equal for adapters that cannot be distinguished. */
 export function adapterKey(facts: AdapterFacts): string {
   const { vendor, architecture, device, description, isFallbackAdapter } = facts;
   return JSON.stringify([vendor, architecture, device, description, isFallbackAdapter === true]);
 }
 
-/** Whether there is anything to tell a GPU from a CPU adapter by; without it nothing counts as hardware. */
+/** Whether the adapter has information that distinguishes GPU from CPU; without it nothing counts as hardware. */
 export function saysAnything(facts: AdapterFacts): boolean {
   const { vendor, architecture, device, description, isFallbackAdapter, type } = facts;
   return isFallbackAdapter !== undefined || [vendor, architecture, device, description, type].some(isText);
 }
 
-/** What the adapter says of itself; WebGPU says neither how much memory there is nor, outside of developer modes, where. */
+/**
+ * The adapter's description of itself; WebGPU reports neither the amount of memory nor, outside of developer modes, its
+ * kind.
+ */
 export function describeAdapter(facts: AdapterFacts, index: number): DeviceInfo {
   const names = [facts.vendor, facts.architecture, facts.device, facts.description].filter(isText);
   const isCpu =

@@ -38,7 +38,7 @@ export function webgpuBackend(provider: GpuProvider): Backend {
  * call of the manager is under way: a device has one stack of them, and the manager's own are on it.
  *
  * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing
- * (GPUDevice.adapterInfo is young). A device of which nobody says anything counts as one that runs on the CPU.
+ * (GPUDevice.adapterInfo is young). A device without any description counts as one that runs on the CPU.
  *
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
  */

@@ -42,7 +42,7 @@ export function cutLengths(totalBytes: number, cuts: readonly number[], limits: 
 }
 
 /**
- * Sealed buffers of these lengths, whole blocks each, the last block of each zeroed. On failure all are given back.
+ * Sealed buffers of these lengths, whole blocks each, the last block of each zeroed. On failure all are released.
  * Errors: INSUFFICIENT_VRAM, ALLOCATION_FAILED, DEVICE_LOST.
  */
 export async function createBuffers(

@@ -117,8 +117,8 @@ export class GpuContext {
 
   /**
    * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, for a device at
-   * rest never: the next shard would lie beside the one that is gone. Never rejects: a lost device has nothing left to
-   * free, and any other failure shows at the next call.
+   * rest never: the next shard would be allocated beside the released one. Never rejects: a lost device has nothing left
+   * to free, and any other failure shows at the next call.
    */
   async free(buffers: readonly GPUBuffer[]): Promise<void> {
     for (const buffer of buffers) buffer.destroy();
@@ -146,7 +146,7 @@ export class GpuContext {
     }
   }
 
-  /** A loss is told in a later turn of the event loop than the errors it causes. */
+  /** A loss is reported in a later turn of the event loop than the errors it causes. */
   async #awaitLoss(turns: number = LOSS_TURNS): Promise<void> {
     for (let turn = 0; turn < turns && this.#end === null; turn++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -193,7 +193,7 @@ function outOfMemory(purpose: Purpose, cause: GPUError): VramError {
   );
 }
 
-/** Drivers answer in many lines, which may quote a whole call; the first one tells what was wrong. */
+/** Driver messages have many lines, which may quote a whole call; the first one has the reason. */
 function firstLine(error: unknown): string {
   const message =
     typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'

@@ -28,7 +28,7 @@ import { TreeEngine } from './tree.js';
 const HARDWARE_WINDOW_BYTES = 1024 * 1024 * 1024;
 /** A CPU has a few lanes to fill; a run stays short enough to be aborted soon. */
 const SOFTWARE_WINDOW_BYTES = 64 * 1024 * 1024;
-/** WebGPU tells nobody how much memory there is: beyond 1 TiB the device is not even asked. */
+/** WebGPU does not report the amount of memory: a region beyond 1 TiB is refused without trying. */
 const MAX_REGION_BYTES = 2 ** 40;
 /** Each costs the driver an allocation or a part of one, and every verification a binding. */
 const MAX_BUFFERS = 16_384;

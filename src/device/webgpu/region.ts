@@ -100,7 +100,7 @@ export class WebGpuRegion implements Region {
   }
 
   freeze(): Promise<Immutability> {
-    // Asked first: a second rejection that nobody holds would be unhandled.
+    // Checked first: a second, unawaited rejection would be unhandled.
     if (this.#state === 'released') return Promise.reject(releasedError());
     this.#freeze ??= this.#track(this.#finishWrites());
     return this.#freeze;

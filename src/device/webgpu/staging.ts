@@ -101,9 +101,9 @@ export class Staging {
   }
 
   /**
-   * Writes `bytes`, at most SLOT_BYTES, over consecutive ranges of sealed buffers, at most MAX_DISPATCHES, the first at any
-   * byte offset and each other one at its buffer's start; with `flip`, their set bits are flipped there. When it resolves,
-   * the bytes may be reused and the work is submitted; `accepted` tells whether the device took it.
+   * Writes `bytes`, at most SLOT_BYTES, over consecutive ranges of sealed buffers, at most MAX_DISPATCHES, the first at
+   * any byte offset and each other one at its buffer's start; with `flip`, their set bits are flipped there. When it
+   * resolves, the bytes may be reused and the work is submitted; `accepted` settles with the device's verdict.
    */
   async upload(
     purpose: Purpose,
@@ -133,7 +133,7 @@ export class Staging {
       });
       this.#context.uploadedBytes += bytes.length;
       slot.mapped = mapWiped(slot.host, byteLength);
-      // Whoever takes the slot next awaits it; with nobody next it must not end the process.
+      // The slot's next user awaits it; without one the rejection must not end the process.
       slot.mapped.catch(() => undefined);
       return { accepted };
     } finally {

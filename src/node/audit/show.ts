@@ -22,7 +22,7 @@ export interface ShowAuditOptions {
   readonly since?: string | undefined;
   /** Before this time. */
   readonly until?: string | undefined;
-  /** Told of lines that are not records; they are passed over. */
+  /** Called for lines that are not records; they are skipped. */
   readonly onBadLine?: (place: { readonly segment: string; readonly offset: number }) => void;
 }
 

@@ -21,7 +21,7 @@ let hold: HoldStderr | null | undefined;
 export function withoutDriverNoise<T>(call: () => T): T {
   hold ??= env['VRAM_RESIDENCY_DEBUG'] === '1' ? null : holdOf(optionalAddon());
   if (hold === null) return call();
-  // What the addon hands through is told by assignment here, not by its untyped answer.
+  // The result is passed out by assignment, because the addon's return value is untyped.
   let result: { readonly value: T } | undefined;
   const { text } = hold(() => {
     result = { value: call() };

@@ -1,7 +1,7 @@
 import type { RangedSource } from '../../source/index.js';
 import { checkPath, OpenFile } from './open-file.js';
 
-/** A file, and what told it apart when it was opened. */
+/** A file and its identity when it was opened. */
 export interface FileSource extends RangedSource {
   readonly path: string;
   readonly size: number;

@@ -45,7 +45,7 @@ export async function ggufFiles(entry: ModelEntry): Promise<ModelShard[]> {
   return shards;
 }
 
-/** Keeps what a file says of its split while its tensors are read. */
+/** Collects a file's split metadata while its tensors are read. */
 class PartReader {
   split: GgufSplit = { number: null, count: null, tensors: null };
 

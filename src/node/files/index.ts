@@ -1,4 +1,4 @@
-// Files and model folders, opened so that nobody can swap them between check and use.
+// Files and model folders, opened so that they cannot be swapped between check and use.
 export { loadExpected } from './expected-file.js';
 export { type FileSource, fileSource } from './file-source.js';
 export {

@@ -16,7 +16,7 @@ const close = promisify(closeCallback);
 const fstat = promisify(fstatCallback);
 const read = promisify(readCallback);
 
-/** Without O_NONBLOCK, opening a pipe that nobody writes would wait for ever. */
+/** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 /** Whoever writes a pipe may have to unlock a vault by hand first. */
 const DEFAULT_STALL_MS = 300_000;

@@ -15,7 +15,7 @@ import { hasCode } from './system-error.js';
 /** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;
 /**
- * Without O_NONBLOCK, opening a named pipe would wait for a writer; regular files know no difference. Opening a
+ * Without O_NONBLOCK, opening a named pipe would wait for a writer; it makes no difference for regular files. Opening a
  * terminal must not make it the process's own. Both are undefined on Windows, where no path names such things.
  */
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
@@ -88,7 +88,7 @@ export class OpenFile implements RangedSource {
     }
   }
 
-  /** The descriptor, by which the system tells where the file lies. */
+  /** The descriptor, from which the system derives the file's location. */
   get descriptor(): number {
     return this.#handle.fd;
   }

@@ -151,7 +151,7 @@ async function baseOf(handle: FileHandle, path: string): Promise<string> {
   }
 }
 
-/** The place of an open file or folder; `name` serves where the system does not tell it of a descriptor. */
+/** The location of an open file or folder; `name` where the system cannot derive it from a descriptor. */
 export async function placeOf(descriptor: number, name: string): Promise<string> {
   try {
     return await readlink(descriptorPath(descriptor));

@@ -5,8 +5,8 @@ import { placeOf } from './open-folder.js';
 import { openUnchanged } from './source-facts.js';
 
 /**
- * Where a model's file really lies: told of its descriptor where the system can, so that a link that is switched
- * meanwhile does not count. Errors: SOURCE_MISMATCH if the file is not what openModel() saw; INVALID_INPUT.
+ * A model file's real location, from its descriptor where the system can, so that a link that is switched meanwhile does
+ * not count. Errors: SOURCE_MISMATCH if the file is not what openModel() saw; INVALID_INPUT.
  */
 export async function placeOfFile(file: ModelFile): Promise<string> {
   const source = await openUnchanged(file.facts);

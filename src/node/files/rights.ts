@@ -19,7 +19,7 @@ const ROOT = 0;
 /** What (uid_t)-1 leaves. */
 export const MAX_UID = 2 ** 32 - 2;
 
-/** The option `trustOwner`; null where nobody is trusted but this user and root. Errors: INVALID_INPUT. */
+/** The option `trustOwner`; null where only this user and root are trusted. Errors: INVALID_INPUT. */
 export function checkTrustOwner(uid: number | undefined): number | null {
   return uid === undefined ? null : checkInteger('trustOwner', uid, 0, MAX_UID);
 }

@@ -10,7 +10,7 @@ export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? `: ${error.code}` : '';
 }
 
-/** Names the file in a system error about an open one: the system itself knows only its descriptor there. */
+/** Names the file in a system error about an open one: the system's message has only its descriptor. */
 export async function withPath<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

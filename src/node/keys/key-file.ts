@@ -36,8 +36,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 type Purpose = 'checkpoint' | 'attestation';
 
 /**
- * Where a worker's key lies unless told otherwise: the user's state directory (XDG Base Directory). Each purpose has a
- * key of its own. Errors: INVALID_INPUT for a user without a home, such as one that no passwd entry names.
+ * Default location of a worker's key: the user's state directory (XDG Base Directory). Each purpose has a key of its own.
+ * Errors: INVALID_INPUT for a user without a home, such as one that no passwd entry names.
  */
 export function defaultKeyFile(
   workerId: string,
@@ -68,7 +68,7 @@ function stateDirectory(env: Environment): string | null {
   return home === null ? null : join(home, '.local', 'state');
 }
 
-/** HOME, or what passwd says; null where that is not an absolute path. */
+/** HOME, or the home directory in passwd; null where that is not an absolute path. */
 function homeDirectory(): string | null {
   try {
     const home = homedir();
@@ -175,7 +175,7 @@ async function readPem(path: string, trustOwner: number | null): Promise<Buffer 
   }
 }
 
-/** Whoever can write its folder can take the key away, or put a key of theirs in its place. */
+/** Anyone who can write its folder can remove the key or replace it. */
 async function checkFolder(path: string, trustOwner: number | null): Promise<void> {
   const folder = dirname(resolve(path));
   for (const each of new Set([folder, await realest(folder)])) {

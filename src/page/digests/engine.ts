@@ -28,7 +28,7 @@ export interface DigestWorkersOptions {
   readonly worker: () => WorkerLike;
   /** At most so many, from 1 to 16; default as many as there are processors, at most 4. */
   readonly workers?: number | undefined;
-  /** Milliseconds that a worker may take for 1 MiB, its start included, before it is given up; default 20,000. */
+  /** Milliseconds that a worker may take for 1 MiB, its start included, before it is abandoned; default 20,000. */
   readonly stallMs?: number | undefined;
 }
 
@@ -45,9 +45,9 @@ const DEFAULT_STALL_MS = 20_000;
 const SENT_BYTES = 65_536;
 
 /**
- * A digest engine for `VramManager.open({ engine })` that hashes in module workers, which start on first use: the
- * thread that calls it stays free. After a worker failed, the work under way is refused, and later work starts new
- * ones. Whoever made it closes it.
+ * A digest engine for `VramManager.open({ engine })` that hashes in module workers, which start on first use: the thread
+ * that calls it stays free. After a worker failed, the work under way is refused, and later work starts new ones. Its
+ * creator closes it.
  * Errors: INVALID_INPUT. Its streams: DEVICE_UNAVAILABLE for a worker that fails, was killed, or does not answer.
  */
 export function digestWorkers(options: DigestWorkersOptions): DigestEngine {

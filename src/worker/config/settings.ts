@@ -39,7 +39,7 @@ const scrub = z.union([
   }),
 ]);
 
-/** A server that computes, on this host alone: whoever listens there must be known to hold the weights. */
+/** A compute server on this host: the process that listens there must be known to hold the weights. */
 const engine = z
   .strictObject({
     model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'must be the name of a model'),

@@ -95,7 +95,7 @@ async function relay(
   await callEngine({ address, inputs, signal, onOutput });
 }
 
-/** Errors: DEVICE_UNAVAILABLE where whoever listens there is nobody that the worker knows. */
+/** Errors: DEVICE_UNAVAILABLE where an unknown process listens there. */
 async function requireListener(
   pids: readonly number[],
   address: EngineAddress,

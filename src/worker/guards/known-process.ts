@@ -1,13 +1,13 @@
 import { readFile, stat } from 'node:fs/promises';
 
-/** A process as the kernel knows it: its owner, and when it began. A number alone may be another's tomorrow. */
+/** A process's owner and start time from the kernel: the id alone may be reused later. */
 export interface KnownProcess {
   readonly pid: number;
   readonly uid: number;
   readonly startTime: string;
 }
 
-/** null where there is no such process, or the system does not tell. */
+/** null where there is no such process, or the system does not show it. */
 export async function knownProcess(pid: number): Promise<KnownProcess | null> {
   try {
     const { uid } = await stat(`/proc/${pid}`);

@@ -6,7 +6,8 @@ import { ServiceError } from '../common/index.js';
 const KEPT_MS = 24 * 3_600_000;
 const MOST_KEPT = 10_000;
 /**
- * Of the answers together. One who asks more than that is refused: an answer given up would be an order carried out twice.
+ * Limit of all answers together. Further requests are refused, because dropping an answer would let its request run
+ * twice.
  */
 const MOST_KEPT_BYTES = 64 * 2 ** 20;
 const MAX_KEY = 255;

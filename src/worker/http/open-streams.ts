@@ -18,8 +18,8 @@ export class OpenStreams {
   }
 
   /**
-   * The answer as it may go out; one that is not a stream of events as it is. `caller` tells callers apart: those without a
-   * token are one. Errors: QUEUE_FULL for one stream too many.
+   * The answer as it may go out; one that is not a stream of events as it is. `caller` identifies the caller; all callers
+   * without a token count as one. Errors: QUEUE_FULL for one stream too many.
    */
   async guard(answer: Response, caller: string, isStillAdmitted: () => Promise<boolean>): Promise<Response> {
     const { body, status, headers } = answer;

@@ -108,7 +108,7 @@ export class Tokens {
     return digestOf(token);
   }
 
-  /** As `callerOf`: for whoever kept the digest rather than the token. */
+  /** As `callerOf`, for callers that stored the digest instead of the token. */
   async callerOfDigest(digest: Buffer): Promise<Caller | null> {
     let caller: Caller | null = null;
     for (const file of this.#files) {

@@ -68,7 +68,7 @@ async function lockAt(lockFile: LockFile, directory: string, name: string): Prom
   }
 }
 
-/** By the GPU itself where it tells which one it is: its number differs from process to process. */
+/** By the GPU's own id where it has one: its number differs from process to process. */
 function nameOf({ id, uuid }: LockedDevice): string {
   return (uuid ?? id).replace(/[^A-Za-z0-9-]/g, '-');
 }

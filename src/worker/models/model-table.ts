@@ -99,7 +99,7 @@ export class ModelTable {
     return entry;
   }
 
-  /** A generation is gone from device memory. */
+  /** A generation was removed from device memory. */
   gone(generation: Generation): void {
     this.#leaving.delete(generation);
   }

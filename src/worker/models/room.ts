@@ -5,7 +5,7 @@ import type { Reservations } from './reservations.js';
 /** Drivers hand out device memory in units of this size; a shard takes whole ones. */
 const UNIT_BYTES = 2 * 2 ** 20;
 
-/** Device bytes that shards will take, as far as can be told before they are allocated. */
+/** Device bytes that shards will take, as far as known before they are allocated. */
 export function plannedBytes(shards: readonly { readonly byteLength: number }[]): number {
   return shards.reduce((sum, { byteLength }) => sum + Math.ceil(byteLength / UNIT_BYTES) * UNIT_BYTES, 0);
 }

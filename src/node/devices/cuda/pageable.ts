@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 
-/** What the system says of itself; given in tests. */
+/** The system's description of itself; replaced in tests. */
 export interface SystemSigns {
   /** Text of /proc/sys/kernel/osrelease; null if it cannot be read. */
   readonly kernelRelease: string | null;

@@ -24,7 +24,7 @@ export interface EngineCall {
 
 /**
  * Asks an engine, and passes on what it answers as it comes. Errors: INVALID_INPUT where it refuses the request,
- * DEVICE_UNAVAILABLE where it cannot be reached, fails, falls silent or ends in the middle; what the signal says.
+ * DEVICE_UNAVAILABLE where it cannot be reached, fails, stalls or ends in the middle; the signal's reason.
  */
 export async function callEngine(call: EngineCall): Promise<void> {
   const response = await answerOf(call);

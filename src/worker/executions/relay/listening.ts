@@ -20,8 +20,8 @@ const REACHED: Readonly<Record<string, readonly string[]>> = {
 const MOST_DESCRIPTORS = 65_536;
 
 /**
- * The one of these processes that listens at an address; null where none of them does, or the system does not tell. A
- * socket's descriptor that was handed on counts for whoever holds it.
+ * The one of these processes that listens at an address; null where none of them does, or the system does not show it. An
+ * inherited or passed descriptor of the socket counts for its holder.
  */
 export async function listenerAmong(pids: readonly number[], address: EngineAddress): Promise<number | null> {
   const sockets = 'socket' in address ? await unixListeners(address.socket) : await tcpListeners(address);
