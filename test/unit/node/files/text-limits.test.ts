@@ -3,7 +3,6 @@ import { bytesAccess, findTensor, parseExpected, readShardedIndex } from '../../
 import type { TensorEntry } from '../../../../src/models/tensors.js';
 import { listLog } from '../../../../src/node/audit/layout.js';
 import { nodeFileSystem } from '../../../../src/node/files/index.js';
-import { readHandle } from '../../../../src/seal/handle.js';
 import { growth, LINEAR } from '../../../support/growth.js';
 
 const HEX = 'ab'.repeat(32);
@@ -19,38 +18,6 @@ function refused(call: () => unknown): { code: string; message: string } {
   }
   throw new Error('the call succeeded');
 }
-
-describe('a handle', () => {
-  // Parsing would find what is wrong with each of these, after it had read all of it.
-  it.each([
-    ['its text is long', 1_048_576, 'x'.repeat(1_048_577)],
-    ['one of its texts is long', 65_536, { v: 1, signature: 'x'.repeat(65_537) }],
-    ['a text of its device is long', 65_536, { v: 1, signature: 'x', device: { name: 'x'.repeat(65_537) } }],
-    ['a text of a file is long', 65_536, { v: 2, signature: 'x', source: [{ sha256: 'x'.repeat(65_537) }] }],
-  ])('is refused before it is parsed if %s', (_, limit, handle) => {
-    expect(refused(() => readHandle(handle))).toEqual({
-      code: 'SEAL_VERIFICATION_FAILED',
-      message: `the handle is not genuine: it holds a text of more than ${limit} characters`,
-    });
-  });
-
-  it('is refused if it has many files, of which none is looked at', () => {
-    expect(refused(() => readHandle({ source: Array(4097).fill(undefined) })).message).toContain(
-      '"source" has more than 4096 files',
-    );
-  });
-
-  it('is refused if it has many keys, and so is one whose device has', () => {
-    const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, 1]));
-    for (const handle of [many, { device: many }]) {
-      expect(refused(() => readHandle(handle)).message).toContain('it has more than 64 keys');
-    }
-  });
-
-  it('is parsed up to that length', () => {
-    expect(refused(() => readHandle('{}'.padEnd(1_048_576))).code).toBe('NOT_SEALED');
-  });
-});
 
 describe('a list of digests', () => {
   it('has lines and names of bounded length, and is asked for paths of bounded length', () => {
