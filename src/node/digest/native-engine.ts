@@ -25,6 +25,8 @@ const THREADED_BYTES = 4 * 1024 * 1024;
 /** What one thread takes at a time: long enough to outweigh the call, short enough that all of them end together. */
 const PIECE_BYTES = 512 * 1024;
 const THREADS = Math.min(availableParallelism(), 4);
+/** Hashed sooner than a thread wakes up: some 50 microseconds. Every run of a tree hashes a canary of one block. */
+const AT_ONCE_BYTES = 128 * 1024;
 
 /**
  * Hashes with the addon's hasher where there is one, else with node:crypto; big inputs in threads: the addon's, or up to
@@ -83,6 +85,10 @@ export class NativeEngine implements DigestEngine {
 }
 
 async function hashInThreads(native: NativeHasher, blocks: Uint8Array, out: Uint8Array): Promise<void> {
+  if (blocks.length <= AT_ONCE_BYTES) {
+    native.hash(blocks, out);
+    return;
+  }
   let next = 0;
   const takePieces = async (): Promise<void> => {
     while (next < blocks.length) {
