@@ -88,10 +88,13 @@ describe.each(KNOWN)('block hasher %s', (name) => {
           expect(inHex(digest).leaves).toBe(toHex(tree[0] ?? new Uint8Array()));
           expect(digest.sha256).toBe(toHex(sha256(bytes)));
         }
-        const resident = xorshiftBytes(11, 3 * MIB);
-        const out = new Uint8Array((resident.length / BLOCK_BYTES) * HASH_BYTES);
-        await engine.hashResident?.(resident, out);
-        expect(toHex(out)).toBe(toHex(naiveTree(resident)[0] ?? new Uint8Array()));
+        // At once, and from 33 blocks on in threads.
+        for (const size of [BLOCK_BYTES, 32 * BLOCK_BYTES, 33 * BLOCK_BYTES, 3 * MIB]) {
+          const resident = xorshiftBytes(11, size);
+          const out = new Uint8Array((size / BLOCK_BYTES) * HASH_BYTES);
+          await engine.hashResident?.(resident, out);
+          expect(toHex(out), `${size} bytes`).toBe(toHex(naiveTree(resident)[0] ?? new Uint8Array()));
+        }
       } finally {
         await engine.close();
       }
