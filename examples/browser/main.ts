@@ -27,11 +27,8 @@ const times = new Times();
 const log = new LogView();
 const start = new StartView(open);
 const operations = new Operations(client, { controls, story, map, times });
-const reading = new ReadingView(client, {
-  exclusively: (what, work) => operations.exclusively(what, work),
-  onRefused: (message, damaged) => operations.refused(message, damaged),
-  onRead: (read) => operations.read(read),
-});
+/** Made with the first model that reads: nobody sees its sheet before. */
+let reading: ReadingView | null = null;
 let opened = false;
 
 function onNotice(notice: Notice): void {
@@ -92,10 +89,20 @@ function showModel(answer: Opened): void {
   story.focus();
   log.toEnd();
   operations.begin(model);
-  // Writing on the sheet takes a frame of its own.
-  requestAnimationFrame(() => reading.show(model));
+  byId('reading', HTMLElement).hidden = !model.reads;
+  // The sheet's first drawing is a task of its own, behind the frame that shows the model.
+  if (model.reads) requestAnimationFrame(() => setTimeout(showReading));
   times.add('Load, hash and seal', sealed);
   showFacts(answer);
+}
+
+function showReading(): void {
+  reading ??= new ReadingView(client, {
+    exclusively: (what, work) => operations.exclusively(what, work),
+    onRefused: (message, damaged) => operations.refused(message, damaged),
+    onRead: (read) => operations.read(read),
+  });
+  reading.begin();
 }
 
 const actions: Readonly<Record<string, () => void>> = {

@@ -1,5 +1,5 @@
 import type { BlockRange, TensorPlace } from '../protocol.js';
-import { count } from './format.js';
+import { count, grouped } from './format.js';
 import { findTensor } from './tensor-at.js';
 
 const MOST_NAMED = 3;
@@ -16,8 +16,6 @@ export function damageText(damaged: readonly BlockRange[], tensors: readonly Ten
 }
 
 export function blocksText({ firstBlock, blocks }: BlockRange): string {
-  const first = firstBlock.toLocaleString('en');
-  return blocks === 1
-    ? `block ${first}`
-    : `blocks ${first} to ${(firstBlock + blocks - 1).toLocaleString('en')}`;
+  const first = grouped(firstBlock);
+  return blocks === 1 ? `block ${first}` : `blocks ${first} to ${grouped(firstBlock + blocks - 1)}`;
 }

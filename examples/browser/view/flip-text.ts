@@ -1,5 +1,5 @@
 import type { Flip } from '../protocol.js';
-import { count } from './format.js';
+import { count, grouped } from './format.js';
 
 /** Which bits a drill flipped, in a sentence. */
 export function flipText(flips: readonly Flip[]): string {
@@ -9,6 +9,6 @@ export function flipText(flips: readonly Flip[]): string {
     return `They lie in ${count(blocks, 'block')}. Nothing has noticed: the model still answers.`;
   }
   const tensor = first.tensor === null ? '' : ` of ${first.tensor}`;
-  const [byte, block] = [first.byte.toLocaleString('en'), first.block.toLocaleString('en')];
+  const [byte, block] = [grouped(first.byte), grouped(first.block)];
   return `Bit ${first.bit} of byte ${byte}, in block ${block}${tensor}. Nothing has noticed: the model still answers.`;
 }

@@ -1,8 +1,12 @@
-const NUMBER = new Intl.NumberFormat('en');
 const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
 
+/** A whole number with its thousands apart: 10,760. Not by Intl, whose first use costs a page some 20 ms. */
+export function grouped(value: number): string {
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
 export function count(value: number, one: string, many = `${one}s`): string {
-  return `${NUMBER.format(value)} ${value === 1 ? one : many}`;
+  return `${grouped(value)} ${value === 1 ? one : many}`;
 }
 
 /** Decimal units, as files are sold: 10.8 MB. */
@@ -29,5 +33,7 @@ export function rate(value: number, ms: number): string {
 
 /** The clock of an RFC 3339 time, in the visitor's zone. */
 export function clock(at: string): string {
-  return new Date(at).toLocaleTimeString('en-GB');
+  const time = new Date(at);
+  const parts = [time.getHours(), time.getMinutes(), time.getSeconds()];
+  return parts.map((part) => String(part).padStart(2, '0')).join(':');
 }

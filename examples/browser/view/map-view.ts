@@ -3,7 +3,7 @@ import type { ModelFacts, TensorPlace } from '../protocol.js';
 import { BlockMap, type MapState } from './block-map.js';
 import { blocksText } from './damage-text.js';
 import { byId, setText } from './dom.js';
-import { bytes, count } from './format.js';
+import { bytes, count, grouped } from './format.js';
 import { blockAt } from './grid.js';
 import { findTensor } from './tensor-at.js';
 
@@ -163,7 +163,7 @@ export class MapView {
     const at = block === null ? -1 : findTensor(tensors, block, this.#map.grid.blocksPerCell);
     if (at === -1 && block !== null) {
       this.#select(null);
-      setText(byId('map-tensor', HTMLElement), `block ${block.toLocaleString('en')}`);
+      setText(byId('map-tensor', HTMLElement), `block ${grouped(block)}`);
     } else this.#select(at === -1 ? null : at);
   }
 

@@ -1,7 +1,7 @@
 // The line that the engine reads from sealed weights.
 import type { RuntimeClient } from '../client.js';
 import { Refusal } from '../client.js';
-import type { BlockRange, ModelFacts, Reading } from '../protocol.js';
+import type { BlockRange, Reading } from '../protocol.js';
 import { byId, element, onClick } from './dom.js';
 import { duration } from './format.js';
 import { Pad } from './pad.js';
@@ -53,8 +53,8 @@ export class ReadingView {
     onClick('read-unchecked', () => this.#read(false));
   }
 
-  show({ reads }: ModelFacts): void {
-    byId('reading', HTMLElement).hidden = !reads;
+  /** For another model: no readings yet, and the words of the field on the sheet. */
+  begin(): void {
     this.#list.replaceChildren();
     this.#type();
   }
