@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../../../src/base/errors.js';
+import type { RootOptions } from '../../../../src/device/index.js';
 import { bytesSource } from '../../../../src/source/index.js';
 import { failure, openHost, overlay, pattern, Recorder, regionsOf, wrapRegions } from '../fixture.js';
 
@@ -129,8 +130,8 @@ describe('execute', () => {
       wrap: (device) =>
         wrapRegions(device, (region) =>
           overlay(region, {
-            root: async (options: unknown) => {
-              given.push(options);
+            root: async (options?: RootOptions) => {
+              given.push(options?.signal);
               return await region.root();
             },
           }),
@@ -141,7 +142,7 @@ describe('execute', () => {
     const { signal } = new AbortController();
     await manager.execute(shard, () => 0, { recheck: true, signal });
     await manager.execute(shard, () => 0, { recheck: true });
-    expect(given).toEqual([{ signal }, { signal }, {}, {}]);
+    expect(given).toEqual([signal, signal, undefined, undefined]);
     await manager.close();
   });
 
