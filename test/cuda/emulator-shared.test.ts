@@ -69,7 +69,7 @@ describe.skipIf(emulator === null)(`shared memory in the PTX interpreter${skippe
     it('a misaligned vector is refused', () => {
       const { result, fault } = run('ld.shared.v4.u32 {%r2, %r3, %r4, %r5}, [%r10+8];', 1);
       expect(result).toBe(MISALIGNED);
-      expect(fault).toMatch(/no multiple of 16/);
+      expect(fault).toMatch(/not a multiple of 16/);
     });
   });
 
