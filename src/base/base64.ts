@@ -14,7 +14,7 @@ export function toBase64(bytes: Uint8Array): string {
  */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> | null {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return null;
-  return fromBase64Url(text.replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_'));
+  return fromBase64Url(text.replaceAll('=', '').replaceAll('+', '-').replaceAll('/', '_'));
 }
 
 /** As {@link fromBase64}. Errors: INVALID_INPUT naming `argument`. */
@@ -63,11 +63,9 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | null {
  * white space, wrong padding and stray last bits, so that the same bytes have one text in each alphabet.
  */
 export function fromEitherBase64(text: string): Uint8Array<ArrayBuffer> | null {
-  const match = /^([A-Za-z0-9_-]*|[A-Za-z0-9+/]*)(={0,2})$/.exec(text);
-  if (match === null) return null;
-  const [, digits = '', padding = ''] = match;
-  if (padding !== '' && (digits.length + padding.length) % 4 !== 0) return null;
-  return fromBase64Url(digits.replaceAll('+', '-').replaceAll('/', '_'));
+  if (!/^(?:[A-Za-z0-9_-]*|[A-Za-z0-9+/]*)={0,2}$/.test(text)) return null;
+  if (text.endsWith('=') && text.length % 4 !== 0) return null;
+  return fromBase64Url(text.replaceAll('=', '').replaceAll('+', '-').replaceAll('/', '_'));
 }
 
 function digit(value: number): string {
