@@ -38,7 +38,7 @@ export class GatheredRuns<Request extends { readonly signal?: AbortSignal | unde
 
   async #runWaiting(): Promise<void> {
     const taken = this.#waiting.splice(0, this.#limit);
-    const wanted = taken.filter(({ request, reject }) => {
+    const live = taken.filter(({ request, reject }) => {
       try {
         throwIfAborted(request.signal);
         return true;
@@ -47,16 +47,16 @@ export class GatheredRuns<Request extends { readonly signal?: AbortSignal | unde
         return false;
       }
     });
-    if (wanted.length === 0) return;
+    if (live.length === 0) return;
     try {
-      const results = await this.#carryOut(wanted.map(({ request }) => request));
-      for (const [index, { resolve, reject }] of wanted.entries()) {
+      const results = await this.#carryOut(live.map(({ request }) => request));
+      for (const [index, { resolve, reject }] of live.entries()) {
         const result = results[index];
         if (result !== undefined) resolve(result);
         else reject(new TypeError('unreachable: a run gives every request its result'));
       }
     } catch (error) {
-      for (const { reject } of wanted) reject(error);
+      for (const { reject } of live) reject(error);
     }
   }
 }
