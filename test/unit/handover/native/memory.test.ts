@@ -148,7 +148,8 @@ describeSockets('memory handed to another process', (bed) => {
         stuff(connection);
         expect(connection.send(line('take'), handover)).toBe('full');
         connection.close();
-        await closed;
+        // The client closes its own socket when it sees the end: both must be gone before descriptors are counted.
+        await Promise.all([closed, client.closed]);
         const before = openDescriptors();
         expect(connection.send(line('take'), handover)).toBe('sent');
         // The manifest's file is kept for the next client.
