@@ -7,6 +7,7 @@
         'src/napi_glue.cc',
         'src/digest/block_hasher.cc',
         'src/digest/digest_calls.cc',
+        'src/digest/pieces.cc',
         'src/digest/sha256_armv8.cc',
         'src/digest/sha256_avx2.cc',
         'src/digest/sha256_avx512.cc',

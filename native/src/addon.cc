@@ -477,6 +477,7 @@ constexpr Export kExports[] = {
     {"blockHasherNames", guarded<blockHasherNames>},
     {"hashBlocks", guarded<hashBlocks>},
     {"hashBlocksAsync", guarded<hashBlocksAsync>},
+    {"hashFileAsync", guarded<hashFileAsync>},
     {"holdStderr", guarded<holdStderr>},
     {"adviseHugePages", guarded<adviseHugePages>},
     {"sendDatagram", guarded<sendDatagram>},

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "handover/descriptor.h"
+#include "descriptor.h"
 
 namespace vram {
 

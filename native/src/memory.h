@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "driver.h"
-#include "handover/descriptor.h"
+#include "descriptor.h"
 
 namespace vram {
 

@@ -376,6 +376,8 @@ napi_value makeError(napi_env env, const Status& status) {
     set(env, error, "call", makeString(env, status.call));
     set(env, error, "detail", makeString(env, status.detail));
   }
+  // As in the errors of Node's own system calls.
+  if (status.failure == Failure::kSystem) set(env, error, "errno", makeNumber(env, -status.result));
   return error;
 }
 

@@ -1,5 +1,6 @@
 import { throwIfAborted } from '../base/index.js';
 import type { DigestEngine, HostDigest } from '../digest/index.js';
+import { digestFile } from '../node/index.js';
 import type { Source } from '../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -18,6 +19,10 @@ export async function digestSource(
   engine: DigestEngine,
   options: DigestSourceOptions,
 ): Promise<HostDigest> {
+  if (!options.sha256) {
+    const digest = await digestFile(source, engine, options);
+    if (digest !== null) return digest;
+  }
   const hashing = engine.start({ byteLength: source.byteLength, sha256: options.sha256, keep: 'root' });
   let bytes = 0;
   try {

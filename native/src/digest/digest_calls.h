@@ -12,8 +12,14 @@ napi_value blockHasherNames(napi_env env, const Arguments& arguments);
 // (name, blocks, hashes): hashes whole blocks of 4096 bytes, 32 bytes each, before it returns.
 napi_value hashBlocks(napi_env env, const Arguments& arguments);
 
-// The same in a thread; returns a promise. Until it settles the caller must neither write, detach nor resize the two.
+// (name, blocks, hashes, threads): the same in so many threads; returns a promise. Until it settles the caller must neither
+// write, detach nor resize the two.
 napi_value hashBlocksAsync(napi_env env, const Arguments& arguments);
+
+// (name, descriptor, offset, length, hashes, threads): hashes these bytes of a file, which the threads read themselves; a
+// last partial block is padded with zeros. Promises how many of the bytes are there, up to the first that is missing. The
+// descriptor may be closed once the call has returned; `hashes` is bound as above.
+napi_value hashFileAsync(napi_env env, const Arguments& arguments);
 
 }  // namespace vram
 

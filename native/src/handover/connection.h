@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "descriptor.h"
+#include "../descriptor.h"
 
 namespace vram {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../status.h"
-#include "descriptor.h"
+#include "../descriptor.h"
 
 namespace vram {
 

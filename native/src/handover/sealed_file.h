@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "../status.h"
-#include "descriptor.h"
+#include "../descriptor.h"
 
 namespace vram {
 

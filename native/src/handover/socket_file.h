@@ -11,7 +11,7 @@
 #include <string>
 
 #include "../status.h"
-#include "descriptor.h"
+#include "../descriptor.h"
 
 namespace vram {
 

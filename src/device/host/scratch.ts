@@ -15,8 +15,8 @@ export class HostScratch {
   readonly windowBlocks: number;
   /** Bytes of all buffers together. */
   readonly byteLength: number;
-  /** Leaf hashes of one window. */
-  readonly leaves: Uint8Array;
+  /** Leaf hashes of two windows: one being hashed, one handed on. */
+  readonly leaves: readonly Uint8Array[];
   /** Hashes of level n that wait to be hashed into level n + 1. */
   readonly stages: readonly Uint8Array[];
   /** Nodes made from one stage. */
@@ -28,10 +28,17 @@ export class HostScratch {
 
   constructor(windowBytes: number) {
     this.windowBlocks = Math.floor(windowBytes / BLOCK_BYTES);
-    this.leaves = new Uint8Array(this.windowBlocks * HASH_BYTES);
+    this.leaves = [0, 1].map(() => new Uint8Array(this.windowBlocks * HASH_BYTES));
     this.stages = Array.from({ length: UPPER_LEVELS }, () => new Uint8Array(STAGE_BYTES));
     this.nodes = this.stages.map(() => new Uint8Array(STAGE_NODES * HASH_BYTES));
-    this.byteLength = [this.leaves, ...this.stages, ...this.nodes, this.canary, this.canaryHash, this.pattern]
+    this.byteLength = [
+      ...this.leaves,
+      ...this.stages,
+      ...this.nodes,
+      this.canary,
+      this.canaryHash,
+      this.pattern,
+    ]
       .map((buffer) => buffer.length)
       .reduce((sum, length) => sum + length, 0);
   }
@@ -40,12 +47,15 @@ export class HostScratch {
   renew(): void {
     globalThis.crypto.getRandomValues(this.pattern);
     globalThis.crypto.getRandomValues(this.canary);
-    for (const buffer of [this.leaves, ...this.stages, ...this.nodes, this.canaryHash]) this.mark(buffer);
+    for (const buffer of [...this.leaves, ...this.stages, ...this.nodes, this.canaryHash]) this.mark(buffer);
   }
 
   /** Fills a buffer of whole hashes with the pattern. */
   mark(buffer: Uint8Array): void {
-    for (let at = 0; at < buffer.length; at += HASH_BYTES) buffer.set(this.pattern, at);
+    if (buffer.length === 0) return;
+    buffer.set(this.pattern);
+    // What is filled already is copied behind itself: few large copies.
+    for (let filled = HASH_BYTES; filled < buffer.length; filled *= 2) buffer.copyWithin(filled, 0, filled);
   }
 
   /** True if one of the hashes in `buffer` is the pattern still. */

@@ -9,6 +9,13 @@ import type { HostScratch } from './scratch.js';
 /** Hashed at a stretch before timers, I/O and an abort get their turn: 32 MiB, some 30 ms. */
 const UNBROKEN_BLOCKS = (32 * 1024 * 1024) / BLOCK_BYTES;
 
+/** A window whose blocks are being hashed. `settled` never rejects. */
+interface UnderWay {
+  /** `end`: the block of the part behind the window. */
+  readonly hashed: Promise<{ readonly end: number; readonly hashes: Uint8Array }>;
+  readonly settled: Promise<unknown>;
+}
+
 /** Everything that a run needs; the hash is computed on the host, for the canary. */
 export interface TreeMachine {
   readonly kernels: HostKernels;
@@ -39,20 +46,29 @@ export class TreeRun {
   /** Fills `out` with the part's nodes; resolves to the number of blocks hashed. Errors: DEVICE_UNAVAILABLE, ABORTED. */
   async execute(memory: HostMemory, { signal, onHashed }: RunWatch): Promise<number> {
     const { scratch } = this.#machine;
-    const { firstBlock, blocks, level } = this.#part;
+    const { blocks, level } = this.#part;
     scratch.renew();
     scratch.mark(this.#out);
     let unbroken = 0;
-    for (let done = 0; done < blocks; done += scratch.windowBlocks) {
-      throwIfAborted(signal);
-      const window = Math.min(scratch.windowBlocks, blocks - done);
-      await this.#hashWindow(memory, firstBlock + done, window);
-      onHashed?.(done + window);
-      unbroken += window;
-      if (unbroken >= UNBROKEN_BLOCKS && done + window < blocks) {
-        unbroken = 0;
-        await nextTask();
+    // Two at a time, so that threads have the next window while the hashes of this one are handed on.
+    const underWay = [this.#startWindow(memory, 0), this.#startWindow(memory, scratch.windowBlocks)];
+    try {
+      for (let window = underWay[0] ?? null; window !== null; window = underWay[0] ?? null) {
+        throwIfAborted(signal);
+        const { end, hashes } = await window.hashed;
+        await this.#push(0, hashes);
+        underWay.shift();
+        underWay.push(this.#startWindow(memory, end + scratch.windowBlocks));
+        onHashed?.(end);
+        unbroken += hashes.length / HASH_BYTES;
+        if (unbroken >= UNBROKEN_BLOCKS && end < blocks) {
+          unbroken = 0;
+          await nextTask();
+        }
       }
+    } finally {
+      // Until these settle, threads read the region.
+      await Promise.all(underWay.map((window) => window?.settled));
     }
     for (let below = 0; below < level; below++) await this.#flush(below);
     await this.#proveCanary();
@@ -63,17 +79,36 @@ export class TreeRun {
     return this.#leaves;
   }
 
-  async #hashWindow(memory: HostMemory, firstBlock: number, blocks: number): Promise<void> {
+  /** Begins to hash the window at a block of the part; null behind its end. */
+  #startWindow(memory: HostMemory, start: number): UnderWay | null {
+    const { windowBlocks, leaves } = this.#machine.scratch;
+    const blocks = Math.min(windowBlocks, this.#part.blocks - start);
+    if (blocks <= 0) return null;
+    const buffer = leaves[(start / windowBlocks) % leaves.length];
+    if (buffer === undefined) throw new Error('a scratch without room for leaves');
+    const hashes = buffer.subarray(0, blocks * HASH_BYTES);
+    const hashed = this.#hashWindow(memory, this.#part.firstBlock + start, blocks, hashes).then(() => ({
+      end: start + blocks,
+      hashes,
+    }));
+    return { hashed, settled: Promise.allSettled([hashed]) };
+  }
+
+  async #hashWindow(
+    memory: HostMemory,
+    firstBlock: number,
+    blocks: number,
+    output: Uint8Array,
+  ): Promise<void> {
     const { kernels, scratch } = this.#machine;
-    const output = scratch.leaves.subarray(0, blocks * HASH_BYTES);
     scratch.mark(output);
     let at = 0;
     for (const piece of memory.blocks(firstBlock, blocks)) {
       const length = (piece.length / BLOCK_BYTES) * HASH_BYTES;
-      this.#leaves += await kernels.leaves(piece, output.subarray(at, at + length));
+      const count = await kernels.leaves(piece, output.subarray(at, at + length));
+      this.#leaves += count;
       at += length;
     }
-    await this.#push(0, output);
   }
 
   /** Hands on the hashes of a level: to the result if it is the requested one, else to the next level's input. */

@@ -1,3 +1,4 @@
 // Digest engines in threads, and the addon's hashers.
 export { createNodeEngine } from './create-engine.js';
+export { digestFile } from './file-digest.js';
 export { findNativeHasher, nativeHasherNames } from './native-hasher.js';

@@ -1,20 +1,17 @@
-import { availableParallelism } from 'node:os';
 import { checkBytes } from '../../base/index.js';
 import {
-  BLOCK_BYTES,
   type BlockHasher,
   checkHashes,
   checkRequest,
   type DigestEngine,
   type DigestRequest,
   type DigestStream,
-  HASH_BYTES,
   hashPadded,
   type SerialHashes,
   SerialStream,
 } from '../../digest/index.js';
 import { HashThreads } from './hash-threads.js';
-import type { NativeHasher } from './native-hasher.js';
+import { HASH_THREADS, type NativeHasher } from './native-hasher.js';
 import { blockHasher, flatHash, sha256 } from './node-hashes.js';
 import { IdleSlabs } from './slabs.js';
 import { ThreadedStream } from './threaded-stream.js';
@@ -22,9 +19,6 @@ import { ThreadedStream } from './threaded-stream.js';
 /** Inputs below this are hashed sooner than a thread starts. */
 const THREADED_BYTES = 4 * 1024 * 1024;
 
-/** What one thread takes at a time: long enough to outweigh the call, short enough that all of them end together. */
-const PIECE_BYTES = 512 * 1024;
-const THREADS = Math.min(availableParallelism(), 4);
 /** Hashed sooner than a thread wakes up: some 50 microseconds. Every run of a tree hashes a canary of one block. */
 const AT_ONCE_BYTES = 128 * 1024;
 
@@ -35,13 +29,14 @@ const AT_ONCE_BYTES = 128 * 1024;
 export class NativeEngine implements DigestEngine {
   readonly name = 'native';
   readonly hashResident?: (blocks: Uint8Array, out: Uint8Array) => Promise<void>;
-  readonly #native: NativeHasher | null;
+  /** The addon's, if there is one. */
+  readonly hasher: NativeHasher | null;
   readonly #hashBlocks: BlockHasher;
   readonly #threads = new HashThreads();
   readonly #idle = new IdleSlabs();
 
   constructor(native: NativeHasher | null) {
-    this.#native = native;
+    this.hasher = native;
     this.#hashBlocks = blockHasher(native);
     if (native !== null) this.hashResident = (blocks, out) => hashInThreads(native, blocks, out);
   }
@@ -49,7 +44,7 @@ export class NativeEngine implements DigestEngine {
   start(request: DigestRequest): DigestStream {
     const { byteLength } = checkRequest(request);
     if (byteLength < THREADED_BYTES) return new SerialStream(request, (flat) => this.#openSerial(flat));
-    return new ThreadedStream(request, this.#threads, this.#idle, this.#native);
+    return new ThreadedStream(request, this.#threads, this.#idle, this.hasher);
   }
 
   async leaves(bytes: Uint8Array): Promise<Uint8Array> {
@@ -85,20 +80,6 @@ export class NativeEngine implements DigestEngine {
 }
 
 async function hashInThreads(native: NativeHasher, blocks: Uint8Array, out: Uint8Array): Promise<void> {
-  if (blocks.length <= AT_ONCE_BYTES) {
-    native.hash(blocks, out);
-    return;
-  }
-  let next = 0;
-  const takePieces = async (): Promise<void> => {
-    while (next < blocks.length) {
-      const from = next;
-      next = Math.min(from + PIECE_BYTES, blocks.length);
-      const hashes = out.subarray((from / BLOCK_BYTES) * HASH_BYTES, (next / BLOCK_BYTES) * HASH_BYTES);
-      await native.hashAsync(blocks.subarray(from, next), hashes);
-    }
-  };
-  // All are waited for, also where one fails: until then the memory is in use.
-  const ended = await Promise.allSettled(Array.from({ length: THREADS }, takePieces));
-  for (const one of ended) if (one.status === 'rejected') throw one.reason;
+  if (blocks.length <= AT_ONCE_BYTES) native.hash(blocks, out);
+  else await native.hashAsync(blocks, out, HASH_THREADS);
 }

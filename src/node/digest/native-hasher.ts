@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { env } from 'node:process';
 import { invalidInput, VramError } from '../../base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
@@ -10,20 +11,37 @@ const NODE = 'node';
 /** More than any hasher takes at once, and no multiple of what one takes. */
 const PROOF_BLOCKS = 37;
 
+/** Threads that hash one input together: those of libuv's pool, which has four. */
+export const HASH_THREADS = Math.min(availableParallelism(), 4);
+
 /** The addon's hashing of many blocks at once, with one of the processor's ways to do so. */
 export interface NativeHasher {
   /** `avx512`, `sha-ni`, `avx2` or `armv8`. */
   readonly name: string;
   /** Hashes whole blocks into `hashes`, 32 bytes each, before it returns. */
   hash(blocks: Uint8Array, hashes: Uint8Array): void;
-  /** The same in a thread. Until it settles nobody may change, detach or resize either array. */
-  hashAsync(blocks: Uint8Array, hashes: Uint8Array): Promise<void>;
+  /** The same in threads, by default in one. Until it settles nobody may change, detach or resize either array. */
+  hashAsync(blocks: Uint8Array, hashes: Uint8Array, threads?: number): Promise<void>;
+  /**
+   * Hashes `length` bytes of an open file from `offset` on, which threads read; a last partial block is zero-padded.
+   * Resolves to how many of them are there, up to the first that is missing. The descriptor may be closed meanwhile;
+   * `hashes` is bound as above. Errors: the addon's, with `code` SYSTEM and Node's `errno`.
+   */
+  hashFile(descriptor: number, offset: number, length: number, hashes: Uint8Array): Promise<number>;
 }
 
 interface DigestAddon {
   blockHasherNames(): string[];
   hashBlocks(hasher: string, blocks: Uint8Array, hashes: Uint8Array): void;
-  hashBlocksAsync(hasher: string, blocks: Uint8Array, hashes: Uint8Array): Promise<void>;
+  hashBlocksAsync(hasher: string, blocks: Uint8Array, hashes: Uint8Array, threads: number): Promise<void>;
+  hashFileAsync(
+    hasher: string,
+    descriptor: number,
+    offset: number,
+    length: number,
+    hashes: Uint8Array,
+    threads: number,
+  ): Promise<number>;
 }
 
 let loaded: DigestAddon | null | undefined;
@@ -64,7 +82,9 @@ function withAddon(addon: DigestAddon, name: string): NativeHasher {
   return {
     name,
     hash: (blocks, hashes) => addon.hashBlocks(name, blocks, hashes),
-    hashAsync: (blocks, hashes) => addon.hashBlocksAsync(name, blocks, hashes),
+    hashAsync: (blocks, hashes, threads = 1) => addon.hashBlocksAsync(name, blocks, hashes, threads),
+    hashFile: (descriptor, offset, length, hashes) =>
+      addon.hashFileAsync(name, descriptor, offset, length, hashes, HASH_THREADS),
   };
 }
 
@@ -79,6 +99,7 @@ function isDigestAddon(value: unknown): value is DigestAddon {
     'blockHasherNames',
     'hashBlocks',
     'hashBlocksAsync',
+    'hashFileAsync',
   ] satisfies (keyof DigestAddon)[]);
 }
 

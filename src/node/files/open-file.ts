@@ -1,6 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { getSystemErrorName } from 'node:util';
 import {
   checkInteger,
   invalidInput,
@@ -149,6 +150,20 @@ export class OpenFile implements RangedSource {
     return outcome.bytes;
   }
 
+  /**
+   * Hashes a range with threads that read it themselves: 32 bytes for each started block to `hashes`, which nobody may
+   * touch until this settles. Errors: SOURCE_MISMATCH if the file ends before, INVALID_INPUT if it cannot be read.
+   */
+  async hashBlocks(hasher: RangeHasher, offset: number, length: number, hashes: Uint8Array): Promise<void> {
+    let end: number;
+    try {
+      end = await hasher.hashFile(this.#handle.fd, offset, length, hashes);
+    } catch (error) {
+      throw this.#unreadable(error);
+    }
+    if (end < length) throw this.#endsAt(offset + end);
+  }
+
   async unchanged(): Promise<void> {
     const changed = (what: string, cause?: unknown): VramError =>
       new VramError(
@@ -182,20 +197,27 @@ export class OpenFile implements RangedSource {
     try {
       for (let done = 0; done < target.length; ) {
         const { bytesRead } = await this.#handle.read(target, done, target.length - done, offset + done);
-        if (bytesRead === 0) {
-          throw new VramError(
-            'SOURCE_MISMATCH',
-            `the file "${this.label}" ends at byte ${offset + done} of ${this.size}`,
-          );
-        }
+        if (bytesRead === 0) throw this.#endsAt(offset + done);
         done += bytesRead;
       }
       return { bytes: target };
     } catch (error) {
-      if (error instanceof VramError) return { error };
-      return { error: invalidInput('path', `could not be read (${reasonOf(error)})`, error) };
+      return { error: error instanceof VramError ? error : this.#unreadable(error) };
     }
   }
+
+  #endsAt(byte: number): VramError {
+    return new VramError('SOURCE_MISMATCH', `the file "${this.label}" ends at byte ${byte} of ${this.size}`);
+  }
+
+  #unreadable(cause: unknown): VramError {
+    return invalidInput('path', `could not be read (${reasonOf(cause)})`, cause);
+  }
+}
+
+/** Hashes 4096-byte blocks of an open file; resolves to how many of `length` bytes are there. */
+interface RangeHasher {
+  hashFile(descriptor: number, offset: number, length: number, hashes: Uint8Array): Promise<number>;
 }
 
 type ReadOutcome = { readonly bytes: Uint8Array } | { readonly error: VramError };
@@ -219,9 +241,13 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 function reasonOf(error: unknown): string {
-  const code =
-    error instanceof Error && 'code' in error && typeof error.code === 'string'
-      ? error.code
-      : 'unknown error';
-  return REASONS[code] ?? code;
+  const name = systemName(error) ?? 'unknown error';
+  return REASONS[name] ?? name;
+}
+
+/** EIO or the like; the addon's errors have the number alone. */
+function systemName(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  if ('errno' in error && typeof error.errno === 'number') return getSystemErrorName(error.errno);
+  return 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

@@ -174,6 +174,40 @@ describe('[CI-010] the host device never takes a run that did not happen for an 
     await device.close();
   });
 
+  it('a window that fails, or an abort, waits for the window beside it: nothing hashes a region after its run', async () => {
+    let hashing = 0;
+    let calls = 0;
+    let failing = false;
+    const device = await hostBackend({
+      inject: {
+        kernels: (sound) => ({
+          ...sound,
+          leaves: async (input, output) => {
+            const call = calls++;
+            hashing++;
+            // The first window fails at once, the second is slow.
+            await new Promise((resolve) => setTimeout(resolve, failing && call > 0 ? 30 : 0));
+            hashing--;
+            if (failing && call === 0) throw new Error('the engine stopped');
+            return await sound.leaves(input, output);
+          },
+        }),
+      },
+    }).open(0, { windowBytes: 16 * BLOCK });
+    const region = await sealed(device);
+    failing = true;
+    calls = 0;
+    await expect(region.root()).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+    expect([calls, hashing]).toEqual([2, 0]);
+    failing = false;
+    const aborting = new AbortController();
+    const ended = region.root({ signal: aborting.signal, onProgress: () => aborting.abort() });
+    await expect(ended).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(hashing).toBe(0);
+    expect((await region.root()).blocks).toBe(151);
+    await device.close();
+  });
+
   it('a root of one block has no nodes kernel in it, and is proved by count and canary all the same', async () => {
     const { device, arm } = await faulty((sound) => ({
       leaves: async (input, output) => (isCanary(input) ? 1 : await sound.leaves(input, output)),

@@ -1,5 +1,7 @@
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../../../src/base/index.js';
 import { BLOCK_BYTES, HASH_BYTES } from '../../../../src/digest/index.js';
@@ -73,6 +75,37 @@ describe.each(KNOWN)('block hasher %s', (name) => {
     expect(toHex(out)).toBe(expected(blocks));
   });
 
+  it.skipIf(without !== '')(`gives the same in threads that share the blocks${without}`, async () => {
+    const hasher = hasherNamed(name);
+    // Around the pieces of 64 blocks that a thread takes.
+    for (const count of [0, 1, 63, 64, 65, 500]) {
+      const blocks = xorshiftBytes(count + 1, count * BLOCK_BYTES);
+      const whole = expected(blocks);
+      for (const threads of [1, 2, 5, 64]) {
+        const out = new Uint8Array(count * HASH_BYTES);
+        await hasher.hashAsync(blocks, out, threads);
+        expect(toHex(out), `${count} blocks, ${threads} threads`).toBe(whole);
+      }
+    }
+  });
+
+  it.skipIf(without !== '')(`hashes any range of a file${without}`, async () => {
+    const hasher = hasherNamed(name);
+    const bytes = xorshiftBytes(9, 200 * BLOCK_BYTES + 17);
+    await withFile(bytes, async (descriptor) => {
+      for (const offset of [0, 1, 64 * BLOCK_BYTES, 199 * BLOCK_BYTES]) {
+        for (const length of [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 64 * BLOCK_BYTES + 1, bytes.length]) {
+          const present = Math.min(length, bytes.length - offset);
+          const out = new Uint8Array(Math.ceil(length / BLOCK_BYTES) * HASH_BYTES);
+          const reached = await hasher.hashFile(descriptor, offset, length, out);
+          expect(reached, `${length} bytes from ${offset}`).toBe(present);
+          if (present === length)
+            expect(toHex(out)).toBe(expected(padded(bytes.subarray(offset, offset + length))));
+        }
+      }
+    });
+  });
+
   it.skipIf(without !== '')(
     `carries the native engine, streams and resident memory alike${without}`,
     async () => {
@@ -102,6 +135,25 @@ describe.each(KNOWN)('block hasher %s', (name) => {
   );
 });
 
+/** Work with the descriptor of a file of these bytes. */
+async function withFile(bytes: Uint8Array, work: (descriptor: number) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'hasher-'));
+  writeFileSync(join(folder, 'bytes'), bytes);
+  const descriptor = openSync(join(folder, 'bytes'), 'r');
+  try {
+    await work(descriptor);
+  } finally {
+    closeSync(descriptor);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function padded(bytes: Uint8Array): Uint8Array {
+  const blocks = new Uint8Array(Math.ceil(bytes.length / BLOCK_BYTES) * BLOCK_BYTES);
+  blocks.set(bytes);
+  return blocks;
+}
+
 describe('the choice of a block hasher', () => {
   const none = names.length === 0 ? ' (skipped: no block hasher runs here)' : '';
 
@@ -122,20 +174,57 @@ describe('the choice of a block hasher', () => {
     expect(findNativeHasher()?.name).toBe(names[0]);
   });
 
+  it.skipIf(none !== '')(
+    `reads from a descriptor of its own, and tells what the system says${none}`,
+    async () => {
+      const hasher = hasherNamed(names[0] ?? '');
+      const bytes = xorshiftBytes(12, 1000 * BLOCK_BYTES);
+      const out = new Uint8Array(1000 * HASH_BYTES);
+      let reading: Promise<number> | undefined;
+      await withFile(bytes, async (descriptor) => {
+        reading = hasher.hashFile(descriptor, 0, bytes.length, out);
+      });
+      // Closed and removed by now.
+      expect(await reading).toBe(bytes.length);
+      expect(toHex(out)).toBe(expected(bytes));
+      const directory = openSync(tmpdir(), 'r');
+      await expect(hasher.hashFile(directory, 0, 4096, out.subarray(0, HASH_BYTES))).rejects.toMatchObject({
+        code: 'SYSTEM',
+        errno: -constants.errno.EISDIR,
+        message: expect.stringContaining('pread failed'),
+      });
+      closeSync(directory);
+      expect(() => hasher.hashFile(directory, 0, 4096, out.subarray(0, HASH_BYTES))).toThrow(
+        expect.objectContaining({ code: 'SYSTEM', errno: -constants.errno.EBADF }),
+      );
+    },
+  );
+
   it.skipIf(none !== '')(`checks its arguments again at the addon's border${none}`, () => {
     const path = addonPaths().find((candidate) => existsSync(candidate)) ?? '';
-    const { hashBlocks }: { hashBlocks(...args: unknown[]): void } = createRequire(import.meta.url)(path);
+    const addon: Record<'hashBlocks' | 'hashBlocksAsync' | 'hashFileAsync', (...args: unknown[]) => void> =
+      createRequire(import.meta.url)(path);
     const block = new Uint8Array(BLOCK_BYTES);
-    const wrong: [unknown, unknown, unknown, string][] = [
-      ['sha1', block, new Uint8Array(32), 'hasher'],
-      [names[0], new Uint8Array(100), new Uint8Array(32), 'blocks'],
-      [names[0], new Float32Array(1024), new Uint8Array(32), 'blocks'],
-      [names[0], block, new Uint8Array(31), 'hashes'],
-      [names[0], block, new Uint8Array(64), 'hashes'],
-      [names[0], 'text', new Uint8Array(32), 'blocks'],
+    const hash = new Uint8Array(HASH_BYTES);
+    const wrong: [keyof typeof addon, string, ...unknown[]][] = [
+      ['hashBlocks', 'hasher', 'sha1', block, hash],
+      ['hashBlocks', 'blocks', names[0], new Uint8Array(100), hash],
+      ['hashBlocks', 'blocks', names[0], new Float32Array(1024), hash],
+      ['hashBlocks', 'hashes', names[0], block, new Uint8Array(31)],
+      ['hashBlocks', 'hashes', names[0], block, new Uint8Array(64)],
+      ['hashBlocks', 'blocks', names[0], 'text', hash],
+      ['hashBlocksAsync', 'threads', names[0], block, hash, 0],
+      ['hashBlocksAsync', 'threads', names[0], block, hash, 65],
+      ['hashBlocksAsync', 'hashes', names[0], block, new Uint8Array(33), 1],
+      ['hashFileAsync', 'hasher', 'sha1', 0, 0, 4096, hash, 1],
+      ['hashFileAsync', 'descriptor', names[0], -1, 0, 4096, hash, 1],
+      ['hashFileAsync', 'offset', names[0], 0, 2 ** 53, 4096, hash, 1],
+      ['hashFileAsync', 'length', names[0], 0, 0, 0.5, hash, 1],
+      ['hashFileAsync', 'hashes', names[0], 0, 0, 4097, hash, 1],
+      ['hashFileAsync', 'threads', names[0], 0, 0, 4096, hash, 0],
     ];
-    for (const [hasher, blocks, hashes, argument] of wrong) {
-      expect(() => hashBlocks(hasher, blocks, hashes)).toThrow(argument);
+    for (const [call, argument, ...given] of wrong) {
+      expect(() => addon[call](...given), `${call}: ${argument}`).toThrow(argument);
     }
   });
 });

@@ -1,6 +1,6 @@
 // A file descriptor and who closes it.
-#ifndef VRAM_RESIDENCY_HANDOVER_DESCRIPTOR_H
-#define VRAM_RESIDENCY_HANDOVER_DESCRIPTOR_H
+#ifndef VRAM_RESIDENCY_DESCRIPTOR_H
+#define VRAM_RESIDENCY_DESCRIPTOR_H
 
 #include <unistd.h>
 

@@ -1,0 +1,148 @@
+import { truncateSync, writeFileSync } from 'node:fs';
+import { appendFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createPortableEngine, type DigestEngine } from '../../../../src/digest/index.js';
+import { digestFile } from '../../../../src/node/digest/file-digest.js';
+import { NativeEngine } from '../../../../src/node/digest/native-engine.js';
+import { findNativeHasher } from '../../../../src/node/digest/native-hasher.js';
+import { fileSource } from '../../../../src/node/files/index.js';
+import { bytesSource } from '../../../../src/source/index.js';
+import { xorshiftBytes } from '../../../support/xorshift.js';
+import { failure } from '../../manager/fixture.js';
+
+const MIB = 2 ** 20;
+/** Two windows are under way at a time. */
+const WINDOW = 16 * MIB;
+
+const native = findNativeHasher();
+const without = native === null ? ' (skipped: no block hasher runs here)' : '';
+
+let folder = '';
+let path = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'file-digest-'));
+  path = join(folder, 'weights.bin');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Hashes the file with the addon's hasher; what opens the engine and the file closes them too. */
+async function digest(options: Parameters<typeof digestFile>[2] = {}) {
+  const engine = new NativeEngine(native);
+  const source = await fileSource(path);
+  try {
+    return await digestFile(source, engine, options);
+  } finally {
+    await source.close();
+    await engine.close();
+  }
+}
+
+/** What the same engine finds in the bytes as a stream. */
+async function streamed(engine: DigestEngine, bytes: Uint8Array) {
+  const stream = engine.start({ byteLength: bytes.length, sha256: false, keep: 'root' });
+  await stream.update(bytes);
+  return await stream.finish();
+}
+
+describe.skipIf(native === null)(`a file that the addon’s threads read and hash${without}`, () => {
+  it.each([
+    0,
+    1,
+    4095,
+    4096,
+    4097,
+    256 * 1024,
+    256 * 1024 + 1,
+    WINDOW - 1,
+    WINDOW,
+    WINDOW + 1,
+    3 * WINDOW + 4097,
+  ])('%i bytes: the digest of another engine, and progress up to the end', async (size) => {
+    const bytes = xorshiftBytes(size + 1, size);
+    await writeFile(path, bytes);
+    const seen: number[] = [];
+    const found = await digest({ onBytes: (done) => seen.push(done) });
+    expect(found).toEqual(await streamed(new NativeEngine(null), bytes));
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    expect(seen.at(-1) ?? 0).toBe(size);
+  });
+
+  it('is not taken for a file where something else was asked: another source, another engine', async () => {
+    await writeFile(path, new Uint8Array(10));
+    const source = await fileSource(path);
+    try {
+      expect(await digestFile(source, new NativeEngine(null))).toBeNull();
+      expect(await digestFile(source, createPortableEngine('wasm'))).toBeNull();
+      expect(await digestFile(bytesSource(new Uint8Array(10)), new NativeEngine(native))).toBeNull();
+    } finally {
+      await source.close();
+    }
+  });
+
+  it('an abort ends it between windows; nothing is left under way', async () => {
+    await writeFile(path, new Uint8Array(4 * WINDOW));
+    const aborting = new AbortController();
+    const seen: number[] = [];
+    const ended = digest({
+      signal: aborting.signal,
+      onBytes: (done) => {
+        seen.push(done);
+        aborting.abort();
+      },
+    });
+    expect(await failure(ended)).toMatchObject({ code: 'ABORTED' });
+    expect(seen).toEqual([WINDOW]);
+    expect(await failure(digest({ signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORTED' });
+  });
+
+  it.each([
+    ['in its first window', 4096],
+    ['in one that is under way beside it', WINDOW + 5],
+    ['in a later one', 3 * WINDOW - 1],
+  ])('[IV-006] a file that is cut short %s is told by the byte where it ends', async (_where, end) => {
+    await writeFile(path, new Uint8Array(4 * WINDOW));
+    const engine = new NativeEngine(native);
+    const source = await fileSource(path);
+    await truncate(path, end);
+    expect(await failure(digestFile(source, engine))).toMatchObject({
+      code: 'SOURCE_MISMATCH',
+      message: `the file "weights.bin" ends at byte ${end} of ${4 * WINDOW}`,
+    });
+    await source.close();
+    await engine.close();
+  });
+
+  it('[IV-006] a file that grew, or was written, while it was hashed', async () => {
+    await writeFile(path, new Uint8Array(2 * WINDOW));
+    await expect(digest({ onBytes: () => writeFileSync(path, 'x', { flag: 'r+' }) })).rejects.toMatchObject({
+      code: 'SOURCE_MISMATCH',
+    });
+    await expect(digest({ onBytes: () => truncateSync(path, 3 * WINDOW) })).rejects.toMatchObject({
+      code: 'SOURCE_MISMATCH',
+      message: expect.stringContaining('grew'),
+    });
+    await appendFile(path, 'x');
+    expect((await digest())?.byteLength).toBe(3 * WINDOW + 1);
+  });
+
+  it('a file that cannot be read is INVALID_INPUT in the system’s words', async () => {
+    await writeFile(path, new Uint8Array(5));
+    const engine = new NativeEngine({
+      name: 'broken',
+      hash: () => undefined,
+      hashAsync: async () => undefined,
+      hashFile: async () => {
+        throw Object.assign(new Error('pread failed'), { code: 'SYSTEM', errno: -5 });
+      },
+    });
+    const source = await fileSource(path);
+    expect(await failure(digestFile(source, engine))).toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'path',
+      message: expect.stringContaining('could not be read (input/output error)'),
+    });
+    await source.close();
+  });
+});
