@@ -3,6 +3,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** These take longest, the last most of all. */
 const SLOW = [
+  'digest/engine',
+  'property/digest',
+  'handover/hostile',
   'execute',
   'seal',
   'scrub',
@@ -59,7 +62,7 @@ export default defineConfig({
     include: folder === undefined ? Object.values(TESTS).flat() : [...(TESTS[folder] ?? [])],
     // The last two test src/node/audit and processes that a mutant is not switched on in; they take half of the time.
     exclude: [
-      'test/unit/**/{backends,lease-webgpu}.test.ts',
+      'test/unit/**/{backends,lease-webgpu,kubernetes}.test.ts',
       'test/unit/node/audit/{kill,recovery,foreign-names}.test.ts',
       // These change the umask, which a thread may not, or lock files against other processes.
       'test/unit/worker/{socket,listener,rude-clients,tls,device-lock}.test.ts',

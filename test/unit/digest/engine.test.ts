@@ -8,6 +8,7 @@ import { fsverityDescriptor } from '../../../src/digest/descriptor.js';
 import { createPortableEngine, treeLayout } from '../../../src/digest/index.js';
 import type { KeepLevel } from '../../../src/digest/types.js';
 import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
+import { stride } from '../../support/stride.js';
 import { xorshiftBytes } from '../../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, inHex, naiveTree, sha256 } from './engines.js';
 
@@ -20,6 +21,8 @@ interface Vector {
 const { cases }: { cases: Vector[] } = JSON.parse(
   readFileSync(new URL('../../vectors/fsverity.json', import.meta.url), 'utf8'),
 );
+/** Without the two of 64 MiB in mutation testing. */
+const known = stride(2) === 1 ? cases : cases.filter(({ size }) => size < 2 ** 24);
 const fsverityMissing = spawnSync('fsverity', ['--version']).error !== undefined;
 
 function refused(code: string, argument?: string) {
@@ -48,7 +51,7 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
     expect(engine.name).toBe(name);
   });
 
-  it.each(cases)('[CI-008] gives the known answers for $size bytes', async (vector) => {
+  it.each(known)('[CI-008] gives the known answers for $size bytes', async (vector) => {
     const bytes = xorshiftBytes(vector.seed, vector.size);
     const result = await digest(bytes, [1 << 20], 'root');
     expect(result).toEqual({
@@ -85,13 +88,14 @@ describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
   );
 
   it('builds every level of a big tree: 260 MiB, level 1 longer than four blocks of hashes', async () => {
+    const mebibytes = 260 / stride(4);
     const chunk = xorshiftBytes(11, 1 << 20);
     const [part = new Uint8Array()] = naiveTree(chunk);
-    const leaves = new Uint8Array(260 * part.length);
-    for (let i = 0; i < 260; i++) leaves.set(part, i * part.length);
+    const leaves = new Uint8Array(mebibytes * part.length);
+    for (let i = 0; i < mebibytes; i++) leaves.set(part, i * part.length);
     const above = naiveTree(leaves);
-    const stream = engine.start({ byteLength: 260 << 20, sha256: false, keep: 'groups' });
-    for (let i = 0; i < 260; i++) await stream.update(chunk);
+    const stream = engine.start({ byteLength: mebibytes << 20, sha256: false, keep: 'groups' });
+    for (let i = 0; i < mebibytes; i++) await stream.update(chunk);
     const root = above.at(-1) ?? new Uint8Array();
     const groups = above[0] ?? null;
     expect(inHex(await stream.finish())).toEqual(inHex({ root, groups, leaves: null }));
@@ -270,27 +274,25 @@ describe.skipIf(fsverityMissing)(
     const folder = mkdtempSync(join(tmpdir(), 'digest-'));
     afterAll(() => rmSync(folder, { recursive: true }));
 
-    it.each([0, 1, 4096, 4097, 524_288, 524_289, 2_097_153, 9_999_999])(
-      'agrees on %d bytes',
-      async (size) => {
-        const bytes = xorshiftBytes(size + 77, size);
-        const file = join(folder, `${size}.bin`);
-        writeFileSync(file, bytes);
-        const printed = execFileSync('fsverity', [
-          'digest',
-          '--compact',
-          '--hash-alg=sha256',
-          '--block-size=4096',
-          file,
-        ]);
-        for (const name of ENGINE_NAMES) {
-          const engine = engineOf(name);
-          const stream = engine.start({ byteLength: size, sha256: false, keep: 'root' });
-          await stream.update(bytes);
-          expect((await stream.finish()).fsverity).toBe(`fsverity-sha256-12:${printed.toString().trim()}`);
-          await engine.close();
-        }
-      },
-    );
+    const sizes = [0, 1, 4096, 4097, 524_288, 524_289, 2_097_153, 9_999_999];
+    it.each(sizes.filter((_, i) => i % stride(4) === 0))('agrees on %d bytes', async (size) => {
+      const bytes = xorshiftBytes(size + 77, size);
+      const file = join(folder, `${size}.bin`);
+      writeFileSync(file, bytes);
+      const printed = execFileSync('fsverity', [
+        'digest',
+        '--compact',
+        '--hash-alg=sha256',
+        '--block-size=4096',
+        file,
+      ]);
+      for (const name of ENGINE_NAMES) {
+        const engine = engineOf(name);
+        const stream = engine.start({ byteLength: size, sha256: false, keep: 'root' });
+        await stream.update(bytes);
+        expect((await stream.finish()).fsverity).toBe(`fsverity-sha256-12:${printed.toString().trim()}`);
+        await engine.close();
+      }
+    });
   },
 );
