@@ -3,14 +3,11 @@
  * @module vram-residency/browser
  */
 import * as openTelemetry from '@opentelemetry/api';
-// By name: what a page's bundle keeps where it makes no telemetryObserver().
-import { isSpanContextValid, trace } from '@opentelemetry/api';
 import {
   type AttestationCheck,
   type AttestationReport,
   verifyAttestation as verify,
 } from './attest/index.js';
-import { type AuditLog, type AuditObserverOptions, auditObserver as openLog } from './audit/index.js';
 import { VramError } from './base/index.js';
 import { hostBackend, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
@@ -44,6 +41,7 @@ export {
   type UrlSeal,
   type WorkerLike,
 } from './page/index.js';
+export { type AuditOptions, auditObserver } from './page-audit.js';
 export { generateSigner } from './web/index.js';
 
 /**
@@ -54,19 +52,6 @@ export { generateSigner } from './web/index.js';
  */
 export function verifyAttestation(text: string, check: AttestationCheck): Promise<AttestationReport> {
   return verify(webCrypto, text, check);
-}
-
-/** What auditObserver takes. */
-export type AuditOptions = Omit<AuditObserverOptions, 'crypto'>;
-
-/**
- * A new audit log over a sink of the caller's own, such as a MemorySink, opened: its first record is written. Give it to a
- * manager as an observer, which closes it. Its keys are derived from `token` before the promise resolves; the caller
- * zeroes the token then.
- * Errors: INVALID_INPUT, AUDIT_FAILED.
- */
-export function auditObserver(options: AuditOptions): Promise<AuditLog> {
-  return openLog({ ...options, crypto: webCrypto });
 }
 
 /** Spans and metrics of every operation, through the OpenTelemetry API only. Errors: INVALID_INPUT for an unknown option. */
@@ -101,7 +86,7 @@ function pagePlatform(options: ManagerOptions): Platform {
     ],
     crypto: webCrypto,
     engine: () => takingTurns(createPortableEngine()),
-    activeTraceparent: () => activeTraceparent({ trace, isSpanContextValid }),
+    activeTraceparent,
     forceHost: false,
   };
 }

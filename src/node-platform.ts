@@ -1,12 +1,5 @@
 import type { Platform } from './manager/index.js';
-import {
-  createNodeEngine,
-  hostIsForced,
-  nodeBackends,
-  nodeCrypto,
-  openTelemetry,
-  spansCanBeActive,
-} from './node/index.js';
+import { createNodeEngine, hostIsForced, nodeBackends, nodeCrypto } from './node/index.js';
 import { activeTraceparent } from './telemetry/index.js';
 
 /**
@@ -18,7 +11,7 @@ export function nodePlatform(env: Readonly<Record<string, string | undefined>> =
     backends: (options) => nodeBackends(options),
     crypto: nodeCrypto,
     engine: () => createNodeEngine(),
-    activeTraceparent: () => (spansCanBeActive() ? activeTraceparent(openTelemetry()) : null),
+    activeTraceparent,
     forceHost: hostIsForced(env),
   };
 }

@@ -57,4 +57,4 @@ export {
 } from './keys/index.js';
 export { pinoSink, prettySink, type TextTarget } from './narration.js';
 export { openDevice, withGpuGlobals } from './onnxruntime/index.js';
-export { openTelemetry, spansCanBeActive } from './opentelemetry.js';
+export { openTelemetry } from './opentelemetry.js';

@@ -1,9 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as Api from '@opentelemetry/api';
 
-/** The place where version 1 of the API stores a program's registrations, for every copy of the API in the process. */
-const REGISTERED = Symbol.for('opentelemetry.js.api.1');
-
 let loaded: typeof Api | null = null;
 
 /**
@@ -13,11 +10,4 @@ let loaded: typeof Api | null = null;
 export function openTelemetry(): typeof Api {
   loaded ??= createRequire(import.meta.url)('@opentelemetry/api') as typeof Api;
   return loaded;
-}
-
-/**
- * False where nothing was registered with the API: then there is no active span, and the API need not be loaded to say so.
- */
-export function spansCanBeActive(): boolean {
-  return loaded !== null || REGISTERED in globalThis;
 }

@@ -50,7 +50,7 @@ export class OperationSpans {
     // better than its name.
     const active = this.#api.context.active();
     const parent =
-      event.traceparent === activeTraceparent(this.#api)
+      event.traceparent === activeTraceparent()
         ? active
         : (contextOf(this.#api, event.traceparent) ?? active);
     const span = this.#tracer.startSpan(

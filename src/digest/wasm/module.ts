@@ -1,18 +1,14 @@
-import { VramError } from '../../base/index.js';
-import { wasmBase64 } from '../../generated/wasm.js';
+import { fromHex, VramError } from '../../base/index.js';
+import { wasmHex } from '../../generated/wasm.js';
 import { wasmRefused } from '../wasm-refused.js';
 
 type WasmFunction = (...args: number[]) => number;
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 
-function decode(): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(wasmBase64), (character) => character.charCodeAt(0));
-}
-
 /** True where this platform runs the module: WebAssembly with fixed-width SIMD. */
 export function wasmSupported(): boolean {
-  return typeof WebAssembly === 'object' && WebAssembly.validate(decode());
+  return typeof WebAssembly === 'object' && WebAssembly.validate(fromHex(wasmHex));
 }
 
 /** The module of assembly/, compiled once; an attempt that failed is made again. Errors: DEVICE_UNAVAILABLE. */
@@ -25,7 +21,7 @@ function compileOnce(): Promise<WebAssembly.Module> {
 }
 
 async function compile(): Promise<WebAssembly.Module> {
-  const bytes = decode();
+  const bytes = fromHex(wasmHex);
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {

@@ -92,7 +92,7 @@ describe('spans', () => {
     const { traceId, spanId } = caller.spanContext();
     const traceparent = `00-${traceId}-${spanId}-01`;
     context.with(trace.setSpan(ROOT_CONTEXT, caller), () => {
-      expect(activeTraceparent(api)).toBe(traceparent);
+      expect(activeTraceparent()).toBe(traceparent);
       void observer.on(sampleEvent('operation.started', { traceparent }));
     });
     void observer.on(sampleEvent('operation.finished', { ok: true, error: null }));
@@ -100,7 +100,13 @@ describe('spans', () => {
     expect(parent).toMatchObject({ traceId, spanId });
     // The span itself, not a remote one of its name.
     expect(parent?.isRemote).not.toBe(true);
-    expect(activeTraceparent(api)).toBeNull();
+    expect(activeTraceparent()).toBeNull();
+  });
+
+  it('[NA-003] names no span whose ids are zeros', () => {
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    const unrecorded = trace.wrapSpanContext(api.INVALID_SPAN_CONTEXT);
+    context.with(trace.setSpan(ROOT_CONTEXT, unrecorded), () => expect(activeTraceparent()).toBeNull());
   });
 
   it('[NA-003] follows the caller’s traceparent where it differs from the active span', () => {
