@@ -1,13 +1,19 @@
+/** Bytes of code, styles and markup after gzip, each with those before it, without ONNX Runtime Web. */
+export interface WebSizes {
+  /** What the page needs to be seen and used. */
+  readonly page: number;
+  /** With what its worker loads before a model is chosen. */
+  readonly start: number;
+  /** Once a file has been sealed. */
+  readonly file: number;
+  /** Once the text reader has read. */
+  readonly reader: number;
+}
 export interface WebBuild {
   readonly folder: string;
-  /** Bytes after gzip, by file, of what is loaded before a model is chosen. */
-  readonly sizes: Readonly<Record<string, number>>;
-  readonly total: number;
-  /** The same of the library, which the worker loads meanwhile. */
-  readonly library: number;
+  readonly sizes: WebSizes;
 }
 export declare const WEB_FOLDER: string;
-export declare const MOST_PAGE_BYTES: number;
-export declare const MOST_LIBRARY_BYTES: number;
+export declare const MOST_BYTES: WebSizes;
 export declare const CONTENT_SECURITY_POLICY: string;
 export declare function buildWeb(folder?: string): Promise<WebBuild>;

@@ -104,6 +104,12 @@ export class Visit {
     });
   }
 
+  /** Names of the page's files that were asked for, each once. */
+  files(): string[] {
+    const names = this.#asked.map((url) => new URL(url).pathname.slice(1));
+    return [...new Set(names.map((name) => (name === '' ? 'index.html' : name)))];
+  }
+
   async open(query = ''): Promise<void> {
     await this.page.goto(`${this.#url}${query}`);
     await this.headline(/Seal a model/);

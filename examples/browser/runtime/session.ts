@@ -19,7 +19,7 @@ import type {
   Released,
   Verdict,
 } from '../protocol.js';
-import { Account } from './audit.js';
+import type { Account } from './audit.js';
 import { BLOCK_BYTES } from './blocks.js';
 import { type OpenedGpu, openGpu } from './device.js';
 import type { LoadedModel } from './models.js';
@@ -64,7 +64,8 @@ export class Session {
     load: (manager: VramManager, device: Device | null, onProgress: OnProgress) => Promise<LoadedModel>,
     tell: (notice: Notice) => void,
   ): Promise<Session> {
-    const opened = await openGpu();
+    // Nothing happens before a model is chosen that a log could hold.
+    const [opened, { Account }] = await Promise.all([openGpu(), import('./audit.js')]);
     const [device, gpu] = typeof opened === 'string' ? [null, null] : [opened.device, opened.gpu];
     const token = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES));
     const account = await Account.open(WORKER_ID, token, {
