@@ -3,12 +3,14 @@ import type { Failure, Method, Notice, Response, Runtime } from './protocol.js';
 /** A call that the worker refused. */
 export class Refusal extends Error {
   readonly code: string | null;
+  readonly broken: boolean;
   readonly damaged: Failure['damaged'];
 
-  constructor({ code, message, damaged }: Failure) {
+  constructor({ code, message, broken, damaged }: Failure) {
     super(message);
     this.name = 'Refusal';
     this.code = code;
+    this.broken = broken;
     this.damaged = damaged;
   }
 }

@@ -1,7 +1,7 @@
 // The buttons of the page: one operation at a time, and none that has nothing to work on.
 
 /** Everything that starts an operation. */
-const ALL = '#model button, #another';
+const ALL = '#model button, #another, #plain';
 /** What needs a live seal. */
 const ON_A_SEAL = '#actions button, #reading button, #compare';
 

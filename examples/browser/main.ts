@@ -5,7 +5,6 @@ import { Operations } from './operations.js';
 import type { ModelChoice, Notice, Opened } from './protocol.js';
 import { byId, onClick, setText } from './view/dom.js';
 import { showFacts } from './view/facts.js';
-import { failureText } from './view/failure-text.js';
 import { bytes, count } from './view/format.js';
 import { LogView } from './view/log-view.js';
 import { MapView } from './view/map-view.js';
@@ -44,7 +43,7 @@ function onNotice(notice: Notice): void {
       break;
     case 'lost':
       if (opened) operations.lost(notice.reason);
-      else start.failed(notice.reason);
+      else start.lost(notice.reason);
   }
 }
 
@@ -68,7 +67,7 @@ function open(choice: ModelChoice): void {
   client
     .call('open', choice)
     .then(showModel)
-    .catch((error: unknown) => start.failed(failureText(error)))
+    .catch((error: unknown) => start.failed(error, choice))
     .finally(() => controls.setBusy(false));
 }
 

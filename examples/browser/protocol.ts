@@ -5,6 +5,8 @@ export type ModelChoice =
   | {
       readonly kind: 'file';
       readonly file: File;
+      /** Whether it is sealed as it is, whatever its name or its first bytes say. */
+      readonly plain: boolean;
     };
 
 /** Whole blocks of 4096 bytes, counted from the first of what is sealed. Neighbours may share a block. */
@@ -129,6 +131,8 @@ export interface Failure {
   /** A code of the library; null for what it did not foresee. */
   readonly code: string | null;
   readonly message: string;
+  /** Whether the file is not the model that it calls itself: it can be sealed as plain bytes. */
+  readonly broken: boolean;
   /** Of a refused read: where the damage lies. */
   readonly damaged: readonly BlockRange[];
 }

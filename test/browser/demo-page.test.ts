@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { program } from '../support/cli.js';
-import { BLOCKS, DemoSite, type Visit } from './demo-visit.js';
+import { BLOCKS, DemoSite, demoModel, type Visit } from './demo-visit.js';
 import { expectPicture } from './map-pictures.js';
 
 declare global {
@@ -146,6 +146,32 @@ describe('the page of examples/browser', { timeout: 120_000 }, () => {
       document.documentElement.dir = 'rtl';
     });
     await visit.expectNoFault('rtl');
+  });
+
+  it('refuses a broken model with its reason, and seals it as plain bytes when asked to', async () => {
+    await visit.open();
+    await visit.drop('cut.safetensors', demoModel().subarray(0, 700_000));
+    await visit.page
+      .getByText(
+        'This cannot be read as safetensors, so nothing was sealed: "cut.safetensors" has the tensor',
+      )
+      .waitFor();
+    await visit.expectNoFault('broken');
+    const plain = visit.page.getByRole('button', { name: 'Seal it as plain bytes' });
+    expect(await plain.evaluate((button) => button === document.activeElement)).toBe(true);
+    // Another failure takes the offer back.
+    await visit.choose('empty.gguf', Buffer.alloc(0));
+    await visit.page.getByText('The file is empty').waitFor();
+    expect(await plain.isHidden()).toBe(true);
+    await visit.drop('cut.safetensors', demoModel().subarray(0, 700_000));
+    await plain.waitFor();
+    await visit.page.keyboard.press('Enter');
+    await visit.headline('Sealed');
+    await visit.page.getByText('Sealed as plain bytes, as you asked: its blocks have no names.').waitFor();
+    await visit.press('Verify');
+    await visit.headline('Every block is as it was sealed');
+    await visit.press('Another model');
+    expect(await plain.isHidden()).toBe(true);
   });
 
   it('lets one model go for another, and says when the device is lost', async () => {

@@ -25,6 +25,14 @@ interface Answer {
   readonly breaksAfter?: number;
   readonly whole?: boolean;
   readonly corrupt?: boolean;
+  /** As many bytes as this, which the answer gives as the length. */
+  readonly sends?: number;
+  /** Another tag than before, from here on; null for none. */
+  readonly etag?: string | null;
+  /** With status 416: there is nothing from there on. */
+  readonly refused?: boolean;
+  /** Where the range begins that is sent, whatever was asked for. */
+  readonly from?: string;
   /** Held back until release() is called. */
   readonly held?: boolean;
 }
@@ -37,19 +45,36 @@ describe('the runtime in a page', () => {
   let expected: string;
   let answers: Answer[];
   let ranges: (string | null)[];
+  let tag: string | null;
   let held: (() => void)[];
   const complaints: string[] = [];
 
   function weights(request: IncomingMessage, response: ServerResponse): void {
     const head = request.method === 'HEAD';
-    const { breaksAfter, whole, corrupt, held: waits } = head ? {} : (answers.shift() ?? {});
-    const range = whole === true ? null : (/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? null);
-    if (!head) ranges.push(range);
-    const bytes = corrupt === true ? WEIGHTS.map((byte, at) => (at === 77 ? byte ^ 1 : byte)) : WEIGHTS;
-    const part = bytes.subarray(Number(range ?? 0));
+    tag = answers[0]?.etag === undefined ? tag : answers[0].etag;
+    const {
+      breaksAfter,
+      whole,
+      corrupt,
+      held: waits,
+      sends,
+      from,
+      refused,
+    } = head ? {} : (answers.shift() ?? {});
+    const asked = whole === true ? null : (/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? null);
+    if (!head) ranges.push(asked);
+    if (refused === true) {
+      response.writeHead(416).end();
+      return;
+    }
+    const range = from ?? asked;
+    const bytes =
+      corrupt === true ? WEIGHTS.map((byte, at) => (at % 2_000_000 === 77 ? byte ^ 1 : byte)) : WEIGHTS;
+    const rest = bytes.subarray(Number(range ?? 0));
+    const part = sends === undefined ? rest : new Uint8Array(sends).map((_, at) => rest[at] ?? 0);
     response.writeHead(range === null ? 200 : 206, {
       'content-length': part.length,
-      etag: '"v1"',
+      ...(tag === null ? {} : { etag: tag }),
       ...(range === null
         ? {}
         : { 'content-range': `bytes ${range}-${WEIGHTS.length - 1}/${WEIGHTS.length}` }),
@@ -93,6 +118,7 @@ describe('the runtime in a page', () => {
   beforeEach(async () => {
     answers = [];
     ranges = [];
+    tag = '"v1"';
     held = [];
     await context?.close();
     context = await browser.newContext();
@@ -120,9 +146,20 @@ describe('the runtime in a page', () => {
     expect(ranges).toEqual([null, null]);
   });
 
-  it('refuses a corrupted download, and caches nothing of it', async () => {
-    answers = [{ corrupt: true }];
+  it.each<[string, Answer[]]>([
+    ['is corrupted', [{ corrupt: true }]],
+    ['is shorter than the server said', [{ sends: 2_000_000 }, { refused: true }]],
+    ['is longer than the server said', [{ sends: 3_000_001 }]],
+    ['has another tag when it is resumed', [{ breaksAfter: 1_000_000 }, { etag: '"v2"' }]],
+    [
+      'has other bytes when it is resumed, and no tag',
+      [{ breaksAfter: 1_000_000, etag: null }, { corrupt: true }],
+    ],
+    ['is resumed with another range', [{ breaksAfter: 1_000_000 }, { from: '5' }]],
+  ])('refuses a download that %s, and caches nothing of it', async (_what, served) => {
+    answers = [...served];
     expect(await seal(page, true)).toMatchObject({ outcome: 'SOURCE_MISMATCH' });
+    expect(ranges).toHaveLength(served.length);
     expect(await page.evaluate(() => globalThis.runtime.cached())).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 // What the page may ask for, over the one model that is open.
 import { isVramError } from 'vram-residency/browser';
 import type { Failure, ModelChoice, Notice, Runtime } from '../protocol.js';
+import { BrokenModel } from './broken-model.js';
 import { type LoadedModel, loadModel } from './models.js';
 import type { LineReader } from './reader.js';
 import { rangesOf, Session } from './session.js';
@@ -59,8 +60,11 @@ async function openReader(): Promise<LineReader> {
 }
 
 export function failureOf(error: unknown): Failure {
+  const broken = error instanceof BrokenModel;
   if (isVramError(error)) {
-    return { code: error.code, message: error.message, damaged: rangesOf(error.report?.damaged ?? []) };
+    const damaged = rangesOf(error.report?.damaged ?? []);
+    return { code: error.code, message: error.message, broken, damaged };
   }
-  return { code: null, message: error instanceof Error ? error.message : String(error), damaged: [] };
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: null, message, broken, damaged: [] };
 }

@@ -12,6 +12,9 @@ import type { OnProgress } from './session.js';
 
 const BUNDLED = 'PP-OCRv4-rec.onnx';
 const MAX_LABEL = 200;
+/** Why the blocks of a file have no names. */
+const NO_MODEL = 'This is not a safetensors, GGUF or ONNX file: its blocks have no names.';
+const PLAIN = 'Sealed as plain bytes, as you asked: its blocks have no names.';
 
 export interface LoadedModel {
   readonly name: string;
@@ -24,14 +27,17 @@ export interface LoadedModel {
   readonly sealed: SealedOnnx | null;
 }
 
-/** Seals what the visitor chose. Errors: those of seal(), and a failed download. */
+/** Seals what the visitor chose. Errors: those of seal(), BrokenModel, and a failed download. */
 export async function loadModel(
   choice: ModelChoice,
   manager: VramManager,
   device: Device | null,
   onProgress: OnProgress,
 ): Promise<LoadedModel> {
-  if (choice.kind === 'file') return await sealFile(choice.file, choice.file.name, manager, onProgress);
+  if (choice.kind === 'file') {
+    const { file, plain } = choice;
+    return await sealFile(file, file.name, manager, onProgress, plain);
+  }
   const blob = await download(`models/${BUNDLED}`, onProgress);
   // An engine computes on a GPU device; without one the file is sealed as it is, and nothing reads.
   if (device === null) return await sealFile(blob, BUNDLED, manager, onProgress);
@@ -43,12 +49,14 @@ async function sealFile(
   fileName: string,
   manager: VramManager,
   onProgress: OnProgress,
+  plain = false,
 ): Promise<LoadedModel> {
   const name = fileName.replace(/\p{C}/gu, ' ').slice(-MAX_LABEL);
   if (blob.size === 0) throw new Error('the file is empty: there is nothing to seal');
   const source = blobSource(blob, name);
   const { tensorsOf } = await import('./tensors.js');
-  const { tensors, note } = await tensorsOf(blob, name);
+  const tensors = plain ? null : await tensorsOf(blob, name);
+  const noNames = plain ? PLAIN : NO_MODEL;
   const began = performance.now();
   const shard = await manager.seal(source, { shardId: shardIdOf(name), onProgress });
   return {
@@ -56,8 +64,8 @@ async function sealFile(
     shard,
     source,
     sealMs: performance.now() - began,
-    tensors,
-    tensorNote: note,
+    tensors: tensors ?? [],
+    tensorNote: tensors === null ? noNames : null,
     sealed: null,
   };
 }

@@ -1,4 +1,5 @@
 import {
+  isVramError,
   type RandomAccess,
   readGguf,
   readOnnx,
@@ -7,37 +8,58 @@ import {
 } from 'vram-residency/browser';
 import type { TensorPlace } from '../protocol.js';
 import { placeOf } from './blocks.js';
+import { BrokenModel } from './broken-model.js';
 
-const GGUF_MAGIC = 'GGUF';
-
-export interface FoundTensors {
-  readonly tensors: readonly TensorPlace[];
-  /** Why there are none, or null. */
-  readonly note: string | null;
+interface Format {
+  /** As it stands behind "cannot be read as". */
+  readonly what: string;
+  readonly name: RegExp;
+  /** Whether the first bytes of a file can only mean this format. */
+  begins(first: Uint8Array): boolean;
+  read(access: RandomAccess, what: string): Promise<TensorIndex>;
 }
 
-/** Where the tensors of a model file lie. A file of another kind is sealed all the same, without names. */
-export async function tensorsOf(file: Blob, name: string): Promise<FoundTensors> {
-  const magic = await file.slice(0, GGUF_MAGIC.length).text();
-  const read = magic === GGUF_MAGIC ? readGguf : readerOf(name);
-  if (read === null) {
-    return { tensors: [], note: 'This is not a safetensors, GGUF or ONNX file: its blocks have no names.' };
-  }
+/** The longest beginning that a format is known by: safetensors, a length in 8 bytes and then its header. */
+const FIRST_BYTES = 9;
+
+const FORMATS: readonly Format[] = [
+  {
+    what: 'GGUF',
+    name: /\.gguf$/i,
+    begins: (first) => String.fromCharCode(...first.subarray(0, 4)) === 'GGUF',
+    read: readGguf,
+  },
+  {
+    what: 'safetensors',
+    name: /\.safetensors$/i,
+    // A header of under 2^32 bytes that begins as JSON does: by chance once in 2^40 files.
+    begins: (first) => first[8] === 0x7b && first.subarray(4, 8).every((byte) => byte === 0),
+    read: readSafetensors,
+  },
+  {
+    what: 'ONNX',
+    name: /\.onnx$/i,
+    // Protobuf has no beginning of its own.
+    begins: () => false,
+    read: async (access, what) => (await readOnnx(access, what)).tensors,
+  },
+];
+
+/**
+ * Where the tensors of a model file lie; null for a file that is none, by its first bytes and by its name.
+ * Errors: BrokenModel for one that calls itself a model; what Blob throws for a file that was changed or removed.
+ */
+export async function tensorsOf(file: Blob, name: string): Promise<TensorPlace[] | null> {
+  const first = new Uint8Array(await file.slice(0, FIRST_BYTES).arrayBuffer());
+  const format =
+    FORMATS.find(({ begins }) => begins(first)) ?? FORMATS.find((one) => one.name.test(name)) ?? null;
+  if (format === null) return null;
   try {
-    return { tensors: placed(await read(blobAccess(file), name)), note: null };
+    return placed(await format.read(blobAccess(file), name));
   } catch (error) {
-    const why = error instanceof Error ? error.message : 'it cannot be read';
-    return { tensors: [], note: `Its tensors are unknown: ${why}` };
+    if (isVramError(error, 'INVALID_INPUT')) throw new BrokenModel(format.what, error.message, error);
+    throw error;
   }
-}
-
-type Reader = (access: RandomAccess, what: string) => Promise<TensorIndex>;
-
-function readerOf(name: string): Reader | null {
-  if (/\.safetensors$/i.test(name)) return readSafetensors;
-  if (/\.gguf$/i.test(name)) return readGguf;
-  if (/\.onnx$/i.test(name)) return async (access, what) => (await readOnnx(access, what)).tensors;
-  return null;
 }
 
 function placed(index: TensorIndex): TensorPlace[] {
@@ -47,7 +69,7 @@ function placed(index: TensorIndex): TensorPlace[] {
 }
 
 /** For the readers of model formats. */
-export function blobAccess(blob: Blob): RandomAccess {
+function blobAccess(blob: Blob): RandomAccess {
   return {
     byteLength: blob.size,
     read: async (offset, length) => new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer()),

@@ -1,6 +1,8 @@
 // Choosing a model: by dropping a file, by choosing one, or the bundled one.
+import { Refusal } from '../client.js';
 import type { ModelChoice } from '../protocol.js';
 import { byId, onClick, setText } from './dom.js';
+import { failureText } from './failure-text.js';
 import { bytes } from './format.js';
 
 const PHASES: Readonly<Record<string, string>> = {
@@ -14,6 +16,9 @@ export class StartView {
   readonly #drop = byId('drop', HTMLElement);
   readonly #opening = byId('opening', HTMLElement);
   readonly #error = byId('start-error', HTMLElement);
+  readonly #plain = byId('plain', HTMLButtonElement);
+  /** The file of the last failure, where it can be sealed as plain bytes. */
+  #refused: File | null = null;
 
   constructor(open: (choice: ModelChoice) => void) {
     const file = byId('file', HTMLInputElement);
@@ -22,7 +27,7 @@ export class StartView {
     file.addEventListener('change', () => {
       const chosen = file.files?.[0];
       file.value = '';
-      if (chosen !== undefined) open({ kind: 'file', file: chosen });
+      if (chosen !== undefined) open({ kind: 'file', file: chosen, plain: false });
     });
     // Anywhere on the page: a file that misses the box would else replace the page.
     addEventListener('dragover', (event) => {
@@ -34,7 +39,10 @@ export class StartView {
       event.preventDefault();
       delete this.#drop.dataset['over'];
       const dropped = event.dataTransfer?.files[0];
-      if (dropped !== undefined) open({ kind: 'file', file: dropped });
+      if (dropped !== undefined) open({ kind: 'file', file: dropped, plain: false });
+    });
+    onClick('plain', () => {
+      if (this.#refused !== null) open({ kind: 'file', file: this.#refused, plain: true });
     });
   }
 
@@ -53,7 +61,7 @@ export class StartView {
 
   opening(): void {
     this.show();
-    setText(this.#error, '');
+    this.#tell('', null);
     this.#drop.hidden = true;
     this.#opening.hidden = false;
     setText(byId('opening-text', HTMLElement), 'Opening the device…');
@@ -65,9 +73,28 @@ export class StartView {
     byId('opening-bar', HTMLProgressElement).value = total === 0 ? 0 : done / total;
   }
 
-  failed(message: string): void {
+  /** `choice` has not been sealed. */
+  failed(error: unknown, choice: ModelChoice): void {
+    const canBePlain = error instanceof Refusal && error.broken && choice.kind === 'file';
+    this.#backToChoosing();
+    this.#tell(failureText(error), canBePlain ? choice.file : null);
+    (canBePlain ? this.#plain : byId('choose', HTMLButtonElement)).focus();
+  }
+
+  /** The device or the worker is gone, and no model was sealed. */
+  lost(reason: string): void {
+    this.#backToChoosing();
+    this.#tell(reason, null);
+  }
+
+  #backToChoosing(): void {
     this.#opening.hidden = true;
     this.#drop.hidden = false;
+  }
+
+  #tell(message: string, refused: File | null): void {
     setText(this.#error, message);
+    this.#refused = refused;
+    this.#plain.hidden = refused === null;
   }
 }
