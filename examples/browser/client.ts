@@ -47,6 +47,14 @@ export class RuntimeClient {
     return answer as ReturnType<Runtime[M]>;
   }
 
+  /** Whether the worker answers within so many milliseconds; one that does not is ended. */
+  async isAlive(withinMs: number): Promise<boolean> {
+    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), withinMs));
+    const alive = await Promise.race([this.call('answer').then(() => true), late]);
+    if (!alive) this.#worker.terminate();
+    return alive;
+  }
+
   #settle(response: Response): void {
     const waiting = this.#waiting.get(response.id);
     this.#waiting.delete(response.id);

@@ -7,6 +7,12 @@ const ON_A_SEAL = '#actions button, #reading button, #compare';
 
 export class Controls {
   #busy = false;
+  #live = false;
+
+  /** Whether there is a seal to work on. */
+  get live(): boolean {
+    return this.#live;
+  }
 
   get busy(): boolean {
     return this.#busy;
@@ -20,6 +26,7 @@ export class Controls {
   }
 
   setLive(live: boolean): void {
+    this.#live = live;
     for (const button of buttons(ON_A_SEAL)) {
       if (live) delete button.dataset['dead'];
       else button.dataset['dead'] = '';

@@ -115,5 +115,8 @@ const actions: Readonly<Record<string, () => void>> = {
   another: () => start.show(),
 };
 for (const [id, action] of Object.entries(actions)) onClick(id, action);
+addEventListener('pageshow', ({ persisted }) => {
+  if (persisted) operations.returned();
+});
 // From here on the page does what a visitor asks for.
 performance.mark('interactive');

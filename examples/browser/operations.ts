@@ -14,6 +14,9 @@ import type { Times } from './view/times.js';
 const AUDIT_FILE = 'vram-residency-audit.tar';
 /** The browser has begun to save by then. */
 const LINK_LIFE_MS = 60_000;
+/** For an idle worker to answer. */
+const ANSWER_MS = 5_000;
+const BEGIN_AGAIN = 'Choose a model to begin again.';
 
 export interface Views {
   readonly controls: Controls;
@@ -32,6 +35,8 @@ export class Operations {
   /** Blocks with flipped bits that nothing has noticed yet. */
   #flipped: readonly number[] = [];
   #isLost = false;
+  /** What was found damaged is in quarantine. */
+  #caught = false;
 
   constructor(client: RuntimeClient, { controls, story, map, times }: Views) {
     this.#client = client;
@@ -45,6 +50,7 @@ export class Operations {
   begin(model: ModelFacts): void {
     this.#flipped = [];
     this.#isLost = false;
+    this.#caught = false;
     this.#tensors = model.tensors;
     this.#controls.setLive(true);
     this.#map.show(model);
@@ -152,6 +158,7 @@ export class Operations {
   refused(message: string, damaged: readonly BlockRange[]): void {
     const blocks = damaged.reduce((sum, range) => sum + range.blocks, 0);
     this.#flipped = [];
+    this.#caught = true;
     if (damaged.length > 0) this.#map.update({ tone: 'quarantined', damaged, flipped: [] });
     const title =
       blocks === 0
@@ -162,10 +169,32 @@ export class Operations {
   }
 
   /** The device or the worker is gone, and the seal with it. */
-  lost(reason: string): void {
+  lost(reason: string, advice = BEGIN_AGAIN): void {
     this.#isLost = true;
     this.#gone();
-    this.#story.alarm('The seal is void', `${reason} Choose a model to begin again.`);
+    this.#story.alarm('The seal is void', `${reason} ${advice}`);
+  }
+
+  /** The browser had put the page aside, with its worker, and shows it again: an old verdict says nothing now. */
+  returned(): void {
+    if (!this.#controls.live) return;
+    this.exclusively('Asking the worker for its seal…', async () => {
+      if (!(await this.#client.isAlive(ANSWER_MS))) {
+        this.lost(
+          'The browser ended the worker of this page while it was put aside.',
+          'Reload the page to begin again.',
+        );
+        return;
+      }
+      // The device may be lost by now, and damage that was found is still there.
+      if (this.#isLost || this.#caught) return;
+      this.#map.update({ tone: 'sealed' });
+      this.#story.tell(
+        'calm',
+        'Still sealed, not checked',
+        'This page was put aside and is shown again, with its seal. Nothing was checked meanwhile: verify now.',
+      );
+    });
   }
 
   /** Shows a check while it runs, up to its end. */
@@ -193,6 +222,7 @@ export class Operations {
 
   #sound(): void {
     this.#flipped = [];
+    this.#caught = false;
     this.#map.update({ tone: 'verified', damaged: [], flipped: [] });
   }
 

@@ -117,6 +117,8 @@ export interface Runtime {
   compare(): Promise<Comparison>;
   read(picture: InkPicture, verifyFirst: boolean): Promise<Reading>;
   auditTar(): Promise<Blob>;
+  /** Nothing; that it answers says that the worker is there. */
+  answer(): Promise<void>;
 }
 
 export type Method = keyof Runtime;
