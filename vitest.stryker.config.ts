@@ -44,7 +44,10 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   manager: ['test/unit/manager/**/*.test.ts', 'test/unit/attest/*.test.ts', 'test/unit/events/*.test.ts'],
   handover: ['test/unit/handover/*.test.ts'],
   // Without wasm-refused.test.ts: what it refuses was loaded already where modules are shared.
-  digest: ['test/unit/digest/{engine,layout,tree-accumulator}.test.ts', 'test/property/digest.test.ts'],
+  digest: [
+    'test/unit/digest/{announced-length,engine,layout,portable-engine,tree-accumulator}.test.ts',
+    'test/property/digest.test.ts',
+  ],
   engines: ['test/unit/engines/onnxruntime/{graph,reads}.test.ts'],
   worker: ['test/unit/worker/*.test.ts', 'test/property/worker-executions.test.ts'],
   audit: [
@@ -56,10 +59,13 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const folder = process.env['VRAM_RESIDENCY_MUTATE'];
+/** Fewer of them, where scripts/mutate.mjs was told which. */
+const named = process.env['VRAM_RESIDENCY_MUTATE_TESTS']?.split(' ').filter((path) => path !== '') ?? [];
+const all = folder === undefined ? Object.values(TESTS).flat() : [...(TESTS[folder] ?? [])];
 
 export default defineConfig({
   test: {
-    include: folder === undefined ? Object.values(TESTS).flat() : [...(TESTS[folder] ?? [])],
+    include: named.length > 0 ? named : all,
     // The last two test src/node/audit and processes that a mutant is not switched on in; they take half of the time.
     exclude: [
       'test/unit/**/{backends,lease-webgpu,kubernetes}.test.ts',

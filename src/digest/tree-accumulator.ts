@@ -32,7 +32,6 @@ export class TreeAccumulator {
   readonly #partial = new Uint8Array(BLOCK_BYTES);
   #partialBytes = 0;
   readonly #hashes = new Uint8Array(BATCH_BLOCKS * HASH_BYTES);
-  #finished = false;
 
   constructor(byteLength: number, keep: KeepLevel, hash: BlockHasher) {
     this.#hash = hash;
@@ -69,11 +68,8 @@ export class TreeAccumulator {
 
   /** The tree; call once. */
   finish(): TreeHashes {
-    if (!this.#finished) {
-      this.#finished = true;
-      if (this.#partialBytes > 0) this.#hashLeaves(this.#partial.fill(0, this.#partialBytes));
-      for (let level = 0; level < this.#levels.length; level++) this.#close(level);
-    }
+    if (this.#partialBytes > 0) this.#hashLeaves(this.#partial.fill(0, this.#partialBytes));
+    for (let level = 0; level < this.#levels.length; level++) this.#close(level);
     const root = this.#levels.at(-1)?.block.slice(0, HASH_BYTES) ?? new Uint8Array(HASH_BYTES);
     return { root, groups: this.#retained.groups, leaves: this.#retained.leaves };
   }

@@ -1,12 +1,15 @@
 import fc from 'fast-check';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/hex.js';
-import { BLOCK_BYTES, HASHES_PER_BLOCK, treeLayout } from '../../src/digest/index.js';
+import { BLOCK_BYTES, type DigestEngine, HASHES_PER_BLOCK, treeLayout } from '../../src/digest/index.js';
 import { propertyRuns } from '../support/property-runs.js';
 import { xorshiftBytes } from '../support/xorshift.js';
 import { ENGINE_NAMES, engineOf, feed, naiveTree, sha256 } from '../unit/digest/engines.js';
 
-const engines = ENGINE_NAMES.map(engineOf);
+let engines: readonly DigestEngine[] = [];
+beforeAll(() => {
+  engines = ENGINE_NAMES.map(engineOf);
+});
 afterAll(() => Promise.all(engines.map((engine) => engine.close())));
 
 /** Small sizes, sizes around borders of blocks and groups, and a few beyond the thread threshold. */

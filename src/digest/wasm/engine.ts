@@ -58,11 +58,11 @@ class WasmStream implements DigestStream {
     const kernel = await this.#started();
     this.#announced.checkNotAborted();
     const { flat, tree } = kernel.finish();
-    this.#release();
     const { byteLength, sha256 } = this.#request;
-    return hostDigest(byteLength, sha256 ? flat : null, tree, (bytes) =>
-      this.#pool.use((other) => other.sha256(bytes)),
-    );
+    // Hashed at once, before anybody else can get the kernel: another one would take address space for one short message.
+    const digest = hostDigest(byteLength, sha256 ? flat : null, tree, async (bytes) => kernel.sha256(bytes));
+    this.#release();
+    return digest;
   }
 
   abort(): void {

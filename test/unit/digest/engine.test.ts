@@ -2,11 +2,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../../src/base/hex.js';
 import { fsverityDescriptor } from '../../../src/digest/descriptor.js';
 import { createPortableEngine, treeLayout } from '../../../src/digest/index.js';
-import type { KeepLevel } from '../../../src/digest/types.js';
+import type { DigestEngine, KeepLevel } from '../../../src/digest/types.js';
 import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import { stride } from '../../support/stride.js';
 import { xorshiftBytes } from '../../support/xorshift.js';
@@ -38,7 +38,10 @@ it('has all cases of the vector file', () => {
 });
 
 describe.each(ENGINE_NAMES)('digest engine %s', (name) => {
-  const engine = engineOf(name);
+  let engine: DigestEngine;
+  beforeAll(() => {
+    engine = engineOf(name);
+  });
   afterAll(() => engine.close());
 
   async function digest(bytes: Uint8Array, chunkSizes: readonly number[], keep: KeepLevel = 'leaves') {

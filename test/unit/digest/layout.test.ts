@@ -72,6 +72,7 @@ describe('fsverityDescriptor', () => {
     expect(() => fsverityDescriptor(-1, new Uint8Array(32))).toThrow(refused('byteLength'));
     expect(() => fsverityDescriptor(2 ** 53, new Uint8Array(32))).toThrow(refused('byteLength'));
     expect(() => fsverityDescriptor(1, new Uint8Array(31))).toThrow(refused('root'));
+    expect(() => fsverityDescriptor(1, new Uint8Array(31))).toThrow('"root" must be 32 bytes, got 31');
     expect(() => fsverityDescriptor(1, new Uint8Array(64))).toThrow(refused('root'));
   });
 });
@@ -108,6 +109,9 @@ describe('[IV-004] digest strings', () => {
     [`sha256:${HEX}`],
   ])('are refused when malformed: %j', (text) => {
     expect(() => checkDigest('expected', text)).toThrow(refused('expected'));
+    expect(() => checkDigest('expected', text)).toThrow(
+      '"expected" must be "sha256:" or "fsverity-sha256-12:" followed by 64 hexadecimal digits',
+    );
   });
 });
 
