@@ -16,6 +16,7 @@ export {
   type LendRequest,
   type LentShard,
   type Loan,
+  MAX_TOGETHER,
   type ManagerOptions,
   type ManagerStatus,
   type Platform,
@@ -25,6 +26,7 @@ export {
   type ScrubOptions,
   type SealOptions,
   type TensorRange,
+  together,
   type WebGpuLease,
 } from './operations/index.js';
 export type {

@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Backend, Region } from '../../src/device/index.js';
 import { safetensorsFile } from '../fuzz/build.mjs';
 import { cli, ended, startProgram } from '../support/cli.js';
 import { cudaTestbed } from '../support/cuda.js';
@@ -34,6 +36,25 @@ with connect(sys.argv[1], client="cli test") as client:
 `;
 
 const ANY = ['--policy', 'any'];
+
+/** The backend with drills on every device; what its devices allocate is added to `regions`. */
+function withDrills(backend: Backend, regions: Region[]): Backend {
+  return {
+    kind: backend.kind,
+    list: () => backend.list(),
+    problem: () => backend.problem(),
+    open: async (index, options) => {
+      const device = await backend.open(index, { ...options, drills: true });
+      const allocate = device.allocate.bind(device);
+      device.allocate = async (...request) => {
+        const region = await allocate(...request);
+        regions.push(region);
+        return region;
+      };
+      return device;
+    },
+  };
+}
 
 describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'lend-'));
@@ -130,6 +151,44 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
       }
       const { stderr } = await result;
       expect(stderr).toContain('is lent to "cli test" (process unknown, user 0)');
+    },
+  );
+
+  it.skipIf(missing !== null)(
+    'verifies what it lends as time goes by, small shards together, and heals each that is damaged',
+    { timeout: 60_000 },
+    async () => {
+      if (bed.missing !== null) throw new Error(bed.missing);
+      const regions: Region[] = [];
+      const backend = withDrills(bed.backend(), regions);
+      const stopping = new AbortController();
+      const said: string[] = [];
+      const running = cli(
+        [
+          'lend',
+          ...['a', 'b', 'c'].map((name) => `${name}=${model}`),
+          '--socket',
+          join(folder, 'scrub.sock'),
+          '--verify-every',
+          '1',
+          '--verbose',
+          ...ANY,
+        ],
+        {
+          backends: [backend],
+          io: { signal: stopping.signal, stderr: (text) => said.push(text) },
+        },
+      );
+      const seen = async (pattern: RegExp, times: number): Promise<void> => {
+        while ((said.join('').match(pattern)?.length ?? 0) < times) await pause(20);
+      };
+      await seen(/is unharmed/g, 3);
+      const [first, , third] = regions.slice(-3);
+      for (const region of [first, third]) await region?.faults?.flip(1, 4);
+      await seen(/1 block of .* repaired/g, 2);
+      stopping.abort();
+      await running;
+      expect(said.join('').match(/INTEGRITY_VIOLATION/g)).toHaveLength(2);
     },
   );
 

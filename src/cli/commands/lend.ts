@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { invalidInput, isVramError, VramError } from '../../base/index.js';
 import { openAddonTransport, ShareServer } from '../../handover/index.js';
-import type { VramManager } from '../../manager/index.js';
+import { MAX_TOGETHER, together, type VramManager } from '../../manager/index.js';
 import type { SealedShard } from '../../seal/index.js';
 import { checkItems } from '../check-files.js';
 import { type CheckTarget, isTarget } from '../check-target.js';
@@ -151,7 +151,8 @@ async function sealModel(
 }
 
 /**
- * Verifies each shard, and heals what is damaged from its files. A failure here is reported and does not end the command.
+ * Verifies all shards, small neighbours in one run of the device, and heals what is damaged from its files. A failure here
+ * is reported and does not end the command.
  */
 async function verifyAll(
   { io, reporter }: CommandContext,
@@ -159,15 +160,18 @@ async function verifyAll(
   trace: ManagerSession['trace'],
   shards: readonly Lent[],
 ): Promise<void> {
-  for (const { sealed, target } of shards) {
-    if (io.signal.aborted) return;
-    try {
-      await manager.verify(sealed, { ...trace, signal: io.signal });
-    } catch (error) {
+  for (const some of together(shards, MAX_TOGETHER)) {
+    const verified = await Promise.allSettled(
+      some.map(({ sealed }) => manager.verify(sealed, { ...trace, signal: io.signal })),
+    );
+    for (const [index, outcome] of verified.entries()) {
       if (io.signal.aborted) return;
-      reporter.report(error, target.file);
+      const lent = some[index];
+      if (outcome.status === 'fulfilled' || lent === undefined) continue;
+      const error: unknown = outcome.reason;
+      reporter.report(error, lent.target.file);
       if (isVramError(error, 'DEVICE_LOST')) throw error;
-      if (isVramError(error, 'INTEGRITY_VIOLATION')) await heal(reporter, manager, trace, { sealed, target });
+      if (isVramError(error, 'INTEGRITY_VIOLATION')) await heal(reporter, manager, trace, lent);
     }
   }
 }

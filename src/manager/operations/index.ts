@@ -15,5 +15,6 @@ export { Scrubber, type ScrubEntry, type ScrubOptions } from './scrub.js';
 export { sealShard } from './seal.js';
 export type { SealOptions } from './seal-request.js';
 export { type ManagerStatus, statusOf } from './status.js';
+export { MAX_TOGETHER, together } from './together.js';
 export { verifyShard } from './verify.js';
 export { verifySet } from './verify-set.js';
