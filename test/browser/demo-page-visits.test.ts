@@ -1,9 +1,12 @@
 // The page of examples/browser in less usual visits: dropped files, broken files, two tabs, losses, older browsers.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ggufFile, ggufTensor, onnxFile, onnxTensor, safetensorsFile } from '../fuzz/build.mjs';
-import { DemoSite, type Visit } from './demo-visit.js';
+import { DemoSite, demoModel, type Visit } from './demo-visit.js';
+import { expectPicture } from './map-pictures.js';
 
 const KIB = 1_024;
+/** The longest that a front takes to where the device is, and some more. */
+const SWEEP_MS = 1_200;
 /** Makes the worker's GPU device one that `lose()` can take away. */
 const LOSABLE = `
   let lose = () => undefined;
@@ -69,6 +72,35 @@ describe('the page of examples/browser, in less usual visits', { timeout: 120_00
     await visit.page.getByText(/^This cannot be read as safetensors, so nothing was sealed: /).waitFor();
     await visit.sealDemo();
     await visit.press('Verify');
+    await visit.headline('Every block is as it was sealed');
+  });
+
+  it('shows how far the device has hashed, and nothing in the colour of a verdict before there is one', async () => {
+    // The worker says nothing more once two of three megabytes are hashed, until it is told to go on.
+    await visit.changeWorker(`
+      const post = postMessage;
+      let holds = false;
+      const held = [];
+      globalThis.postMessage = (message) => {
+        if (holds) held.push(message);
+        else post(message);
+        if (message.phase === 'verify' && message.bytes === 2 * 2 ** 20) holds = holding;
+      };
+      let holding = false;
+      addEventListener('message', ({ data }) => { holding = data.method === 'verify'; });
+      new BroadcastChannel('go').onmessage = () => {
+        holds = false;
+        for (const message of held) post(message);
+      };`);
+    await visit.open();
+    await visit.choose('three-megabytes.safetensors', demoModel(768));
+    await visit.headline('Sealed');
+    await visit.press('Verify');
+    await visit.page.getByText('2.1 MB of 3.1 MB').waitFor();
+    await visit.page.waitForTimeout(SWEEP_MS);
+    await visit.shot('sweep');
+    await expectPicture(visit.page, 'sweep');
+    await visit.page.evaluate(() => new BroadcastChannel('go').postMessage(null));
     await visit.headline('Every block is as it was sealed');
   });
 

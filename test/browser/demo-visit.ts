@@ -19,10 +19,10 @@ export const SHOTS =
 const BLOCK = 4_096;
 export const BLOCKS = 300;
 
-/** A safetensors file of 300 blocks: three tensors, of bytes without a pattern. */
-export function demoModel(): Buffer {
+/** A safetensors file of 300 blocks, or of more: three tensors, of bytes without a pattern. */
+export function demoModel(blocks = BLOCKS): Buffer {
   const lengths = { 'embed.weight': 40 * BLOCK, 'layer.0.weight': 200 * BLOCK, 'head.weight': 0 };
-  lengths['head.weight'] = BLOCKS * BLOCK - lengths['embed.weight'] - lengths['layer.0.weight'] - BLOCK;
+  lengths['head.weight'] = blocks * BLOCK - lengths['embed.weight'] - lengths['layer.0.weight'] - BLOCK;
   const header: Record<string, unknown> = {};
   let offset = 0;
   for (const [name, length] of Object.entries(lengths)) {
