@@ -1,25 +1,24 @@
-// node bench/page.mjs [--mib 256] [--part memory|thread|workers|demo]...: what the runtime costs a page of Chromium.
+// node bench/page.mjs [--mib 256] [--part memory|thread|workers|demo|reading]...: what the runtime costs a page of Chromium.
 // npm run build comes first. Prints Markdown tables.
 // memory: how far the renderer's peak grows while weights are sealed from a URL on WebGPU, and cached.
 // thread: the longest time for which the page's thread was kept while they are sealed on the host device, with and without
 // digest workers.
 // workers: the tree in two workers against one.
-// demo: the longest time for which the thread of the page of examples/browser was kept, step by step.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+// demo, reading: the longest time for which the thread of the page of examples/browser was kept, step by step; with a file
+// of 32 MiB, and with the text reader.
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createPortableEngine } from '../dist/digest/index.js';
-import { buildWeb } from '../scripts/build-web.mjs';
-import { serveWeb } from '../scripts/serve-web.mjs';
 import { launchChromium } from '../test/support/chromium.mjs';
 import { bundleScript, servePage } from '../test/support/page-server.mjs';
+import { demoSteps, readingSteps, visitDemo } from './page-steps.mjs';
 
 const { values } = parseArgs({
   options: {
     mib: { type: 'string', default: '256' },
-    part: { type: 'string', multiple: true, default: ['memory', 'thread', 'workers', 'demo'] },
+    part: { type: 'string', multiple: true, default: ['memory', 'thread', 'workers', 'demo', 'reading'] },
   },
 });
 const MIB = 2 ** 20;
@@ -161,45 +160,19 @@ if (values.part.includes('workers')) {
   console.log(`| two workers | ${median(rounds[2]).toFixed(0)} | ${ratio.toFixed(2)} |`);
 }
 
-/** The page of examples/browser in a tab of its own: a file of 32 MiB sealed, verified, damaged, healed. */
-async function demo() {
-  const folder = mkdtempSync(join(tmpdir(), 'vram-page-'));
-  const site = await serveWeb((await buildWeb(join(folder, 'web'))).folder);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
-  const visit = await context.newPage();
-  visit.setDefaultTimeout(120_000);
-  const shows = (name) => visit.getByRole('heading', { level: 1, name }).waitFor();
-  const press = (name) => visit.getByRole('button', { name, exact: true }).click();
-  // By its path: the debugger would take as long to hand over the bytes as the page to seal them.
-  const file = join(folder, 'weights.bin');
-  writeFileSync(file, Buffer.concat(Array.from({ length: small / MIB }, () => chunk)));
-  const steps = {
-    open: () => visit.goto(`${site.url}?seed=5`),
-    seal: () =>
-      visit
-        .getByLabel('Model file')
-        .setInputFiles(file)
-        .then(() => shows('Sealed')),
-    verify: () => press('Verify').then(() => shows('Every block is as it was sealed')),
-    'flip 64 bits': () => press('Flip 64 bits').then(() => shows('64 bits were flipped')),
-    'verify, damaged': () => press('Verify').then(() => shows(/^Caught/)),
-    heal: () => press('Heal').then(() => shows(/^Healed/)),
-  };
-  try {
-    for (const [step, work] of Object.entries(steps)) {
-      const { cpuMs, wallMs } = await longestTask(work, visit);
+for (const [part, steps] of [
+  ['demo', demoSteps],
+  ['reading', readingSteps],
+]) {
+  if (!values.part.includes(part)) continue;
+  console.log(`| the page, ${part} | longest task, ms of processor | ms |\n|---|---|---|`);
+  await visitDemo(browser, async (visit) => {
+    for (const [step, work] of Object.entries(await steps(visit))) {
+      const { cpuMs, wallMs } = await longestTask(work, visit.page);
       console.log(`| ${step} | ${cpuMs.toFixed(0)} | ${wallMs.toFixed(0)} |`);
     }
-  } finally {
-    await context.close();
-    await site.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-if (values.part.includes('demo')) {
-  console.log('| the page, 32 MiB | longest task, ms of processor | ms |\n|---|---|---|');
-  await demo();
+  });
+  console.log('');
 }
 await browser.close();
 await server.close();
