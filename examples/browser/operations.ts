@@ -6,7 +6,7 @@ import { damageText } from './view/damage-text.js';
 import { byId, element, setText } from './view/dom.js';
 import { failureText, sentence } from './view/failure-text.js';
 import { flipText } from './view/flip-text.js';
-import { bytes, count, duration, rate } from './view/format.js';
+import { bytes, cameBack, count, duration, rate } from './view/format.js';
 import type { MapView } from './view/map-view.js';
 import type { Story } from './view/story.js';
 import type { Times } from './view/times.js';
@@ -77,7 +77,7 @@ export class Operations {
   verify(): void {
     this.exclusively('Hashing every block where it lies…', async () => {
       const verdict = await this.#swept(() => this.#client.call('verify'));
-      this.#times.add('Verify in place', verdict, `${bytes(verdict.readbackBytes)} came back`);
+      this.#times.add('Verify in place', verdict, cameBack(verdict.readbackBytes));
       this.#showVerdict(verdict);
     });
   }
@@ -130,8 +130,8 @@ export class Operations {
       this.#story.tell(
         'good',
         'The same answer, in two ways',
-        `In place ${duration(inPlace.ms)}, with ${bytes(inPlace.readbackBytes)} brought back; ` +
-          `by reading back ${duration(readBack.ms)}, with ${bytes(readBack.readbackBytes)}.`,
+        `In place ${duration(inPlace.ms)}${brought(inPlace)}; ` +
+          `by reading back ${duration(readBack.ms)}${brought(readBack)}.`,
       );
     });
   }
@@ -216,7 +216,7 @@ export class Operations {
       'good',
       'Every block is as it was sealed',
       `${bytes(size)} hashed where they lie in ${duration(ms)}, ${rate(size, ms)}. ` +
-        `${bytes(readbackBytes)} came back from the device.`,
+        (readbackBytes === null ? 'They lie in main memory.' : `${cameBack(readbackBytes)} from the device.`),
     );
   }
 
@@ -231,6 +231,11 @@ export class Operations {
     this.#map.update({ tone: 'released', damaged: [], flipped: [] });
     this.#controls.setLive(false);
   }
+}
+
+/** `, with 68 bytes brought back`. */
+function brought({ readbackBytes }: Verdict): string {
+  return readbackBytes === null ? '' : `, with ${bytes(readbackBytes)} brought back`;
 }
 
 /** `?seed=9` makes every drill of the page flip the same bits: for tests and for showing the same thing twice. */

@@ -69,8 +69,8 @@ export interface Verdict extends Timed {
   readonly damaged: readonly BlockRange[];
   /** What the library says of the damage; empty where there is none. */
   readonly message: string;
-  /** Bytes that came back from the device for it. */
-  readonly readbackBytes: number;
+  /** Bytes that came back from the device for it; null on the host device, where all of them lie in main memory. */
+  readonly readbackBytes: number | null;
 }
 
 export interface Healed extends Timed {
@@ -84,8 +84,8 @@ export interface Released extends Timed {
 
 /** The same bytes, looked at in three ways. */
 export interface Comparison {
-  readonly inPlace: Timed & { readonly readbackBytes: number };
-  readonly readBack: Timed & { readonly readbackBytes: number };
+  readonly inPlace: Verdict;
+  readonly readBack: Verdict;
   readonly webCrypto: Timed;
 }
 

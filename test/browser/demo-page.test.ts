@@ -201,6 +201,10 @@ describe('the page of examples/browser', { timeout: 120_000 }, () => {
     await visit.open();
     await visit.sealDemo();
     await visit.page.getByText('this browser has no WebGPU').waitFor();
+    await visit.press('Compare with reading back');
+    await visit.headline('The same answer, in two ways');
+    // Nothing is counted there, so no count is shown.
+    expect(await visit.page.getByText(/came back|brought back/).count()).toBe(0);
     await visit.press('Flip one bit');
     await visit.headline('One bit was flipped');
     await visit.press('Verify');

@@ -120,7 +120,7 @@ export class Session {
       message,
       ms,
       bytes: this.shard.byteLength,
-      readbackBytes: this.#readback() - before,
+      readbackBytes: this.device === null ? null : this.#readback() - before,
     });
     try {
       const report = await this.manager.verify(this.shard, { mode, onProgress: this.#onProgress });

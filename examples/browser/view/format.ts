@@ -21,6 +21,11 @@ export function bytes(value: number): string {
   return `${size.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
+/** What a check brought back from the device; empty where nothing has to, on the host device. */
+export function cameBack(readbackBytes: number | null): string {
+  return readbackBytes === null ? '' : `${bytes(readbackBytes)} came back`;
+}
+
 export function duration(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(2)} s`;

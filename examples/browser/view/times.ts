@@ -1,7 +1,7 @@
 // What operations took: a line of throughput while one runs, and a bar for each that is done.
 import type { Comparison, Timed } from '../protocol.js';
 import { byId, element, setText } from './dom.js';
-import { bytes, duration, rate } from './format.js';
+import { cameBack, duration, rate } from './format.js';
 
 const MOST = 6;
 const WIDTH = 320;
@@ -61,10 +61,9 @@ export class Times {
   }
 
   addComparison({ inPlace, readBack, webCrypto }: Comparison): void {
-    const back = (count: number): string => `${bytes(count)} came back`;
     this.add('WebCrypto SHA-256', webCrypto, 'a copy in main memory', 'other');
-    this.add('Read back and hash', readBack, back(readBack.readbackBytes), 'other');
-    this.add('Verify in place', inPlace, back(inPlace.readbackBytes));
+    this.add('Read back and hash', readBack, cameBack(readBack.readbackBytes), 'other');
+    this.add('Verify in place', inPlace, cameBack(inPlace.readbackBytes));
   }
 
   #draw(): void {
