@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../../src/base/hex.js';
 import { createFlatHash, createPortableEngine, type DigestEngine } from '../../../src/digest/index.js';
+import { WasmKernel } from '../../../src/digest/wasm/index.js';
 import { wasmRefused } from '../../../src/digest/wasm-refused.js';
 import { xorshiftBytes } from '../../support/xorshift.js';
 import { sha256 } from './engines.js';
@@ -79,12 +80,11 @@ describe('instances of the WASM engine', () => {
 describe('createFlatHash', () => {
   it.each(['wasm', 'hash-wasm'])('hashes with %s', async (name) => {
     if (name === 'hash-wasm') vi.spyOn(WebAssembly, 'validate').mockReturnValue(false);
-    const made = await instances(async () => {
-      const hash = await createFlatHash();
-      for (let at = 0; at < BYTES.length; at += 70_000) hash.update(BYTES.subarray(at, at + 70_000));
-      expect(toHex(hash.digest())).toBe(toHex(sha256(BYTES)));
-    });
-    if (name === 'wasm') expect(made).toBe(1);
+    const create = vi.spyOn(WasmKernel, 'create');
+    const hash = await createFlatHash();
+    for (let at = 0; at < BYTES.length; at += 70_000) hash.update(BYTES.subarray(at, at + 70_000));
+    expect(toHex(hash.digest())).toBe(toHex(sha256(BYTES)));
+    expect(create).toHaveBeenCalledTimes(name === 'wasm' ? 1 : 0);
   });
 });
 
@@ -114,6 +114,63 @@ describe('what is refused in words', () => {
       '"hashes" must be a multiple of 32 bytes, got 33',
     );
     await expect(Reflect.apply(engine.nodes, engine, ['a'])).rejects.toMatchObject({ argument: 'hashes' });
+  });
+});
+
+describe('a module that cannot be run', () => {
+  /** An engine whose module was not compiled yet, and what it fails with. */
+  async function fresh() {
+    vi.resetModules();
+    const engine = (await import('../../../src/digest/index.js')).createPortableEngine('wasm');
+    return {
+      engine,
+      failure: () =>
+        engine.sha256(BYTES).then(
+          () => null,
+          (error: unknown) => error,
+        ),
+    };
+  }
+
+  const refused = (message: string) =>
+    expect.objectContaining({ code: 'DEVICE_UNAVAILABLE', message: expect.stringContaining(message) });
+
+  it('is refused with the reason, and compiled anew the next time', async () => {
+    const { engine, failure } = await fresh();
+    const cause = new WebAssembly.CompileError('blocked');
+    const compile = vi.spyOn(WebAssembly, 'compile').mockRejectedValue(cause);
+    expect(await failure()).toMatchObject({ cause });
+    expect(await failure()).toEqual(refused('could not be compiled'));
+    const validate = vi.spyOn(WebAssembly, 'validate').mockReturnValue(false);
+    expect(await failure()).toEqual(refused('WebAssembly with SIMD is not available on this platform'));
+    expect(await failure()).toMatchObject({ cause });
+    validate.mockRestore();
+    vi.stubGlobal('WebAssembly', undefined);
+    expect(await failure()).toEqual(refused('this platform has no WebAssembly'));
+    vi.unstubAllGlobals();
+    compile.mockRestore();
+    expect(await engine.sha256(BYTES)).toEqual(sha256(BYTES));
+  });
+
+  it('is refused where there is no room for an instance, or the module is not the one that was built', async () => {
+    const { failure } = await fresh();
+    const instantiate = vi.spyOn(WebAssembly, 'instantiate');
+    instantiate.mockRejectedValueOnce(new RangeError('no memory'));
+    expect(await failure()).toEqual(refused('no memory for one more WebAssembly instance'));
+    for (const [exports, name] of [
+      [{}, 'memory'],
+      [{ memory: 1 }, 'memory'],
+      [{ memory: new WebAssembly.Memory({ initial: 1 }) }, 'staging'],
+      [{ memory: new WebAssembly.Memory({ initial: 1 }), staging: 1 }, 'staging'],
+    ] as const) {
+      Reflect.apply(instantiate.mockResolvedValueOnce, instantiate, [{ exports }]);
+      expect(await failure()).toEqual(refused(`the WebAssembly module has no "${name}": build it again`));
+    }
+  });
+
+  it('is not chosen', () => {
+    vi.stubGlobal('WebAssembly', undefined);
+    expect(createPortableEngine().name).toBe('hash-wasm');
   });
 });
 

@@ -14,6 +14,7 @@ import {
   onnxModel,
   randomWeights,
 } from '../../../support/onnx-models.js';
+import { stride } from '../../../support/stride.js';
 
 const { ModelProto } = onnxProto.onnx;
 const noExternal = async (): Promise<Uint8Array> => {
@@ -43,16 +44,20 @@ async function reasonOf(bytes: Uint8Array, name: string): Promise<string | undef
 }
 
 describe('planGraph', () => {
-  it.each<[OcrModel, number, number, number]>([
+  const models: readonly [OcrModel, number, number, number][] = [
     ['cls', 183, 533_576, 1_084],
     ['det', 124, 4_686_320, 1_044],
     ['rec', 122, 10_760_436, 816],
-  ])('moves nearly all bytes of the OCR model %s', async (name, count, bytes, left) => {
-    const plan = await planGraph(bytesAccess(await ocrModel(name)));
-    expect(plan.moving).toHaveLength(count);
-    expect([plan.movingBytes, plan.stayingBytes]).toEqual([bytes, left]);
-    expect(new Set(plan.staying.map(({ reason }) => reason))).toEqual(new Set(['small']));
-  });
+  ];
+  it.each(models.slice(0, stride(3) === 1 ? 3 : 1))(
+    'moves nearly all bytes of the OCR model %s',
+    async (name, count, bytes, left) => {
+      const plan = await planGraph(bytesAccess(await ocrModel(name)));
+      expect(plan.moving).toHaveLength(count);
+      expect([plan.movingBytes, plan.stayingBytes]).toEqual([bytes, left]);
+      expect(new Set(plan.staying.map(({ reason }) => reason))).toEqual(new Set(['small']));
+    },
+  );
 
   it('[EN-003] says of each tensor why it stays', async () => {
     const large = Array.from({ length: 16 }, () => 1);
