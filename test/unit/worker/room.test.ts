@@ -11,6 +11,7 @@ const capacity = (availableBytes: number | null, usedBytes: number): Capacity =>
   source: 'budget',
 });
 const resident = (bytes: number) => ({ state: 'resident' as const, plannedBytes: bytes });
+const releasing = (bytes: number) => ({ state: 'releasing' as const, plannedBytes: bytes });
 const loading = (bytes: number) => ({ state: 'loading' as const, plannedBytes: bytes });
 const none = (): Reservations => new Reservations(new TestClock(), 1_000, () => 'id');
 
@@ -25,6 +26,8 @@ describe('room for another plan', () => {
     expect(roomFor(capacity(700, 300), [loading(300)], none())).toBe(700);
     expect(roomFor(capacity(700, 300), [resident(300)], none())).toBe(700);
     expect(roomFor(capacity(600, 400), [resident(300), loading(300)], none())).toBe(400);
+    // One that is being released has its memory still.
+    expect(roomFor(capacity(600, 400), [releasing(300), loading(300)], none())).toBe(400);
   });
 
   it('is never below nothing, and not known where nobody tells', () => {
