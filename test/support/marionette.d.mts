@@ -1,4 +1,5 @@
-export interface Firefox {
+/** One tab of a browser that is driven from outside. */
+export interface DrivenBrowser {
   readonly version: string;
   open(url: string): Promise<void>;
   /** `script` is the body of a function; what it returns must be JSON. */
@@ -12,4 +13,4 @@ export interface Firefox {
 }
 export declare function findFirefox(): string | null;
 /** Errors: where it cannot be started, or does not open its port within a minute. */
-export declare function launchFirefox(path: string): Promise<Firefox>;
+export declare function launchFirefox(path: string): Promise<DrivenBrowser>;
