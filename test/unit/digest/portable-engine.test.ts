@@ -73,8 +73,21 @@ describe('instances of the WASM engine', () => {
     const before = [toHex(first), toHex(root)];
     await engine.sha256(xorshiftBytes(5, 10));
     await engine.leaves(xorshiftBytes(6, 10_000));
+    const other = engine.start({ byteLength: 10_000, sha256: true, keep: 'root' });
+    await other.update(xorshiftBytes(7, 10_000));
+    await other.finish();
     expect([toHex(first), toHex(root)]).toEqual(before);
   });
+});
+
+it('goes on after a chunk that is not bytes, with what came before it', async () => {
+  for (const name of ['wasm', 'hash-wasm'] as const) {
+    const stream = start(createPortableEngine(name));
+    await stream.update(BYTES.subarray(0, 70_000));
+    await expect(Reflect.apply(stream.update, stream, ['a'])).rejects.toMatchObject({ argument: 'chunk' });
+    await stream.update(BYTES.subarray(70_000));
+    expect((await stream.finish()).sha256).toBe(toHex(sha256(BYTES)));
+  }
 });
 
 describe('createFlatHash', () => {
