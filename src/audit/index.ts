@@ -1,5 +1,5 @@
-// The audit log: records, chain, checkpoints and proofs. It observes events; nobody calls it.
-// What works everywhere enters; a log in a directory stands in node/audit, one in a page in page/.
+// The audit log: records, chain, checkpoints and proofs. It observes events and is never called directly. Portable code
+// enters; a log in a directory is in node/audit, one in a page in page/.
 export {
   AUDIT_TYPES,
   type AuditData,

@@ -84,7 +84,7 @@ async function expectationOf(
   if (manifestSha256 !== packed.manifestSha256 || byteLength !== packed.byteLength) {
     throw invalidInput('expected', 'is a list of another model: its tensors lie elsewhere');
   }
-  // A device that hashes sees the packed tensors alone, and their digest is of nothing else than these files' bytes.
+  // With device hashing only the packed tensors are hashed, and their digest covers exactly these files' tensor bytes.
   return hashing === 'device'
     ? { expected: packed.fsverity }
     : { expected: packed.fsverity, expectedFiles: digests };

@@ -7,7 +7,7 @@ import { type CheckItem, type CheckTarget, isTarget } from './check-target.js';
 import { checkModelOptions, formatOf, type ModelOptions } from './model-options.js';
 import { noteOnUnknownTypes } from './unknown-types.js';
 
-/** What seal() allows in one tensor-parallel set. */
+/** The limit of seal() for one tensor-parallel set. */
 const MAX_SET = 1024;
 
 /** The index of a model, which the list of digests names: it is read on the host, not sealed. */
@@ -27,7 +27,7 @@ export interface ChecklistOptions extends ModelOptions {
 export interface Checklist {
   readonly items: readonly CheckItem[];
   readonly indexes: readonly CheckIndex[];
-  /** Weights beside an index that does not name them: they are not checked. */
+  /** Weights beside an index that does not name them, which are not checked. */
   readonly unlisted: readonly string[];
 }
 
@@ -78,7 +78,7 @@ export async function checkItems(
   return { items: await withExpected(items, expected, hashing), indexes: listed, unlisted };
 }
 
-/** Those that the list names: one that it does not name decides nothing but which of the listed files are parts. */
+/** The indexes that the list names. Others only decide which of the listed files are parts. */
 function listedIndexes(
   indexes: readonly Omit<CheckIndex, 'expected'>[],
   expected: ExpectedDigests,

@@ -2,19 +2,19 @@ import type { SealOptions } from '../manager/index.js';
 import type { PackedTensor, TensorEntry, TensorManifest } from '../models/index.js';
 import type { Source } from '../source/index.js';
 
-/** One shard to check, and the name that people gave it: a file of a model, or all of its tensors. */
+/** One shard to check, under the name that the user gave: a file of a model, or all of its tensors. */
 export interface CheckTarget {
   readonly file: string;
   readonly byteLength: number;
-  /** As they lie in the shard; empty where the format is not known. */
+  /** In the order of the shard; empty if the format is unknown. */
   readonly tensors: readonly (TensorEntry | PackedTensor)[];
   /** Files behind it, in order, with the names that a list of digests may have. */
   readonly files: readonly { readonly name: string; readonly byteLength: number }[];
   /** Of the layout `tensors`, else null. */
   readonly manifest: TensorManifest | null;
-  /** How many buffers it is laid out for, where the device has buffers. */
+  /** The number of its buffers on devices with buffers. */
   readonly buffers: number;
-  /** A note on assumptions, for people; else null. */
+  /** A note on assumptions to show, or null. */
   readonly note: string | null;
   open(): Promise<Source>;
   /** Set for models of several shards. */

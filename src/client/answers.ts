@@ -100,12 +100,12 @@ const isOutcomeOfShard = members<ShardOutcome>({
   failure: orNull(isFailure),
 });
 
-/** Is an answer of this form? */
+/** Whether an answer has this form. */
 export type AnswerCheck<T> = (value: unknown) => value is T;
 
 /**
- * Whether an answer has every member that programs read, in the form in which they read it. States are any text, and
- * further members are let through: a newer worker may have more of both.
+ * Whether an answer has all members that programs read, with their types. Any state and further members are accepted: a
+ * newer worker may have more of both.
  */
 const answer =
   <T>(check: Check): AnswerCheck<T> =>

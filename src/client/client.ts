@@ -44,25 +44,28 @@ import { followEvents } from './follow-events.js';
 import { errorOfAnswer, WorkerError } from './worker-error.js';
 import { WorkerRun } from './worker-run.js';
 
-/** Where the worker is, and how it is asked. */
+/** The worker's address, and how to connect. */
 export type WorkerClientOptions = WorkerAddress & {
-  /** Bearer token; none where the socket's rights are enough. It lives as long as the client: strings cannot be zeroed. */
+  /**
+   * Bearer token; omit it where the socket's file rights suffice. It stays in memory with the client: strings cannot be
+   * zeroed.
+   */
   readonly token?: string | undefined;
 };
 
 /** Options of every call. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Until the answer is there, over all attempts; milliseconds. Default 30,000; 600,000 for what hashes or wipes models. */
+  /** Time limit for the answer, over all attempts; milliseconds. Default 30,000; 600,000 for what hashes or wipes models. */
   readonly timeoutMs?: number | undefined;
 }
 
 /** Options of a stream of events. */
 export interface EventOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Of one model alone. */
+  /** Only events of this model. */
   readonly model?: string | undefined;
-  /** Begins behind this event, as far back as the worker keeps them; default: with the next one. */
+  /** Begins after this event, as far back as the worker stores them; default: with the next one. */
   readonly after?: number | undefined;
 }
 
@@ -84,12 +87,13 @@ interface Ask<T> {
 }
 
 /**
- * A worker, as programs ask it. Every call that changes something carries an Idempotency-Key of its own, so a connection
- * that drops is tried again and the change is made once. It carries X-Instance too: a worker that was started anew since the
- * client's first change refuses it, and the client says WORKER_LOST.
+ * A client of one worker. Every call that changes something has its own Idempotency-Key, so it is repeated after a
+ * dropped connection and the change is made once. It also has X-Instance: a worker that has restarted since the
+ * client's first change refuses it, and the call fails with WORKER_LOST.
  *
- * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (nobody answers), DEADLINE_UNMET (not in time),
- * DEVICE_UNAVAILABLE (what answers is not a worker); VramError with INVALID_INPUT (an argument) or ABORTED (the signal).
+ * Errors of every method: WorkerError with the worker's code, or WORKER_LOST (no answer), DEADLINE_UNMET (not in time),
+ * DEVICE_UNAVAILABLE (the answer is not a worker's); VramError with INVALID_INPUT (an argument) or ABORTED (the
+ * signal).
  */
 export class WorkerClient {
   readonly #connection: Connection;
@@ -112,7 +116,7 @@ export class WorkerClient {
     return await this.#read(modelPath(name), isModelView, options);
   }
 
-  /** Holds memory for a model that is to be committed. Not tried again: each plan holds memory until it expires. */
+  /** Reserves memory for a model to be committed. Not repeated: each plan reserves memory until it expires. */
   async plan(request: PlanRequest, options: CallOptions = {}): Promise<Plan> {
     const ask = {
       method: 'POST',
@@ -124,12 +128,12 @@ export class WorkerClient {
     return await this.#ask({ ...ask, body: request }, options);
   }
 
-  /** Begins to load a model; `events()` and `model()` report its progress. */
+  /** Starts loading a model; `events()` and `model()` report its progress. */
   async commit(request: CommitRequest, options: CallOptions = {}): Promise<Committed> {
     return await this.#change('/v1/models', request, isCommitted, SHORT_MS, options);
   }
 
-  /** Ends a model's load, or waits for its users, and wipes it. */
+  /** Cancels a model's load or waits for its users, then wipes it. */
   async remove(name: string, options: CallOptions = {}): Promise<void> {
     const ask = { method: 'DELETE', path: modelPath(name), longest: LONG_MS, repeatable: true } as const;
     await this.#ask({ ...ask, check: isNothing }, options);
@@ -140,12 +144,12 @@ export class WorkerClient {
     return await this.#change(`${modelPath(name)}/verify`, undefined, isOutcome, LONG_MS, options);
   }
 
-  /** Repairs damaged blocks from where the model came from. */
+  /** Repairs damaged blocks from the model's source. */
   async heal(name: string, options: CallOptions = {}): Promise<ModelOutcome> {
     return await this.#change(`${modelPath(name)}/heal`, undefined, isOutcome, LONG_MS, options);
   }
 
-  /** Verifies every shard and has that signed together with the nonce: 16 to 64 bytes of the caller's own, in hex. */
+  /** Verifies every shard and signs the result together with the nonce: 16 to 64 bytes chosen by the caller, in hex. */
   async attest(name: string, nonce: string, options: CallOptions = {}): Promise<Attested> {
     return await this.#change(`${modelPath(name)}/attest`, { nonce }, isAttested, LONG_MS, options);
   }
@@ -155,16 +159,16 @@ export class WorkerClient {
     return await this.#change(`${modelPath(name)}/drill`, request, isDrilled, LONG_MS, options);
   }
 
-  /** The worker refuses new work, waits for what runs, and wipes everything unless `keep`. */
+  /** The worker refuses new work, waits for running work, and wipes everything unless `keep`. */
   async drain(request: { readonly keep?: boolean } = {}, options: CallOptions = {}): Promise<WorkerStatus> {
     return await this.#change('/v1/drain', request, isStatus, LONG_MS, options);
   }
 
   /**
-   * What happens, until `signal` ends it or the loop is left. A connection that drops is made again, and goes on behind the
-   * last event; until the first one came, what happens between two connections is missed unless `after` was given. Errors
-   * besides the common ones: EVENTS_EXPIRED where the worker no longer keeps what comes next; WORKER_LOST where another run
-   * of it answers, whose events begin anew.
+   * The worker's events, until `signal` fires or the loop is left. After a dropped connection it reconnects and resumes
+   * after the last event; before the first event, events between two connections are missed unless `after` was given.
+   * Errors besides the common ones: EVENTS_EXPIRED where the worker no longer stores the next events; WORKER_LOST where
+   * another run of it answers, whose events are numbered from the start.
    */
   events(options: EventOptions = {}): AsyncGenerator<WorkerEvent, void> {
     const { model, after, signal } = options;
@@ -190,7 +194,7 @@ export class WorkerClient {
     return await this.#read(executionPath(executionId), isExecution, options);
   }
 
-  /** Ends it; as often as one likes. */
+  /** Ends it. Safe to call repeatedly. */
   async cancel(executionId: string, options: CallOptions = {}): Promise<ExecutionView> {
     return await this.#change(
       `${executionPath(executionId)}/cancel`,
@@ -288,7 +292,7 @@ function answerOf<T>({ status, text }: { status: number; text: string }, check: 
     if (check(value)) return value;
     throw new WorkerError(
       'DEVICE_UNAVAILABLE',
-      'the worker answers in a form that this version does not know',
+      'the worker answers in a form that this version does not support',
       {
         status,
       },
@@ -302,7 +306,7 @@ function answerOf<T>({ status, text }: { status: number; text: string }, check: 
 
 function parse(text: string): unknown {
   try {
-    // Its depth is bounded too: what is nested too deep could be parsed, but not written again.
+    // Depth is bounded too: a value that is nested too deeply can be parsed but not serialised again.
     return parseStrictJson(text, { what: 'the answer' });
   } catch (cause) {
     if (!isVramError(cause)) throw cause;

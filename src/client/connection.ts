@@ -10,8 +10,8 @@ import { invalidInput, VramError } from '../base/index.js';
 import { WorkerError } from './worker-error.js';
 
 /**
- * Where a worker listens: its Unix socket, by its absolute path, or a URL. `ca`: PEM of who signed its certificate. The
- * directory of a socket is not looked at: take one that only the worker's user and root can write.
+ * Where a worker listens: its Unix socket, by its absolute path, or a URL. `ca`: PEM of the authority that signed its
+ * certificate. The directory of a socket is not checked: use one that only the worker's user and root can write.
  */
 export type WorkerAddress =
   | { readonly socket: string }
@@ -23,7 +23,7 @@ export interface Call {
   readonly headers: Readonly<Record<string, string>>;
   /** JSON. */
   readonly body: string | null;
-  /** Until the answer is there; for a stream, until it begins. */
+  /** Time limit for the answer; for a stream, for its beginning. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -36,10 +36,10 @@ interface Begun {
   readonly late: () => WorkerError | null;
 }
 
-/** Of a URL's host. */
+/** From a URL's host. */
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
-/** More than any answer but a stream has. */
+/** More than any answer except a stream. */
 const MOST_ANSWER_BYTES = 64 * 2 ** 20;
 
 /** Makes single HTTP calls to one worker. Errors: WorkerError with WORKER_LOST or DEADLINE_UNMET; ABORTED (VramError). */
@@ -68,7 +68,7 @@ export class Connection {
     const url = parseUrl(address.url);
     this.#secure = url.protocol === 'https:';
     if (!this.#secure && token !== null && !LOOPBACK.test(url.hostname)) {
-      throw invalidInput('url', 'must be https beyond loopback: the token would travel in the clear');
+      throw invalidInput('url', 'must be https beyond loopback: otherwise the token is sent unencrypted');
     }
     this.#where = {
       host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -98,7 +98,7 @@ export class Connection {
     }
   }
 
-  /** The answer's head; its recipient reads the body and destroys it. */
+  /** The answer's head; the caller reads the body and destroys it. */
   async open(call: Call): Promise<IncomingMessage> {
     const { response, limit } = await this.#begin(call);
     clearTimeout(limit);
@@ -116,7 +116,7 @@ export class Connection {
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       };
       const send = this.#secure ? httpsRequest : httpRequest;
-      // No pool: a connection that a worker closed between two calls would look like one that dropped in the middle.
+      // No connection pool: a connection that the worker closed between calls would look like one dropped during a call.
       const request = send({
         ...this.#where,
         method,
@@ -131,7 +131,7 @@ export class Connection {
         request.destroy(late);
       }, timeoutMs);
       request.on('response', (response) => {
-        // A reader receives the error. Before and between reads there is no listener, and an error would end the process.
+        // Readers receive the error. Without this listener an error before or between reads would end the process.
         response.on('error', () => undefined);
         resolve({ response, request, limit, late: () => late });
       });

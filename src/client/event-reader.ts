@@ -1,7 +1,7 @@
 import { type SseEvent, SseReader } from '../base/index.js';
 import { WorkerError } from './worker-error.js';
 
-/** An event has at most 1 MiB; what frames it is a little more. */
+/** An event has at most 1 MiB; framing adds a little. */
 const MOST_CHARACTERS = 2 * 2 ** 20;
 
 /**

@@ -6,7 +6,7 @@ import type { Connection } from './connection.js';
 import { readEvents } from './event-reader.js';
 import { errorOfAnswer, WorkerError } from './worker-error.js';
 
-/** What every kind of event has. */
+/** The common part of all events. */
 interface Numbered {
   readonly id: number;
 }
@@ -16,7 +16,7 @@ export interface Following<Event extends Numbered> {
   /** null: with the next event. */
   readonly after: number | null;
   readonly signal: AbortSignal | undefined;
-  /** Which run of the worker answers. */
+  /** The run of the worker that answers. */
   readonly instance: () => Promise<string>;
   readonly check: AnswerCheck<Event>;
   /** The last event. */
@@ -28,7 +28,7 @@ const OPEN_MS = 30_000;
 const SILENCE_MS = 45_000;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 10_000;
-/** Without an event between them, so many connections in a row end it. */
+/** The most consecutive connections without an event. */
 const MOST_FAILURES = 8;
 const MOST_PROBLEM_BYTES = 65_536;
 
@@ -55,12 +55,12 @@ export async function* followEvents<Event extends Numbered>(
       const dropped = error instanceof WorkerError && error.code === 'WORKER_LOST';
       if (!dropped || failures + 1 >= MOST_FAILURES) throw error;
     }
-    // Also after an orderly end, by an overrun or a worker that stops: clients must not reconnect in a tight loop.
+    // Also after an orderly end, by an overrun or a stopping worker: clients must not reconnect in a tight loop.
     const pause = Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS);
     await sleep(pause, undefined, { signal }).catch(() => undefined);
   }
   if (ended()) return;
-  throw new WorkerError('WORKER_LOST', 'another run of the worker answers: its events begin anew');
+  throw new WorkerError('WORKER_LOST', 'another run of the worker answers: its events start again');
 }
 
 async function* readOnce<Event extends Numbered>(

@@ -1,8 +1,8 @@
 import { ERROR_ANSWERS, type Problem, type WorkerErrorCode } from '../api-schema/index.js';
 
-/** What a worker tells of an error. */
+/** The worker's details of an error. */
 export interface WorkerErrorDetails {
-  /** Of the HTTP answer; null where there was none. */
+  /** HTTP status; null without an answer. */
   readonly status?: number | null;
   readonly retriable?: boolean;
   readonly retryAfterMs?: number | null;
@@ -11,9 +11,9 @@ export interface WorkerErrorDetails {
 }
 
 /**
- * What a worker refused, or that it could not be asked. Programs branch on `code`: the library's own and the service's.
- * WORKER_LOST: nobody answers, the connection dropped, or another run of the worker answers than before. DEADLINE_UNMET: no
- * whole answer in time. DEVICE_UNAVAILABLE: what answers is not a worker.
+ * A worker refused a request or could not be reached. Programs branch on `code`: the library's codes and the service's.
+ * WORKER_LOST: no answer, the connection dropped, or a different run of the worker answers. DEADLINE_UNMET: no complete
+ * answer in time. DEVICE_UNAVAILABLE: the answer is not a worker's.
  */
 export class WorkerError extends Error {
   override readonly name = 'WorkerError';
@@ -21,7 +21,7 @@ export class WorkerError extends Error {
   readonly status: number | null;
   /** The same call may succeed later. */
   readonly retriable: boolean;
-  /** Milliseconds to wait first; null where nothing is known. */
+  /** Milliseconds to wait before a retry; null if unknown. */
   readonly retryAfterMs: number | null;
   /** The field of the request that was refused. */
   readonly argument: string | null;

@@ -18,10 +18,10 @@ export class Refusal extends Error {
 }
 
 const ANSWER_MS = 30_000;
-/** Hashing or healing a large model takes its time. */
+/** Long, because hashing or healing a large model takes minutes. */
 const WORK_MS = 600_000;
 
-// The page comes from the very process that answers it, so its answers have the forms that the page was built with.
+// The page is served by the process that answers it, so the answers have the forms that the page was built with.
 export async function getSession(): Promise<Session> {
   return (await json('GET', '/session')) as Session;
 }
@@ -30,7 +30,7 @@ export async function getStatus(): Promise<WorkerStatus> {
   return (await json('GET', '/v1/status')) as WorkerStatus;
 }
 
-/** Errors: Refusal with 401 for a token that is none of the worker's. */
+/** Errors: Refusal with 401 for an unknown token. */
 export async function login(token: string): Promise<void> {
   await send('POST', '/session', { token });
 }
@@ -48,12 +48,12 @@ export async function drill(model: string): Promise<{ readonly blocks: readonly 
   return answer as { blocks: number[] };
 }
 
-/** One event of the worker's stream; null for text that is none. */
+/** One event of the worker's stream; null for other text. */
 export function parseEvent(text: unknown): WorkerEvent | null {
   try {
     return typeof text === 'string' ? (JSON.parse(text) as WorkerEvent) : null;
   } catch {
-    // A truncated line: the status, which is read again, has its content.
+    // A truncated line. The status is read again and has its content.
     return null;
   }
 }

@@ -8,7 +8,7 @@ const MOST_ROWS = 16;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
-/** From the best to the worst: where two share a cell, the worse is seen. */
+/** From best to worst: where two share a cell, the worse one shows. */
 const SHADES = ['fresh', 'recent', 'old', 'unverified', 'suspect', 'damaged'] as const;
 export type Shade = (typeof SHADES)[number];
 
@@ -33,7 +33,7 @@ export interface MapLimits {
   readonly nowMs: number;
 }
 
-/** Lays all shards out one behind the other. Work is in proportion to shards and damaged ranges, not to blocks. */
+/** Lays out all shards one after another. The work is proportional to shards and damaged ranges, not to blocks. */
 function planMap(models: readonly ModelView[], { mostCells, nowMs }: MapLimits): MapPlan {
   const shards = models.flatMap((model) => model.shards);
   const blocks = shards.reduce((sum, shard) => sum + blocksOf(shard), 0);
@@ -43,7 +43,7 @@ function planMap(models: readonly ModelView[], { mostCells, nowMs }: MapLimits):
   for (const shard of shards) {
     const end = from + blocksOf(shard);
     runs.push(run(from, end, blocksPerCell, shadeOf(shard, nowMs)));
-    // A damaged block is a whole cell: among millions it must not vanish.
+    // A damaged block takes a whole cell, so that it shows among millions.
     for (const { firstBlock, blocks: count } of shard.damaged) {
       runs.push(run(from + firstBlock, from + firstBlock + count, blocksPerCell, 'damaged'));
     }
@@ -78,12 +78,12 @@ export class BlockMap {
     this.#canvas = canvas;
   }
 
-  /** Leaves a performance measure, `block-map`: what the drawing took of the page's thread. */
+  /** Records a performance measure, `block-map`: the time that drawing took on the page's thread. */
   draw(models: readonly ModelView[], nowMs: number): MapPlan {
     const start = performance.now();
     const columns = Math.max(1, Math.floor((this.#canvas.parentElement?.clientWidth ?? 0) / PITCH));
     const plan = planMap(models, { mostCells: columns * MOST_ROWS, nowMs });
-    // Without a block the caption says so, and an empty strip would say nothing.
+    // Without blocks there is only the caption, not an empty strip.
     this.#canvas.hidden = plan.cells === 0;
     const rows = Math.max(1, Math.ceil(plan.cells / columns));
     const context = this.#sized(columns * PITCH, rows * PITCH);
@@ -108,7 +108,7 @@ export class BlockMap {
     return context;
   }
 
-  /** The legend's own, so that both are always the same. */
+  /** Read from the legend, so that both always match. */
   #colour(shade: Shade): string {
     const known = this.#colours.get(shade);
     if (known !== undefined) return known;
@@ -118,7 +118,7 @@ export class BlockMap {
     return colour;
   }
 
-  /** After the page has changed between light and dark. */
+  /** Called after a change between light and dark. */
   forgetColours(): void {
     this.#colours.clear();
   }

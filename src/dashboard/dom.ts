@@ -17,7 +17,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Only a change is written: what a reader has selected, or a screen reader is about to say, stays. */
+/** Writes only a change, so that a selection stays and a screen reader is not interrupted. */
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }

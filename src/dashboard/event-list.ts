@@ -2,7 +2,7 @@ import type { WorkerEvent } from '../api-schema/index.js';
 import { byId, element } from './dom.js';
 import { formatBytes, formatCount } from './format.js';
 
-/** Kept on the page: who wants more reads the audit log. */
+/** Limit of the list; the audit log has all events. */
 const MOST_EVENTS = 50;
 
 const WORDS: Readonly<Record<WorkerEvent['type'], string>> = {
@@ -28,10 +28,10 @@ const ILL: readonly WorkerEvent['type'][] = [
 ];
 const GOOD: readonly WorkerEvent['type'][] = ['model.ready', 'shard.healed'];
 
-/** Every type of event: the name of its server-sent events. */
+/** Every type of event, named as in the event stream. */
 export const EVENT_TYPES = Object.keys(WORDS);
 
-/** What happened while the page was open, the newest first. */
+/** Events since the page was opened, newest first. */
 export class EventList {
   readonly #list = byId('events', HTMLOListElement);
   readonly #none = byId('no-events', HTMLParagraphElement);

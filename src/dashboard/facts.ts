@@ -7,7 +7,7 @@ interface Fact {
   readonly note: HTMLElement;
 }
 
-/** The worker in a few figures: what a person on call reads first. */
+/** The main figures of the worker, which a person on call reads first. */
 export class Facts {
   readonly #list = byId('facts', HTMLDListElement);
   readonly #facts = new Map<string, Fact>();

@@ -1,6 +1,6 @@
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** A size as people read it. */
+/** A size in readable units. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -34,7 +34,7 @@ function start(): void {
       if (error instanceof Refusal && error.status === 401) return showLogin();
       show('loading');
       const said = error instanceof Refusal ? error.message : 'it does not answer';
-      setText(byId('loading', HTMLElement), `The worker cannot be asked: ${said}. Trying again…`);
+      setText(byId('loading', HTMLElement), `The worker cannot be reached: ${said}. Trying again…`);
       setTimeout(start, RETRY_MS);
     });
 }

@@ -6,7 +6,7 @@ import { formatAge, formatBytes, formatCount } from './format.js';
 
 const LABELS = { verify: 'Verify', heal: 'Heal', drill: 'Drill' } as const;
 type Action = keyof typeof LABELS;
-/** Damaged shards of a model, and ranges of a shard, that are spelt out. */
+/** The most damaged shards of a model, and ranges of a shard, that are listed. */
 const MOST_SHARDS = 3;
 const MOST_RANGES = 2;
 
@@ -20,7 +20,7 @@ interface Row {
   readonly scrubbed: HTMLElement;
 }
 
-/** The models and what may be done with them. Rows stay while they are updated, and with them the focus. */
+/** The models and their actions. Rows are updated in place, which keeps the focus. */
 export class ModelRows {
   readonly #list = byId('models', HTMLUListElement);
   readonly #none = byId('no-models', HTMLParagraphElement);
@@ -88,7 +88,7 @@ export class ModelRows {
     if (action === 'drill') button.title = 'Flips one bit on purpose, on record';
     button.addEventListener('click', () => {
       button.disabled = true;
-      setText(this.#outcome, `${LABELS[action]} ${name}: at work…`);
+      setText(this.#outcome, `${LABELS[action]} ${name}: running…`);
       carryOut(name, action)
         .then((text) => setText(this.#outcome, text))
         .catch((error: unknown) => {
@@ -110,7 +110,7 @@ export class ModelRows {
 async function carryOut(name: string, action: Action): Promise<string> {
   if (action === 'drill') {
     const { blocks } = await drill(name);
-    return `Drill ${name}: one bit of block ${blocks.join(', ')} was flipped. Verification has to find it.`;
+    return `Drill ${name}: one bit of block ${blocks.join(', ')} was flipped. Verification must find it.`;
   }
   const { ok, shards } = await order(name, action);
   const failed = shards.filter((shard) => !shard.ok).length;
@@ -144,7 +144,7 @@ function update(row: Row, model: ModelView, nowMs: number): void {
   setFlag(row.item, 'ill', state === 'damaged' || state === 'failed');
 }
 
-/** Of the shard that waits longest. */
+/** Age of the least recent verification. */
 function age(times: readonly (string | null)[], nowMs: number): string {
   const known = times.flatMap((time) => (time === null ? [] : [Date.parse(time)]));
   if (known.length === 0 || known.length < times.length) return 'not yet';
@@ -166,7 +166,7 @@ function why({ failure, next, shards }: ModelView): string {
 }
 
 function placeOf({ label, damaged }: ModelView['shards'][number]): string {
-  if (damaged.length === 0) return `${label}: place not found yet`;
+  if (damaged.length === 0) return `${label}: not located yet`;
   const said = damaged.slice(0, MOST_RANGES).map(({ firstBlock, blocks }) => {
     const last = firstBlock + blocks - 1;
     return blocks === 1 ? `block ${firstBlock}` : `somewhere in blocks ${firstBlock} to ${last}`;

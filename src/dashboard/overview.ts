@@ -7,15 +7,15 @@ import { Facts, stateInWords } from './facts.js';
 import { formatBytes, formatCount } from './format.js';
 import { ModelRows } from './model-list.js';
 
-/** Ages on the page are never further behind. */
+/** The longest delay of an age on the page. */
 const TICK_MS = 1_000;
-/** Without an event: background verifications show within this time too. */
+/** The longest time between reads without an event, so that background verifications show too. */
 const REFRESH_MS = 10_000;
-/** Events that come together make one question. */
+/** Events within this time cause one read. */
 const TOGETHER_MS = 100;
 const RETRY_MS = 2_000;
 
-/** The worker as it is, until the session ends. */
+/** Shows the worker's state until the session ends. */
 export class Overview {
   readonly #map = new BlockMap(byId('map', HTMLCanvasElement));
   readonly #facts = new Facts();
@@ -77,7 +77,7 @@ export class Overview {
     stream.addEventListener('error', () => {
       this.#showLink(true);
       this.#askSoon(0);
-      // Refused for good, as after EVENTS_EXPIRED: from now on, then.
+      // Permanently refused, as after EVENTS_EXPIRED: read new events only.
       if (stream.readyState !== EventSource.CLOSED || this.#ended.signal.aborted) return;
       setTimeout(() => {
         if (!this.#ended.signal.aborted) this.#follow();
@@ -123,7 +123,7 @@ export class Overview {
     this.#lost = lost;
     const link = byId('link', HTMLParagraphElement);
     setFlag(link, 'lost', lost);
-    setText(link, lost ? 'Connection lost. What is shown may be old; trying again…' : 'Live');
+    setText(link, lost ? 'Connection lost. This page may be out of date; trying again…' : 'Live');
   }
 
   #draw(): void {

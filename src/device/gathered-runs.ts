@@ -6,7 +6,7 @@ interface Waiting<Request, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Combines small requests that wait for their turn on a device into one run. */
+/** Combines small requests that wait for a device into one run. */
 export class GatheredRuns<Request extends { readonly signal?: AbortSignal | undefined }, Result> {
   readonly #turns: Serial;
   readonly #limit: number;

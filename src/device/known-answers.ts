@@ -54,7 +54,7 @@ const CHANGED: { readonly answer: KnownAnswer; readonly byte: number; readonly m
   mask: 0x10,
 };
 
-/** One fill: vectors are 16 bytes, words 32 bits. */
+/** A fill: vectors are 16 bytes, words 32 bits. */
 export interface KnownFill {
   /** Filled with `ground` first. */
   readonly vectors: number;
@@ -74,7 +74,7 @@ const VECTOR_BYTES = 16;
 
 /**
  * Bytes of xorshift32 (shifts 13, 17, 5; Marsaglia 2003) from a seed other than zero: every state is written as a
- * little-endia uint32, the last one cut to size.
+ * little-endian uint32, the last one truncated.
  */
 export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(byteLength / 4));
@@ -85,7 +85,7 @@ export function xorshiftBytes(seed: number, byteLength: number): Uint8Array {
     state ^= state << 5;
     words[i] = state;
   }
-  // Typed arrays have the platform's byte order; every platform with a GPU that WebGPU or CUDA drives is little-endian.
+  // Typed arrays have the platform's byte order; every platform with WebGPU or CUDA is little-endian.
   return new Uint8Array(words.buffer, 0, byteLength);
 }
 
@@ -101,7 +101,7 @@ export async function proveKnownAnswers(device: Device, fill: FillProbe | null):
   if (fill !== null && !isExact(await filled(id, fill))) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `${id} failed its known-answer test: a fill did not fill exactly the ${FILL.count} vectors that it was told; it ` +
+      `${id} failed its known-answer test: a fill did not fill exactly the ${FILL.count} requested vectors; it ` +
         `must not be used`,
     );
   }

@@ -3,7 +3,7 @@ import { BLOCK_BYTES, HASHES_PER_BLOCK, type TreeLayout } from '../digest/index.
 
 /** Argument checks shared by the regions of all backends. */
 
-/** Which part of a tree: the nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
+/** A part of a tree: the nodes of `level` over blocks [firstBlock, firstBlock + blocks). */
 export interface TreePart {
   readonly level: number;
   /** Multiple of 128 to the power of `level`. */
@@ -20,7 +20,7 @@ export function stateError(needed: 'filling' | 'frozen'): VramError {
   return new VramError(
     'INVALID_INPUT',
     needed === 'filling'
-      ? 'this region is frozen: nothing may be written to it'
+      ? 'this region is frozen and cannot be written'
       : 'this region must be frozen before it can be verified or bound',
   );
 }

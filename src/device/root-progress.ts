@@ -29,7 +29,7 @@ export class RootProgress {
   }
 }
 
-/** How a run of the tree is watched. */
+/** How a tree run is observed. */
 export interface RunWatch {
   readonly signal?: AbortSignal | undefined;
   /** Called with ever more blocks, each time the device is known to have hashed them. */

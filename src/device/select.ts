@@ -16,8 +16,8 @@ export interface SkippedDevice {
   readonly code: ErrorCode;
   readonly message: string;
   /**
-   * True for what is installed and does not work: a device that could not be opened, for example because its known
-   * answers were wrong, or a driver that does not load; false where nothing of the kind is installed.
+   * True for an installed device or driver that does not work: one that could not be opened, for example because its
+   * known answers were wrong, or a driver that does not load. False where nothing of the kind is installed.
    */
   readonly failed: boolean;
 }
@@ -103,7 +103,10 @@ async function openNamed(
   const present = await presentDevices(backends);
   const list = present.length === 0 ? 'none' : present.join(', ');
   if (infos.length > 0) {
-    throw invalidInput('device', `is ${backend.kind}:${index}, which is not there; devices present: ${list}`);
+    throw invalidInput(
+      'device',
+      `is ${backend.kind}:${index}, which does not exist; devices present: ${list}`,
+    );
   }
   const problem = await backend.problem();
   const why = problem?.message ?? `no ${backend.kind} device was found`;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/index.js';
 
-/** Where memory is taken. */
+/** Where a region's memory lies. */
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
 
 /** The processor that runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
@@ -26,8 +26,8 @@ export interface ResidencyFacts {
   /** The driver library was not the system's: VRAM_RESIDENCY_LIBCUDA was set, or mock mode was forced. */
   readonly driverOverride: boolean;
   /**
-   * CUDA: the file that the driver library was loaded from, links resolved; null where the system does not tell, and on
-   * other backends.
+   * CUDA: the file that the driver library was loaded from, links resolved; null where the system does not report it,
+   * and on other backends.
    */
   readonly driverFile: string | null;
   /**
@@ -37,13 +37,13 @@ export interface ResidencyFacts {
    */
   readonly driverDoubt: string | null;
   /**
-   * Other kernels than those of this package are loaded. Then the device's name ends in ` [replaced kernels]`, in seals and
-   * statements too.
+   * Whether kernels other than this package's are loaded. Then the device's name ends in ` [replaced kernels]`, in
+   * seals and statements too.
    */
   readonly kernelsReplaced: boolean;
 }
 
-/** What is known of a device. */
+/** The description of a device. */
 export interface DeviceInfo {
   readonly backend: BackendKind;
   readonly index: number;
@@ -108,11 +108,14 @@ export interface BackendProblem {
   readonly backend: BackendKind;
   readonly message: string;
   readonly code: ErrorCode;
-  /** Something that is installed does not work, such as a driver that does not load; false: there is nothing of the kind. */
+  /**
+   * True for something installed that does not work, such as a driver that does not load; false if nothing of the kind
+   * is installed.
+   */
   readonly failed: boolean;
 }
 
-/** A kind of device: it lists what is there and opens it. */
+/** A kind of device: lists and opens its devices. */
 export interface Backend {
   readonly kind: BackendKind;
   /** Devices present; empty if none. Does not throw for a missing driver: see `problem`. */
@@ -142,26 +145,26 @@ export interface AllocateOptions {
   readonly maxPooledBytes?: number | undefined;
 }
 
-/** Memory that other processes can map. Opaque to all but the code that hands it over. */
+/** Memory that other processes can map. Opaque except to the code that hands it over. */
 export interface SharedMemory {
   /** Bytes that an importer maps: the region's, rounded up to the driver's granularity. */
   readonly mappedBytes: number;
 }
 
-/** What `cuts` may ask of a device. */
+/** Limits of `cuts` on a device. */
 export interface CutLimits {
   /** Largest run of bytes from one cut to the next. */
   readonly maxRunBytes: number;
-  /** Most buffers of one region. */
+  /** The most buffers of one region. */
   readonly maxBuffers: number;
 }
 
-/** An open device: it allocates, counts, and hashes what it holds. */
+/** An open device: it allocates, counts and hashes regions. */
 export interface Device {
   readonly info: DeviceInfo;
   /** null where cuts make no buffers of their own. */
   readonly cutLimits: CutLimits | null;
-  /** What there is, and what is in use, now. */
+  /** Total and used memory, now. */
   capacity(): Promise<DeviceCapacity>;
   /** Counted since the device was opened. */
   stats(): DeviceStats;
@@ -237,12 +240,12 @@ export interface Region {
   /** Where it was allocated with `share`; else null. */
   readonly shared: SharedMemory | null;
   /**
-   * Gives up memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the
+   * Abandons memory that another process still maps: unmaps it here without overwriting it. The driver frees it when the
    * last mapping goes. Replaces release() and is as final. Errors: RELEASE_FAILED.
    */
   abandon(): Promise<void>;
   /**
-   * Overwrites with zeros, then gives the memory back. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting
+   * Overwrites with zeros, then frees the memory. Safe to call twice. Errors: RELEASE_FAILED (the memory's accounting
    * is closed all the same).
    */
   release(): Promise<void>;
@@ -266,14 +269,14 @@ interface Binding {
   end(): Promise<void>;
 }
 
-/** What a host region gives a lease. */
+/** A lease's binding to a host region. */
 export interface HostBinding extends Binding {
   readonly kind: 'host';
   /** A copy of the leased bytes. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
-/** What a WebGPU region gives a lease. */
+/** A lease's binding to a WebGPU region. */
 export interface WebGpuBinding extends Binding {
   readonly kind: 'webgpu';
   readonly device: GPUDevice;
@@ -296,12 +299,12 @@ export interface WebGpuBinding extends Binding {
   bufferAt(index: number): GPUBuffer;
 }
 
-/** Device memory of the lease's own, freed with it. Opaque: no address. */
+/** Device memory of a lease, freed with it. Opaque: it shows no address. */
 export interface CudaScratch {
   readonly byteLength: number;
-  /** The whole of it, `byteLength` bytes. */
+  /** Overwrites all `byteLength` bytes. */
   write(bytes: Uint8Array): Promise<void>;
-  /** A copy of the whole of it. */
+  /** A copy of all bytes. */
   read(): Promise<Uint8Array>;
 }
 
@@ -312,7 +315,7 @@ export type CudaArgument =
   | { readonly u32: number }
   | { readonly f32: number };
 
-/** One launch of a kernel of the caller. */
+/** One launch of a caller's kernel. */
 export interface CudaLaunch {
   /** PTX text. */
   readonly module: string;
@@ -322,7 +325,7 @@ export interface CudaLaunch {
   readonly args: readonly CudaArgument[];
 }
 
-/** What a CUDA region gives a lease. */
+/** A lease's binding to a CUDA region. */
 export interface CudaBinding extends Binding {
   readonly kind: 'cuda';
   /** Queues a kernel behind those before it. Reading scratch waits for it, and so does the end of the lease. */
@@ -331,5 +334,5 @@ export interface CudaBinding extends Binding {
   scratch(byteLength: number): Promise<CudaScratch>;
 }
 
-/** What a region gives a lease, by backend. */
+/** The bindings of a lease, by backend. */
 export type DeviceBinding = HostBinding | WebGpuBinding | CudaBinding;

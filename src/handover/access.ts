@@ -1,14 +1,14 @@
 import type { Peer } from './port.js';
 
-/** The kernel's user id for one that this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
+/** The user id that the kernel reports for a user whom this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
 const DEFAULT_OVERFLOW_UID = 65_534;
 const ROOT_UID = 0;
 
-/** Who may connect, in addition to the modes of the socket file, which the kernel enforces. */
+/** Who may connect. The kernel enforces the mode of the socket file as well. */
 export interface AccessRule {
-  /** Of this process. */
+  /** The user of this process. */
   readonly uid: number;
-  /** Members of this group too. */
+  /** Members of this group may connect too. */
   readonly group: number | null;
   readonly overflowUid?: number | undefined;
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '../base/index.js';
 
 export interface Allowance {
-  /** At once. */
+  /** How many can be taken at once. */
   readonly burst: number;
-  /** After that, at a steady rate. */
+  /** The steady rate at which the bucket refills. */
   readonly perSecond: number;
 }
 
-/** So many of something in a time: a bucket that fills at a steady rate. */
+/** A token bucket. */
 export class Budget {
   readonly #clock: Clock;
   readonly #allowance: Allowance;
@@ -33,15 +33,15 @@ export class Budget {
   }
 }
 
-/** Limit of one connection's lines: a client needs a handful, and a few more for every healing. */
+/** Limit of one connection's lines. A client sends a handful, and a few more for each healing. */
 export const LINES: Allowance = { burst: 64, perSecond: 10 };
 
 /**
- * Limit of one user's leases. Each is verified and recorded: a client that requests one after another keeps the device
- * busy and fills the log.
+ * Limit of one user's leases. Each is verified and recorded, so a client that requests one after another would keep the
+ * device busy and fill the log.
  */
 const LEASES: Allowance = { burst: 256, perSecond: 1 };
-/** Members of a socket's group; more than these share their budgets with those who come again. */
+/** Users that have a budget of their own. Beyond them, the least recently used budget is dropped. */
 const MOST_USERS = 1_024;
 
 export class LeaseBudgets {

@@ -9,7 +9,7 @@ export class Countdown {
     this.#clock = clock;
   }
 
-  /** In place of the one that runs. */
+  /** Replaces the running one. */
   start(ms: number, fire: () => void): void {
     this.#callOff();
     this.#callOff = timerOf(this.#clock)(ms, fire);

@@ -10,8 +10,8 @@ import type { Peer } from './port.js';
 export type LeaseEnd = Parameters<Loan['end']>[0];
 
 /**
- * handing: shards are handed over one by one. lent and paused alternate. revoked: the client was told to release the
- * memory. ended: it no longer counts as mapping the memory.
+ * handing: shards are handed over one by one. lent and paused alternate. revoked: the client must release the memory.
+ * ended: it no longer counts as mapping the memory.
  */
 export type LeaseState = 'handing' | 'lent' | 'paused' | 'revoked' | 'ended';
 
@@ -22,26 +22,26 @@ export interface LeaseSettings {
   readonly peer: Peer;
   /** Resolves when the client's process is gone. */
   readonly processExited: () => Promise<void>;
-  /** Whether another generation of the model took the place of this one. */
+  /** Whether a newer generation of the model has replaced this one. */
   readonly replaced: () => boolean;
 }
 
-/** One client's lease: a holder of each of its shards. */
+/** One client's lease. It is registered as a holder of each of its shards. */
 export class ShareLease implements Holder {
   readonly #settings: LeaseSettings;
   #state: LeaseState = 'handing';
   #loan: Loan | null = null;
   /** Whether the client may map anything. */
   #handedOver = false;
-  /** Of the latest pause; a client answers with it. */
+  /** Number of the latest pause, which the client's answer repeats. */
   #n = 0;
-  /** Healings that want the client to wait. */
+  /** Healings under way, during which the client must not compute. */
   #pauses = 0;
   #answer: Waiter | null = null;
   #revokedMs: number | null = null;
   #reason: RevokeReason = 'stopped';
   readonly #ended = waiter();
-  /** Cut off while it may map the memory: it maps it until its process is gone. */
+  /** The connection ended while the client may map the memory. It counts as mapping it until its process is gone. */
   #cut = false;
   readonly #lentWhenFree: (() => void)[] = [];
 
@@ -78,7 +78,7 @@ export class ShareLease implements Holder {
     this.#handedOver = true;
   }
 
-  /** All shards were received: `lent`, at once, or when a healing under way has ended. */
+  /** All shards were received. The lease is `lent` now or, during a healing, when that has ended. */
   lend(announce: () => void): void {
     const begin = (): void => {
       if (this.#state !== 'handing') return;
@@ -92,7 +92,7 @@ export class ShareLease implements Holder {
   async pause(): Promise<void> {
     if (this.#state === 'ended' || this.#state === 'revoked') return;
     this.#pauses += 1;
-    // Nobody computes before `lent`, which waits for the end of the pause.
+    // No client computes before `lent`, which waits for the end of the pause.
     if (this.#state === 'handing') return;
     if (this.#answer === null) this.#askToPause();
     await this.#answer?.promise;
@@ -111,7 +111,7 @@ export class ShareLease implements Holder {
 
   /** The client reports that it has stopped. An answer to an earlier pause is ignored. Errors: ProtocolError. */
   paused(n: number): void {
-    if (n > this.#n) throw new ProtocolError('"n" is of no pause that was asked for');
+    if (n > this.#n) throw new ProtocolError('"n" does not match a pause of this lease');
     if (n === this.#n) this.#answer?.resolve();
   }
 
@@ -142,7 +142,7 @@ export class ShareLease implements Holder {
   /** The client said `end`, or its connection is closed. */
   end(how: LeaseEnd): void {
     if (this.#state === 'ended' || this.#cut) return;
-    // A client that was cut off has not released the memory: its process may map it as long as it lives.
+    // A lost connection does not release the memory: the process may map it as long as it runs.
     if (how === 'cut' && this.#handedOver && this.#settings.peer.pid !== null) {
       this.#cut = true;
       this.#answer?.resolve();

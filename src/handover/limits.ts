@@ -1,14 +1,14 @@
 import { checkInteger, type OptionKeys } from '../base/index.js';
 
-/** How long clients are waited for, and how many there may be. Times in milliseconds. */
+/** Time limits for clients, and limits of their number. Times in milliseconds. */
 export interface ShareLimits {
-  /** For the answer to `pause`, before damaged blocks are patched all the same. */
+  /** For the answer to `pause`. After that, damaged blocks are patched without it. */
   readonly pauseLimitMs: number;
   /** For a client to release the memory once its lease is revoked, before the memory is abandoned unwiped. */
   readonly releaseLimitMs: number;
   /** For `hello`. */
   readonly helloLimitMs: number;
-  /** Without a lease. */
+  /** For a connection without a lease. */
   readonly idleLimitMs: number;
   /** For `received`. */
   readonly receiveLimitMs: number;
@@ -28,7 +28,7 @@ const DEFAULT_LIMITS: ShareLimits = {
   maxConnections: 64,
 };
 
-/** Those that a caller may set. */
+/** The limits that a caller may set. */
 export interface ShareLimitOptions {
   /** How long clients may take to answer `pause` before damaged blocks are patched all the same. Default 5,000 ms. */
   readonly pauseLimitMs?: number | undefined;

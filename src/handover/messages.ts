@@ -12,13 +12,13 @@ import type { RevokeReason } from '../events/index.js';
 import type { SealedShardJson } from '../seal/index.js';
 import { MAX_LINE_BYTES } from './port.js';
 
-/** The one version of `vram-residency/share` there is. */
+/** The only version of `vram-residency/share`. */
 export const SHARE_VERSION = 1;
 
 const MAX_CLIENT_BYTES = 128;
 const MAX_MODEL_BYTES = 256;
 const MAX_VERSIONS = 16;
-/** Objects in a message of a client: itself, and its array. */
+/** Nesting limit of a client's message: the message object and one array in it. */
 const MAX_DEPTH = 2;
 
 /** Messages of a client. */
@@ -29,7 +29,7 @@ export type ClientMessage =
   | { readonly type: 'paused'; readonly n: number }
   | { readonly type: 'end' };
 
-/** Codes of `error` that are not the library's. */
+/** Codes of `error` that only this protocol has. */
 export type ShareCode = 'VERSION' | 'PROTOCOL' | 'TIMEOUT' | 'FORBIDDEN' | 'BUSY';
 
 /** Messages of the server. */
@@ -38,7 +38,7 @@ export type ServerMessage =
       readonly type: 'welcome';
       readonly version: typeof SHARE_VERSION;
       readonly workerId: string;
-      /** Random for each server, because leases do not survive it. */
+      /** Random for each server: leases end with their server. */
       readonly instance: string;
       readonly device: {
         readonly uuid: string | null;
@@ -63,12 +63,12 @@ export type ServerMessage =
   | { readonly type: 'revoked'; readonly reason: RevokeReason }
   | { readonly type: 'error'; readonly code: ErrorCode | ShareCode; readonly message: string };
 
-/** A protocol violation: the client gets an error and is cut off. */
+/** A protocol violation. The client gets an error, and its connection is closed. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
 }
 
-/** One line, its newline included. Null for one that does not fit: the seal of a model of very many files. */
+/** One line with its newline. Null if it exceeds the limit, as the seal of a model with very many files may. */
 export function encodeMessage(message: ServerMessage): Uint8Array | null {
   const line = utf8(`${JSON.stringify(message)}\n`);
   return line.length <= MAX_LINE_BYTES ? line : null;
@@ -79,7 +79,7 @@ export function decodeMessage(line: Uint8Array): ClientMessage {
   const message = parse(line);
   switch (message['type']) {
     case 'hello':
-      // A later client may send more keys in its first message and still speak this version.
+      // A newer client may add keys to its first message and still support this version.
       return {
         type: 'hello',
         versions: versions(message['versions']),

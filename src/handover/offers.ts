@@ -1,7 +1,7 @@
 import { invalidInput } from '../base/index.js';
 import { SealedShard } from '../seal/index.js';
 
-/** Names fit into one line with all others. */
+/** Bounded so that all names fit into one line. */
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,127}$/;
 const MAX_MODELS = 128;
 const MAX_SHARDS = 1024;
@@ -15,7 +15,7 @@ export interface Offer {
 export class Offers {
   readonly #models = new Map<string, Offer>();
 
-  /** In place of what stood under the name, whose leases go on. Errors: INVALID_INPUT. */
+  /** Replaces the previous generation of the name, whose leases continue. Errors: INVALID_INPUT. */
   set(name: string, shards: SealedShard | readonly SealedShard[]): void {
     if (typeof name !== 'string' || !MODEL_NAME.test(name)) {
       throw invalidInput('name', 'must be 1 to 128 of A-Z, a-z, 0-9, ".", "_", ":", "@", "+", "/" and "-"');
@@ -35,12 +35,12 @@ export class Offers {
       }
     }
     if (!this.#models.has(name) && this.#models.size >= MAX_MODELS) {
-      throw invalidInput('name', `would be one more than ${MAX_MODELS} models: withdraw another first`);
+      throw invalidInput('name', `would exceed ${MAX_MODELS} models: withdraw another first`);
     }
     this.#models.set(name, { shards: all });
   }
 
-  /** Leases go on. False if there is no such model. */
+  /** Removes an offer; its leases continue. False for an unknown name. */
   delete(name: string): boolean {
     return this.#models.delete(name);
   }
@@ -53,7 +53,7 @@ export class Offers {
     return [...this.#models.keys()];
   }
 
-  /** Whether another generation stands under the name now. */
+  /** Whether the name now refers to a newer generation. */
   isReplaced(name: string, offer: Offer): boolean {
     const now = this.#models.get(name);
     return now !== undefined && now !== offer;

@@ -2,7 +2,7 @@ import { type Clock, timerOf } from '../base/index.js';
 import { encodeMessage, type ServerMessage } from './messages.js';
 import type { ShareConnection } from './port.js';
 
-/** Between two tries to send to a client that does not read. */
+/** Pause between two attempts to send to a client that does not read. */
 const RETRY_MS = 250;
 
 /**
@@ -22,7 +22,7 @@ export class Outbox {
     this.#clock = clock;
   }
 
-  /** A message that the client must get, in order. */
+  /** Sends a message that the client must get, in order. */
   must(message: ServerMessage): void {
     const line = encodeMessage(message);
     if (line === null || this.#closed) return;
@@ -30,13 +30,13 @@ export class Outbox {
     this.#flush();
   }
 
-  /** Replaces the queue, which no longer matters. */
+  /** Drops the queue and sends this instead. */
   last(message: ServerMessage): void {
     this.#kept = [];
     this.must(message);
   }
 
-  /** What may be left out. */
+  /** Sends a message that may be skipped. */
   may(message: ServerMessage): void {
     const line = encodeMessage(message);
     if (line === null || this.#closed || this.#kept.length > 0) return;

@@ -5,7 +5,7 @@ export const MAX_LINE_BYTES = 65_536;
 
 /** The peer, as reported by the kernel. */
 export interface Peer {
-  /** Of the process that connected; null where it lives in another PID namespace. */
+  /** Id of the process that connected; null for one in another PID namespace. */
   readonly pid: number | null;
   readonly uid: number;
   readonly gid: number;
@@ -14,17 +14,17 @@ export interface Peer {
 }
 
 /**
- * Why a connection is closed. `peer`: the other side closed it or died. The three that follow: the other side sent what
- * no client sends, and the transport closed it. `failed`: the socket failed. `server`: close() was called here.
+ * Why a connection is closed. `peer`: the other side closed it or died. The next three: the other side violated the
+ * protocol, and the transport closed the connection. `failed`: the socket failed. `server`: close() was called here.
  */
 export type CloseReason = 'peer' | 'line-too-long' | 'nul-byte' | 'descriptor' | 'failed' | 'server';
 
 /**
- * Two descriptors for one client: the memory, and a sealed memfd with the manifest. Used up by a send() that answers `sent`
- * or `queued`, and by one on a closed connection; after `full` it is still the caller's.
+ * Two descriptors for one client: the memory, and a sealed memfd with the manifest. send() consumes it when it answers
+ * `sent` or `queued`, or when the connection is closed; after `full` it is still the caller's.
  */
 export interface Handover {
-  /** Closes both. Does nothing once they are used up; safe to call twice. */
+  /** Closes both, unless send() has consumed them. Safe to call twice. */
   discard(): void;
 }
 
@@ -35,11 +35,12 @@ export interface Handover {
 export type SendResult = 'sent' | 'queued' | 'full';
 
 /**
- * One accepted connection. Handlers are set before `onConnection` returns, and are never called inside of send() or close().
+ * One accepted connection. Handlers are set before `onConnection` returns, and are never called from within send() or
+ * close().
  */
 export interface ShareConnection {
   readonly peer: Peer;
-  /** Called with each line, without its newline. The bytes are the handler's own. */
+  /** Called with each line, without its newline. The handler owns the bytes. */
   onLine(handler: (line: Uint8Array) => void): void;
   /** Called once, last. */
   onClosed(handler: (reason: CloseReason) => void): void;
@@ -56,7 +57,7 @@ export interface ShareConnection {
 }
 
 export interface ListenOptions {
-  /** Absolute. Made with `mode`, and with `group` where it is given, before anybody can connect. */
+  /** Absolute. The socket gets `mode`, and `group` if given, before a client can connect. */
   readonly path: string;
   readonly mode: 0o600 | 0o660;
   /** A group id. */

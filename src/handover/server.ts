@@ -10,9 +10,9 @@ import { MAX_LINE_BYTES, type ShareConnection, type ShareListener, type ShareTra
 import { type LeaseView, ShareSession } from './session.js';
 import type { SessionHost } from './session-host.js';
 
-/** What (uid_t)-1 and (gid_t)-1 leave. */
+/** The largest valid user or group id: (uid_t)-1 and (gid_t)-1 are reserved. */
 const MAX_ID = 2 ** 32 - 2;
-/** More never fit into the name of a Unix socket. */
+/** An upper bound; the address of a Unix socket holds even fewer. */
 const MAX_SOCKET_CHARACTERS = 107;
 
 export interface ShareServerOptions extends ShareLimitOptions {
@@ -49,7 +49,7 @@ export class ShareServer {
     this.#offers = offers;
   }
 
-  /** As openShareServer, over a given transport. */
+  /** openShareServer() over a given transport. */
   static async open(
     manager: VramManager,
     options: ShareServerOptions,
@@ -80,14 +80,14 @@ export class ShareServer {
   }
 
   /**
-   * Offers shards under a name; a client gets all of them in one lease. Under a name that is taken they take the place of
-   * the ones before, whose leases go on until those shards are released (`replaced`). Errors: INVALID_INPUT.
+   * Offers shards under a name; a client gets all of them in one lease. Shards under a name in use replace the previous
+   * ones, whose leases continue until those shards are released (`replaced`). Errors: INVALID_INPUT.
    */
   offer(name: string, shards: SealedShard | readonly SealedShard[]): void {
     this.#offers.set(name, shards);
   }
 
-  /** Offers the name no longer; its leases go on. False if there was no such name. */
+  /** Stops offering the name; its leases continue. False for an unknown name. */
   withdraw(name: string): boolean {
     return this.#offers.delete(name);
   }
@@ -97,7 +97,7 @@ export class ShareServer {
     return this.#offers.names();
   }
 
-  /** Leases of clients that are connected. */
+  /** Leases of connected clients. */
   leases(): readonly LeaseView[] {
     return [...this.#sessions].flatMap(({ lease }) => (lease === null ? [] : [lease]));
   }
@@ -160,7 +160,7 @@ function ownUid(): number {
   return process.geteuid();
 }
 
-/** undefined where the system has none. */
+/** undefined on systems without user ids. */
 function overflowUid(): number | undefined {
   try {
     const uid = Number(readFileSync('/proc/sys/kernel/overflowuid', 'utf8').trim());

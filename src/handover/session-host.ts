@@ -15,7 +15,7 @@ export interface SessionHost {
   readonly offers: Offers;
   /** Takes one lease from a user's limit. False if none is left. */
   mayLend(uid: number): boolean;
-  /** One after another, so that clients cannot keep the device busy with verifications at once. */
+  /** Runs verifications one after another, so that many clients cannot flood the device. */
   lend(request: LendRequest): Promise<Loan>;
   prepare(memory: SharedMemory, manifest: Uint8Array): Promise<Handover>;
 }

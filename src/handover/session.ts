@@ -28,18 +28,18 @@ export interface LeaseView {
   readonly pid: number | null;
   readonly uid: number;
   readonly state: LeaseState;
-  /** Of the shards that it holds. */
+  /** Bytes of the shards that it holds. */
   readonly sealIds: readonly string[];
 }
 
-/** The server's side of one connection. Never throws: a client's fault ends only its own connection. */
+/** The server's side of one connection. Never throws: a fault of a client ends only its own connection. */
 export class ShareSession {
   readonly #host: SessionHost;
   readonly #onEnd: (session: ShareSession) => void;
   readonly #connection: ShareConnection;
   readonly #outbox: Outbox;
   readonly #lines: Budget;
-  /** The one thing that the client has to do next, in time. */
+  /** Time limit of the client's next message. */
   readonly #patience: Countdown;
   readonly #verified: Countdown;
   readonly #gone = new AbortController();
@@ -62,7 +62,7 @@ export class ShareSession {
     this.#verified = new Countdown(clock);
     connection.onLine((line) => this.#onLine(line));
     connection.onClosed((reason) => this.#onClosed(reason));
-    this.#patience.start(limits.helloLimitMs, () => this.#cut('TIMEOUT', 'no hello came'));
+    this.#patience.start(limits.helloLimitMs, () => this.#cut('TIMEOUT', 'no hello arrived in time'));
   }
 
   /** null without a lease. */
@@ -75,7 +75,7 @@ export class ShareSession {
     return { leaseId: loan.leaseId, model: this.#model, client: this.#client, pid, uid, state, sealIds };
   }
 
-  /** The server closes. Resolves when nobody holds a lease of this connection any more. */
+  /** The server closes. Resolves when the lease of this connection has ended. */
   async stop(): Promise<void> {
     const lease = this.#lease;
     if (lease === null) this.#cut('STOPPED', 'the server is closing');
@@ -125,12 +125,12 @@ export class ShareSession {
   }
 
   #require(condition: boolean, type: ClientMessage['type']): void {
-    if (!condition) throw new ProtocolError(`"${type}" does not belong here`);
+    if (!condition) throw new ProtocolError(`"${type}" is not allowed now`);
   }
 
   #greet({ versions, client }: ClientMessage & { type: 'hello' }): void {
     if (!versions.includes(SHARE_VERSION)) {
-      this.#cut('VERSION', `this worker speaks version ${SHARE_VERSION} alone`);
+      this.#cut('VERSION', `this worker supports version ${SHARE_VERSION} only`);
       return;
     }
     this.#client = client;
@@ -150,7 +150,7 @@ export class ShareSession {
   #becomeReady(): void {
     this.#state = 'ready';
     const { idleLimitMs } = this.#host.limits;
-    this.#patience.start(idleLimitMs, () => this.#cut('TIMEOUT', 'no lend came'));
+    this.#patience.start(idleLimitMs, () => this.#cut('TIMEOUT', 'no lend arrived in time'));
   }
 
   async #lend({ model, maxAgeMs }: ClientMessage & { type: 'lend' }): Promise<void> {
@@ -159,7 +159,7 @@ export class ShareSession {
       this.#say({
         type: 'error',
         code: 'NOT_FOUND',
-        message: 'no such model is lent here: see the models of welcome',
+        message: 'no such model is offered: welcome lists the models',
       });
       this.#becomeReady();
       return;
@@ -168,7 +168,7 @@ export class ShareSession {
       this.#say({
         type: 'error',
         code: 'BUSY',
-        message: 'too many leases in a short time; ask again in a second',
+        message: 'too many leases in a short time; retry in a second',
       });
       this.#becomeReady();
       return;
@@ -211,7 +211,7 @@ export class ShareSession {
       const line = encodeMessage(shardMessage(shard));
       if (line === null) {
         throw new ProtocolError(
-          `the seal of shard "${shard.sealed.shardId}" names too many files for a line`,
+          `the seal of shard "${shard.sealed.shardId}" names too many files to fit into a line`,
         );
       }
       const handover = await this.#host.prepare(shard.memory, shard.manifest);
@@ -244,13 +244,13 @@ export class ShareSession {
         resolve(answer);
       };
       this.#awaited = { shardId, received: done(true) };
-      this.#patience.start(receiveLimitMs, () => this.#cut('TIMEOUT', 'no received came'));
+      this.#patience.start(receiveLimitMs, () => this.#cut('TIMEOUT', 'no received arrived in time'));
       this.#gone.signal.addEventListener('abort', done(false), { once: true });
     });
   }
 
   #received(shardId: string): void {
-    // It may have crossed the revocation on the way.
+    // The message may have crossed the revocation.
     const lease = this.#lease;
     if (lease?.state === 'revoked' && lease.loan?.shards.some(({ sealed }) => sealed.shardId === shardId))
       return;
@@ -271,7 +271,7 @@ export class ShareSession {
     this.#verified.start(this.#host.limits.verifiedEveryMs, () => this.#sendVerified(lease, loan));
   }
 
-  /** A loan that failed before or during its handover. */
+  /** Handles a lease that failed before or during its handover. */
   #failed(lease: ShareLease, error: unknown): void {
     const { code, message } =
       error instanceof ProtocolError
@@ -281,7 +281,7 @@ export class ShareSession {
       lease.end('closed');
       return;
     }
-    // The client keeps the memory that was handed over, so it may not simply request again.
+    // The client may still map memory that it received, so it gets no second lease on this connection.
     if (lease.mapped) {
       this.#cut(code, message);
       return;
@@ -300,7 +300,7 @@ export class ShareSession {
     return this.#state === 'closed';
   }
 
-  /** Ends the connection with the reason, as far as the client reads it. */
+  /** Sends the reason, if the client reads it, and ends the connection. */
   #cut(code: (ServerMessage & { type: 'error' })['code'], message: string): void {
     this.#outbox.last({ type: 'error', code, message });
     this.#finish('cut');
@@ -319,7 +319,7 @@ export class ShareSession {
     this.#outbox.close();
     this.#connection.close();
     this.#gone.abort();
-    // A loan in verification ends when that returns.
+    // A lease under verification ends when that returns.
     if (this.#lease?.loan !== null) this.#lease?.end(how);
     this.#onEnd(this);
   }

@@ -8,7 +8,7 @@ const TWO_32 = 2 ** 32;
 /**
  * Reads forwards through part of a file with one window, by default of 64 KiB, in memory. Reads are synchronous and need
  * bytes that are in the window:
- * `if (!cursor.holds(n)) await cursor.fill(n)` brings them in, or refuses the file if they are not there.
+ * `if (!cursor.holds(n)) await cursor.fill(n)` loads them, or refuses the file if it ends before.
  */
 export class ByteCursor {
   readonly #access: RandomAccess;
@@ -37,12 +37,12 @@ export class ByteCursor {
     return this.#access.byteLength - this.#at;
   }
 
-  /** Are the next `length` bytes in memory? */
+  /** Whether the next `length` bytes are in memory. */
   holds(length: number): boolean {
     return this.#at + length <= this.#windowStart + this.#window.length;
   }
 
-  /** Brings the next `length` bytes into memory, and as many more as the window takes. */
+  /** Loads the next `length` bytes, and as many more as fit into the window. */
   async fill(length: number): Promise<void> {
     if (length > this.remaining) throw this.#refuse(`ends too early: at byte ${this.#access.byteLength}`);
     const window = await this.#access.read(
@@ -54,7 +54,7 @@ export class ByteCursor {
     this.#windowStart = this.#at;
   }
 
-  /** As many bytes as are in memory, at most `limit`; fill(1) first if it may be none. Valid until the next fill. */
+  /** The bytes that are in memory, at most `limit`; call fill(1) first if there may be none. Valid until the next fill. */
   held(limit: number): Uint8Array {
     const start = this.#at - this.#windowStart;
     return this.#window.subarray(start, Math.min(this.#window.length, start + limit));
@@ -95,7 +95,7 @@ export class ByteCursor {
     return value;
   }
 
-  /** Passes over bytes without reading them. */
+  /** Skips bytes without reading them. */
   skip(length: number): void {
     if (length > this.remaining) throw this.#refuse(`ends too early: at byte ${this.#access.byteLength}`);
     this.#at += length;

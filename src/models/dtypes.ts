@@ -1,4 +1,4 @@
-/** ONNX's names of element types that safetensors has too, laid out alike. */
+/** ONNX's names of element types that safetensors also has, with the same layout. */
 const SAFETENSORS_WORDS: ReadonlyMap<string, string> = new Map([
   ['UINT8', 'U8'],
   ['INT8', 'I8'],
@@ -21,8 +21,8 @@ const SAFETENSORS_WORDS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The dtype in the words of safetensors (`F32`, `BF16`, `F8_E4M3`), so that a model compares equal in every format. A type
- * that safetensors lacks keeps its format's own name: `Q4_K`, `INT4`, `STRING`. GGUF's plain types need no translation.
+ * The dtype in safetensors' names (`F32`, `BF16`, `F8_E4M3`), so that a model compares equal in all formats. A type
+ * that safetensors lacks keeps its format's name: `Q4_K`, `INT4`, `STRING`. GGUF's plain types have the same names.
  */
 export function safetensorsDtype(dtype: string): string {
   return SAFETENSORS_WORDS.get(dtype) ?? dtype;

@@ -2,11 +2,11 @@ import { fromBase64, invalidInput, MAX_INTEGER, toHex, type VramError } from '..
 import { formatDigest } from '../digest/index.js';
 import { type PackedDigest, parseModelList } from './model-list.js';
 
-/** What a file must be. */
+/** The expected digest and length of a file. */
 export interface ExpectedDigest {
   /** `sha256:HEX` or `fsverity-sha256-12:HEX`, lowercase: what seal() takes as `expected`. */
   readonly digest: string;
-  /** Bytes of the file, where the source of the digest says so; else null. */
+  /** Bytes of the file, if the source of the digest states them; else null. */
   readonly byteLength: number | null;
 }
 
@@ -17,7 +17,7 @@ export interface ExpectedDigests {
   /** File names of a list, in its order; empty for a digest. */
   readonly names: readonly string[];
   /**
-   * For one file: its path, of which a list may name the last parts only. Errors: INVALID_INPUT if the list does not
+   * For one file, by its path; a list may name only its last parts. Errors: INVALID_INPUT if the list does not
    * name the file.
    */
   for(fileName: string): ExpectedDigest;
@@ -28,16 +28,16 @@ export interface ExpectedDigests {
   forAll(fileNames: readonly string[]): ExpectedDigest[];
   /** Of a model list: what the packed tensors must be; else null. */
   readonly packed: PackedDigest | null;
-  /** Does a list name this file? No for a digest, which names none. */
+  /** Whether a list names this file. False for a single digest, which names none. */
   lists(fileName: string): boolean;
   /** Names of a list that stand for none of these files, in its order; empty for a digest. */
   unused(fileNames: readonly string[]): string[];
 }
 
-/** A model list of 500,000 tensors has 100 MB; what is not kept of it takes no memory. */
+/** Fits a model list of 500,000 tensors, which has 100 MB. Skipped parts of it take no memory. */
 const MAX_MODEL_LIST = 256 * 1024 * 1024;
 const MAX_TEXT = 16 * 1024 * 1024;
-/** Characters of a file's path: PATH_MAX of Linux. It bounds how many ends of it are looked up. */
+/** Characters of a file's path: PATH_MAX of Linux. It bounds how many path suffixes are looked up. */
 const MAX_NAME = 4096;
 /** Every character of a name escaped, and a digest. */
 const MAX_LINE = 2 * MAX_NAME + 128;
@@ -159,7 +159,7 @@ function parseList(text: string): ExpectedDigests {
   return listOf(entries, null);
 }
 
-/** What `digest --tensors --json` printed. */
+/** Reads the output of `digest --tensors --json`. */
 function modelList(text: string): ExpectedDigests {
   const { files, packed } = parseModelList(new TextEncoder().encode(text), WHAT);
   const entries = new Map<string, ExpectedDigest>();
@@ -180,7 +180,7 @@ function listOf(entries: ReadonlyMap<string, ExpectedDigest>, packed: PackedDige
       return fileNames.map((fileName) => {
         const { name, expected } = listed(entries, fileName);
         if (used.has(name))
-          throw refuse('does not tell two of the files apart: list them with their folders');
+          throw refuse('does not distinguish two of the files: list them with their folders');
         used.add(name);
         return expected;
       });
@@ -193,7 +193,7 @@ function listOf(entries: ReadonlyMap<string, ExpectedDigest>, packed: PackedDige
   };
 }
 
-/** One by one: as an array, sixteen million empty lines would take ten times the memory of the text. */
+/** Yields lines one by one: as an array, sixteen million empty lines would take ten times the memory of the text. */
 function* linesOf(text: string): Generator<string> {
   for (let start = 0; start < text.length; ) {
     const newline = text.indexOf('\n', start);
@@ -210,7 +210,7 @@ function parseListLine(line: string, number: number): { name: string; expected: 
   const [marker, algorithm, hex, name] =
     gnu === null ? [bsd?.[1], 'sha256', bsd?.[3], bsd?.[2]] : [gnu[1], gnu[2] ?? 'sha256', gnu[3], gnu[5]];
   if (name === undefined) {
-    // What the fsverity program prints looks like a plain SHA-256, but is not one.
+    // The output of the fsverity program looks like a plain SHA-256, but is not one.
     if (/^sha256:[0-9a-f]{64} /.test(line)) {
       throw refuse(
         `has an fs-verity digest without its block size (line ${number}): write fsverity-sha256-12:HEX`,

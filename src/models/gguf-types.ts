@@ -12,7 +12,7 @@ const block = (name: string, blockElements: number, blockBytes: number): GgufTyp
   blockBytes,
 });
 
-/** By the number that a file gives; numbers that ggml has withdrawn are left out. */
+/** By type number; numbers that ggml has withdrawn are omitted. */
 export const GGUF_TYPES: ReadonlyMap<number, GgufType> = new Map([
   [0, plain('F32', 4)],
   [1, plain('F16', 2)],

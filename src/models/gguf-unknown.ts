@@ -3,12 +3,12 @@ import type { TensorEntry } from './tensors.js';
 
 /** No type of ggml takes more than eight bytes an element. */
 const MOST_ELEMENT_BYTES = 8;
-/** What a type may add to a tensor as a whole, such as one scale for all of it. */
+/** Bytes that a type may add to a whole tensor, such as one scale. */
 const TENSOR_EXTRA_BYTES = 64;
 
 /**
- * How far a tensor reaches whose type has no size here: up to `end`, where the next tensor starts or the file ends. Padding
- * behind it is counted in. Errors: INVALID_INPUT where that cannot be its length.
+ * The length of a tensor of a type with unknown size: up to `end`, where the next tensor starts or the file ends,
+ * padding included. Errors: INVALID_INPUT if that cannot be its length.
  */
 export function lengthUpTo(
   end: number,
@@ -21,15 +21,15 @@ export function lengthUpTo(
   const byteLength = end - tensor.byteOffset;
   if (byteLength <= 0 || byteLength >= MOST_ELEMENT_BYTES * elements + alignment) {
     throw refuse(
-      `has ${tensorCalled(tensor.name)} of the unknown type ${typeOf(tensor)}, and no offset that tells its size`,
+      `has ${tensorCalled(tensor.name)} of the unknown type ${typeOf(tensor)}, and no offset from which its size follows`,
     );
   }
   return byteLength;
 }
 
 /**
- * The last tensor of a file ends where the file does, so that a file cut short looks whole. Others of its type with rows as
- * long say what a row takes at least. Errors: INVALID_INPUT for fewer bytes than that.
+ * The last tensor is assumed to end with the file, so a truncated file would look complete. Other tensors of its type
+ * with rows of the same length give the least size of a row. Errors: INVALID_INPUT for fewer bytes than that.
  */
 export function checkLastLength(tensors: readonly TensorEntry[], alignment: number, refuse: Refuse): void {
   const last = tensors.at(-1);
@@ -43,7 +43,7 @@ export function checkLastLength(tensors: readonly TensorEntry[], alignment: numb
   }
 }
 
-/** How a type without a name here is called in lists. */
+/** The name of an unknown type in lists. */
 export function dtypeOf(type: number): string {
   return `TYPE_${type}`;
 }

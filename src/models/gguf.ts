@@ -39,14 +39,14 @@ const COUNT_BYTES: ReadonlyMap<number, number> = new Map([
   [4, 4],
   [5, 4],
 ]);
-/** The least that one tensor's entry takes: its name's length and one character, rank, type, offset. */
+/** The least bytes of one tensor's entry: its name's length and one character, rank, type, offset. */
 const LEAST_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;
-/** The least that one key takes: its length and one character, type, a value of one byte. */
+/** The least bytes of one key: its length and one character, type, a value of one byte. */
 const LEAST_KEY_BYTES = 8 + 1 + 4 + 1;
 
 /**
- * The tensors of one GGUF file (versions 2 and 3, little-endian), in the order of their bytes. Reads the header alone;
- * metadata is checked and passed over, whatever its size, through one small window.
+ * The tensors of one GGUF file (versions 2 and 3, little-endian), in the order of their bytes. Reads only the header;
+ * metadata of any size is checked and skipped through one small window.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */
@@ -54,7 +54,7 @@ export async function readGguf(access: RandomAccess, what = 'file'): Promise<Ten
   return (await readGgufPart(access, what)).tensors;
 }
 
-/** What a GGUF file says of the split that it is a part of; null for what it does not say. */
+/** A GGUF file's own data on the split that it is a part of; null where missing. */
 export interface GgufSplit {
   /** From 0. */
   readonly number: number | null;
@@ -153,7 +153,7 @@ class GgufReader {
     if (bytes === undefined) throw this.#refuse(`has a ${key} that is not an integer of 16 or 32 bits`);
     await this.#need(bytes);
     const value = bytes === 2 ? this.#cursor.u16() : this.#cursor.u32();
-    // The sign bit of a signed one: no count is that large.
+    // The sign bit of a signed integer: no count is that large.
     if (value >= 2 ** 31) throw this.#refuse(`has a ${key} that is negative or too large`);
     return value;
   }
@@ -241,7 +241,7 @@ class GgufReader {
       throw this.#refuse(`has ${tensorCalled(name)} at an offset that is not aligned`);
     }
     if (type === undefined) {
-      // The length is known once all offsets are; until then one byte puts it behind empty tensors of the same offset.
+      // The length is known once all offsets are. Until then, one byte sorts it after empty tensors of the same offset.
       const byteLength = elements === 0 ? 0 : 1;
       return { name, dtype: dtypeOf(typeNumber), shape, byteOffset, byteLength, encoding: 'unknown' };
     }

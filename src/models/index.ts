@@ -1,5 +1,5 @@
 // Readers of safetensors, GGUF and ONNX over random access, and tensors packed on blocks of their own.
-// A format enters with a limit on everything that a file can claim. Opening files is not done here.
+// A format enters with a limit on everything that a file can claim. Files are opened elsewhere.
 export { ByteCursor } from './byte-cursor.js';
 export { safetensorsDtype } from './dtypes.js';
 export { type ExpectedDigest, type ExpectedDigests, parseExpected } from './expected.js';

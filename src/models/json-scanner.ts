@@ -10,15 +10,15 @@ const MAX_INTEGER_DIGITS = 16;
 const RECENT_STRINGS = 256;
 
 /**
- * Walks through JSON (RFC 8259) in UTF-8 that an attacker may have written, one value at a time, as the caller asks for
- * it: what it does not keep takes no memory. Time is linear; the caller's own structure bounds the depth.
+ * Walks through JSON (RFC 8259) in UTF-8 that an attacker may have written, one value at a time, at the caller's
+ * request: skipped values take no memory. Time is linear; the caller's structure bounds the depth.
  */
 export class JsonScanner {
   readonly #bytes: Uint8Array;
   readonly #refuse: Refuse;
   /**
-   * Strings that were decoded, by length and first byte: a header says `"dtype"` for every tensor, an index each file's
-   * name.
+   * Cache of decoded strings, by length and first byte: a header repeats `"dtype"` for every tensor, an index each
+   * file's name.
    */
   readonly #recent = new Array<{ start: number; end: number; text: string } | undefined>(RECENT_STRINGS);
   #at = 0;
@@ -41,8 +41,7 @@ export class JsonScanner {
   }
 
   /**
-   * An object. `member` gets each key, of at most `maxKeyBytes`, and must read the value; finding a key twice is its
-   * business.
+   * An object. `member` gets each key, of at most `maxKeyBytes`, and must read the value and detect duplicate keys.
    */
   object(maxKeyBytes: number, member: (key: string) => void): void {
     this.#expect('{');
@@ -82,7 +81,7 @@ export class JsonScanner {
     return text;
   }
 
-  /** Do the bytes from `other` on equal those from `start` to `end`? */
+  /** Whether the bytes from `other` on equal those from `start` to `end`. */
   #equal(other: number, start: number, end: number): boolean {
     for (let at = start; at < end; at++)
       if (this.#bytes[at] !== this.#bytes[other + at - start]) return false;
@@ -134,11 +133,11 @@ export class JsonScanner {
     this.#expect('}');
   }
 
-  /** Nothing but spaces may follow; line breaks and tabs only if allowed. */
+  /** Only spaces may follow; line breaks and tabs only if allowed. */
   end(space: 'spaces' | 'whitespace'): void {
     if (space === 'whitespace') this.#skipSpace();
     else while (this.#bytes[this.#at] === 0x20) this.#at += 1;
-    if (this.#at < this.#bytes.length) throw this.#fault('has something after its JSON');
+    if (this.#at < this.#bytes.length) throw this.#fault('has text after its JSON');
   }
 
   #stringSpan(): { start: number; end: number; escaped: boolean } {

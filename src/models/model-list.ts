@@ -5,7 +5,7 @@ import { quoted } from './refusal.js';
 import { MANIFEST_LIMITS } from './tensor-manifest.js';
 import { TENSOR_LIMITS } from './tensors.js';
 
-/** What the packed tensors of a model must be. */
+/** The expected digests of a model's packed tensors. */
 export interface PackedDigest {
   readonly byteLength: number;
   /** `fsverity-sha256-12:<64 hex>`. */
@@ -14,7 +14,7 @@ export interface PackedDigest {
   readonly manifestSha256: string;
 }
 
-/** What a model list says of files and of the packed tensors. docs/formats.md, "Tensor manifest". */
+/** The digests of files and packed tensors in a model list. docs/formats.md, "Tensor manifest". */
 export interface ModelList {
   /** The fs-verity digest of each file, by its name. */
   readonly files: ReadonlyMap<string, { readonly fsverity: string; readonly byteLength: number }>;
@@ -26,8 +26,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SKIPPED_DEPTH = 16;
 
 /**
- * Reads what `vram-residency digest --tensors --json` printed. The digests of the single tensors are passed over: those of
- * the files and of the packed sequence decide. Unknown keys are ignored. Errors: INVALID_INPUT, naming `what`.
+ * Reads the output of `vram-residency digest --tensors --json`. The digests of single tensors are skipped: those of the
+ * files and of the packed sequence decide. Unknown keys are ignored. Errors: INVALID_INPUT, naming `what`.
  */
 export function parseModelList(bytes: Uint8Array, what: string): ModelList {
   const refuse = (problem: string): VramError => invalidInput(what, `as a model list ${problem}`);

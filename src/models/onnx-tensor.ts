@@ -10,26 +10,26 @@ export interface ExternalLocation {
   readonly path: string;
 }
 
-/** A TensorProto; `external` is there if its bytes are in another file, where `byteOffset` then counts. */
+/** A TensorProto; `external` is set if its bytes are in another file, in which `byteOffset` then counts. */
 export type OnnxTensor = TensorEntry & { readonly external?: ExternalLocation };
 
 const MAX_EXTERNAL_ENTRIES = 16;
 const EXTERNAL = 1;
 const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
 
-/** One TensorProto while it is read: fields may come in any order, so all judgement waits for the end. */
+/** One TensorProto while it is read: fields may come in any order, so checks are made at the end. */
 interface Draft {
   name: string | undefined;
   type: number | undefined;
   shape: number[];
-  /** The one field that holds values: its number, where they lie, and how many they are where that had to be counted. */
+  /** The field that holds the values: its number, their place, and their count where it had to be counted. */
   values: { field: number; offset: number; length: number; count: number | null } | undefined;
-  /** Entries of external_data, if there are any. */
+  /** Entries of external_data, if any. */
   external: Map<string, string> | undefined;
   location: number | undefined;
 }
 
-/** Reads TensorProto messages from a reader that stands on their first byte. */
+/** Reads TensorProto messages; the reader must be at their first byte. */
 export class OnnxTensorReader {
   readonly #fields: ProtobufReader;
   readonly #refuse: Refuse;
@@ -53,7 +53,7 @@ export class OnnxTensorReader {
     while (this.#fields.cursor.offset < end) {
       if (!this.#fields.ready) await this.#fields.fill();
       this.#fields.next(end);
-      // Fields that need no waiting cost no turn of the event loop.
+      // Fields that are in memory cost no turn of the event loop.
       const work = this.#field(draft, draft.name ?? fallbackName);
       if (work !== undefined) await work;
     }
@@ -101,7 +101,7 @@ export class OnnxTensorReader {
     draft.name = await this.#fields.text(TENSOR_LIMITS.nameBytes, 'a tensor name');
   }
 
-  /** A field that holds nothing but varints. */
+  /** A field that holds only varints. */
   async #packedDims(draft: Draft): Promise<void> {
     const fields = this.#fields;
     fields.expect(LENGTH_DELIMITED, 'dims');
@@ -124,7 +124,7 @@ export class OnnxTensorReader {
 
   async #values(draft: Draft, name: string): Promise<void> {
     const { number: field, wireType, length } = this.#fields;
-    // An element alone, outside a packed field, has no place of its own among raw bytes.
+    // A single element, outside a packed field, has no place among raw bytes.
     if (wireType === VARINT || wireType === FIXED32 || wireType === FIXED64) {
       throw this.#refuse(`has ${tensorCalled(name)} with values that are not packed`);
     }
@@ -188,7 +188,7 @@ export class OnnxTensorReader {
     if (type === undefined) throw this.#refuse(`has ${tensorCalled(name)} of an unknown data_type`);
     const elements = elementCount(draft.shape, name, this.#refuse);
     const dtype = type.name;
-    // A list that was grown keeps room for more; there are many of these.
+    // Copied to its exact length, because a grown list keeps spare room and there are many.
     const shape = draft.shape.slice();
     if (draft.location !== undefined && draft.location > EXTERNAL) {
       throw this.#refuse(`has ${tensorCalled(name)} with an unknown data_location`);
@@ -245,7 +245,7 @@ export class OnnxTensorReader {
 
   #rawBytes(type: OnnxType, elements: number, name: string): number {
     if (type.bits === 0) throw this.#refuse(`has ${tensorCalled(name)} of strings in raw bytes`);
-    // Elements smaller than a byte are packed; the last byte may be part empty.
+    // Elements smaller than a byte are packed; the last byte may be partly unused.
     const perByte = Math.max(1, 8 / type.bits);
     return bytesOfElements(Math.ceil(elements / perByte), Math.max(8, type.bits), name, this.#refuse);
   }
@@ -254,7 +254,7 @@ export class OnnxTensorReader {
     const location = draft.external?.get('location');
     if (location === undefined)
       throw this.#refuse(`has ${tensorCalled(name)} outside the file without a location`);
-    // Writers that leave the length to the shape say so with 0, or say nothing.
+    // Writers that leave the length to the shape write 0 or omit it.
     const length = this.#decimal(draft.external?.get('length'), name) || byteLength;
     if (length !== byteLength) {
       throw this.#refuse(
@@ -279,7 +279,7 @@ export class OnnxTensorReader {
   }
 }
 
-/** A relative path that stays inside the model's folder, with its `.` parts taken out. */
+/** A relative path inside the model's folder, without its `.` parts. */
 function checkExternalPath(path: string, name: string, refuse: Refuse): string {
   const outside = (why: string): Error => refuse(`has ${tensorCalled(name)} in a file ${why}`);
   if (/[\p{Cc}\u2028\u2029]/u.test(path)) throw outside('with control characters in its name');

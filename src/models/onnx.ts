@@ -18,7 +18,7 @@ const MAX_FILES = 4096;
 export interface ExternalTensor {
   /** Relative to the model's folder, `/` between its parts; holds no `..`. */
   readonly path: string;
-  /** Offsets count from the start of that file, which has not been looked at. */
+  /** Offsets count from the start of that file, which has not been read. */
   readonly tensor: TensorEntry;
 }
 
@@ -31,8 +31,7 @@ export interface OnnxIndex {
 
 /**
  * The tensors of one ONNX model: initialisers (sparse ones too) and tensors in attributes of nodes, such as the value of a
- * Constant, in the graph, in the graphs inside its nodes, in functions and training information. Values are passed over,
- * not read.
+ * Constant, in the graph, in the graphs inside its nodes, in functions and training information. Values are skipped.
  *
  * An initialiser has its own name; a Constant's value that of its output; another attribute's tensor
  * `<output>.<attribute>`. In a graph inside a node the names follow `<output of that node>.<attribute>/`.
@@ -195,8 +194,8 @@ class OnnxReader {
   }
 
   /**
-   * AttributeProto: name = 1, t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23. The names
-   * given here are what follows the node's: nothing for a single tensor called `value`, else `.<attribute>`.
+   * AttributeProto: name = 1, t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23. The
+   * names given here follow the node's: nothing for a single tensor called `value`, else `.<attribute>`.
    */
   async #attribute(end: number, depth: number): Promise<OnnxTensor[]> {
     const single: OnnxTensor[] = [];
@@ -252,7 +251,7 @@ class OnnxReader {
     return [...values, ...this.#prefixed(values[0]?.name ?? '', indices)];
   }
 
-  /** A tensor whose place names it, whatever name it has itself. */
+  /** A tensor that is named by its place, not by its own name. */
   async #unnamedTensor(): Promise<OnnxTensor[]> {
     const [tensor] = await this.#tensor(this.#submessage('a tensor'), 'value');
     return tensor === undefined ? [] : [{ ...tensor, name: '' }];
@@ -271,7 +270,7 @@ class OnnxReader {
     for (const tensor of this.#prefixed(prefix, await tensors)) into.push(tensor);
   }
 
-  /** Every letter counts towards the bound each time, so that nesting cannot multiply names. */
+  /** Each use of a prefix counts towards the bound, so that nesting cannot multiply names. */
   #prefixed(prefix: string, tensors: OnnxTensor[]): OnnxTensor[] {
     if (prefix === '') return tensors;
     return tensors.map((tensor) => {
@@ -301,7 +300,7 @@ class OnnxReader {
     while (fields.cursor.offset < end) {
       if (!fields.ready) await fields.fill();
       fields.next(end);
-      // Fields that are passed over cost no turn of the event loop.
+      // Skipped fields cost no turn of the event loop.
       const work = field(fields.number);
       if (work !== undefined) await work;
     }

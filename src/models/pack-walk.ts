@@ -1,6 +1,6 @@
 import { type PackedTensor, paddedLength } from './tensor-manifest.js';
 
-/** A buffer that packed bytes are gathered in, so that ten thousand small tensors are not ten thousand chunks. */
+/** Collects packed bytes, so that ten thousand small tensors do not become ten thousand chunks. */
 export class PackBuffer {
   readonly #buffer: Uint8Array;
   #filled = 0;
@@ -17,7 +17,7 @@ export class PackBuffer {
     return this.#filled === this.#buffer.length;
   }
 
-  /** Takes as many of the bytes as there is room for; returns how many. */
+  /** Copies as many of the bytes as fit; returns how many. */
   add(bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#buffer.length - this.#filled);
     this.#buffer.set(part, this.#filled);
@@ -33,7 +33,7 @@ export class PackBuffer {
     return part;
   }
 
-  /** What was gathered. The buffer is used again afterwards. */
+  /** The collected bytes. The buffer is reused afterwards. */
   take(): Uint8Array {
     const chunk = this.#buffer.subarray(0, this.#filled);
     this.#filled = 0;

@@ -18,19 +18,19 @@ export interface TensorFile {
   readonly byteLength: number;
   readonly tensors: TensorIndex;
   /**
-   * Errors: SOURCE_MISMATCH if the file is no longer the one that `tensors` was read from. The caller closes what it gets.
+   * Errors: SOURCE_MISMATCH if the file is no longer the one that `tensors` was read from. The caller closes the source.
    */
   open(): Promise<Source>;
 }
 
-/** The files of one model, in order. What openModel() gives is one; a page makes it from bytes or URLs. */
+/** The files of one model, in order: a result of openModel(), or made from bytes or URLs in a page. */
 export interface TensorModel {
   readonly shards: readonly TensorFile[];
 }
 
 /** Options of tensorSource(). */
 export interface TensorSourceOptions {
-  /** Which tensors are packed; default all that have bytes and lie in a file as they are in memory. */
+  /** Which tensors are packed; default all that have bytes and are stored as raw bytes. */
   readonly only?: ((tensor: TensorEntry) => boolean) | undefined;
   /**
    * Tensors of fewer bytes share a buffer with their neighbours, where a tensor has a buffer of its own otherwise (WebGPU).
@@ -40,13 +40,13 @@ export interface TensorSourceOptions {
   readonly minBytes?: number | undefined;
 }
 
-/** A tensor that was chosen and has nothing to pack: no bytes at all, or protobuf values in place of its bytes. */
+/** A chosen tensor that cannot be packed: it has no bytes, or protobuf values in place of bytes. */
 export interface LeftOutTensor {
   readonly name: string;
   readonly why: 'empty' | 'protobuf';
 }
 
-/** What is packed, where its buffers begin, and what was left out. */
+/** What is packed, where its buffers begin, and what was omitted. */
 export interface Packing {
   readonly manifest: TensorManifest;
   readonly cuts: readonly number[];
@@ -54,7 +54,7 @@ export interface Packing {
   readonly leftOut: readonly LeftOutTensor[];
 }
 
-/** Of a buffer that small tensors share: far below what any device takes. */
+/** Size limit of a buffer that small tensors share: far below the limit of any device. */
 const MAX_SHARED_BYTES = 16 * 2 ** 20;
 
 const OPTION_KEYS = { only: true, minBytes: true } satisfies OptionKeys<TensorSourceOptions>;
@@ -120,7 +120,7 @@ class Layout {
     let previous: PackedTensor | undefined;
     for (const entry of inByteOrder([...chosen])) {
       const called = tensorCalled(entry.name);
-      if (this.#names.has(entry.name)) throw refuse(`has ${called}, which is there twice`);
+      if (this.#names.has(entry.name)) throw refuse(`has ${called} twice`);
       this.#names.add(entry.name);
       if (this.#names.size > MANIFEST_LIMITS.tensors) {
         throw refuse(`brings the model to more than ${MANIFEST_LIMITS.tensors} tensors`);
@@ -163,7 +163,7 @@ class Layout {
     };
   }
 
-  /** Takes the next run of blocks, in a buffer of its own or in one that small tensors share. */
+  /** Places the next run of blocks, in its own buffer or in one that small tensors share. */
   #begin(byteLength: number): number {
     const offset = this.#end;
     this.#end += paddedLength(byteLength);

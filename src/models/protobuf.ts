@@ -33,7 +33,7 @@ export class ProtobufReader {
     this.#refuse = refuse;
   }
 
-  /** May next() be called, or must `await fill()` come first? */
+  /** Whether next() can be called without `await fill()` first. */
   get ready(): boolean {
     return this.cursor.holds(Math.min(MAX_FIELD_START_BYTES, this.cursor.remaining));
   }
@@ -76,7 +76,7 @@ export class ProtobufReader {
     return this.#varint(end);
   }
 
-  /** Passes over the value of the field. */
+  /** Skips the value of the field. */
   skip(): undefined {
     this.cursor.skip(this.length);
   }
@@ -94,7 +94,7 @@ export class ProtobufReader {
     return decodeUtf8(this.cursor.take(this.length), what, this.#refuse);
   }
 
-  /** Counts the varints of a packed field, passing over it. */
+  /** Counts the varints of a packed field while skipping it. */
   async countPackedVarints(name: string): Promise<number> {
     const end = this.cursor.offset + this.length;
     let count = 0;

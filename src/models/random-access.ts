@@ -1,6 +1,6 @@
 import { checkBytes, checkInteger } from '../base/index.js';
 
-/** A file or buffer that can be read anywhere: what the readers of model formats stand on. */
+/** A file or buffer with random access, from which model formats are read. */
 export interface RandomAccess {
   readonly byteLength: number;
   /** Exactly `length` bytes from `offset`, inside `byteLength`; valid until the next call. */

@@ -9,12 +9,12 @@ export function refusalOf(what: string): Refuse {
 
 const MAX_QUOTED = 80;
 
-/** A name found in a file, as it may stand in a message. */
+/** A name found in a file, made safe for a message. */
 export function quoted(name: string): string {
   return JSON.stringify(name.length > MAX_QUOTED ? `${name.slice(0, MAX_QUOTED)}…` : name);
 }
 
-/** A tensor, as it may stand in a message; its name may not be known yet. */
+/** A tensor, for a message; its name may not be known yet. */
 export function tensorCalled(name: string): string {
   return name === '' ? 'a tensor' : `the tensor ${quoted(name)}`;
 }

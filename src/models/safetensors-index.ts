@@ -13,7 +13,7 @@ const MAX_FILE_NAME_BYTES = 255;
 const MAX_SKIPPED_DEPTH = 16;
 const SUFFIX = '.safetensors';
 
-/** What `*.safetensors.index.json` says: which file holds which tensor. */
+/** The content of `*.safetensors.index.json`: which file holds which tensor. */
 export interface ShardedIndex {
   /** Plain file names, sorted. */
   readonly files: readonly string[];

@@ -44,8 +44,8 @@ const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * The tensors of one safetensors file, in the order of their bytes. Reads the header alone; refuses whatever the format's
- * description forbids, duplicate keys in the header too.
+ * The tensors of one safetensors file, in the order of their bytes. Reads only the header; refuses everything that the
+ * format's specification forbids, also duplicate keys in the header.
  *
  * Errors: INVALID_INPUT, naming `what`.
  */
@@ -143,7 +143,7 @@ function readIntegers(scanner: JsonScanner, limit: number, tooMany: () => Error)
     if (values.length >= limit) throw tooMany();
     values.push(scanner.integer());
   });
-  // A list that was grown keeps room for more; there are many of these.
+  // Copied to its exact length, because a grown list keeps spare room and there are many.
   return values.slice();
 }
 

@@ -17,10 +17,10 @@ export interface PackedFile {
   readonly byteLength: number;
 }
 
-/** One tensor of a packed sequence: where it lies there, and which bytes of which file it is. */
+/** One tensor of a packed sequence: its place there, and its bytes in the file. */
 export interface PackedTensor {
   readonly name: string;
-  /** In the words of safetensors (`F32`, `BF16`) where it has the type, else the format's own (`Q4_K`, `INT4`). */
+  /** In safetensors' names (`F32`, `BF16`) where it has the type, else the format's own (`Q4_K`, `INT4`). */
   readonly dtype: string;
   /** Elements in each dimension, in the format's own order; empty for a scalar. */
   readonly shape: readonly number[];
@@ -35,9 +35,9 @@ export interface PackedTensor {
 }
 
 /**
- * What is packed, and where it came from. Each tensor begins a block of 4096 bytes, and zeros fill its last one. `tensors`
- * is in the order of the offsets, which is that of the files and of the bytes in them. Tensors that are the same bytes of
- * the same file have one place. docs/formats.md, "Packed tensors".
+ * The contents of a packed sequence, and their sources. Each tensor begins a block of 4096 bytes, and zeros fill its
+ * last one. `tensors` is in the order of the offsets, which is that of the files and of the bytes in them. Tensors that
+ * are the same bytes of the same file have one place. docs/formats.md, "Packed tensors".
  */
 export interface TensorManifest {
   readonly v: 1;
@@ -51,7 +51,7 @@ export const MANIFEST_LIMITS = { files: 4096, tensors: 1_048_576 } as const;
 /** Entries joined into one text at a time: the text of a whole large manifest is never held beside its bytes. */
 const ENTRIES_AT_ONCE = 4096;
 
-/** A tensor's bytes with the zeros behind them. */
+/** A tensor's bytes with the zeros after them. */
 export function paddedLength(byteLength: number): number {
   return Math.ceil(byteLength / BLOCK_BYTES) * BLOCK_BYTES;
 }
@@ -97,8 +97,8 @@ function entryText({ byteLength, dtype, file, fileOffset, name, offset, shape }:
 }
 
 /**
- * A frozen copy of a manifest that anybody may have made, checked whole: exactly the keys it has here, unique names,
- * tensors inside their files, each on a place of its own or on exactly another's, in order and without holes.
+ * A frozen, fully checked copy of an untrusted manifest: exactly the specified keys, unique names, tensors inside their
+ * files, each on its own place or on exactly another's, in order and without holes.
  *
  * Errors: INVALID_INPUT, naming `argument`.
  */

@@ -10,7 +10,7 @@ import {
 } from './packing.js';
 import { type PackedTensor, packedLength, type TensorManifest, tensorIndexAt } from './tensor-manifest.js';
 
-/** How the tensors of a model are read. */
+/** Options of reading the tensors of a model. */
 export interface TensorStreamOptions extends StreamOptions {
   /**
    * Gets every byte of every file, each file from its first byte to its last, also those that no tensor holds: a seal
@@ -20,12 +20,12 @@ export interface TensorStreamOptions extends StreamOptions {
 }
 
 /**
- * The tensors of a model as one sequence of bytes: each begins a block of 4096 bytes, and zeros fill its last block. It is
- * made from the model's files while it is read, so that it heals from them too.
+ * The tensors of a model as one sequence of bytes: each begins a block of 4096 bytes, and zeros fill its last block. It
+ * is read from the model's files on demand, so that it heals from them too.
  */
 export interface TensorSource extends Source {
   readonly manifest: TensorManifest;
-  /** Where buffers begin: what Device.allocate() takes. */
+  /** Where buffers begin, for Device.allocate(). */
   readonly cuts: readonly number[];
   readonly minBytes: number | null;
   /** Chosen tensors that are not packed, and why. */
@@ -35,15 +35,15 @@ export interface TensorSource extends Source {
 }
 
 /**
- * The source that seals a model's tensors, each as a buffer of its own where the device has buffers. Nothing is read before
- * it is asked for; files are opened one at a time.
+ * The source that seals a model's tensors, each in its own buffer on devices with buffers. Files are read on demand and
+ * opened one at a time.
  *
- * Errors: INVALID_INPUT for a model without a tensor to pack, a tensor that leaves its file or lies over another, a name
- * that is there twice. While reading: those of the model's files.
+ * Errors: INVALID_INPUT for a model without a tensor to pack, a tensor that leaves its file or overlaps another, a
+ * duplicate name. While reading: those of the model's files.
  */
 export function tensorSource(model: TensorModel, options: TensorSourceOptions = {}): TensorSource {
   const packing = packTensors(model, options);
-  // A copy: the manifest speaks of these files, whatever becomes of the caller's list.
+  // A copy: the manifest describes these files even if the caller's list changes.
   return new PackedSource([...model.shards], packing);
 }
 
@@ -139,7 +139,7 @@ class PackedSource implements TensorSource {
     return result;
   }
 
-  /** Bytes of one tensor. The file stays open for the next read: damage lies together. */
+  /** Bytes of one tensor. The file stays open for the next read, since damage tends to be close together. */
   async #read({ file, fileOffset }: PackedTensor, offset: number, length: number): Promise<Uint8Array> {
     if (this.#open?.file !== file) {
       await this.#shut();
@@ -154,7 +154,7 @@ class PackedSource implements TensorSource {
     return bytes;
   }
 
-  /** All files, each as when its index was read. */
+  /** Opens all files, each unchanged since its index was read. */
   async unchanged(): Promise<void> {
     for (let file = 0; file < this.#files.length; file++) {
       const source = await this.#openFile(file);
@@ -191,7 +191,7 @@ class PackedSource implements TensorSource {
   }
 }
 
-/** Of tensors with one place, the first. */
+/** For tensors with the same place, the first. */
 function onePerPlace(tensors: readonly PackedTensor[]): readonly PackedTensor[] {
   return tensors.filter(({ offset }, index) => offset !== tensors[index - 1]?.offset);
 }

@@ -4,7 +4,7 @@ import { type Refuse, tensorCalled } from './refusal.js';
 /** One tensor of a shard. */
 export interface TensorEntry {
   readonly name: string;
-  /** As the format calls it: `F32`, `BF16`, `Q4_K`, `FLOAT`. */
+  /** In the format's terms: `F32`, `BF16`, `Q4_K`, `FLOAT`. */
   readonly dtype: string;
   /** Elements in each dimension, in the format's own order; empty for a scalar. */
   readonly shape: readonly number[];
@@ -22,12 +22,12 @@ export interface TensorEntry {
 /** The tensors of one file. */
 export type TensorIndex = readonly TensorEntry[];
 
-/** Bounds that keep the memory of a reader small whatever a file says; far beyond models in use. */
+/** Bounds that keep a reader's memory small for any file; far beyond models in use. */
 export const TENSOR_LIMITS = {
   tensors: 131_072,
   rank: 16,
   nameBytes: 1024,
-  /** Names of one file together. */
+  /** All names of one file together. */
   allNameBytes: 16 * 1024 * 1024,
 } as const;
 
@@ -64,7 +64,7 @@ export class TensorIndexBuilder {
   }
 }
 
-/** Sorted by offset; tensors without bytes stand before the one that starts where they do. */
+/** Sorted by offset; tensors without bytes come before the one at the same offset. */
 export function inByteOrder(entries: TensorEntry[]): TensorEntry[] {
   return entries.sort((a, b) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
 }
@@ -100,14 +100,14 @@ export interface FoundTensor<Shard> {
   readonly tensor: TensorEntry;
 }
 
-/** Made at the first search of an index, so that looking up all of its tensors takes linear time. */
+/** Built at the first search of an index, so that looking up all of its tensors takes linear time. */
 const byName = new WeakMap<TensorIndex, ReadonlyMap<string, TensorEntry>>();
 
 function namesOf(tensors: TensorIndex): ReadonlyMap<string, TensorEntry> {
   const known = byName.get(tensors);
   if (known !== undefined) return known;
   const names = new Map<string, TensorEntry>();
-  // Of two of one name the first counts.
+  // Of two tensors with one name the first counts.
   for (const tensor of tensors) if (!names.has(tensor.name)) names.set(tensor.name, tensor);
   byName.set(tensors, names);
   return names;

@@ -16,7 +16,7 @@ export function checkUtf8(bytes: Uint8Array, what: string, refuse: Refuse): void
   }
 }
 
-// Keeps no state between calls that do not stream; one for each name would outweigh the names.
+// Without streaming it keeps no state between calls, so one decoder serves all names.
 const wholeTexts = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Text of a few bytes. */

@@ -14,7 +14,7 @@ import type { CryptoProvider, Mac } from '../crypto/index.js';
 const SHA256_BYTES = 32;
 const ED25519_KEY_BYTES = 32;
 const ED25519_SIGNATURE_BYTES = 64;
-/** RFC 8410: what stands before the 32 key bytes in a SubjectPublicKeyInfo. */
+/** RFC 8410: the bytes before the 32 key bytes of a SubjectPublicKeyInfo. */
 const ED25519_SPKI_PREFIX = Uint8Array.of(
   0x30,
   0x2a,
@@ -39,7 +39,7 @@ export const nodeCrypto: CryptoProvider = {
     return new Uint8Array(randomBytes(checkInteger('length', length, 0, 2 ** 31 - 1)));
   },
 
-  // One call instead of three; and a string of 32 characters costs half of what a Buffer does, whose memory lies outside
+  // One call instead of three; and a string of 32 characters costs half as much as a Buffer, whose memory lies outside
   // the heap.
   async sha256(bytes) {
     const binary = hash('sha256', bytes, 'binary');
@@ -70,7 +70,7 @@ export const nodeCrypto: CryptoProvider = {
     try {
       return verify(null, bytes, createPublicKey({ key: spki, format: 'der', type: 'spki' }), signature);
     } catch {
-      // Bytes that are not a point on the curve are refused by the parser: not a valid signature.
+      // The parser refuses bytes that are not a point on the curve: the signature is invalid.
       return false;
     }
   },

@@ -1,4 +1,4 @@
-// What needs Node: files, keys, the addon, devices, threads, and a log in a directory.
+// Everything that needs Node: files, keys, the addon, devices, threads, and a log in a directory.
 export {
   type AuditDirectory,
   type AuditDirectoryOptions,

@@ -3,7 +3,7 @@ import type { pino } from 'pino';
 import { visibleJson } from '../base/index.js';
 import type { NarrationSink } from '../narration/index.js';
 
-/** Anything with a `write`, such as process.stderr. */
+/** An object with a `write` method, such as process.stderr. */
 export interface TextTarget {
   write(text: string): unknown;
 }
@@ -21,7 +21,7 @@ export function pinoSink(target: TextTarget): NarrationSink {
   };
 }
 
-/** Loaded with the first sink: most programs never make one, and need not wait for it when they start. */
+/** Loaded with the first sink: most programs make none and start faster without it. */
 function loadPino(): typeof pino {
   return createRequire(import.meta.url)('pino');
 }

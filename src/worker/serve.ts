@@ -27,12 +27,12 @@ export interface ServeOptions {
   readonly onUnforeseen: (error: unknown) => void;
 }
 
-/** A worker that answers. */
+/** A running worker. */
 export interface Service {
   readonly worker: Worker;
-  /** Where it listens. */
+  /** The addresses on which it listens. */
   readonly addresses: readonly string[];
-  /** Drains the worker, then takes no more requests. Errors: RELEASE_FAILED. */
+  /** Drains the worker, then stops accepting requests. Errors: RELEASE_FAILED. */
   close(): Promise<void>;
 }
 
@@ -100,7 +100,7 @@ export async function serve({
   return { worker, addresses: listeners.map(({ name }) => name), close };
 }
 
-/** As the record has it. */
+/** In the form of the audit record. */
 function claimed({ report, ...who }: GuardClaim): Parameters<typeof recordGuardClaim>[1] {
   return {
     ...who,
@@ -112,7 +112,7 @@ function claimed({ report, ...who }: GuardClaim): Parameters<typeof recordGuardC
 
 async function realRoot(root: string): Promise<string> {
   return await realpath(root).catch((cause: unknown) => {
-    throw invalidInput('roots', `names a folder that is not there: ${JSON.stringify(root)}`, cause);
+    throw invalidInput('roots', `names a folder that does not exist: ${JSON.stringify(root)}`, cause);
   });
 }
 

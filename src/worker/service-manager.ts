@@ -1,9 +1,9 @@
 import { invalidInput } from '../base/index.js';
 import { datagramSender, type SendDatagram } from '../node/index.js';
 
-/** Often enough for people who look, seldom enough to cost nothing. */
+/** Frequent enough for people, rare enough to cost nothing. */
 const STATUS_MS = 5_000;
-/** Messages a watchdog is given in the time that it allows between two. */
+/** Heartbeats sent within one watchdog interval. */
 const BEATS = 3;
 
 export interface ServiceManagerOptions {
@@ -13,13 +13,13 @@ export interface ServiceManagerOptions {
   /** Called once if the service manager cannot be reached. */
   readonly onFailure: (reason: string) => void;
   readonly pid?: number;
-  /** Null where nothing can send. Default: the addon. */
+  /** Null where no message can be sent. Default: the addon. */
   readonly send?: SendDatagram | null;
 }
 
 /**
- * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It is
- * notified of readiness, activity, watchdog heartbeats and the end.
+ * The service manager that started this process: systemd, or another that speaks its protocol (sd_notify(3)). It gets
+ * notices of readiness, activity and the end, and watchdog heartbeats.
  */
 export class ServiceManager {
   readonly #path: string;
@@ -41,8 +41,8 @@ export class ServiceManager {
   }
 
   /**
-   * Null where the process was started by none.
-   * Errors: INVALID_INPUT for a NOTIFY_SOCKET that is not a Unix socket, or a watchdog time that is not a number.
+   * Null if no service manager started the process. Errors: INVALID_INPUT for a NOTIFY_SOCKET that is not a Unix
+   * socket, or a watchdog time that is not a number.
    */
   static of(options: ServiceManagerOptions): ServiceManager | null {
     const path = options.env['NOTIFY_SOCKET'];
@@ -50,17 +50,17 @@ export class ServiceManager {
     if (!/^[/@]/.test(path)) throw invalidInput('NOTIFY_SOCKET', 'must be an absolute path, or begin with @');
     const send = options.send === undefined ? datagramSender() : options.send;
     if (send === null) {
-      options.onFailure('the service manager cannot be told that the service runs: the addon is missing');
+      options.onFailure('the service manager cannot be notified: the addon is missing');
       return null;
     }
     return new ServiceManager(path, send, options);
   }
 
-  /** The service answers. From here on status and watchdog are served. */
+  /** The service is ready. From now on status and heartbeats are sent. */
   ready(): void {
     this.#notify(`READY=1\n${this.#statusLine()}`);
     this.#timer = setInterval(() => this.#beat(), this.#everyMs);
-    // It must not keep a process alive that has nothing else to do.
+    // The timer must not keep the process alive.
     this.#timer.unref();
   }
 
@@ -68,7 +68,7 @@ export class ServiceManager {
   stopping(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    this.#notify('STOPPING=1\nSTATUS=giving models back\n');
+    this.#notify('STOPPING=1\nSTATUS=releasing models\n');
   }
 
   #beat(): void {
@@ -78,7 +78,7 @@ export class ServiceManager {
     if (lines !== '') this.#notify(lines);
   }
 
-  /** On one line: a line more would be another message. */
+  /** On one line: a second line would be another assignment. */
   #statusLine(): string {
     this.#lastStatus = this.#options.status().replace(/\s+/g, ' ');
     return `STATUS=${this.#lastStatus}\n`;
@@ -92,7 +92,7 @@ export class ServiceManager {
 }
 
 /**
- * How long the service manager waits for a sign of life, in milliseconds; null where it does not, or not of this process.
+ * The watchdog time, in milliseconds; null if there is no watchdog, or not for this process.
  */
 function watchdogMs(env: Readonly<Record<string, string | undefined>>, pid: number): number | null {
   const { WATCHDOG_USEC: microseconds, WATCHDOG_PID: watched } = env;

@@ -211,7 +211,7 @@ describe('check', () => {
     const other = `fsverity-sha256-12:${'0'.repeat(64)}`;
     const refused = await cli(['check', weights, '--hashing', 'device', '--expect', other]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain("seal with hashing 'host' to tell which");
+    expect(refused.stderr).toContain("seal with hashing 'host' to find out");
     expect(refused.stdout).not.toContain('sealed');
     for (const expected of [[], ['--expect', `sha256:${sha256}`]]) {
       const wrong = await cli(['check', weights, '--hashing', 'device', ...expected]);

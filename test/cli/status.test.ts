@@ -146,7 +146,7 @@ describe('status of a worker that does not answer well', () => {
   ])('does not fall over an answer with %s', async (_, answer) => {
     await answeringJson(JSON.stringify(answer));
     const { code, stdout, stderr } = await cli(['status', '--worker', socket]);
-    expect(stderr).toContain('a form that this version does not know');
+    expect(stderr).toContain('a form that this version does not support');
     expect(stdout).toBe('');
     expect(code).toBe(5);
   });

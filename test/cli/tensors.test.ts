@@ -228,7 +228,7 @@ describe('check --layout tensors', () => {
       }),
       '"fsverity"',
     ],
-    ['text behind it', null, 'something after its JSON'],
+    ['text behind it', null, 'text after its JSON'],
   ])('refuses a model list with %s', async (_name, change, message) => {
     const path = model('single');
     const text = readFileSync(await listOf(path), 'utf8');

@@ -154,7 +154,7 @@ export function random(seed: number): (below: number) => number {
 function checkBehind(error: unknown): Check | null {
   if (
     isVramError(error, 'SOURCE_MISMATCH') &&
-    error.message.includes("seal with hashing 'host' to tell which")
+    error.message.includes("seal with hashing 'host' to find out")
   ) {
     return 'root';
   }

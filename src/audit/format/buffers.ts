@@ -9,7 +9,7 @@ export class Scratch {
     this.#buffer = new Uint8Array(bytes);
   }
 
-  /** The first `length` bytes, with what was left in them. */
+  /** The first `length` bytes, with their old content. */
   take(length: number): Uint8Array<ArrayBuffer> {
     if (length > this.#buffer.length) this.#buffer = new Uint8Array(2 * length);
     return this.#buffer.subarray(0, length);
@@ -19,8 +19,8 @@ export class Scratch {
 const SLAB_BYTES = 65_536;
 
 /**
- * Cuts small pieces from larger allocations, which leaves the garbage collector less to do than memory of its own for
- * each. The caller owns its piece for good, but the piece's `buffer` is shared with other pieces.
+ * Cuts small pieces from larger allocations, which costs the garbage collector less than one allocation each. The
+ * caller owns its piece for good, but the piece's `buffer` is shared with other pieces.
  */
 export class Slabs {
   #slab = new Uint8Array(0);

@@ -58,7 +58,7 @@ export type LogEventType =
   | 'audit.pruned'
   | 'audit.closed';
 
-/** The type of a record: of an event, or of what the log says of itself. */
+/** The type of a record: of an event, or about the log itself. */
 export type AuditType = AuditedEventType | LogEventType;
 
 /**
@@ -81,12 +81,12 @@ const LEASE_FIELDS = {
   leaseId: '16 random bytes that name the lease, hex',
   pid: 'process that holds it, or null for one of another PID namespace',
   uid: 'user id of that process, by the kernel',
-  client: 'what the process calls itself',
+  client: "the process's name for itself",
 } as const;
 
 /** In every record of an operation. */
 export const AUDIT_COMMON_FIELDS = {
-  operation: 'what the manager was asked to do',
+  operation: 'the operation of the manager',
   operationId: 'joins the records of one operation',
   shardId: 'the shard, or null where there is none yet',
   modelRef: "the caller's name for the model, or null",
@@ -136,7 +136,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
       sha256: 'flat SHA-256 of the stream that was sealed, or null',
       fsverity: 'fs-verity digest of the resident bytes',
       residency: 'class of the memory it lives in',
-      immutability: 'what keeps it from being written',
+      immutability: 'how it is protected from writes',
       sealedAt: 'time inside the seal',
       shardIndex: 'position among the shards of a model, or null',
       totalShards: 'number of shards of the model, or null',
@@ -221,12 +221,12 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'vram.allocated': entry(
     'MEDIUM',
-    'Device memory was taken for a shard.',
+    'Device memory was allocated for a shard.',
     {
-      requestedBytes: 'bytes asked for',
+      requestedBytes: 'bytes requested',
       allocatedBytes: 'bytes taken',
       usedBytes: 'bytes in use afterwards',
-      availableBytes: 'bytes still free afterwards, or null where the device does not tell',
+      availableBytes: 'bytes still free afterwards, or null where the device does not report it',
     },
     (event) => ({
       requestedBytes: integer(event.requestedBytes),
@@ -237,11 +237,11 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'vram.allocation_failed': entry(
     'MEDIUM',
-    'Device memory was asked for and not given.',
+    'An allocation of device memory failed.',
     {
-      requestedBytes: 'bytes asked for',
+      requestedBytes: 'bytes requested',
       usedBytes: 'bytes in use',
-      availableBytes: 'bytes free, or null where the device does not tell',
+      availableBytes: 'bytes free, or null where the device does not report it',
       reason: 'why, in words',
       errorCode: 'why, for programs',
     },
@@ -255,12 +255,12 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'vram.deallocated': entry(
     'MEDIUM',
-    'Device memory was given back (RP-005).',
+    'Device memory was freed (RP-005).',
     {
-      freedBytes: 'bytes given back',
+      freedBytes: 'bytes freed',
       remainingBytes: 'bytes still in use afterwards',
       availableBytes:
-        'bytes of the budget free afterwards, or null without a budget: the device is not asked',
+        'bytes of the budget free afterwards, or null without a budget: the device is not queried',
       wiped: 'true where it was overwritten with zeros first',
       reason: 'what went wrong, or null',
       errorCode: 'what went wrong, for programs, or null',
@@ -302,7 +302,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'damage.located': entry(
     'CRITICAL',
-    'Where the damage is that put a shard into quarantine, as far as the device could tell.',
+    'The place of the damage that put a shard into quarantine, as far as the device could locate it.',
     {
       sealId: 'names the sealing',
       damaged: `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]`,
@@ -354,16 +354,16 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'device.lost': entry(
     'CRITICAL',
-    'The device is gone, and with it every seal on it.',
+    'The device was lost, and with it every seal on it.',
     { reason: 'why, in words', shards: 'shards whose seals are void' },
     (event, clean) => ({ reason: text(event.reason, clean), shards: integer(event.shards) }),
   ),
   'device.open_failed': entry(
     'HIGH',
-    'A device was asked for, or tried by `auto`, and could not be opened; or `auto` met a driver that does not load ' +
+    'A device was requested, or tried by `auto`, and could not be opened; or `auto` met a driver that does not load ' +
       '(`requested` is its kind alone).',
     {
-      requested: 'the device that was asked for',
+      requested: 'the requested device',
       reason: 'why, in words',
       errorCode: 'why, for programs',
     },
@@ -376,12 +376,12 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   'shard.attested': entry(
     'HIGH',
     'A signed statement about a shard was issued.',
-    { sealId: 'names the sealing', nonce: 'what the asker gave to be answered' },
+    { sealId: 'names the sealing', nonce: 'the nonce of the request' },
     (event, clean) => ({ sealId: text(event.sealId, clean), nonce: text(event.nonce, clean) }),
   ),
   'shard.lent': entry(
     'CRITICAL',
-    'Another process is about to be handed the memory of a shard: it can map it with rights of its own choice.',
+    'Another process is about to receive the memory of a shard and can then map it with any rights.',
     { ...LEASE_FIELDS, sealId: 'names the sealing', mappedBytes: 'bytes it can map' },
     (event, clean) => ({
       ...lease(event, clean),
@@ -391,7 +391,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'lease.revoked': entry(
     'HIGH',
-    'A process was told to let go of the shards it was lent.',
+    'A process was ordered to release the shards of its lease.',
     {
       ...LEASE_FIELDS,
       shards: 'number of shards of the lease',
@@ -401,7 +401,7 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'lease.ended': entry(
     'MEDIUM',
-    'A process no longer holds the shards it was lent.',
+    'A process no longer holds the shards of its lease.',
     {
       ...LEASE_FIELDS,
       shards: 'number of shards of the lease',
@@ -413,13 +413,13 @@ const OPERATIONS: { readonly [T in AuditedEventType]: OperationEntry<T> } = {
   ),
   'guard.claimed': entry(
     'HIGH',
-    'A guard in another process registered, or reported on weights that it watches itself: its claim, which nobody checked.',
+    'A guard in another process registered, or reported on weights that it watches itself: its claim, which is not checked.',
     {
       guardId: '16 random bytes that name the guard, hex',
-      model: 'what the process calls the model',
+      model: "the process's name for the model",
       pid: 'the process that it named as its own',
       uid: 'user id of that process, by the kernel',
-      client: 'what the process calls itself',
+      client: "the process's name for itself",
       manifestSha256: 'SHA-256 of the tensors of its manifest in canonical JSON, hex',
       outcome: 'clean, damaged, changed, transient, busy, suspended or unavailable; null where it registered',
       against: 'first-use or manifest; null where it registered',
@@ -497,17 +497,17 @@ const LOG_EVENTS: { readonly [T in LogEventType]: CatalogueEntry } = {
   'audit.recovered': {
     severity: 'CRITICAL',
     summary:
-      'The log goes on after an end without closing, or after a time in which it could not be written.',
+      'The log is continued after an end without closing, or after a time in which it could not be written.',
     fields: {
       reason: 'unclean-stop or write-failure',
       errorCode: "the system's code of the write failure, or null",
-      tornBytes: 'bytes of an unfinished record that were cut',
+      tornBytes: 'bytes of an unfinished record that were removed',
       tornFile: 'where they were saved, or null',
       newlineAdded: 'true where the last record lacked only its newline',
       recordsPastCheckpoint: 'valid records found after the last checkpoint',
       unrecordedEvents:
-        'events that found the queue full while writing failed, and are not in the log unless told again',
-      unrecordedReleases: 'how many of these gave device memory back',
+        'events that found the queue full while writing failed, and are not in the log unless emitted again',
+      unrecordedReleases: 'how many of these freed device memory',
     },
   },
   'audit.pruned': {

@@ -37,10 +37,7 @@ export function parseOrigin(origin: string): { readonly workerId: string; readon
 /** A log's id, as its origin names it. Errors: INVALID_INPUT naming `logId`. */
 export function checkLogId(logId: string): string {
   if (typeof logId === 'string' && LOG_ID.test(logId)) return logId;
-  throw invalidInput(
-    'logId',
-    'must be 32 lowercase hexadecimal digits: the last part of the origin of the log',
-  );
+  throw invalidInput('logId', "must be 32 lowercase hexadecimal digits: the last part of the log's origin");
 }
 
 /** The three lines that are signed. */

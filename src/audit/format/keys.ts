@@ -44,7 +44,7 @@ export class KeyRatchet {
     return this.#epoch;
   }
 
-  /** Moves on to a later epoch, or stays. */
+  /** Advances to a later epoch, or stays. */
   async advanceTo(epoch: number): Promise<void> {
     if (epoch < this.#epoch || epoch > MAX_EPOCH) {
       throw invalidInput('epoch', `must be from ${this.#epoch} to ${MAX_EPOCH}`);

@@ -5,7 +5,7 @@ export interface FileLine {
   readonly bytes: Uint8Array;
   /** Its offset in the file. */
   readonly offset: number;
-  /** False for what follows the last newline. */
+  /** False for the bytes after the last newline. */
   readonly terminated: boolean;
 }
 

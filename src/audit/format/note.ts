@@ -21,7 +21,7 @@ const VERIFIER_KEY = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/u;
 
 type Hashing = Pick<CryptoProvider, 'sha256'>;
 
-/** A public key as C2SP signed-note names it. */
+/** A named public key (C2SP signed-note). */
 export interface VerifierKey {
   /** For a log: the origin line of its checkpoints. */
   readonly name: string;
@@ -43,7 +43,7 @@ export async function verifierKey(
   return { name, keyId: hash.slice(0, KEY_ID_BYTES), publicKey };
 }
 
-/** The line `<name>+<key id, hex>+<base64 of type and key>` that transparency tools take. */
+/** The line `<name>+<key id, hex>+<base64 of type and key>` that transparency tools read. */
 export function formatVerifierKey(key: VerifierKey): string {
   const id = toHex(key.keyId);
   return `${key.name}+${id}+${toBase64(concatBytes(Uint8Array.of(ED25519_TYPE), key.publicKey))}`;
@@ -61,7 +61,7 @@ export async function parseVerifierKey(crypto: Hashing, line: string): Promise<V
   }
   const key = await verifierKey(crypto, name, bytes.slice(1));
   if (formatVerifierKey(key) !== line.trim())
-    throw invalidInput('verifierKey', 'has an id that is not its own');
+    throw invalidInput('verifierKey', 'has a key id that does not match its key');
   return key;
 }
 

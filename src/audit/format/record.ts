@@ -36,7 +36,10 @@ export interface AuditRecord {
 }
 
 const MAC_MEMBER_LENGTH = '"mac":"",'.length + 64;
-/** What follows `id` in a canonical line. It cannot stand inside `data`: nothing may come after it. */
+/**
+ * The members after `id` in a canonical line. They cannot be confused with text inside `data`, because they end the
+ * line.
+ */
 const TAIL = new RegExp(
   [
     ',"mac":"[0-9a-f]{64}","prev":"[0-9a-f]{64}","seq":(?:0|[1-9][0-9]{0,15}),"severity":"(?:CRITICAL|HIGH|MEDIUM)"',
@@ -122,8 +125,8 @@ export type LineFault = 'line-too-long' | 'not-json' | 'not-canonical' | 'bad-fi
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads one line (without its newline). Returns a fault, and never throws, for anything that the writer would not have
- * written.
+ * Reads one line (without its newline). Returns a fault, without throwing, for anything that the writer would not
+ * write.
  */
 export function parseLine(bytes: Uint8Array): ParsedLine | LineFault {
   if (bytes.length > MAX_LINE_BYTES) return 'line-too-long';
@@ -139,7 +142,7 @@ export function parseLine(bytes: Uint8Array): ParsedLine | LineFault {
   if (!isRecordShape(value)) return 'bad-field';
   const tail = TAIL.exec(line.length > MAX_TAIL_LENGTH ? line.slice(-MAX_TAIL_LENGTH) : line);
   if (tail === null || !isCanonical(value, line)) return 'not-canonical';
-  // Everything in the tail is ASCII, so characters are bytes there.
+  // The tail is ASCII, so its characters are bytes.
   const macStart = bytes.length - tail[0].length + 1;
   return { record: value, macStart, macEnd: macStart + MAC_MEMBER_LENGTH };
 }

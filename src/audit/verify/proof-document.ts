@@ -25,7 +25,7 @@ export interface InclusionDocument {
   readonly origin: string;
   readonly index: number;
   readonly treeSize: number;
-  /** The record's line, without its newline: what the leaf is the hash of. */
+  /** The record's line, without its newline, of which the leaf is the hash. */
   readonly leaf: string;
   /** Base64, from the leaf upwards. */
   readonly hashes: readonly string[];
@@ -49,7 +49,7 @@ export interface ConsistencyDocument {
 
 export type ProofDocument = InclusionDocument | ConsistencyDocument;
 
-/** What the check of a proof found. */
+/** The result of checking a proof. */
 export interface ProofReport {
   readonly v: 1;
   readonly ok: boolean;
@@ -61,7 +61,7 @@ export interface ProofReport {
   readonly oldSize: number | null;
   /** The record, proved; null for a consistency proof and where the proof fails. */
   readonly leaf: string | null;
-  /** Why not, or null. */
+  /** Why the proof fails, or null. */
   readonly reason: string | null;
 }
 

@@ -145,7 +145,7 @@ export async function verifyConsistency(
   if (!areHashes(proof.hashes)) return false;
   if (oldSize === newSize) return proof.hashes.length === 0 && equalBytes(oldRoot, newRoot);
 
-  // A complete old tree is a node of the new one, and is left out of the proof.
+  // A complete old tree is a node of the new one and is omitted from the proof.
   const hashes = isPowerOfTwo(oldSize) ? [oldRoot, ...proof.hashes] : [...proof.hashes];
   let node = oldSize - 1;
   let last = newSize - 1;

@@ -39,7 +39,7 @@ export type AuditFault =
 
 /** The first bad record. */
 export interface BadRecord {
-  /** Its sequence number by its place; null where only a range of records is known. */
+  /** Its sequence number, derived from its place; null where only a range of records is known. */
   readonly seq: number | null;
   /** The segment's file, without extension. */
   readonly segment: string | null;
@@ -66,7 +66,7 @@ export interface SegmentJob extends Omit<SegmentTask, 'mac'> {
   readonly macKey: Uint8Array | null;
 }
 
-/** What `audit.pruned` says of the log's first kept record. */
+/** The first retained record, according to `audit.pruned`. */
 export interface PruneNotice {
   readonly seq: number;
   readonly firstKeptSeq: number;
@@ -220,20 +220,21 @@ const WHAT: Readonly<Record<AuditFault, string>> = {
   'not-canonical': 'is not canonical JSON: it was edited',
   'bad-field': 'does not have the fields of a record',
   'wrong-worker': 'names another worker',
-  'wrong-sequence': 'has another sequence number than its place: records were removed, repeated or moved',
-  'wrong-epoch': 'has another epoch than its segment',
+  'wrong-sequence':
+    'has a sequence number that does not match its place: records were removed, repeated or moved',
+  'wrong-epoch': "has an epoch that is not its segment's",
   'wrong-prev': 'does not follow the record before it',
   'bad-mac': 'has a MAC that does not hold: it was changed, or the token is another one',
   torn: 'is unfinished',
-  'wrong-segment-name': 'is not the one that the name of its file tells of',
+  'wrong-segment-name': 'is not the one in the name of its file',
   'missing-segment': 'is missing with its segment',
   'retained-hashes': 'has no usable retained hash',
-  'unexplained-pruning': 'was removed without an audit.pruned record that says so',
+  'unexplained-pruning': 'was removed without an audit.pruned record',
   'checkpoint-missing': 'is under no checkpoint: the checkpoint file is missing',
   'checkpoint-unreadable': 'is under a checkpoint that cannot be read',
   'checkpoint-origin': 'is under a checkpoint of another log',
   'checkpoint-signature': 'is under a checkpoint whose signature does not hold',
-  'root-mismatch': 'is under a checkpoint that says otherwise',
+  'root-mismatch': 'is under a checkpoint that contradicts it',
   truncated: 'is missing, though a checkpoint covers it',
 };
 

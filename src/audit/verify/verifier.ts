@@ -28,11 +28,11 @@ import {
 
 /** A stored log. */
 export interface LogSource {
-  /** Segments whose records were removed and whose leaf hashes stay, in order. */
+  /** Pruned segments, of which only the leaf hashes remain, in order. */
   readonly prunedStems: readonly string[];
   /** Segments with records, in order. */
   readonly stems: readonly string[];
-  /** The newest checkpoint kept with the log, or null. Read before the segments are listed. */
+  /** The newest checkpoint stored with the log, or null. Read before the segments are listed. */
   readonly checkpoint: string | null;
   /** Leaf hashes of a pruned segment, end to end. */
   retainedHashes(stem: string): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -45,11 +45,11 @@ export interface VerifyLogOptions {
   readonly token?: Uint8Array | undefined;
   /** The line that "audit key" prints, from a place that the log's host cannot write. Required without the token. */
   readonly verifierKey?: string | undefined;
-  /** A signed checkpoint kept elsewhere: finds truncation and rollback. */
+  /** A signed checkpoint from elsewhere: detects truncation and rollback. */
   readonly checkpoint?: string | undefined;
   /** The expected log, 32 lowercase hex digits: detects another log in its place, even one of the same worker. */
   readonly logId?: string | undefined;
-  /** True while a writer has the log open: an unfinished last line is then not a fault. */
+  /** True while a writer has the log open: then an unfinished last line is not a fault. */
   readonly live?: boolean | undefined;
   /** Segments verified at once, default 1. */
   readonly concurrency?: number | undefined;
@@ -106,7 +106,7 @@ export async function verifyLog(
   options: VerifyLogOptions,
 ): Promise<AuditReport> {
   if (options.token === undefined && options.verifierKey === undefined) {
-    throw invalidInput('verifierKey', 'or a token must be given: nothing can be proved without a key');
+    throw invalidInput('verifierKey', 'or a token must be given: without a key the log cannot be verified');
   }
   const key = options.verifierKey === undefined ? null : await parseVerifierKey(crypto, options.verifierKey);
   if (options.logId !== undefined) checkLogId(options.logId);
@@ -236,7 +236,7 @@ class LogVerification {
   async #segments(workerId: string, logId: string): Promise<void> {
     const { stems, prunedStems } = this.#source;
     const concurrency = checkInteger('concurrency', this.#options.concurrency ?? 1, 1);
-    // An epoch is the number of its segment, and each one that was pruned still has its hashes: it is counted, not read
+    // An epoch is the number of its segment. Pruned segments still have their hashes, so epochs are counted, not read
     // from the log.
     const firstEpoch = prunedStems.length;
     if (firstEpoch + stems.length > MAX_EPOCH) {
@@ -252,7 +252,7 @@ class LogVerification {
       for (let next = 0, done = 0; done < stems.length; done++) {
         for (; next < stems.length && running.length < concurrency; next++) {
           const started = this.#start(stems[next] ?? '', firstEpoch + next, workerId, ratchet);
-          // Awaited later; until then a failure must not count as unhandled.
+          // Awaited later; until then this marks a failure as handled.
           started.catch(() => undefined);
           running.push(started);
         }
@@ -318,7 +318,7 @@ class LogVerification {
       this.#roots.set(size, await tree.root());
     }
     await this.#tree.join(range);
-    // One by one: a segment may hold more of them than a call can take arguments.
+    // One by one: a segment may hold more of them than a call can have arguments.
     for (const prune of result.prunes) this.#prunes.push(prune);
     for (const key of result.verifierKeys) this.#verifierKeys.add(key);
     if (result.bad === null) return true;
@@ -335,8 +335,8 @@ class LogVerification {
   }
 
   /**
-   * Records must have been removed by the writer, whose record says up to where. That record counts only if its MAC or a
-   * later checkpoint proves it: anyone can append lines behind the checkpoint.
+   * Records must have been removed by the writer, whose record says up to where. That record counts only if its MAC or
+   * a later checkpoint proves it: anyone can append lines after the checkpoint.
    */
   #checkPruning(): void {
     if (this.#prunedRecords === 0) return;
@@ -386,7 +386,7 @@ class LogVerification {
     if (root === null || !equalBytes(root, checkpoint.root)) {
       const why =
         this.#options.token === undefined
-          ? 'one of them was changed; the token would name it'
+          ? 'one of them was changed; verification with the token names it'
           : 'though every MAC holds: this is not the history that was signed';
       this.#checkpointFault(
         'root-mismatch',
@@ -420,7 +420,7 @@ class LogVerification {
     const notes: string[] = [];
     if (this.#options.token === undefined) {
       notes.push(
-        'Without the token the MACs were not verified: whoever holds the signing key can rewrite history.',
+        'Without the token the MACs were not verified: a holder of the signing key can rewrite history.',
       );
       if (held !== null && this.#tree.end > held.size) {
         notes.push(
@@ -430,10 +430,10 @@ class LogVerification {
     }
     if (this.#external === null) {
       notes.push(
-        'A tail removed together with its checkpoints cannot be seen: compare with a checkpoint kept elsewhere.',
+        'A tail removed together with its checkpoints is not detected: compare with a checkpoint from elsewhere.',
       );
     }
-    if (this.#unfinished) notes.push('The writer was in the middle of a line.');
+    if (this.#unfinished) notes.push('The last line was still being written.');
     return notes;
   }
 }

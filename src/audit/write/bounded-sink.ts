@@ -46,7 +46,7 @@ export class BoundedSink implements AuditSink {
   async #handOver(): Promise<void> {
     while (this.#kept.length > 0) {
       await this.#callee.call(() => {
-        // From here on the sink owns the group, whether or not the call succeeds.
+        // From here on the sink owns the group, even if the call fails.
         const [group] = this.#kept.splice(0, 1);
         return group === undefined ? undefined : this.#sink.append(group);
       });

@@ -18,7 +18,7 @@ import {
 /** 100 MB, the size at which a segment ends. */
 export const MAX_SEGMENT_BYTES = 100_000_000;
 const ID_BYTES = 16;
-/** A call for random bytes is expensive: ids are cut from a larger draw. */
+/** Ids are cut from a larger draw, because a call for random bytes is expensive. */
 const IDS_A_DRAW = 256;
 
 /** The content of a record before the chain assigns its position. */
@@ -115,12 +115,12 @@ export class Chain {
     return this.#tree.root();
   }
 
-  /** Not reentrant: each call waits for the one before. */
+  /** Not reentrant: callers must await each call. */
   async append(draft: RecordDraft): Promise<ChainedLine> {
     const seq = this.#tree.end;
     const id = this.#id();
     let segment = this.#segment;
-    // Only a later day ends a segment, so a clock that is set back does not.
+    // Only a later day ends a segment; a clock that is set back does not.
     if (segment === null || draft.ts.slice(0, 10) > segment.date) segment = await this.#rotate(draft);
     let unsigned = this.#unsigned(draft, seq, id, segment);
     if (this.#segmentBytes > 0 && this.#segmentBytes + unsigned.lineBytes > this.#maxSegmentBytes) {
@@ -192,10 +192,10 @@ export class Chain {
   }
 }
 
-/** prev and the line without its mac, as the MAC takes them. Valid until the next record. */
+/** prev and the line without its mac: the MAC's input. Valid until the next record. */
 interface Unsigned {
   readonly macInput: Uint8Array;
-  /** Of the line behind its mac; all ASCII. */
+  /** The line after its mac, all ASCII. */
   readonly tailBytes: number;
   /** With mac and newline. */
   readonly lineBytes: number;

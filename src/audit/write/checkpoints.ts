@@ -5,9 +5,9 @@ import type { CheckpointDelivery } from './delivery.js';
 import type { Sinks } from './sinks.js';
 import type { Tickets } from './tickets.js';
 
-/** Records between two checkpoints, at most. */
+/** The most records between two checkpoints. */
 export const CHECKPOINT_RECORDS = 256;
-/** How long a written record may stay without a checkpoint while the log is idle, ms. */
+/** How long written records may lack a checkpoint while the log is idle, ms. */
 const CHECKPOINT_MS = 1_000;
 
 export interface CheckpointParts {

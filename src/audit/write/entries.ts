@@ -11,7 +11,7 @@ import {
 } from '../format/index.js';
 import type { RecordDraft } from './chain.js';
 
-/** An entry of a log's queue. Its record is drafted when its turn comes. */
+/** An entry of a log's queue. Its record is drafted at its turn. */
 export interface Entry {
   readonly draft: () => RecordDraft;
   /** The emitter waits until it is on stable storage. */

@@ -1,4 +1,4 @@
-/** One thing to time. */
+/** A function to time. */
 export interface Timed {
   readonly name: string;
   run(): Promise<unknown>;
@@ -36,7 +36,7 @@ export function quantile(values: readonly number[], part: number): number {
   return lower + (upper - lower) * (place - Math.floor(place));
 }
 
-/** Runs both in turns, so that other load on the machine affects both; one round of each warms up and is not counted. */
+/** Alternates both, so that other load on the machine affects both; one uncounted round of each warms up. */
 export async function measurePair(
   id: string,
   ours: Timed,
@@ -49,7 +49,7 @@ export async function measurePair(
   const times = { ours: [] as number[], peer: [] as number[] };
   for (let round = 0; round < rounds; round += 1) {
     signal.throwIfAborted();
-    // The first one finds the caches as the other left them, so the order alternates.
+    // The order alternates, because each finds the caches as the other left them.
     if (round % 2 === 0) {
       times.ours.push(await elapsed(ours));
       times.peer.push(await elapsed(peer));

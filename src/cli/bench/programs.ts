@@ -7,17 +7,17 @@ import { measurePair, type Pair, type Timed } from './measure.js';
 import type { BenchSetting } from './setting.js';
 
 const MIB = 1024 * 1024;
-/** A start takes a tenth of a second: more rounds than for what takes long. */
+/** More rounds than for long runs, because a start takes a tenth of a second. */
 const ROUNDS_A_PAIR = 7;
 
-/** Programs of the machine that hash a file, and what they are given. One that is not installed is left out. */
+/** Installed programs that hash a file, with their arguments. */
 const HASHERS: readonly (readonly [string, readonly string[]])[] = [
   ['fsverity', ['digest']],
   ['sha256sum', []],
   ['openssl', ['dgst', '-sha256']],
 ];
 
-/** Whole processes of ours against those of others, start and all. */
+/** Whole processes, including their start, of ours against others. */
 export async function* programPairs(setting: BenchSetting, file: string): AsyncGenerator<Pair> {
   const rounds = Math.min(setting.rounds, ROUNDS_A_PAIR);
   const node = (name: string, args: readonly string[]): Timed => ({

@@ -6,7 +6,7 @@ import { type BenchSetting, openManager, randomBytes } from './setting.js';
 
 const MIB = 1024 * 1024;
 const CHUNK = MIB;
-/** What the original system states for itself, and what this one measured for the same step, in milliseconds. */
+/** The figure that the original system states, and the one measured here for the same step, in milliseconds. */
 export interface Stated {
   readonly step: string;
   readonly original: string;

@@ -46,14 +46,12 @@ interface MakeOptions extends DeviceOptions, ModelOptions {
 
 function addMake(attest: Command, context: CommandContext, done: () => void): void {
   minBytesOption(modelOptions(deviceOptions(attest.command('make'))))
-    .description(
-      'seal a file into device memory, verify it there, and sign what that showed; then release it',
-    )
+    .description('seal a file into device memory, verify it there, sign the result, and release it')
     .argument('<file>', 'a model file of one shard')
-    .addOption(nonceOption('who asks chose it: 16 to 64 bytes').makeOptionMandatory())
+    .addOption(nonceOption('chosen by the verifier: 16 to 64 bytes').makeOptionMandatory())
     .option(
       '--attestation-key <file>',
-      "the private key, made if there is none; default in the user's state directory",
+      "the private key, created if missing; default in the user's state directory",
     )
     .option('--out <file>', 'write the attestation there, which must not exist; default: stdout')
     .option('--expect <digest>', 'as in check')
@@ -117,9 +115,9 @@ function addVerify(attest: Command, { io, reporter }: CommandContext, done: () =
   jsonOption(attest.command('verify'))
     .description('check a residency statement: signature, nonce, age, digest')
     .argument('<file>', 'the attestation')
-    .requiredOption('--public-key <file>', 'the public key in PEM, from where you trust')
-    .addOption(nonceOption('the nonce that was asked with'))
-    .option('--no-nonce', 'give up the proof that it is not an old statement played again')
+    .requiredOption('--public-key <file>', 'the public key in PEM, from a trusted place')
+    .addOption(nonceOption('the nonce of the request'))
+    .option('--no-nonce', 'accept a replayed statement')
     .addOption(
       new Option('--max-age <seconds>', 'how long ago the verification may have begun').argParser(
         parseCount(0, MAX_AGE_SECONDS),
@@ -162,7 +160,7 @@ interface KeyOptions {
 
 function addKey(attest: Command, { io }: CommandContext, done: () => void): void {
   jsonOption(attest.command('key'))
-    .description('print the public key of the attestations, for those who check them; made if there is none')
+    .description('print the public key of the attestations, for verifiers; created if missing')
     .option('--attestation-key <file>', "the private key; default in the user's state directory")
     .option('--worker-id <id>', 'whose key', 'cli')
     .addOption(trustOwnerOption())
@@ -183,7 +181,7 @@ function reportText({ statement: { predicate }, ageMs, fresh }: AttestationRepor
   const set = predicate.totalShards === null ? '' : `, ${predicate.shardIndex} of ${predicate.totalShards}`;
   const rows: readonly (readonly [string, string])[] = [
     ['genuine', 'signed by the given key'],
-    ['nonce', fresh ? 'as asked' : 'NOT CHECKED: this may be an old statement played again'],
+    ['nonce', fresh ? 'as asked' : 'NOT CHECKED: this may be a replayed statement'],
     [
       'verified',
       `${predicate.verifiedAt} in place, ${formatMs(Math.abs(ageMs))} ${ageMs < 0 ? 'ahead' : 'ago'}`,
@@ -222,7 +220,7 @@ function nonceOption(description: string): Option {
   });
 }
 
-/** Nothing is overwritten, and nothing is left of a file that could not be written whole. Errors: INVALID_INPUT. */
+/** Overwrites no file, and removes one that could not be written completely. Errors: INVALID_INPUT. */
 async function writeNew(path: string, text: string): Promise<void> {
   let made = false;
   try {

@@ -36,11 +36,11 @@ import { escapeForTerminal } from '../text.js';
 
 type Done = (code: ExitCode) => void;
 
-/** The library's own limits on such texts, of which every character is one byte. */
+/** The library's limits on these ASCII texts. */
 const MAX_NOTE_BYTES = 65_536;
 const MAX_PROOF_BYTES = 262_144;
 const SEVERITIES: readonly AuditSeverity[] = ['CRITICAL', 'HIGH', 'MEDIUM'];
-/** Records between two turns of the event loop, so that output can leave while more is read. */
+/** Records between two turns of the event loop, so that output is written while more is read. */
 const RECORDS_A_TURN = 1_000;
 
 /** Adds `audit` and its subcommands. */
@@ -86,8 +86,8 @@ function addVerify(audit: Command, io: CliIo, done: Done): void {
     .description('verify a log: tree and signatures, and with the token every record')
     .argument('<dir>', 'the directory of the log')
     .option('--token-file <file>', 'the worker token: verifies the MAC of every record')
-    .option('--checkpoint <file>', 'a checkpoint kept elsewhere: finds truncation and rollback')
-    .option('--log-id <hex>', 'the log that is expected: finds another log of the same worker in its place')
+    .option('--checkpoint <file>', 'a checkpoint from elsewhere: detects truncation and rollback')
+    .option('--log-id <hex>', 'the expected log: detects another log of the same worker in its place')
     .addOption(new Option('--workers <n>', 'threads').argParser(parseCount(1, 256)))
     .action(async (dir: string, options: Options) => {
       const { trustOwner } = options;
@@ -155,7 +155,7 @@ function addShow(audit: Command, io: CliIo, done: Done): void {
     readonly json?: boolean;
   }
   jsonOption(audit.command('show'))
-    .description('print records as they stand; "audit verify" says whether they are genuine')
+    .description('print records unverified; "audit verify" verifies them')
     .argument('<dir>', 'the directory of the log')
     .addOption(new Option('--type <type...>', 'only these types').choices([...AUDIT_TYPES]))
     .addOption(new Option('--severity <severity...>', 'only these severities').choices([...SEVERITIES]))
@@ -163,7 +163,7 @@ function addShow(audit: Command, io: CliIo, done: Done): void {
     .option('--correlation-id <id>', 'only records of this request')
     .option('--since <time>', 'from this date or RFC 3339 time on')
     .option('--until <time>', 'before this date or time')
-    .addOption(new Option('--limit <n>', 'at most so many').argParser(parseCount(1, 1_000_000_000)))
+    .addOption(new Option('--limit <n>', 'at most this many').argParser(parseCount(1, 1_000_000_000)))
     .addOption(new Option('--format <form>', 'table or ndjson').choices(['table', 'ndjson']).default('table'))
     .action(async (dir: string, options: Options) => {
       let shown = 0;
@@ -240,8 +240,8 @@ function addVerifyProof(audit: Command, io: CliIo, done: Done): void {
     readonly json?: boolean;
   }
   jsonOption(keyOptions(audit.command('verify-proof')))
-    .description('check a proof; nothing but the proof and the public key is read')
-    .argument('<file>', 'what "audit prove" printed')
+    .description('check a proof; reads only the proof and the public key')
+    .argument('<file>', 'the output of "audit prove"')
     .action(async (file: string, options: Options) => {
       const text = await readText('file', file, MAX_PROOF_BYTES, io.signal);
       const { origin } = parseProof(text);
@@ -277,15 +277,15 @@ function addPrune(audit: Command, io: CliIo, done: Done): void {
     .description('remove whole old segments; their leaf hashes stay, so that the rest still verifies')
     .argument('<dir>', 'the directory of the log; no writer may have it open')
     .requiredOption('--token-file <file>', 'the worker token')
-    .option('--before <date>', 'segments with older records alone; default: the end of the retention')
+    .option('--before <date>', 'segments whose records are all older; default: the end of the retention')
     .addOption(
-      new Option('--retention-days <n>', 'records younger than this are kept in any case')
+      new Option('--retention-days <n>', 'never remove records younger than this')
         .default(DEFAULT_RETENTION_DAYS)
         .argParser(parseCount(0, 36_525)),
     )
     .option('--key-file <file>', 'the key file of the writer')
     .addOption(trustOwnerOption())
-    .option('--dry-run', 'only say what would go')
+    .option('--dry-run', 'only report what would be removed')
     .action(async (dir: string, options: Options) => {
       const token = await readToken(options.tokenFile, {
         trustOwner: options.trustOwner,
@@ -323,7 +323,7 @@ function addKey(audit: Command, io: CliIo, done: Done): void {
     readonly json?: boolean;
   }
   jsonOption(audit.command('key'))
-    .description('print the verifier key line of a log, for those who check its checkpoints')
+    .description('print the verifier key line of a log, for verifiers of its checkpoints')
     .argument('<dir>', 'the directory of the log')
     .option('--key-file <file>', 'the key file of the writer')
     .addOption(trustOwnerOption())

@@ -1,6 +1,6 @@
 import type { KernelImage } from './kernels.js';
 
-/** Handles are opaque: what they stand for stays inside the addon, device addresses above all (MS-001). */
+/** Handles are opaque: what they refer to, device addresses above all, stays inside the addon (MS-001). */
 declare const kind: unique symbol;
 export interface DriverHandle {
   readonly [kind]: 'driver';
@@ -14,15 +14,14 @@ export interface MemoryHandle {
 export interface ModuleHandle {
   readonly [kind]: 'module';
 }
-/** A file descriptor of the addon's; its number stays there. Closed when it is used up, or collected. */
+/** A file descriptor owned by the addon, which keeps its number. Closed when consumed or garbage-collected. */
 export interface DescriptorHandle {
   readonly [kind]: 'descriptor';
 }
 
 export interface DriverInfo {
   /**
-   * The file that the library was loaded from, links resolved, as the kernel tells it; what was asked for where it does
-   * not.
+   * The file that the library was loaded from, links resolved, as the kernel reports it; otherwise the requested name.
    */
   readonly path: string;
   /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
@@ -44,9 +43,9 @@ export interface DeviceRecord {
   readonly integrated: boolean;
   readonly managedMemory: boolean;
   readonly eccEnabled: boolean;
-  /** Windows: the device runs outside WDDM. */
+  /** Windows: the device runs in TCC mode, not WDDM. */
   readonly tccDriver: boolean;
-  /** Memory can be mapped with access rights of its own. */
+  /** Memory can be mapped with separate access rights. */
   readonly virtualMemory: boolean;
 }
 
@@ -60,9 +59,8 @@ export type KernelArgument =
 export const ACCESS_READ = 1;
 
 /**
- * native/: mechanism without policy. Every call on a device is carried out by one thread of that device's own, in the order
- * of the calls, and every promise rejects with a NativeFailure. Offsets and lengths are bytes, checked against the memory's
- * size.
+ * native/: mechanism without policy. Each device has one thread, which carries out all calls on it in order, and every
+ * promise rejects with a NativeFailure. Offsets and lengths are bytes, checked against the memory's size.
  */
 export interface Addon {
   readonly interfaceVersion: number;
@@ -70,9 +68,9 @@ export interface Addon {
   load(path: string | null): Promise<DriverHandle>;
   driverInfo(driver: DriverHandle): DriverInfo;
   /**
-   * Every file that the driver's code is in at this moment, as the kernel tells them: of each function that the addon
-   * calls, and of the libraries that the driver loaded for itself. An empty string stands for code without a file; no path
-   * at all where the kernel does not tell.
+   * Every file that the driver's code is in now, as the kernel reports them: of each function that the addon calls, and
+   * of the libraries that the driver has loaded. An empty string stands for code without a file; an empty list means
+   * that the kernel does not report.
    */
   driverFiles(driver: DriverHandle): Promise<readonly string[]>;
   devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;
@@ -81,14 +79,14 @@ export interface Addon {
   deviceInfo(device: DeviceHandle): {
     readonly granularity: number;
     readonly virtualMemory: boolean;
-    /** The driver exports memory of this device as file descriptors. */
+    /** Whether the driver exports memory of this device as file descriptors. */
     readonly shareable: boolean;
     readonly stagingBytes: number;
   };
   memoryInfo(device: DeviceHandle): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
   /** Waits for kernels, fills and copies within the device. */
   synchronize(device: DeviceHandle): Promise<void>;
-  /** Wipes and gives back everything; the handle is dead whatever comes out. */
+  /** Wipes and frees everything; the handle is invalid afterwards, also after a failure. */
   close(device: DeviceHandle): Promise<void>;
   /** `shared`: virtual memory that can be exported. */
   allocate(device: DeviceHandle, bytes: number, virtual: boolean, shared?: boolean): Promise<MemoryHandle>;
@@ -111,24 +109,27 @@ export interface Addon {
     fromOffset: number,
     length: number,
   ): Promise<void>;
-  /** Waits for writes, then sets the access rights of virtual memory; resolves to what the driver says they are now. */
+  /**
+   * Waits for writes, then sets the access rights of virtual memory; resolves to the rights that the driver reports
+   * afterwards.
+   */
   protect(memory: MemoryHandle, readOnly: boolean): Promise<number>;
-  /** Overwrites with zeros, read-only or not, then gives back. What was imported is only unmapped. */
+  /** Overwrites with zeros, read-only or not, then frees. Imported memory is only unmapped. */
   release(memory: MemoryHandle): Promise<void>;
-  /** Gives back without overwriting: another process maps it. */
+  /** Unmaps without overwriting: another process maps it. */
   abandon(memory: MemoryHandle): Promise<void>;
-  /** One more descriptor of shared memory, for one more process. */
+  /** A new descriptor of shared memory, for one process. */
   exportMemory(memory: MemoryHandle): Promise<DescriptorHandle>;
   /**
-   * Maps the first `bytes` of another process's memory, read-only; a multiple of the granularity. `granted`: what the driver
-   * says the rights are. The descriptor may be closed afterwards.
+   * Maps the first `bytes` of another process's memory, read-only; a multiple of the granularity. `granted`: the rights
+   * that the driver reports. The descriptor may be closed afterwards.
    */
   importMemory(
     device: DeviceHandle,
     descriptor: DescriptorHandle,
     bytes: number,
   ): Promise<{ readonly memory: MemoryHandle; readonly granted: number }>;
-  /** At most 64 MiB. The bytes are copied, and must be a fat binary whose sizes add up. */
+  /** At most 64 MiB. The bytes are copied. They must be a fat binary with consistent sizes. */
   loadModule(device: DeviceHandle, kernels: KernelImage): Promise<ModuleHandle>;
   unloadModule(module: ModuleHandle): Promise<void>;
   /** Started, not waited for. */

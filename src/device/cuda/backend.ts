@@ -18,10 +18,10 @@ const MAX_WINDOW_BYTES = 2 ** 34;
 /** CUDA 12.0: the PTX is version 8.0 (driver 525). */
 const OLDEST_CUDA = 12_000;
 const ADDON_INTERFACE = 4;
-/** Enough to ask the driver what kind of memory it gives. */
+/** A small allocation whose memory type the driver reports. */
 const PROBE_BYTES = BLOCK_BYTES;
 
-/** Provided by the platform: the portable part uses no files and no environment variables. */
+/** Provided by the platform: the portable part accesses no files or environment variables. */
 export interface CudaEnvironment {
   /** Loads the addon. Errors: DEVICE_UNAVAILABLE, saying what would help. */
   addon(): Promise<Addon>;
@@ -34,7 +34,7 @@ export interface CudaEnvironment {
    * trusted.
    */
   driverDoubt(files: readonly string[]): Promise<string | null>;
-  /** Errors: DEVICE_UNAVAILABLE, saying which file cannot be used and what named it. */
+  /** Errors: DEVICE_UNAVAILABLE, with the file that cannot be used and the option that named it. */
   kernels(): Promise<Kernels>;
 }
 
@@ -67,13 +67,13 @@ class CudaBackend implements Backend {
     if (found === null) return [];
     const [opened, records] = found;
     const pointers = await Promise.all(records.map((record) => this.#probe(opened, record.index)));
-    // After the probes: the driver loads libraries of its own when it is used.
+    // After the probes: the driver loads further libraries when it is used.
     const origin = await this.#origin(opened);
     return records.map((record, at) => deviceInfo(opened.info, record, pointers[at] ?? null, origin));
   }
 
   async problem(): Promise<BackendProblem | null> {
-    // What the last list() met is what it has to explain.
+    // problem() explains the last list().
     const found = this.#listFailure === null ? await this.#found() : null;
     if (this.#listFailure !== null) {
       const { code, message } = this.#listFailure;
@@ -129,7 +129,7 @@ class CudaBackend implements Backend {
     }
   }
 
-  /** The type of memory that the driver gives; null if it cannot be had, which proves nothing about the device. */
+  /** The memory type that the driver reports; null if it does not, which proves nothing about the device. */
   async #probe({ addon, driver }: Opened, index: number): Promise<PointerInfo | null> {
     try {
       const device = await addon.open(driver, index, PROBE_BYTES);
@@ -175,7 +175,7 @@ class CudaBackend implements Backend {
     }
   }
 
-  /** What succeeded is kept; what failed is tried again at the next call. */
+  /** A success is cached; a failure is retried at the next call. */
   async #open(): Promise<Opened> {
     this.#opened ??= this.#load();
     try {
@@ -213,8 +213,8 @@ class CudaBackend implements Backend {
 }
 
 /**
- * The system's loader found no library of the name that was asked for; one that it found and could not load is another
- * matter.
+ * The system's loader found no library of the requested name. A library that it found but could not load is a different
+ * error.
  */
 const NOT_INSTALLED = /^libcuda\.so\.1: cannot open shared object file: No such file or directory$/;
 
@@ -226,7 +226,7 @@ function isAbsence({ cause }: VramError): boolean {
   );
 }
 
-/** What helps where the driver's file was named. */
+/** Advice for a driver file that was named. */
 const NAMED_DRIVER =
   "set VRAM_RESIDENCY_LIBCUDA to the file of driver 525 or newer, or unset it for the system's own";
 

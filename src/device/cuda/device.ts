@@ -20,7 +20,7 @@ import { CudaRegion, type RegionOwner } from './region.js';
 import { scratchLayout } from './scratch.js';
 import { TreeEngine } from './tree-engine.js';
 
-/** Each of the three pinned buffers: large enough that a copy's set-up costs nothing, small beside any shard. */
+/** Size of each of the three pinned buffers: large enough to amortise a copy's set-up, small compared with a shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;
 
 export interface CudaDeviceSettings {
@@ -33,10 +33,10 @@ export interface CudaDeviceSettings {
   info(pointer: PointerInfo): Promise<DeviceInfo>;
 }
 
-/** Mapped with access rights of its own; the same for other processes too; or neither. */
+/** Mapped with separate access rights; the same, and exportable to other processes; or neither. */
 type MemoryKind = 'virtual' | 'shared' | 'plain';
 
-/** What is taken at open, once for all regions. */
+/** Allocated at open, shared by all regions. */
 interface Resources {
   readonly kernels: ModuleHandle;
   readonly scratch: MemoryHandle;
@@ -141,7 +141,7 @@ export class CudaDevice implements Device {
     if (share && !this.#shareable) {
       throw invalidInput(
         'share',
-        `is not possible on ${deviceId(this.info)}: its driver exports no memory as file descriptors`,
+        `is not possible on ${deviceId(this.info)}: its driver cannot export memory as file descriptors`,
       );
     }
     this.#checkPresent();
@@ -194,7 +194,7 @@ export class CudaDevice implements Device {
       }
       const memory = await this.#allocate(neededBytes, kind, freeBytes);
       try {
-        // The driver may hand out what another allocation left behind, and padding is hashed.
+        // The driver may return memory with old content, and padding is hashed.
         await addon.fill(memory, 0, neededBytes, 0);
         await addon.synchronize(device);
         return memory;
@@ -224,7 +224,7 @@ export class CudaDevice implements Device {
       return await work();
     } catch (error) {
       const cause = error instanceof VramError ? error.cause : error;
-      // A call on a device that is being closed is refused too, but that is not a loss.
+      // A call on a closing device is refused too, but that is not a loss.
       if (isLoss(cause) && this.#closing === null) {
         const message = cause instanceof Error ? cause.message : what;
         this.#lose({ reason: 'lost', message });

@@ -2,7 +2,7 @@ import type { DeviceInfo, ResidencyFacts } from '../types.js';
 import type { DeviceRecord, DriverInfo } from './addon.js';
 import { REPLACED_KERNELS_MARK } from './kernels.js';
 
-/** What the environment adds to the driver's answers. */
+/** Facts from the environment, in addition to the driver's answers. */
 export interface DriverOrigin {
   /** The library was named by VRAM_RESIDENCY_LIBCUDA. */
   readonly driverOverride: boolean;
@@ -15,7 +15,7 @@ export interface DriverOrigin {
    * code.
    */
   readonly doubt: string | null;
-  /** What the driver is given to run: form and SHA-256. */
+  /** The kernels in use: form and SHA-256. */
   readonly kernels: string;
   readonly kernelsReplaced: boolean;
 }

@@ -11,7 +11,7 @@ const CODES = [
   'ARGUMENT',
 ] as const;
 
-/** What the addon rejects with: an Error with these properties. */
+/** The addon's rejections: an Error with these properties. */
 export interface NativeFailure {
   readonly code: (typeof CODES)[number];
   readonly message: string;
@@ -24,8 +24,7 @@ export interface NativeFailure {
 }
 
 /**
- * The cause of an error that says no more than that nothing is installed which could be used: the ordinary state of most
- * machines.
+ * Marks, as the cause of an error, that no usable driver is installed: the normal state of most machines.
  */
 export class NotInstalled extends Error {
   override readonly name = 'NotInstalled';
@@ -44,7 +43,7 @@ const CONTEXT_LOST = new Set([
   4, 201, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999,
 ]);
 
-/** Results that say what the PTX or the launch was, not what the device is. */
+/** Results caused by the PTX or the launch, not by the device. */
 const INVALID_PROGRAM = new Set([200, 209, 218, 300, 500, 701]);
 
 /** Reads a rejection of the addon; null for any other error. */
@@ -62,12 +61,12 @@ export function nativeFailure(error: unknown): NativeFailure | null {
   };
 }
 
-/** The driver cannot do this on this device, which is an answer and not a fault. */
+/** Unsupported on this device, which is not a fault. */
 export function isUnsupported(error: unknown): boolean {
   return nativeFailure(error)?.result === NOT_SUPPORTED;
 }
 
-/** The PTX or launch was refused for what it is. */
+/** The PTX or the launch itself was refused. */
 export function isInvalidProgram(error: unknown): boolean {
   return INVALID_PROGRAM.has(nativeFailure(error)?.result ?? 0);
 }
@@ -76,13 +75,16 @@ function isOutOfMemory(error: unknown): boolean {
   return nativeFailure(error)?.result === OUT_OF_MEMORY;
 }
 
-/** The device can do no more work: its context is void, or it was closed under the call. */
+/** The device cannot work any more: its context is void, or it was closed during the call. */
 export function isLoss(error: unknown): boolean {
   const failure = nativeFailure(error);
   return failure !== null && (failure.code === 'CLOSED' || CONTEXT_LOST.has(failure.result ?? 0));
 }
 
-/** The error to throw for a failed step: losses and want of memory have codes of their own, the rest has `code`. */
+/**
+ * The error to throw for a failed step: a lost device and lack of memory have their own codes, everything else gets
+ * `code`.
+ */
 export function typed(error: unknown, code: ErrorCode, what: string, details: ErrorDetails = {}): VramError {
   if (error instanceof VramError) return error;
   const reason = error instanceof Error ? error.message : 'an unknown error';

@@ -9,13 +9,13 @@ export type KernelImage = string | Uint8Array;
 /** The kernels of cuda/vram.cu in a form that the driver loads. */
 export interface Kernels {
   readonly image: KernelImage;
-  /** The option or variable that named them; null for those that ship. */
+  /** The option or variable that named them; null for the shipped ones. */
   readonly origin: string | null;
-  /** Other kernels than those that ship. */
+  /** Kernels other than the shipped ones. */
   readonly replaced: boolean;
 }
 
-/** Behind the name of a device that runs other kernels than those that ship: it goes into handles and statements. */
+/** Suffix of the name of a device with replaced kernels, also in handles and statements. */
 export const REPLACED_KERNELS_MARK = ' [replaced kernels]';
 
 /** Form and SHA-256 of the bytes, in one line for reports: `PTX sha256:<64 hex>`. */

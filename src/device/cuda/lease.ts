@@ -12,7 +12,7 @@ const MAX_GRID = [2 ** 31 - 1, 65_535, 65_535] as const;
 const MAX_BLOCK = [1024, 1024, 64] as const;
 const MAX_BLOCK_THREADS = 1024;
 
-/** A device, as its leases see it. */
+/** The interface of a device for its leases. */
 export interface LeaseOwner {
   readonly addon: Addon;
   readonly device: DeviceHandle;
@@ -25,14 +25,13 @@ export interface LeaseOwner {
 interface Weights {
   readonly memory: MemoryHandle;
   readonly offset: number;
-  /** Throws NOT_FOUND after the region's release, DEVICE_LOST after the device's end. */
+  /** Throws NOT_FOUND once the region is released, DEVICE_LOST once the device has ended. */
   checkLive(): void;
 }
 
 /**
- * Part of a frozen region for kernels of the caller's own. Nothing checks what a kernel stores: with `mmu-readonly` the
- * hardware refuses stores to the weights, and the context is lost with them; with `api-only` nothing does but the next
- * verification.
+ * Part of a frozen region for the caller's kernels. A kernel's stores are not checked: with `mmu-readonly` the hardware
+ * refuses stores to the weights, which voids the context; with `api-only` only the next verification detects them.
  */
 export class CudaLease implements CudaBinding {
   readonly kind = 'cuda';
@@ -51,15 +50,14 @@ export class CudaLease implements CudaBinding {
   }
 
   /**
-   * Starts a kernel; end() and reads of scratch wait for it. Errors: INVALID_INPUT for PTX that does not compile, an entry
-   * that is not there, arguments that do not match its parameters, ranges that leave the lease; NOT_FOUND after the end;
+   * Starts a kernel; end() and reads of scratch wait for it. Errors: INVALID_INPUT for PTX that does not compile, a
+   * missing entry, arguments that do not match its parameters, ranges outside the lease; NOT_FOUND after the end;
    * DEVICE_LOST.
    */
   launch(launch: CudaLaunch): Promise<void> {
     return this.#tracked(async () => {
       if (typeof launch !== 'object' || launch === null) throw invalidInput('launch', 'must be an object');
-      // Read once: the caller may change the object while the module is loaded, and what is checked has to be what is
-      // launched.
+      // Read once: the caller may change the object while the module loads, and the launch must use the checked values.
       const { module: ptx, entry } = launch;
       const grid = checkDimensions('grid', launch.grid, MAX_GRID);
       const block = checkDimensions('block', launch.block, MAX_BLOCK);
@@ -116,12 +114,12 @@ export class CudaLease implements CudaBinding {
     const { addon, device } = this.#owner;
     const module = this.#program('module', () => addon.loadModule(device, ptx));
     this.#modules.set(ptx, module);
-    // A module that did not load is not kept: there is nothing to unload.
+    // Drops a module that did not load: there is nothing to unload.
     module.catch(() => this.#modules.delete(ptx));
     return module;
   }
 
-  /** The caller's program is to blame for some results of the driver. */
+  /** Some results of the driver are the fault of the caller's program. */
   async #program<T>(argument: string, work: () => Promise<T>): Promise<T> {
     return await this.#owner.attempt('DEVICE_UNAVAILABLE', argument, async () => {
       try {
@@ -143,7 +141,7 @@ export class CudaLease implements CudaBinding {
       throw invalidInput('bytes', `must be ${byteLength} bytes, got ${bytes.length}`);
     const { addon, device, stagingBytes } = this.#owner;
     await this.#owner.attempt('DEVICE_UNAVAILABLE', 'scratch write', async () => {
-      // Kernels that still read the old content come first.
+      // Waits for kernels that still read the old content.
       await addon.synchronize(device);
       for (let at = 0; at < byteLength; at += stagingBytes) {
         await addon.write(memory, at, bytes.subarray(at, at + stagingBytes));
@@ -170,7 +168,10 @@ export class CudaLease implements CudaBinding {
     const sizes = entryParameters(ptx, entry);
     if (sizes === null) throw invalidInput('entry', 'is not a kernel of this module');
     if (sizes.length !== args.length) {
-      throw invalidInput('args', `must be the ${sizes.length} of the kernel, got ${args.length}`);
+      throw invalidInput(
+        'args',
+        `must have ${sizes.length} entries, one for each parameter of the kernel, got ${args.length}`,
+      );
     }
     return args.map((argument: CudaArgument, i) => {
       if (typeof argument !== 'object' || argument === null)

@@ -6,11 +6,11 @@ import { RunProof } from './run-proof.js';
 import { LEAF_COUNTER_OFFSET, type LevelBuffer, PROOF_BYTES, type ScratchLayout } from './scratch.js';
 import { begin, dispatch, fillScratch, type TreeMachine } from './tree-machine.js';
 
-/** Nodes of one batch: with more of them a lease would wait longer for the device. */
+/** Limit of one batch: with more nodes a lease would wait longer for the device. */
 const MAX_NODES = 128;
 /** Bytes of the node of one tree's leaves. */
 const PLACE_BYTES = HASHES_PER_BLOCK * HASH_BYTES;
-/** Counters and the canary's last hash, which lie one behind the other. */
+/** Counters and the canary's last hash, which are adjacent. */
 const PROOF_TAIL_BYTES = PROOF_BYTES - LEAF_COUNTER_OFFSET;
 
 /** One node of at most 128 blocks, to be hashed in place. */
@@ -24,30 +24,30 @@ export function isSmallNode({ level, blocks }: TreePart, { windowBlocks }: Scrat
   return level === 0 ? blocks === 1 : level === 1 && blocks <= Math.min(HASHES_PER_BLOCK, windowBlocks);
 }
 
-/** How many small nodes scratch holds at once. */
+/** How many small nodes fit into scratch at once. */
 export function batchLimit({ levels }: ScratchLayout): number {
   const leaves = levels[0]?.capacity ?? 0;
-  // Behind the nodes stands what proves the run: two places of a hash.
+  // The run's proof follows the nodes: the size of two hashes.
   const nodes = (levels[1]?.capacity ?? 0) - 1;
   return Math.min(MAX_NODES, Math.floor(leaves / HASHES_PER_BLOCK), nodes);
 }
 
 /**
- * Small nodes of many regions in one run, which pays once for what every run costs: its preparation, and waiting for what it
- * brings back. The leaves of each have a place of 128 hashes, zeros behind the last, and one dispatch hashes all places.
- * Nothing is waited for until the nodes come back: the addon carries its calls out in their order.
+ * Small nodes of many regions in one run, which pays the fixed cost of a run once: its preparation and the wait for its
+ * result. Each node has room for 128 leaf hashes, zeros after the last, and one dispatch hashes all of them. Only the
+ * final read is awaited: the addon carries out its calls in order.
  */
 export class NodeBatch {
   readonly #machine: TreeMachine;
   readonly #requests: readonly NodeRequest[];
-  /** Those right above leaves first: one dispatch makes them of their leaves. */
+  /** Nodes directly above leaves first: one dispatch computes them. */
   readonly #placed: readonly NodeRequest[];
   readonly #trees: number;
   readonly #proof: RunProof;
   readonly #started: Promise<void>[] = [];
   #readbackBytes = 0;
 
-  /** At most as many as batchLimit() says. */
+  /** At most batchLimit(). */
   constructor(machine: TreeMachine, requests: readonly NodeRequest[]) {
     const trees = requests.filter(({ part }) => part.level === 1);
     this.#machine = machine;
@@ -71,7 +71,7 @@ export class NodeBatch {
       await Promise.all(this.#started);
       return await this.#proven(bytes);
     } catch (error) {
-      // Nothing may still write scratch when the next run fills it. The first failure is reported.
+      // All work must have ended before the next run fills scratch. The first failure is reported.
       await Promise.allSettled([...this.#started, addon.synchronize(device)]);
       throw error;
     }
@@ -89,7 +89,7 @@ export class NodeBatch {
       const { blocks } = request.part;
       const place = leaves + index * PLACE_BYTES;
       this.#hashLeaves(request, place);
-      // The canary's hash came to stand where the tree has zeros.
+      // The canary's hash was written where the tree needs zeros.
       if (blocks < HASHES_PER_BLOCK) {
         this.#track(addon.fill(scratch, place + blocks * HASH_BYTES, HASH_BYTES, 0));
       }
@@ -118,11 +118,11 @@ export class NodeBatch {
 
   #track(started: Promise<void>): void {
     this.#started.push(started);
-    // Awaited at the end; until then a rejection is not unhandled.
+    // Awaited at the end; until then this marks a rejection as handled.
     started.catch(() => undefined);
   }
 
-  /** The nodes and, behind them, what proves the run, in one copy. */
+  /** The nodes, followed by the run's proof, in one copy. */
   async #bringBack(): Promise<Uint8Array> {
     const { addon, scratch } = this.#machine;
     const length = this.#placed.length * HASH_BYTES + PROOF_TAIL_BYTES;

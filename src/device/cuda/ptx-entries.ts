@@ -24,7 +24,7 @@ const PARAMETER_BYTES: ReadonlyMap<string, number> = new Map([
 
 /** PTX identifiers (PTX ISA, "Identifiers"): [a-zA-Z][followsym]* or [_$%][followsym]+. */
 const NAME = '[a-zA-Z_$%][a-zA-Z0-9_$]*';
-/** White space of PTX is ASCII alone. */
+/** PTX has only ASCII white space. */
 const SPACE = '[ \\t\\n\\v\\f\\r]';
 const ENTRY = new RegExp(`\\.entry${SPACE}+(${NAME})${SPACE}*(\\(?)`, 'g');
 const PARAMETER = new RegExp(
@@ -33,12 +33,12 @@ const PARAMETER = new RegExp(
 );
 
 /**
- * The parameters of an entry as the PTX declares them; null if there is no such entry. The driver reads as many arguments
- * as the kernel declares, whatever was passed, so a launch is compared with this first. A declaration that is not a single
- * number or pointer gives NaN, which no argument matches.
+ * The parameters of an entry as the PTX declares them; null if there is no such entry. The driver reads as many
+ * arguments as the kernel declares, however many were passed, so a launch is checked against this first. A declaration
+ * that is not a single number or pointer gives NaN, which no argument matches.
  *
- * Errors: INVALID_INPUT for text that the driver's compiler might read in another way, and for an entry that is declared in
- * two ways.
+ * Errors: INVALID_INPUT for text that the driver's compiler might parse differently, and for an entry with two
+ * different declarations.
  */
 export function entryParameters(ptx: string, entry: string): ParameterSizes | null {
   let found: string | null = null;
@@ -50,7 +50,7 @@ export function entryParameters(ptx: string, entry: string): ParameterSizes | nu
   return found === null ? null : parameterSizes(found);
 }
 
-/** Every declaration of an entry, with what stands in its brackets. */
+/** Every declaration of an entry, with the text in its parentheses. */
 function* entries(code: string): Generator<{ readonly name: string; readonly list: string }> {
   const entry = new RegExp(ENTRY);
   for (let match = entry.exec(code); match !== null; match = entry.exec(code)) {

@@ -1,12 +1,12 @@
 import { invalidInput } from '../../base/index.js';
 
-/** As much as the addon takes. */
+/** The addon's limit. */
 const MAX_CHARACTERS = 64 * 1024 * 1024;
 
 /**
  * PTX with every comment and every string replaced by a space, so that what is found in the rest is code. One pass.
  *
- * Text that the driver's compiler might read in another way is refused: a string or comment without an end, a backslash or
+ * Text that the driver's compiler might parse differently is refused: a string or comment without an end, a backslash or
  * line break in a string, a line comment that a backslash or a lone carriage return might end elsewhere, and lines for a
  * preprocessor (PTX ISA, "Source Format"). Errors: INVALID_INPUT.
  */
@@ -27,7 +27,7 @@ export function ptxCode(ptx: string): string {
   return text;
 }
 
-/** Where the string or comment ends whose content begins at `start`. */
+/** The end of the string or comment whose content begins at `start`. */
 function endOf(opening: string, ptx: string, start: number): number {
   if (opening === '//') {
     const end = indexOrEnd(ptx, '\n', start);

@@ -23,14 +23,14 @@ import { ACCESS_READ, type Addon, type DescriptorHandle, type MemoryHandle } fro
 import { isUnsupported } from './failures.js';
 import { CudaSharedMemory } from './shared-memory.js';
 
-/** A device, as its regions see it. */
+/** The interface of a device for its regions. */
 export interface RegionOwner {
   readonly addon: Addon;
   readonly drills: boolean;
   readonly stagingBytes: number;
   /** Throws DEVICE_LOST if the device is lost. */
   checkPresent(): void;
-  /** Carries out addon calls; what they reject with becomes a VramError, and a loss is noted. */
+  /** Carries out addon calls, converts their rejections to VramErrors, and notes a loss. */
   attempt<T>(code: ErrorCode, what: string, work: () => Promise<T>): Promise<T>;
   /** Hashes nodes of a part of the tree, 32 bytes each, in turn with the device's other runs. */
   tree(memory: MemoryHandle, part: TreePart, nodes: number, watch: RunWatch): Promise<Uint8Array>;
@@ -42,7 +42,7 @@ export interface RegionOwner {
   forget(region: CudaRegion): void;
 }
 
-/** What a region's memory was taken for. */
+/** What a region's memory was allocated for. */
 export interface RegionRequest {
   readonly byteLength: number;
   /** It can be exported to other processes. */
@@ -64,9 +64,9 @@ export class CudaRegion implements Region {
   readonly #layout: TreeLayout;
   readonly #calls = new Serial();
   #state: State = 'filling';
-  /** The driver did not close the mapping again after a write under it: nothing may rest on these bytes until it has. */
+  /** The driver did not make the mapping read-only again after a write: these bytes are not trusted until it has. */
   #writable = false;
-  /** This process's mapping has been made read-only, and the driver has said so. */
+  /** This process's mapping is read-only, confirmed by the driver. */
   #readOnly = false;
   #freezing: Promise<Immutability> | null = null;
   #release: Promise<void> | null = null;
@@ -171,7 +171,7 @@ export class CudaRegion implements Region {
   }
 
   abandon(): Promise<void> {
-    // Nobody else maps what is not shared: there wiping does no harm.
+    // Memory that is not shared has no other users, so it can be wiped.
     if (this.shared === null) return this.release();
     const { addon } = this.#owner;
     return this.#end('given back', () => addon.abandon(this.#memory));
@@ -182,7 +182,7 @@ export class CudaRegion implements Region {
     return this.#end('wiped and given back', () => addon.release(this.#memory));
   }
 
-  /** Once: the first call says how. */
+  /** Runs once: the first call decides how. */
   #end(what: string, release: () => Promise<void>): Promise<void> {
     this.#state = 'released';
     this.#release ??= this.#calls.run(() => this.#releaseMemory(what, release));
@@ -210,12 +210,12 @@ export class CudaRegion implements Region {
     });
   }
 
-  /** The strongest means there is: asked for, then asked back. */
+  /** Applies the strongest protection available, then queries it. */
   async #protect(): Promise<Immutability> {
     if (!this.#virtual) return 'api-only';
     try {
       this.#readOnly = (await this.#owner.addon.protect(this.#memory, true)) === ACCESS_READ;
-      // Other processes choose rights of their own for shared memory.
+      // Other processes choose their own rights for shared memory.
       return this.#readOnly && this.shared === null ? 'mmu-readonly' : 'api-only';
     } catch (error) {
       if (isUnsupported(error)) return 'api-only';
@@ -223,7 +223,7 @@ export class CudaRegion implements Region {
     }
   }
 
-  /** Writes under the read-only mapping, if there is one; it stands again on every way out. */
+  /** Makes the mapping writable for a write, and read-only again on every path. */
   async #overwrite(offset: number, bytes: Uint8Array): Promise<void> {
     const { addon } = this.#owner;
     const readOnly = this.#readOnly;
@@ -242,7 +242,7 @@ export class CudaRegion implements Region {
     if (failure !== null) throw failure.error;
   }
 
-  /** Tried a second time, because a region left writable is worse; the first failure is still reported. */
+  /** Retried once, because a region left writable is worse; the first failure is still reported. */
   async #restore(): Promise<{ readonly error: unknown } | null> {
     this.#writable = true;
     let failure: { readonly error: unknown } | null = null;
@@ -261,7 +261,7 @@ export class CudaRegion implements Region {
   async #tree(part: TreePart, nodes: number, watch: RunWatch): Promise<Uint8Array> {
     this.#checkState('frozen');
     return await this.#inTurn('DEVICE_UNAVAILABLE', 'tree run', async () => {
-      // A freeze that failed has left a region that must not be trusted.
+      // After a failed freeze the region must not be trusted.
       await this.#freezing;
       return await this.#owner.tree(this.#memory, part, nodes, watch);
     });
@@ -270,7 +270,7 @@ export class CudaRegion implements Region {
   async #flip(byte: number, mask: number): Promise<void> {
     this.#checkLive();
     checkFlip(this.#layout.blocks * BLOCK_BYTES, byte, mask);
-    // A freeze that is asked for later waits for this flip, which must not wait for it.
+    // A later freeze waits for this flip, so the flip must not wait for a freeze.
     const freezing = this.#freezing;
     await this.#inTurn('DEVICE_UNAVAILABLE', 'flip', async () => {
       const [value = 0] = await this.#owner.addon.read(this.#memory, byte, 1);
@@ -283,7 +283,7 @@ export class CudaRegion implements Region {
     return await this.#calls.run(async () => {
       this.#owner.checkPresent();
       return await this.#owner.attempt(code, what, async () => {
-        // Where the driver refused to close the mapping, every later call makes it try again first.
+        // If the driver refused to make the mapping read-only, every later call first retries that.
         if (this.#writable) await this.#restore();
         if (this.#writable) throw stillWritable();
         return await work();
@@ -291,7 +291,7 @@ export class CudaRegion implements Region {
     });
   }
 
-  /** Errors of the border reject instead of being thrown. */
+  /** Turns thrown argument errors into rejections. */
   async #settled<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   }
@@ -311,6 +311,6 @@ export class CudaRegion implements Region {
 function stillWritable(): VramError {
   return new VramError(
     'DEVICE_UNAVAILABLE',
-    'the driver has not made this region read-only again after a block was replaced; release it and seal anew',
+    'the driver has not made this region read-only again after a block was replaced; release it and seal again',
   );
 }

@@ -8,13 +8,16 @@ export interface ProofTools {
   randomBytes(length: number): Uint8Array;
 }
 
-/** What one run must show at its end (CI-010). It is random, and known to the host alone. */
+/** The proof that one run must return (CI-010). Its values are random, and only the host has them. */
 export class RunProof {
-  /** The block that every dispatch hashes too; its hash goes back into it, so that the last one depends on all of them. */
+  /**
+   * The block that every dispatch also hashes. Its hash is written back into it, so that the last hash depends on every
+   * dispatch.
+   */
   readonly canary: Uint8Array;
-  /** The 32-bit word that fills what the run will write, so that what an earlier run left counts for nothing. */
+  /** The 32-bit word that fills all of the run's output, so that results of an earlier run are not accepted. */
   readonly word: number;
-  /** Asked of the device. */
+  /** Requested of the device. */
   dispatches = 0;
   leaves = 0;
   nodes = 0;
@@ -28,7 +31,7 @@ export class RunProof {
     this.word = new DataView(this.#pattern.buffer, this.#pattern.byteOffset).getUint32(0, true);
   }
 
-  /** `proof`: the first PROOF_BYTES of scratch. Errors: DEVICE_UNAVAILABLE unless all that was asked for was hashed. */
+  /** `proof`: the first PROOF_BYTES of scratch. Errors: DEVICE_UNAVAILABLE unless everything requested was hashed. */
   async check(proof: Uint8Array): Promise<void> {
     const view = new DataView(proof.buffer, proof.byteOffset);
     const leaves = view.getBigUint64(LEAF_COUNTER_OFFSET, true);

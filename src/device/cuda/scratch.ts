@@ -16,16 +16,16 @@ export const CANARY_OFFSET = NODE_COUNTER_OFFSET + COUNTER_BYTES;
 export const PROOF_BYTES = CANARY_OFFSET + HASH_BYTES;
 const LEVELS_OFFSET = 8192;
 
-/** Where the hashes of one level wait for the level above. */
+/** The buffer of one level's hashes until they are hashed into the level above. */
 export interface LevelBuffer {
   readonly offset: number;
-  /** Hashes; one more fits behind, for the canary's. */
+  /** Capacity in hashes; one more slot follows, for the canary's. */
   readonly capacity: number;
 }
 
 /** Division of the scratch pool. Its size depends on the window alone, whatever a region's size. */
 export interface ScratchLayout {
-  /** Blocks hashed in one dispatch at most. */
+  /** The most blocks hashed in one dispatch. */
   readonly windowBlocks: number;
   readonly levels: readonly LevelBuffer[];
   readonly byteLength: number;

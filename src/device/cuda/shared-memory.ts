@@ -7,7 +7,7 @@ export class CudaSharedMemory implements SharedMemory {
   readonly mappedBytes: number;
   readonly #export: () => Promise<DescriptorHandle>;
 
-  /** `exportOnce` resolves to one more descriptor each time. */
+  /** `exportOnce` resolves to a new descriptor each time. */
   constructor(mappedBytes: number, exportOnce: () => Promise<DescriptorHandle>) {
     this.mappedBytes = mappedBytes;
     this.#export = exportOnce;
@@ -19,7 +19,7 @@ export class CudaSharedMemory implements SharedMemory {
 }
 
 /**
- * A descriptor of the memory, for one process: sending or dropping it closes it in this process.
+ * A descriptor of the memory, for one process. Sending or dropping it closes it in this process.
  * Errors: INVALID_INPUT for memory of another library, or of a region that is not frozen yet; NOT_FOUND once the region is
  * released, DEVICE_UNAVAILABLE where the driver refuses, DEVICE_LOST.
  */

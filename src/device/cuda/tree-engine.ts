@@ -36,8 +36,8 @@ export class TreeEngine {
   }
 
   /**
-   * Nodes of a part of the tree over resident blocks, 32 bytes each. Small ones that wait for their turn together are hashed
-   * together. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST, ABORTED, and the addon's.
+   * Nodes of a part of the tree over resident blocks, 32 bytes each. Small requests that wait at the same time are
+   * hashed together. Errors: DEVICE_UNAVAILABLE, DEVICE_LOST, ABORTED, and the addon's.
    */
   run(
     memory: MemoryHandle,
@@ -50,7 +50,7 @@ export class TreeEngine {
     return this.#turns.run(() => this.#runAlone(request, nodes));
   }
 
-  /** The last turn: nothing runs after it. */
+  /** The last turn: no run follows. */
   end(work: () => Promise<void>): Promise<void> {
     return this.#turns.run(work);
   }

@@ -12,10 +12,10 @@ import {
 
 /** Threads of a block; the kernels allow up to 256. */
 const THREADS = 128;
-/** What one thread of vr_fill fills. */
+/** Bytes that one thread of vr_fill fills. */
 export const VECTOR_BYTES = 16;
 
-/** What runs of the tree kernels work with. */
+/** The kernels and memory of tree runs. */
 export interface TreeMachine extends ProofTools {
   readonly addon: Addon;
   readonly device: DeviceHandle;
@@ -36,8 +36,8 @@ export interface Dispatch {
   readonly outOffset: number;
 }
 
-// The addon carries its calls out in their order. So each function here makes all of its calls at once: those that come
-// after it, waited for or not, come after all of them.
+// The addon carries out its calls in order. Each function here makes all its calls synchronously, so every later call
+// runs after them, awaited or not.
 
 /** Brings the run's canary to the device and sets its counters to zero. Errors: the addon's. */
 export async function begin({ addon, scratch }: TreeMachine, proof: RunProof): Promise<void> {
@@ -48,7 +48,7 @@ export async function begin({ addon, scratch }: TreeMachine, proof: RunProof): P
   ]);
 }
 
-/** Starts a dispatch of a run, and notes it in the run's proof. Errors: the addon's. */
+/** Starts a dispatch of a run, and adds it to the run's proof. Errors: the addon's. */
 export async function dispatch(machine: TreeMachine, proof: RunProof, work: Dispatch): Promise<void> {
   const { addon, scratch } = machine;
   const { kernel, inputs, outputs, outOffset, ...input } = work;

@@ -7,7 +7,7 @@ import { notWritten, RunProof } from './run-proof.js';
 import { LEAF_COUNTER_OFFSET, type LevelBuffer, PROOF_BYTES, ROOT_OFFSET } from './scratch.js';
 import { begin, type Dispatch, dispatch, fillScratch, type TreeMachine } from './tree-machine.js';
 
-/** Dispatches between waits: a bound on what an abort has to wait for. */
+/** Dispatches between waits, which bounds the delay of an abort. */
 const WINDOWS_IN_FLIGHT = 4;
 
 /**
@@ -48,7 +48,7 @@ export class TreeRun {
       for (let level = 0; level < this.#part.level; level++) await this.#flush(level);
       return await this.#finish();
     } catch (error) {
-      // Nothing may still write scratch when the next run fills it. The first failure is reported.
+      // All work must have ended before the next run fills scratch. The first failure is reported.
       await this.#machine.addon.synchronize(this.#machine.device).catch(() => undefined);
       throw error;
     }
@@ -96,7 +96,7 @@ export class TreeRun {
     }
   }
 
-  /** Notes new hashes of a level, and hands them on if its buffer is full. */
+  /** Adds new hashes of a level, and hashes them into the next one if the buffer is full. */
   async #grow(level: number, count: number): Promise<void> {
     const waiting = (this.#waiting[level] ?? 0) + count;
     this.#waiting[level] = waiting;
@@ -124,7 +124,7 @@ export class TreeRun {
     await this.#grow(level + 1, outputs);
   }
 
-  /** Brings back the hashes that wait at the requested level. */
+  /** Copies back the hashes of the requested level. */
   async #collect(): Promise<void> {
     const { level } = this.#part;
     const count = this.#waiting[level] ?? 0;

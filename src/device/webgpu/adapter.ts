@@ -17,7 +17,7 @@ export interface AdapterFacts {
 const CPU_ADAPTERS = /llvmpipe|lavapipe|swiftshader|basic render|warp\b/i;
 const MAX_NAME_LENGTH = 200;
 
-/** Requests that may bring different adapters, best first. */
+/** Requests that may return different adapters, best first. */
 export const ADAPTER_REQUESTS: readonly GPURequestAdapterOptions[] = [
   { powerPreference: 'high-performance' },
   { powerPreference: 'low-power' },
@@ -84,7 +84,7 @@ function isText(value: string | undefined): value is string {
   return value !== undefined && value.trim() !== '';
 }
 
-/** Drivers name themselves; what is shown has no control characters and an end. */
+/** Names come from drivers, so control characters are removed and the length is limited. */
 function shown(text: string): string {
   return text.replace(/\p{C}/gu, ' ').trim().slice(0, MAX_NAME_LENGTH);
 }

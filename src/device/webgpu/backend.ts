@@ -15,30 +15,29 @@ import { WebGpuDevice } from './device.js';
 /** Where WebGPU comes from: npm `webgpu` in Node, `navigator.gpu` in a page. */
 export interface GpuProvider {
   /**
-   * The same object every time; the provider keeps it alive. Throws a VramError that says what would help where there is
-   * none.
+   * The same object every time; the provider keeps it alive. Throws a VramError with advice where there is none.
    */
   gpu(): Promise<GPU>;
-  /** What would help when WebGPU is there but has no adapter. */
+  /** Advice for WebGPU without an adapter. */
   readonly adviceWithoutAdapter: string;
 }
 
-/** The backend over the adapters that `provider` knows. */
+/** The backend over the adapters of `provider`. */
 export function webgpuBackend(provider: GpuProvider): Backend {
   return new WebGpuBackend(provider);
 }
 
 /**
- * A device over the caller's own GPUDevice, for `VramManager.open({ device })`: an engine that has one shares it with the
- * sealed weights. It stays the caller's: close() wipes and frees what was made on it and does not destroy it, and a
- * manager that was given it does not close it. Its limits bound the shards: ask for `maxBufferSize` and
- * `maxStorageBufferBindingSize` as large as the adapter has them.
+ * A device over the caller's own GPUDevice, for `VramManager.open({ device })`: an engine shares its device with the
+ * sealed weights. It stays the caller's: close() wipes and frees what was made on it without destroying it, and the
+ * manager does not close it. Its limits bound the shards: request `maxBufferSize` and `maxStorageBufferBindingSize` as
+ * large as the adapter has them.
  *
  * Until close() its owner must not destroy it, for every shard is then lost, and must not push or pop error scopes while a
  * call of the manager is under way: a device has one stack of them, and the manager's own are on it.
  *
- * What the platform says of the device's adapter counts; `adapterInfo` is for platforms that say nothing
- * (GPUDevice.adapterInfo is young). A device without any description counts as one that runs on the CPU.
+ * The platform's own adapter information takes precedence; `adapterInfo` is for platforms without it
+ * (GPUDevice.adapterInfo is recent). A device without any description counts as one that runs on the CPU.
  *
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE (its known answers were wrong, CI-011), DEVICE_LOST.
  */
@@ -51,7 +50,7 @@ export async function adoptGpuDevice(
 }
 
 /**
- * As adoptGpuDevice(), for a GPUDevice that nobody else holds: close() destroys it.
+ * Like adoptGpuDevice(), for a GPUDevice that has no other owner: close() destroys it.
  * Errors: INVALID_INPUT, DEVICE_UNAVAILABLE, DEVICE_LOST.
  */
 export async function ownGpuDevice(
@@ -142,8 +141,8 @@ class WebGpuBackend implements Backend {
         adapters.push({ info: describeAdapter(adapter.info, adapters.length), request });
       }
     } catch (error) {
-      const message = error instanceof Error ? error.message : 'WebGPU could not be asked for adapters';
-      // A provider says in an error of ours that there is no WebGPU; anything else is one that does not work.
+      const message = error instanceof Error ? error.message : 'the request for a WebGPU adapter failed';
+      // A VramError of the provider means that there is no WebGPU; any other error is a WebGPU that does not work.
       const failed = !isVramError(error);
       return { adapters: [], problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message, failed } };
     }
@@ -152,7 +151,7 @@ class WebGpuBackend implements Backend {
     return { adapters, problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message, failed: false } };
   }
 
-  /** An adapter serves one device, so it is asked for again; its buffers may be as large as it can. */
+  /** An adapter makes only one device, so it is requested again. Its buffer limits are raised to the maximum. */
   async #requestDevice({ info, request }: KnownAdapter): Promise<GPUDevice> {
     const unavailable = (cause: unknown): VramError =>
       new VramError('DEVICE_UNAVAILABLE', `${deviceId(info)} (${info.name}) could not be opened; try again`, {
@@ -161,7 +160,7 @@ class WebGpuBackend implements Backend {
     try {
       const gpu = await this.#provider.gpu();
       const adapter = await gpu.requestAdapter(request);
-      if (adapter === null) throw new VramError('DEVICE_UNAVAILABLE', 'the adapter has gone');
+      if (adapter === null) throw new VramError('DEVICE_UNAVAILABLE', 'the adapter is no longer there');
       const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
       return await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
     } catch (cause) {

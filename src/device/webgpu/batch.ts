@@ -3,7 +3,7 @@ import { BufferUsage, PARAMS_STRIDE, WORKGROUP_SIZE } from './constants.js';
 import type { GpuContext, Guarded, Purpose } from './context.js';
 import { PARAMS_BYTES } from './kernels.js';
 
-/** Dispatches of one submission: as many parameter sets lie in the parameter buffer. */
+/** Limit of dispatches in one submission: the parameter sets that fit into the parameter buffer. */
 export const MAX_DISPATCHES = 64;
 
 /** Invocations in a row and rows of workgroups: a dimension ends at the device's limit, 65535 on most. */

@@ -7,7 +7,7 @@ import type { GpuContext, Purpose } from './context.js';
 import type { Kernels } from './kernels.js';
 import type { SealedRange } from './staging.js';
 
-/** Buffers asked for before it is known whether the device gave them: a refusal costs no more than this. */
+/** Buffers requested before the device's verdict is awaited, which bounds the cost of a refusal. */
 const UNCONFIRMED_BYTES = 64 * 1024 * 1024;
 
 /** The parts of a device that fill memory. */
@@ -27,14 +27,14 @@ export function evenLengths(totalBytes: number, largest: number): number[] {
 /** One buffer for each cut, up to the next. Errors: INVALID_INPUT with the figures of the buffer that is too large. */
 export function cutLengths(totalBytes: number, cuts: readonly number[], limits: CutLimits): number[] {
   if (cuts.length > limits.maxBuffers) {
-    throw invalidInput('cuts', `asks for ${cuts.length} buffers; a region has at most ${limits.maxBuffers}`);
+    throw invalidInput('cuts', `requires ${cuts.length} buffers; a region has at most ${limits.maxBuffers}`);
   }
   return cuts.map((cut, index) => {
     const length = (cuts[index + 1] ?? totalBytes) - cut;
     if (length > limits.maxRunBytes) {
       throw invalidInput(
         `cuts[${index}]`,
-        `asks for a buffer of ${length} bytes; a buffer of this device holds at most ${limits.maxRunBytes}`,
+        `requires a buffer of ${length} bytes; a buffer of this device holds at most ${limits.maxRunBytes}`,
       );
     }
     return length;
@@ -58,7 +58,7 @@ export async function createBuffers(
       await context.guarded(purpose, () => {
         for (const size of some) buffers.push(createBuffer(context, size));
       });
-      // Touches the memory, so that a driver that hands it out late fails here, and zeros the padding of the last block.
+      // Writes to the memory, so that a driver that allocates lazily fails here, and zeros the padding of the last block.
       await fillZeros(
         owner,
         purpose,
@@ -94,7 +94,7 @@ function* portions(lengths: readonly number[]): Generator<readonly number[]> {
   if (some.length > 0) yield some;
 }
 
-/** Overwrites whole buffers with zeros. Resolves when that has run. */
+/** Overwrites whole buffers with zeros. Resolves when done. */
 export async function wipeBuffers(owner: Filler, buffers: readonly GPUBuffer[]): Promise<void> {
   const purpose = { what: 'overwriting with zeros' };
   for (let first = 0; first < buffers.length; first += MAX_DISPATCHES) {

@@ -1,29 +1,29 @@
 import { isVramError, VramError } from '../../base/index.js';
 import type { DeviceLost } from '../types.js';
 
-/** What the work was for, so that an error of the device gets the right code. */
+/** The purpose of the work, which decides the code of a device error. */
 export interface Purpose {
   /** Completes "the device refused ...". */
   readonly what: string;
-  /** Bytes asked for, when the work is an allocation. */
+  /** Bytes requested, if the work is an allocation. */
   readonly neededBytes?: number;
 }
 
 /** Outcome of synchronous GPU calls: their result now, and later whether the device accepted them. */
 export interface Guarded<T> {
   readonly value: T;
-  /** Rejects with the typed error that the calls raised. Has to be awaited. */
+  /** Rejects with the typed error that the calls raised. Must be awaited. */
   readonly accepted: Promise<void>;
 }
 
 const SCOPES = ['internal', 'out-of-memory', 'validation'] as const;
 
-/** Turns of the event loop in which a lost device may still be about to say so. */
+/** Turns of the event loop to wait for a device to report its loss. */
 const LOSS_TURNS = 20;
 
 /**
- * One GPUDevice with its state: after destroy() Dawn reports no errors at all, so whether the device can be used is known
- * here alone. Also the one place where GPU errors become typed ones.
+ * One GPUDevice with its state: after destroy() Dawn reports no errors, so only this object knows whether the device is
+ * usable. GPU errors become typed ones only here.
  */
 export class GpuContext {
   readonly device: GPUDevice;
@@ -72,7 +72,7 @@ export class GpuContext {
     try {
       value = body();
     } catch (error) {
-      // What the scopes caught would only repeat what was thrown.
+      // The scopes' errors would only repeat the exception.
       for (const _ of SCOPES) void this.device.popErrorScope().catch(() => undefined);
       throw this.#typed(error, purpose);
     }
@@ -80,7 +80,7 @@ export class GpuContext {
     return { value, accepted: this.#accepted(purpose, raised) };
   }
 
-  /** guard() and its verdict in one. */
+  /** guard(), with its verdict awaited. */
   async guarded<T>(purpose: Purpose, body: () => T): Promise<T> {
     const { value, accepted } = this.guard(purpose, body);
     await accepted;
@@ -90,7 +90,7 @@ export class GpuContext {
   /** Waits for a promise of the device; a loss meanwhile rejects at once. Errors: DEVICE_LOST, DEVICE_UNAVAILABLE. */
   async wait<T>(purpose: Purpose, promise: Promise<T>): Promise<T> {
     this.check();
-    // Not Promise.race: a promise that never settles would hold every waiter that ever was.
+    // Not Promise.race: a promise that never settles would retain every waiter.
     let abandon: (error: VramError) => void = () => undefined;
     const loss = new Promise<never>((_, reject) => {
       abandon = reject;
@@ -116,15 +116,15 @@ export class GpuContext {
   }
 
   /**
-   * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, for a device at
-   * rest never: the next shard would be allocated beside the released one. Never rejects: a lost device has nothing left
-   * to free, and any other failure shows at the next call.
+   * Destroys buffers and waits until their memory is free. Dawn frees it once a later submission has run, and on an
+   * idle device never: the next shard would be allocated beside the released one. Never rejects: a lost device has
+   * nothing left to free, and any other failure shows at the next call.
    */
   async free(buffers: readonly GPUBuffer[]): Promise<void> {
     for (const buffer of buffers) buffer.destroy();
     if (this.#end !== null) return;
     this.device.queue.submit([]);
-    await this.idle({ what: 'giving memory back' }).catch(() => undefined);
+    await this.idle({ what: 'freeing memory' }).catch(() => undefined);
   }
 
   async #accepted(purpose: Purpose, raised: readonly Promise<GPUError | null>[]): Promise<void> {
@@ -177,7 +177,7 @@ function lostError(end: DeviceLost): VramError {
     ? new VramError('DEVICE_LOST', 'the device is closed; open it again to use it')
     : new VramError(
         'DEVICE_LOST',
-        `the device was lost: ${firstLine(end)}; what was resident on it is gone, open it again and seal anew`,
+        `the device was lost: ${firstLine(end)}; its shards are gone; open it again and seal again`,
       );
 }
 
@@ -202,7 +202,7 @@ function firstLine(error: unknown): string {
   return (message.split('\n')[0] ?? '').slice(0, 300);
 }
 
-/** Waits for all, so that none is left to reject unseen or to run on; then throws what the first one threw. */
+/** Waits for all, so that none is still running or rejects unhandled; then throws the error of the first one. */
 export async function settleAll(promises: readonly Promise<unknown>[]): Promise<void> {
   const outcomes = await Promise.allSettled(promises);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;

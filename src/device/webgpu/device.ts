@@ -26,16 +26,16 @@ import { TreeEngine } from './tree.js';
 
 /** Enough blocks to fill a large GPU; its leaves are 8 MiB of scratch. */
 const HARDWARE_WINDOW_BYTES = 1024 * 1024 * 1024;
-/** A CPU has a few lanes to fill; a run stays short enough to be aborted soon. */
+/** A CPU has few lanes to fill, and a short run can be aborted soon. */
 const SOFTWARE_WINDOW_BYTES = 64 * 1024 * 1024;
 /** WebGPU does not report the amount of memory: a region beyond 1 TiB is refused without trying. */
 const MAX_REGION_BYTES = 2 ** 40;
-/** Each costs the driver an allocation or a part of one, and every verification a binding. */
+/** Each costs the driver an allocation or a part of one, and each verification a binding. */
 const MAX_BUFFERS = 16_384;
 
 export interface WebGpuDeviceSettings extends OpenOptions {
   readonly info: DeviceInfo;
-  /** The GPUDevice is destroyed on close; false for one that the caller handed in. */
+  /** Whether close() destroys the GPUDevice; false for one that the caller provided. */
   readonly owned: boolean;
 }
 
@@ -143,7 +143,7 @@ export class WebGpuDevice implements Device {
 
   async allocate(byteLength: number, options: AllocateOptions = {}): Promise<Region> {
     const cuts = checkCuts(options.cuts, this.#checkLength(byteLength));
-    refuseShare(options, 'WebGPU hands no buffer to another process');
+    refuseShare(options, 'WebGPU cannot share buffers with other processes');
     this.#checkOpen();
     if (cuts === null) return await this.#allocate(byteLength, null);
     // Refused before its shader is compiled.
@@ -163,7 +163,7 @@ export class WebGpuDevice implements Device {
     const buffers = await createBuffers(this.#owner, lengths, purpose);
     const region = new WebGpuRegion(this.#owner, { buffers, table, cuts }, byteLength);
     this.#regions.add(region);
-    // A close() that began meanwhile has not seen the region.
+    // A concurrent close() has not seen the region.
     if (this.#closing !== null) {
       await region.release();
       this.#checkOpen();
@@ -176,14 +176,14 @@ export class WebGpuDevice implements Device {
     if (neededBytes <= MAX_REGION_BYTES) return byteLength;
     throw new VramError(
       'ALLOCATION_FAILED',
-      `a region of ${neededBytes} bytes is more than any device has; use smaller shards`,
+      `a region of ${neededBytes} bytes is more than any device can hold; use smaller shards`,
       { neededBytes, availableBytes: null },
     );
   }
 
   /**
    * The shader that hashes several buffers at once is compiled and proved at the first allocation with cuts: most devices
-   * never see one. An attempt that failed is made again.
+   * never see one. A failed attempt is repeated.
    */
   #prepareCuts(): Promise<void> {
     this.#cutsPrepared ??= this.#proveCuts().catch((error: unknown) => {
@@ -217,7 +217,7 @@ export class WebGpuDevice implements Device {
         ? 'the device was closed'
         : `the device was closed; ${failed} of its regions could not be overwritten first`,
     );
-    // The buffers that a device has besides its regions'.
+    // The device's own buffers, besides its regions'.
     for (const part of [this.#owner.staging, this.#owner.tree, this.#owner.submitter]) part.destroy();
     if (this.#owned) context.device.destroy();
   }

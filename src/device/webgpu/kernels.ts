@@ -3,12 +3,12 @@ import { ShaderStage } from './constants.js';
 import type { GpuContext } from './context.js';
 import { type Sha256Variant, sha256Wgsl } from './sha256-wgsl.js';
 
-/** Bytes of parameters that a dispatch is given. */
+/** Bytes of a dispatch's parameters. */
 export const PARAMS_BYTES = 64;
 /** Buffers that one dispatch of scattered leaves hashes (scattered.wgsl). */
 export const SCATTERED_BUFFERS = 6;
 
-/** The compiled shaders of a device and the layouts of what they are given. */
+/** The compiled shaders of a device and their bind group layouts. */
 export interface Kernels {
   readonly leaves: GPUComputePipeline;
   readonly nodes: GPUComputePipeline;

@@ -10,7 +10,7 @@ export interface LeasedBuffer {
   readonly length: number;
 }
 
-/** The region, as a lease sees it. */
+/** The interface of a region for its leases. */
 export interface LeasedRegion {
   readonly context: GpuContext;
   readonly layout: GPUBindGroupLayout;
@@ -58,7 +58,7 @@ export class WebGpuLease implements WebGpuBinding {
     return this.#region.ranges(this.#offset + offset, length).map((part) => {
       const byteOffset = part.offset % alignment;
       const first = part.offset - byteOffset;
-      // Storage bindings are whole words; the memory goes on to the end of the padded block.
+      // Storage bindings are whole words; the memory extends to the end of the padded block.
       const size = Math.ceil((byteOffset + part.length) / 4) * 4;
       const group = context.device.createBindGroup({
         label: 'leased weights',

@@ -3,12 +3,12 @@ import type { TreePart } from '../region-checks.js';
 
 /** Levels of a tree over 2^53 - 1 bytes. */
 const LEVELS = 7;
-/** Nodes of an upper level that wait in scratch to be hashed into the next one. */
+/** Capacity of an upper level in scratch, in nodes. */
 const UPPER_NODES = 4096;
 
 /** One level's place in the scratch pool, in units of 32 bytes. */
 export interface ScratchLevel {
-  /** Holds the run's pattern and is never written by a hash: a copy that begins here shows that it is this run's. */
+  /** Holds the run's pattern and is never written by a hash, so a copy that begins here is proved to be this run's. */
   readonly markSlot: number;
   /** Multiple of 128: nodes hashed before the last are whole. */
   readonly capacity: number;
@@ -16,7 +16,7 @@ export interface ScratchLevel {
 
 /** How the scratch pool of a device is divided; its size depends on the window alone, never on a region. */
 export interface ScratchShape {
-  /** Blocks hashed by one dispatch at most. */
+  /** The most blocks hashed by one dispatch. */
   readonly windowBlocks: number;
   readonly levels: readonly ScratchLevel[];
   readonly byteLength: number;
@@ -56,8 +56,8 @@ export type TreeStep =
   | { readonly kind: 'result'; readonly markSlot: number; readonly count: number };
 
 /**
- * The order of dispatches that computes a part of the tree in a bounded pool: leaves by windows, and every level into the
- * next one whenever its place is full. Only the last hash of a level can have fewer than 128 inputs.
+ * The sequence of dispatches that computes a part of the tree in a bounded pool: leaves by windows, and each level into
+ * the next one whenever its buffer is full. Only the last hash of a level can have fewer than 128 inputs.
  */
 export function* planTree(part: TreePart, shape: ScratchShape, resultNodes: number): Generator<TreeStep> {
   const waiting = shape.levels.map(() => 0);

@@ -1,4 +1,4 @@
-/** A fixed set of things, each lent to one user at a time, first come first served. */
+/** A fixed set of items, each lent to one user at a time, first come, first served. */
 export class Pool<T> {
   readonly #free: T[];
   readonly #waiting: ((item: T) => void)[] = [];

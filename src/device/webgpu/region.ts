@@ -29,10 +29,10 @@ import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 import type { TreeEngine } from './tree.js';
 import type { TreeResult } from './tree-run.js';
 
-/** Chunks of a readback that are under way at a time: as many as there are slots. */
+/** Chunks of a readback under way at a time, one for each slot. */
 const READS = 2;
 
-/** The device, as its regions see it. */
+/** The interface of the device for its regions. */
 export interface RegionOwner {
   readonly context: GpuContext;
   readonly kernels: Kernels;
@@ -140,7 +140,7 @@ export class WebGpuRegion implements Region {
     this.#checkLive();
     this.#checkRange(offset, length);
     const bytes = resultArray(length);
-    // Behind the writes that were asked for before it.
+    // Waits for the writes requested before it.
     await this.#track(this.#writes.run(() => this.#download(offset, bytes)));
     return bytes;
   }
@@ -158,7 +158,7 @@ export class WebGpuRegion implements Region {
     return new WebGpuLease(region, offset, length);
   }
 
-  /** Nobody else maps it: wiping does no harm. */
+  /** No other process can map it, so it is wiped. */
   abandon(): Promise<void> {
     return this.release();
   }
@@ -174,7 +174,7 @@ export class WebGpuRegion implements Region {
       const part = bytes.subarray(at, at + length);
       const { accepted } = await this.#owner.staging.upload(purpose, ranges, part);
       this.#accepted = Promise.all([this.#accepted, accepted]).then(() => undefined);
-      // freeze() awaits it and throws; until then a rejection is not unhandled.
+      // freeze() awaits it and throws; until then this marks a rejection as handled.
       this.#accepted.catch(() => undefined);
     }
   }
@@ -186,7 +186,7 @@ export class WebGpuRegion implements Region {
       await this.#accepted;
       await this.#owner.context.idle({ what: 'the writes before freeze' });
     });
-    // A release meanwhile has the last word.
+    // A concurrent release takes precedence.
     if (this.#state === 'freezing') this.#state = 'frozen';
     return this.#memory.cuts === null ? 'usage-locked' : 'api-only';
   }
@@ -212,7 +212,7 @@ export class WebGpuRegion implements Region {
   }
 
   async #download(offset: number, into: Uint8Array): Promise<void> {
-    // Shared: each reader takes the next chunk, and none is left when one has failed.
+    // Shared by the readers: each takes the next chunk, and after a failure there is none left.
     const chunks = this.#chunks(offset, into.length);
     const readChunks = async (): Promise<void> => {
       for (const { ranges, at } of chunks) {
@@ -223,7 +223,7 @@ export class WebGpuRegion implements Region {
   }
 
   async #releaseMemory(): Promise<void> {
-    // What was under way when release was called reads what was sealed, not zeros.
+    // Queued behind running work, which must read the sealed bytes, not zeros.
     await Promise.allSettled([...this.#running]);
     try {
       await wipeBuffers(this.#owner, this.#memory.buffers);
@@ -237,7 +237,7 @@ export class WebGpuRegion implements Region {
     }
   }
 
-  /** Parts of a byte range, in order: as much as a staging slot carries, from as many buffers as a submission holds. */
+  /** Parts of a byte range, in order, limited by the size of a staging slot and by the buffers of a submission. */
   *#chunks(offset: number, length: number): Generator<Chunk> {
     let at = 0;
     let ranges: SealedRange[] = [];

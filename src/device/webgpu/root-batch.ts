@@ -11,34 +11,34 @@ import {
   type TreeResult,
 } from './tree-run.js';
 
-/** Regions of one batch: with more of them a lease would wait longer for the device. */
+/** Limit of one batch: with more regions a lease would wait longer for the device. */
 const MAX_REGIONS = 128;
 const ZEROS = new Uint32Array(4);
 
-/** Whether a run may be one of a batch: the root of a region whose leaves have one node above them, or are one leaf. */
+/** Whether a run can join a batch: the root of a region with one node above its leaves, or with a single leaf. */
 export function isSmallRoot({ root, part }: TreeRequest): boolean {
   return root && part.blocks <= HASHES_PER_BLOCK;
 }
 
-/** How many small roots the scratch pool holds at once. */
+/** How many small roots fit into the scratch pool at once. */
 export function batchLimit({ levels }: ScratchShape): number {
   return Math.min(MAX_REGIONS, Math.floor((levels[0]?.capacity ?? 0) / HASHES_PER_BLOCK));
 }
 
 /**
- * The roots of small regions in one run, which pays once for what every run costs: its preparation, and waiting for what it
- * brings back. Each region's leaves have a place of 128 slots, zeros behind the last; one dispatch hashes all these places.
+ * The roots of small regions in one run, which pays the fixed cost of a run once: its preparation and the wait for its
+ * result. Each region has 128 slots for its leaves, zeros after the last; one dispatch hashes all of them.
  */
 export class RootBatch {
   readonly #requests: readonly TreeRequest[];
-  /** Those with more than one block first: their roots are computed from their leaves, by one dispatch. */
+  /** Regions with more than one block first: one dispatch computes their roots from their leaves. */
   readonly #placed: readonly TreeRequest[];
   readonly #trees: number;
   readonly #machine: TreeMachine;
   readonly #proof = new RunProof();
   readonly #submitted: Promise<void>[] = [];
 
-  /** At most as many as batchLimit() says. */
+  /** At most batchLimit(). */
   constructor(requests: readonly TreeRequest[], machine: TreeMachine) {
     const trees = requests.filter(({ part }) => part.blocks > 1);
     this.#requests = requests;
@@ -57,7 +57,7 @@ export class RootBatch {
       await this.#proof.check(proof);
       return this.#results(this.#proof.behindMark(slots));
     } finally {
-      // Those that failed after another failure have nothing to add to it.
+      // Only the first failure is reported.
       await Promise.allSettled(this.#submitted);
     }
   }
@@ -79,7 +79,7 @@ export class RootBatch {
 
   #track(promise: Promise<void>): void {
     this.#submitted.push(promise);
-    // Awaited at the end; until then a rejection is not unhandled.
+    // Awaited at the end; until then this marks a rejection as handled.
     promise.catch(() => undefined);
   }
 

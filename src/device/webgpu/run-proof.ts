@@ -12,13 +12,13 @@ const CANARY_HASH_OFFSET = 36;
 const CANARY_OFFSET = 80;
 export const STATE_BYTES = CANARY_OFFSET + BLOCK_BYTES;
 
-/** What one run must show at its end (CI-010). It is random, and known to the host alone. */
+/** The proof that one run must return (CI-010). Its values are random, and only the host has them. */
 export class RunProof {
-  /** Over every place that the run will write, so that what an earlier run left counts for nothing. */
+  /** The pattern that fills all of the run's output, so that results of an earlier run are not accepted. */
   readonly pattern = globalThis.crypto.getRandomValues(new Uint32Array(4));
   /** The start of the count, and the canary block. */
   readonly state = globalThis.crypto.getRandomValues(new Uint8Array(STATE_BYTES));
-  /** Asked for, the canary's not counted. */
+  /** Hashes requested, without the canary's. */
   hashes = 0;
   dispatches = 0;
 

@@ -6,7 +6,7 @@ import { Pool } from './pool.js';
 
 /** Bytes of sealed memory that one slot carries at a time. */
 export const SLOT_BYTES = 4 * 1024 * 1024;
-/** Room for bytes that do not begin or end with a vector. */
+/** Room for bytes that are not aligned to vectors. */
 const SLOT_BUFFER_BYTES = SLOT_BYTES + 2 * VECTOR_BYTES;
 const UPLOAD_SLOTS = 3;
 const DOWNLOAD_SLOTS = 2;
@@ -14,7 +14,7 @@ const DOWNLOAD_SLOTS = 2;
 interface UploadSlot {
   readonly host: GPUBuffer;
   readonly device: GPUBuffer;
-  /** The host buffer's mapped memory, as soon as it is mapped again and holds no weights any more. */
+  /** The host buffer's mapped memory, once it is mapped again and holds no weights. */
   mapped: Promise<Uint8Array>;
 }
 
@@ -32,9 +32,9 @@ export interface SealedRange {
 }
 
 /**
- * The way in and out of sealed buffers, which can be neither copied nor mapped: small buffers of both kinds of usage, a
- * copy shader between them and the sealed ones, and bounded numbers of each. They are wiped after each use: what was sealed
- * stays in sealed buffers alone.
+ * Moves bytes in and out of sealed buffers, which can be neither copied nor mapped: a bounded number of small buffers
+ * of both kinds of usage, and a copy shader between them and the sealed ones. They are wiped after each use, so that
+ * weights remain only in sealed buffers.
  */
 export class Staging {
   static readonly byteLength = 2 * UPLOAD_SLOTS * SLOT_BUFFER_BYTES + 2 * DOWNLOAD_SLOTS * SLOT_BUFFER_BYTES;
@@ -61,7 +61,7 @@ export class Staging {
 
   /**
    * Reserves all slots, one after another: a page's thread zeroes the shared memory of each host buffer while it makes it,
-   * which for all of them at once takes longer than a page may stand still. Errors: INSUFFICIENT_VRAM, DEVICE_UNAVAILABLE,
+   * which for all of them at once takes longer than a page may be blocked. Errors: INSUFFICIENT_VRAM, DEVICE_UNAVAILABLE,
    * DEVICE_LOST.
    */
   static async create(
@@ -77,7 +77,7 @@ export class Staging {
       context.device.createBuffer({ label, size: SLOT_BUFFER_BYTES, usage, mappedAtCreation });
     try {
       while (uploads.length < UPLOAD_SLOTS) {
-        // Waiting for the verdict lets the page's other tasks run.
+        // Awaiting the verdict lets other tasks of the page run.
         await context.guard(purpose, () => {
           const host = buffer('upload (host)', MAP_WRITE | COPY_SRC, true);
           const device = buffer('upload (device)', STORAGE | COPY_DST);
@@ -112,7 +112,7 @@ export class Staging {
     flip = false,
   ): Promise<{ readonly accepted: Promise<void> }> {
     const pipeline = flip ? this.#kernels.flip : this.#kernels.copy;
-    if (pipeline === null) throw new TypeError('a device opened without drills flips no bits');
+    if (pipeline === null) throw new TypeError('a device opened without drills cannot flip bits');
     const { pieces, lead, byteLength } = slotPieces(targets);
     const slot = await this.#uploads.acquire();
     try {

@@ -7,12 +7,12 @@ import { planTree, type ScratchShape, type TreeStep } from './plan.js';
 import { RunProof } from './run-proof.js';
 import { type SealedRange, SLOT_BYTES } from './staging.js';
 
-/** Submissions under way at a time: one runs while the next is encoded. */
+/** Submissions under way at a time: one executes while the next is encoded. */
 const SUBMISSIONS = 2;
 /** Nodes that one fetch brings back, besides their mark. */
 const RESULT_NODES = SLOT_BYTES / HASH_BYTES - 1;
 
-/** What a run is given. */
+/** The parameters of a run. */
 export interface TreeRequest extends RunWatch {
   readonly part: TreePart;
   /** The requested level has one node, and it is to come back with the proof. */
@@ -45,7 +45,7 @@ export interface ScratchFill {
   readonly pattern: Uint32Array;
 }
 
-/** The device, as a run of the tree sees it. */
+/** The interface of the device for a tree run. */
 export interface TreeMachine {
   readonly shape: ScratchShape;
   /** Fills every place that the run will use, and puts its canary and the start of its count into the state. */
@@ -80,7 +80,7 @@ export class TreeRun {
       await this.#proof.check(proof);
       return { root: proof.slice(0, HASH_BYTES), nodes: concatenate(this.#nodes) };
     } finally {
-      // Those that failed after another failure have nothing to add to it.
+      // Only the first failure is reported.
       await Promise.allSettled(this.#submitted);
     }
   }
@@ -131,7 +131,7 @@ export class TreeRun {
     await flush();
   }
 
-  /** Marks and places of all levels that the run comes to. */
+  /** Marks and slots of all levels that the run uses. */
   #fills({ blocks, level: last }: TreePart): ScratchFill[] {
     const fills: ScratchFill[] = [];
     let nodes = blocks;
@@ -153,7 +153,7 @@ export class TreeRun {
 
   #track(promise: Promise<void>): void {
     this.#submitted.push(promise);
-    // Awaited at the end; until then a rejection is not unhandled.
+    // Awaited at the end; until then this marks a rejection as handled.
     promise.catch(() => undefined);
   }
 }

@@ -90,7 +90,7 @@ export class TreeEngine implements TreeMachine {
 
   /**
    * Errors: ABORTED, DEVICE_LOST; DEVICE_UNAVAILABLE unless the device shows that it hashed every block of this very run.
-   * Small roots that wait for their turn together are computed together.
+   * Small roots that wait at the same time are computed together.
    */
   run(request: TreeRequest): Promise<TreeResult> {
     if (isSmallRoot(request)) return this.#smallRoots.run(request);
@@ -190,7 +190,7 @@ export class TreeEngine implements TreeMachine {
     const entries: GPUBindGroupEntry[] = [];
     for (let binding = 0; binding < bindings; binding++) {
       const range = ranges[Math.min(binding, ranges.length - 1)];
-      if (range === undefined) throw new TypeError('unreachable: a dispatch of leaves has a range');
+      if (range === undefined) throw new TypeError('unreachable: a leaf dispatch has a range');
       const { buffer, offset, length: size } = range;
       entries.push({ binding, resource: { buffer, offset, size } });
     }
@@ -225,7 +225,7 @@ export class TreeEngine implements TreeMachine {
   }
 }
 
-/** The first block of each range, counted from the first range's; ranges that are not there begin behind all others. */
+/** The first block of each range, counted from the first range's; absent ranges begin after all others. */
 function beginningBlocks(ranges: readonly SealedRange[]): readonly number[] {
   const begins: number[] = [];
   let blocks = 0;

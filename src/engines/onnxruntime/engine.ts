@@ -6,7 +6,7 @@ export interface EngineTensor {
   readonly dims: readonly number[];
 }
 
-/** The element types that weights move with, as the engine calls them. */
+/** The element types of movable weights, in the engine's names. */
 export type EngineType = 'float32' | 'float16' | 'uint8';
 
 /** The order of axes of an image: channels first or last. */

@@ -2,7 +2,7 @@ import { type End, ForeignCalls, invalidInput, systemClock, VramError } from '..
 import type { RandomAccess, TensorFile } from '../../models/index.js';
 import { hasRanges, type Source, SourceReader } from '../../source/index.js';
 
-/** As the manager's `stallMs` by default. */
+/** The default of the manager's `stallMs`. */
 const STALL_MS = 30_000;
 
 /**
@@ -53,7 +53,7 @@ export class ModelReads {
   }
 }
 
-/** Nobody else has a reference to a file that opened too late. */
+/** There is no other reference to a file that opened too late. */
 function closeLate(source: Source): void {
   void Promise.allSettled([Promise.resolve().then(() => source.close())]);
 }

@@ -28,7 +28,7 @@ export interface Witness extends WitnessCounts {
   readonly sealedTensors: number;
 }
 
-/** What a run gave. */
+/** The result of a run. */
 export interface RunResult<Tensor> {
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** The verification before this run; null where `maxAgeMs` accepted an earlier one. */
@@ -61,7 +61,7 @@ export async function run<Tensor extends EngineTensor>(
   return await runAndTell(session, feeds, options, () => undefined);
 }
 
-/** run(), and calls `onVerified` when the weights were verified and the engine is about to begin. */
+/** Like run(), and calls `onVerified` after the verification, before the engine begins. */
 export async function runAndTell<Tensor extends EngineTensor>(
   session: OnnxSession<Tensor>,
   feeds: Readonly<Record<string, Tensor>>,
@@ -77,7 +77,7 @@ export async function runAndTell<Tensor extends EngineTensor>(
     async (lease) => {
       if (lease.kind !== 'webgpu') throw invalidInput('session', 'is over a shard that no engine can use');
       return await engineTurns.run(async () => {
-        // It may have been released, or have failed, while this run waited for its turn.
+        // The session may have been released or have failed while this run waited for its turn.
         OnnxSession.stateOf(session);
         throwIfAborted(options.signal);
         onVerified();
@@ -106,7 +106,7 @@ function checkFeeds<Tensor extends EngineTensor>(
     throw invalidInput(
       'feeds',
       sealedOne
-        ? `names the sealed weight "${name}", which comes from sealed memory alone`
+        ? `names the sealed weight "${name}", which can only come from sealed memory`
         : `has no input to give "${name.slice(0, 64)}" to; inputs: ${inputs}`,
     );
   }
@@ -141,7 +141,7 @@ async function runOnce<Tensor extends EngineTensor>(
   return { outputs, witness: Object.freeze({ ...ledger.counts(), sealedTensors: watched.length }) };
 }
 
-/** A feed that the engine refused, for its shape or type, or anything else that went wrong in the engine. */
+/** The error for a feed that the engine refused for its shape or type, or for any other failure of the engine. */
 function engineFailure(why: string, cause: unknown): VramError {
   const [, refusal] = INVALID_ARGUMENT.exec(why) ?? [];
   if (refusal !== undefined) return invalidInput('feeds', `was refused by the engine: ${refusal}`, cause);
@@ -185,14 +185,14 @@ function judge<Tensor extends EngineTensor>(
   if (problem !== null) {
     state.failure = new VramError(
       'WITNESS_FAILED',
-      `the engine ${problem}; what it gave is not a result over the sealed weights`,
+      `the engine ${problem}; its output is not a result over the sealed weights`,
     );
     throw state.failure;
   }
   if (refusedSubmits > 0) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `the device refused ${refusedSubmits} times what the engine asked of it: a buffer may have been destroyed; seal anew`,
+      `the device refused commands of the engine ${refusedSubmits} times: a buffer may have been destroyed; seal again`,
     );
   }
 }
@@ -209,7 +209,7 @@ function unread(ledger: Ledger, expected: readonly WatchedTensor[], refusedSubmi
 function deed(access: 'readOnly' | 'readWrite' | 'unknown' | 'copy', tensor: string): string {
   switch (access) {
     case 'copy':
-      return `copied the sealed weight "${tensor}", or used it as no weights are used`;
+      return `copied the sealed weight "${tensor}", or used it in a way that weights are not used`;
     case 'readWrite':
       return `would have written the sealed weight "${tensor}": it was bound writable`;
     default:

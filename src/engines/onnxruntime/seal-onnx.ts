@@ -19,10 +19,10 @@ import {
 } from './graph/index.js';
 import { ModelReads } from './model-reads.js';
 
-/** Below this share of its bytes in sealed memory, a model's `note` says so. */
+/** A model with a smaller share of its bytes in sealed memory gets a `note`. */
 const FULL_SHARE = 0.9;
 
-/** The results of sealOnnx(): an object made by hand has no sealed weights behind it. */
+/** The results of sealOnnx(): only these are backed by sealed weights. */
 const made = new WeakSet<object>();
 
 /** An ONNX model whose weights lie in sealed memory. What createSession() takes. */
@@ -34,13 +34,13 @@ export interface SealedOnnx {
   readonly graph: Uint8Array;
   readonly manifest: TensorManifest;
   /**
-   * What the weights were read from, and what `manager.heal(sealed.shard, sealed.source)` heals from. Close it when it is no
+   * The source of the weights, from which `manager.heal(sealed.shard, sealed.source)` heals. Close it when it is no
    * longer needed.
    */
   readonly source: TensorSource;
-  /** Tensors in sealed memory, by the names that the graph has for them. */
+  /** Tensors in sealed memory, by their names in the graph. */
   readonly moved: readonly MovingTensor[];
-  /** Tensors that stay in the graph, where nothing verifies them, with the reason of each. */
+  /** Tensors that stay in the graph, where they are not verified, with the reason for each. */
   readonly staying: readonly StayingTensor[];
   /** Bytes of the moved tensors, and of the staying ones. */
   readonly movedBytes: number;
@@ -50,9 +50,9 @@ export interface SealedOnnx {
 }
 
 /**
- * Moves the weights of an ONNX model into sealed memory, each as a buffer of its own, and keeps the graph without them.
- * `model` is what openModel() gives, with the ONNX file first and its external files after it, or the source of a file that
- * has no others. The weights are streamed; only what stays in the graph is held in host memory.
+ * Moves the weights of an ONNX model into sealed memory, each in its own buffer, and keeps the graph without them.
+ * `model` is a result of openModel(), with the ONNX file first and its external files after it, or the source of a file
+ * without external ones. The weights are streamed; only what stays in the graph is held in host memory.
  *
  * Errors: INVALID_INPUT (no ONNX model, no weight that can move, a manager whose device is not a WebGPU one), and those of
  * seal().
@@ -114,8 +114,8 @@ function noteOn({ movingBytes, stayingBytes, staying }: GraphPlan): string | nul
 }
 
 /**
- * The plan of the model's graph, and the graph without what moves. The ONNX file is open meanwhile, an external one for each
- * read.
+ * The plan of the model's graph, and the graph without the moved weights. The ONNX file stays open meanwhile; an
+ * external file is opened for each read.
  */
 async function splitModel(
   model: TensorModel,

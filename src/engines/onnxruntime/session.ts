@@ -22,28 +22,28 @@ export interface SessionOptions {
 
 const SESSION_KEYS = { device: true, preferredLayout: true } satisfies OptionKeys<SessionOptions>;
 const LAYOUTS = ['NCHW', 'NHWC'] as const;
-/** Otherwise the engine warns in every session that arithmetic on shapes runs on the CPU, which is intended. */
+/** Otherwise the engine warns in each session that shape arithmetic runs on the CPU, which is intended. */
 const ERRORS_ALONE = 3;
-/** Characters of the engine's message that go into our error. */
+/** Limit of the engine's message in an error, characters. */
 const MAX_REASON_LENGTH = 300;
 
 /**
- * Runs and session makings, one at a time: the engine makes one session at a time, and a witness counts for one run at a
+ * Serialises runs and session creation: the engine creates one session at a time, and a witness counts one run at a
  * time.
  */
 export const engineTurns = new Serial();
 
-/** One view a device, for the engine keeps what it compiles by the device object that it was given. */
+/** One view for each device, because the engine caches compiled code by device object. */
 const views = new WeakMap<GPUDevice, EngineView>();
 
-/** What run() needs of a session. */
+/** The parts of a session that run() needs. */
 export interface SessionState<Tensor extends EngineTensor> {
   readonly engine: Engine<Tensor>;
   readonly session: EngineSession<Tensor>;
   readonly sealed: SealedOnnx;
   readonly device: Device;
   readonly view: EngineView;
-  /** Sealed weights as the engine takes them, by name, with the buffer that each stands for. */
+  /** Sealed weights as engine tensors, by name, with the buffer of each. */
   readonly weights: Map<string, { readonly buffer: GPUBuffer; readonly tensor: Tensor }>;
   /** The reason why no further run is possible. */
   failure: VramError | null;
@@ -51,7 +51,7 @@ export interface SessionState<Tensor extends EngineTensor> {
 
 /** A session of an engine whose weights lie in sealed memory. Made by createSession(), used with run(). */
 export class OnnxSession<Tensor extends EngineTensor = EngineTensor> {
-  /** Inputs to be fed; the sealed weights are not among them. */
+  /** Inputs that the caller feeds, without the sealed weights. */
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   readonly #state: SessionState<Tensor>;
@@ -65,7 +65,10 @@ export class OnnxSession<Tensor extends EngineTensor = EngineTensor> {
     this.#state = state;
   }
 
-  /** Errors: INVALID_INPUT for what createSession() has not made, NOT_FOUND after release, and what ended the session. */
+  /**
+   * Errors: INVALID_INPUT for an object that createSession() did not make, NOT_FOUND after release, and the error that
+   * ended the session.
+   */
   static stateOf<Tensor extends EngineTensor>(session: OnnxSession<Tensor>): SessionState<Tensor> {
     if (!(session instanceof OnnxSession))
       throw invalidInput('session', 'must be one that createSession() made');
@@ -74,7 +77,7 @@ export class OnnxSession<Tensor extends EngineTensor = EngineTensor> {
     return state;
   }
 
-  /** Frees the engine's memory, once running runs have ended. The sealed weights stay. Safe to call twice. */
+  /** Frees the engine's memory once all runs have ended. The sealed weights stay. Safe to call twice. */
   release(): Promise<void> {
     this.#release ??= this.#end();
     return this.#release;
@@ -89,7 +92,7 @@ export class OnnxSession<Tensor extends EngineTensor = EngineTensor> {
   }
 }
 
-/** What a platform does before and after the engine makes a session. */
+/** A platform's steps before and after the engine makes a session. */
 export type Around = <T>(make: () => Promise<T>) => Promise<T>;
 
 /**

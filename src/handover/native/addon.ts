@@ -9,14 +9,14 @@ export interface SocketsHandle {
 /** The peer of an accepted connection, and through which listener it came. */
 export interface NativePeer {
   readonly listener: number;
-  /** 0: of another PID namespace. */
+  /** 0 for a process in another PID namespace. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
 }
 
-/** What happens to a connection, in order. Descriptors come with a line, to clients alone. */
+/** Events of a connection, in order. Only clients receive descriptors, with a line. */
 export type NativeEvent =
   | [kind: 'connected', connection: number, peer: NativePeer]
   | [kind: 'line', connection: number, line: Uint8Array, descriptors: readonly DescriptorHandle[]]
@@ -25,14 +25,14 @@ export type NativeEvent =
 
 /**
  * The part of native/ for Unix sockets that pass descriptors: mechanism without policy. It owns the sockets and every
- * descriptor; a connection is a number that counts up. No call waits for a peer.
+ * descriptor; connections are numbered upwards. No call blocks on a peer.
  */
 export interface SocketAddon {
   /** Starts the thread that watches the sockets. */
   openSockets(onEvent: (...event: NativeEvent) => void): SocketsHandle;
-  /** Closes everything; no event comes any more. Safe to call twice. */
+  /** Closes everything and stops all events. Safe to call twice. */
   closeSockets(sockets: SocketsHandle): void;
-  /** Rejects with code PATH and words for the path, or SYSTEM. */
+  /** Rejects with code PATH and a reason for callers, or with code SYSTEM. */
   listenAt(
     sockets: SocketsHandle,
     path: string,
@@ -40,9 +40,9 @@ export interface SocketAddon {
     group: number | null,
     maxLineBytes: number,
   ): Promise<number>;
-  /** Connections go on. Safe to call twice. */
+  /** Closes the listener; its connections stay open. Safe to call twice. */
   closeListener(sockets: SocketsHandle, listener: number): void;
-  /** As a client, which takes descriptors. Throws with code PATH or SYSTEM. */
+  /** Connects as a client, which accepts descriptors. Throws with code PATH or SYSTEM. */
   connectTo(sockets: SocketsHandle, path: string, maxLineBytes: number): number;
   /** The handles are empty afterwards, unless the answer is `full`. */
   send(
@@ -53,7 +53,7 @@ export interface SocketAddon {
   ): 'sent' | 'queued' | 'full';
   /** Drops what is queued. Safe to call twice. */
   closeConnection(sockets: SocketsHandle, connection: number): void;
-  /** Asks for `exited`. */
+  /** Requests the event `exited`. */
   watchPeer(sockets: SocketsHandle, connection: number): void;
   /** Closes the connection if it is open, and drops the record of its peer. */
   forgetConnection(sockets: SocketsHandle, connection: number): void;
@@ -61,7 +61,7 @@ export interface SocketAddon {
   sealBytes(bytes: Uint8Array): Promise<DescriptorHandle>;
   /** Rejects for a file that is not sealed against every change, and for one of more than `limit` bytes. */
   readSealedBytes(descriptor: DescriptorHandle, limit: number): Promise<Uint8Array>;
-  /** One more handle of the same descriptor. */
+  /** Duplicates the descriptor. */
   shareDescriptor(descriptor: DescriptorHandle): DescriptorHandle;
   /** Safe to call twice. */
   closeDescriptor(descriptor: DescriptorHandle): void;
@@ -83,7 +83,7 @@ const FUNCTIONS = [
   'closeDescriptor',
 ] as const satisfies readonly (keyof SocketAddon)[];
 
-/** An addon of this version has both parts. */
+/** Addons of this version have both parts. */
 export function hasSockets(addon: Addon): addon is Addon & SocketAddon {
   return FUNCTIONS.every((name) => typeof Reflect.get(addon, name) === 'function');
 }

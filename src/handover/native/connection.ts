@@ -6,7 +6,10 @@ import { descriptorsOf } from './handover.js';
 export interface ConnectionOwner {
   readonly addon: SocketAddon;
   readonly sockets: SocketsHandle;
-  /** Resolves when the process at the other end is gone; holds the connection's record until then. Asked once. */
+  /**
+   * Resolves when the process at the other end is gone, and keeps the connection's record until then. Called at most
+   * once.
+   */
   exited(connection: number): Promise<void>;
 }
 

@@ -18,7 +18,7 @@ export class NativeHandover implements Handover {
   }
 }
 
-/** What send() was given. Errors: INVALID_INPUT for a handover of another transport. */
+/** Narrows the argument of send(). Errors: INVALID_INPUT for a handover of another transport. */
 export function descriptorsOf(handover: Handover | undefined): readonly DescriptorHandle[] {
   if (handover === undefined) return [];
   if (handover instanceof NativeHandover) return handover.descriptors;

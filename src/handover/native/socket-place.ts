@@ -3,7 +3,7 @@ import { dirname, isAbsolute } from 'node:path';
 import { invalidInput } from '../../base/index.js';
 import { directoryFault } from '../../node/index.js';
 
-/** Room of a socket's address, `sun_path`, less the null at its end. */
+/** Size of a socket address, `sun_path`, less its terminating null. */
 const MAX_PATH_BYTES = 107;
 const OTHERS_WRITE = 0o022;
 
@@ -16,7 +16,7 @@ export async function checkSocketPlace(path: string, trustOwner: number | null):
     throw invalidInput('path', 'must be an absolute path without null characters');
   }
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    throw invalidInput('path', `must have at most ${MAX_PATH_BYTES} bytes: no socket address has more`);
+    throw invalidInput('path', `must be at most ${MAX_PATH_BYTES} bytes, the limit of a socket address`);
   }
   const directory = dirname(path);
   const fault = await faultOf(directory, trustOwner);
@@ -32,6 +32,6 @@ async function faultOf(directory: string, trustOwner: number | null): Promise<st
   } catch (error) {
     return `cannot be used (${error instanceof Error ? error.message : 'an unknown error'})`;
   }
-  if ((mode & OTHERS_WRITE) !== 0) return 'others can write; take that away (chmod go-w)';
+  if ((mode & OTHERS_WRITE) !== 0) return 'others can write; make it private (chmod go-w)';
   return await directoryFault(directory, trustOwner);
 }

@@ -21,7 +21,7 @@ const MAX_LINE_BYTES = 2 ** 20;
 let transport: Promise<ShareTransport> | undefined;
 
 /**
- * The transport over this package's addon: one in a process, since it has a thread of its own. Errors: DEVICE_UNAVAILABLE
+ * The transport over this package's addon, one for each process, since it has its own thread. Errors: DEVICE_UNAVAILABLE
  * where there is no addon for this machine, with what would help.
  */
 export function openAddonTransport(): Promise<ShareTransport> {
@@ -34,7 +34,7 @@ export function openAddonTransport(): Promise<ShareTransport> {
   return transport;
 }
 
-/** A transport over an addon that is loaded already. Errors: DEVICE_UNAVAILABLE. */
+/** A transport over a loaded addon. Errors: DEVICE_UNAVAILABLE. */
 export function addonTransport(addon: Addon): ShareTransport {
   if (hasSockets(addon)) return new AddonTransport(addon);
   throw new VramError(
@@ -48,9 +48,9 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
   readonly sockets: SocketsHandle;
   readonly #listeners = new Map<number, (connection: ShareConnection) => void>();
   readonly #open = new Map<number, NativeConnection>();
-  /** Who waits for the end of a connection's process. */
+  /** Resolvers that wait for the process of a connection to end. */
   readonly #waiting = new Map<number, () => void>();
-  /** A manifest is the same for each client of a shard. */
+  /** All clients of a shard get the same manifest. */
   readonly #manifests = new WeakMap<Uint8Array, Promise<DescriptorHandle>>();
 
   constructor(addon: SocketAddon) {
@@ -109,9 +109,9 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
     try {
       return await sealed;
     } catch (error) {
-      // The next client has it tried again.
+      // The next client retries.
       this.#manifests.delete(manifest);
-      throw socketFailure(error, 'the manifest could not be put into a file in memory');
+      throw socketFailure(error, 'the manifest could not be written to a memfd');
     }
   }
 
@@ -142,7 +142,7 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
 
   #connected(id: number, peer: NativePeer): void {
     const onConnection = this.#listeners.get(peer.listener);
-    // It came while its listener was being closed.
+    // Accepted while its listener was closing.
     if (onConnection === undefined) {
       this.addon.forgetConnection(this.sockets, id);
       return;

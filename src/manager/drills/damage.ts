@@ -10,8 +10,8 @@ import { Pcg32 } from './pcg32.js';
  */
 export type DrillPattern = 'bit' | 'neighbours' | 'word' | 'block' | 'pair';
 /**
- * `data`: the shard's own bytes; of packed tensors also the zeros between them. `padding`: the zeros behind the last one,
- * to the end of its block. `both`: either.
+ * `data`: the shard's own bytes, with packed tensors also the zeros between them. `padding`: the zeros after the last
+ * byte, to the end of its block. `both`: either.
  */
 export type DrillArea = 'data' | 'padding' | 'both';
 
@@ -44,7 +44,7 @@ export const MAX_DRILL_BITS = 1_000_000;
 /** Any pattern but a pair: one run of consecutive bits. */
 type PlacedPattern = Exclude<DrillPattern, 'pair'>;
 
-/** Bits in a row, counted from the shard's first; `end` is behind the last. */
+/** Consecutive bits, counted from the shard's first; `end` is exclusive. */
 interface Place {
   readonly from: number;
   readonly end: number;
@@ -133,8 +133,8 @@ class Damage {
   }
 
   /**
-   * So many units from the area's first; of a unit that the area cuts, the part inside. Neighbours may reach out of the
-   * area.
+   * `count` units from the area's first; a unit across the area's border counts only with its part inside. Neighbours
+   * may reach beyond the area.
    */
   #place(pattern: PlacedPattern, index: number, neighbours: number): Place {
     const start = (this.#firstUnit(pattern) + index) * UNIT_BITS[pattern];
@@ -160,7 +160,7 @@ class Damage {
       const bit = this.#random.below(8);
       const first = (one.offset + byte) * 8 + bit;
       const value = ((one.bytes[byte] ?? 0) >> bit) & 1;
-      // Blocks are whole words, so bytes of one place in a word are that also inside their blocks.
+      // Blocks are whole words, so a byte's place in its word is the same within its block.
       const others = placesLike(byte, other.bytes.length)
         .filter((at) => (((other.bytes[at] ?? 0) >> bit) & 1) !== value)
         .map((at) => (other.offset + at) * 8 + bit)
@@ -176,7 +176,7 @@ class Damage {
     const { byteLength, read } = this.#plan;
     const chunks = Math.ceil(byteLength / SEARCH_BYTES);
     const start = this.#random.below(chunks);
-    // Of each place in a word the first free bit, and these bits' values.
+    // For each place in a word, the first free bit and its value.
     const firsts = new Map<number, number>();
     let word = 0;
     for (let step = 0; step < chunks; step++) {

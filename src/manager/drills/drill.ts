@@ -34,7 +34,7 @@ export interface DrillOptions extends TraceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const DRILL_KEYS = {
   ...TRACE_KEYS,
   flips: true,

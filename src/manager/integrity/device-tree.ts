@@ -4,8 +4,8 @@ import { fsverityDigest, treeLayout } from '../../digest/index.js';
 import type { Core, OperationOptions } from '../state/index.js';
 
 /**
- * The fs-verity digest of device memory, hashed in place; the device reports the progress of phase `verify`.
- * Errors: DEVICE_UNAVAILABLE for a run that did not cover all of it; those of `onProgress`.
+ * The fs-verity digest of device memory, hashed in place, with progress of phase `verify`. Errors: DEVICE_UNAVAILABLE
+ * for a run that did not cover all of it; those of `onProgress`.
  */
 export async function residentDigest(
   core: Core,

@@ -48,7 +48,7 @@ export async function inspect(
 /** Errors: INVALID_INPUT. */
 export function checkSampleSize({ mode, groups }: CheckedVerifyOptions): void {
   if (mode === 'sampled') checkInteger('groups', groups, 1);
-  else if (groups !== undefined) throw invalidInput('groups', 'is for mode "sampled" alone');
+  else if (groups !== undefined) throw invalidInput('groups', 'requires mode "sampled"');
 }
 
 async function inspectSample(

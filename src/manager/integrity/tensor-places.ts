@@ -2,7 +2,7 @@ import type { DamagedRange } from '../../base/index.js';
 import { BLOCK_BYTES } from '../../digest/index.js';
 import { type PackedTensor, quoted, type TensorManifest, tensorIndexAt } from '../../models/index.js';
 
-/** Most names listed in one sentence. */
+/** The most names listed in one sentence. */
 const SHOWN = 3;
 
 /** Where a byte of packed tensors lies; without keys for a shard that is not a sequence of tensors. */

@@ -12,11 +12,11 @@ export interface VerifyOptions extends OperationOptions {
   readonly mode?: VerifyMode | undefined;
   /** `sampled`: how many groups of 512 KiB are drawn; all of them if there are fewer. */
   readonly groups?: number | undefined;
-  /** Names damaged blocks exactly where only group hashes are retained. */
+  /** A source with the sealed bytes, to name single blocks where only group hashes are retained. */
   readonly source?: Source | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const VERIFY_KEYS = {
   ...OPERATION_KEYS,
   mode: true,

@@ -10,7 +10,8 @@ export interface Allocation {
 }
 
 /**
- * The new region, the time that it took by the monotonic clock, and what is left by the device's figure from just before.
+ * The new region, the duration on the monotonic clock, and the free bytes left, computed from the device's figure just
+ * before.
  */
 export interface TimedAllocation extends Allocation {
   readonly durationMs: number;

@@ -36,7 +36,7 @@ export interface AttestOptions extends OperationOptions {
   readonly nonce: Uint8Array;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const ATTEST_KEYS = { ...OPERATION_KEYS, nonce: true } satisfies OptionKeys<AttestOptions>;
 
 /** Verifies a shard and signs the result. See VramManager.attest. */
@@ -53,7 +53,10 @@ export async function attestShard(
     core.lifecycle.requireServing();
     const signer = core.attestationKey;
     if (signer === null) {
-      throw invalidInput('attestationKey', 'must be given when the manager is opened: nothing else can sign');
+      throw invalidInput(
+        'attestationKey',
+        'must be given when the manager is opened: attestations are signed with it',
+      );
     }
     const nonce = checkNonce('nonce', asked);
     const live = await resolveHandle(core, operation, handle);
@@ -146,7 +149,7 @@ function requireSound(core: Core, live: LiveShard): void {
   if (live.condition === 'quarantined') {
     throw new VramError(
       'INTEGRITY_VIOLATION',
-      `shard "${live.sealed.shardId}" is in quarantine: nothing good is signed about it; heal or release it`,
+      `shard "${live.sealed.shardId}" is in quarantine and cannot be attested; heal or release it`,
     );
   }
 }

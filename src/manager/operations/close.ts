@@ -10,7 +10,7 @@ export interface CloseOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const CLOSE_KEYS = { signal: true } satisfies OptionKeys<CloseOptions>;
 
 /** Ends everything. Never rejects: failures on the way are counted and reported to the observers. See VramManager.close. */
@@ -24,11 +24,11 @@ export async function closeCore(
   // Seals in progress end at their next step and free their memory.
   await Promise.allSettled([...running]);
   await Promise.allSettled([closeDevice(core, signal)]);
-  // Each is closed even if the one before failed: an observer that stays open may block its log for everyone else.
+  // Each is closed even if another failed: an open observer may keep its log locked.
   const { observers } = core.events;
   const ends = (): readonly End[] => observerEnds(core.events, signal);
   const failures = [...(await observers.flush(ends())), ...(await observers.close(ends()))];
-  // No observer is left to report this to.
+  // All observers are closed, so there is none to report this to.
   core.tally.closeFailures += failures.length;
 }
 

@@ -28,12 +28,12 @@ export interface ExecuteOptions extends TraceOptions {
   readonly maxAgeMs?: number | undefined;
   /** Verify once more before the result is returned. */
   readonly recheck?: boolean | undefined;
-  /** Lend this tensor alone. */
+  /** Lend only this tensor. */
   readonly tensor?: TensorRange | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const EXECUTE_KEYS = {
   ...TRACE_KEYS,
   maxAgeMs: true,
@@ -45,7 +45,7 @@ export const EXECUTE_KEYS = {
 /** Work on the weights, inside a lease. */
 export type Execution<T> = (lease: Lease) => T | Promise<T>;
 
-/** Verifies, lends, and takes back. See VramManager.execute. */
+/** Verifies and lends a shard. See VramManager.execute. */
 export async function executeShard<T>(
   core: Core,
   handle: unknown,

@@ -57,7 +57,7 @@ export class FileDigests {
     await this.#passEmpty();
     const described = this.#packed.manifest.files[file];
     if (described === undefined || file !== this.#found.length) {
-      throw invalidInput('source', 'gave the bytes of its files out of their order');
+      throw invalidInput('source', 'gave the bytes of its files out of order');
     }
     this.#stream ??= this.#start(described.byteLength);
     await this.#stream.update(bytes);
@@ -65,7 +65,7 @@ export class FileDigests {
     if (this.#received === described.byteLength) await this.#end(this.#stream);
   }
 
-  /** Files without bytes give none. */
+  /** Empty files produce no chunks. */
   async #passEmpty(): Promise<void> {
     while (this.#packed.manifest.files[this.#found.length]?.byteLength === 0) await this.#end(this.#start(0));
   }

@@ -81,8 +81,9 @@ export async function healShard(
 }
 
 /**
- * The healing itself; the caller holds the shard alone. The quarantine is lifted once the whole region is as sealed, and
- * that is on record. Other processes that map the memory are paused before the first block is written.
+ * The healing itself; the caller holds the shard exclusively. The quarantine is lifted once the whole region is
+ * verified as sealed and that is recorded. Other processes that map the memory are paused before the first block is
+ * written.
  */
 export async function healLive(
   core: Core,
@@ -139,7 +140,7 @@ async function repair(
       return await lift(core, operation, live, source, { actual, began, healed, read });
     if (verdict === 'transient')
       throw new VramError('DEVICE_UNAVAILABLE', 'the device gave two digests of the same bytes');
-    // Also where no damage was located: the whole-region digest shows that there is some.
+    // Also if no damage was located: the digest of the whole region differs.
     await lockAway(core, operation, live);
     if (round === MAX_ROUNDS) {
       throw new VramError(

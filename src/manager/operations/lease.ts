@@ -59,7 +59,7 @@ export interface WebGpuLease extends LeaseBase, Pick<WebGpuBinding, 'device' | '
   bindings(range?: ByteRange | TensorRange): ReturnType<WebGpuBinding['bindings']>;
 }
 
-/** CUDA: the caller's kernels, launched by the runtime; no address is seen. */
+/** CUDA: the runtime launches the caller's kernels, which get the addresses; JavaScript does not. */
 export interface CudaLease extends LeaseBase {
   readonly kind: 'cuda';
   launch(launch: CudaLaunch): Promise<void>;

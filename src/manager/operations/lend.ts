@@ -45,7 +45,7 @@ export interface LentShard {
 export interface Loan {
   readonly leaseId: string;
   readonly shards: readonly LentShard[];
-  /** Records that the holder was told to release the memory. */
+  /** Records that the holder must release the memory. */
   revoked(reason: RevokeReason): Promise<void>;
   /**
    * Records the end of the lease. The holder counts as mapping the memory until `gone`, or no longer without it. A second
@@ -55,7 +55,7 @@ export interface Loan {
 }
 
 /**
- * Verifies shards and registers who will map them, so that nothing is patched or wiped under that process from here on.
+ * Verifies shards and registers who will map them, so that nothing is patched or wiped while that process reads it.
  * Recorded before this resolves. Errors: INVALID_INPUT for a shard that was not sealed with `share`, those of execute(),
  * AUDIT_FAILED.
  */

@@ -49,7 +49,7 @@ export interface ManagerOptions extends TraceOptions {
   readonly maxShardBytes?: number | undefined;
   /** Receive every event; flushed and closed with the manager. */
   readonly observers?: readonly Observer[] | undefined;
-  /** The reaction to damaged bytes besides putting their shard into quarantine; default `quarantine`: none. */
+  /** The reaction to damaged bytes, whose shard is always put into quarantine; default `quarantine`: no further one. */
   readonly onVerificationFailure?: FailureReaction | undefined;
   /** Which hashes are retained to localise damage; default `groups`. */
   readonly keep?: RetainedLevel | undefined;
@@ -62,7 +62,7 @@ export interface ManagerOptions extends TraceOptions {
   /** Bytes hashed in one run on the device; see OpenOptions. */
   readonly windowBytes?: number | undefined;
   /**
-   * Milliseconds that a source may go without giving a byte, from 1 to 2^31 - 1; default 30,000. A range that healing
+   * Milliseconds that a source may deliver no byte, from 1 to 2^31 - 1; default 30,000. A range that healing
    * reads, at most 512 KiB, has to arrive as a whole within them. After that the operation fails with SOURCE_MISMATCH.
    */
   readonly stallMs?: number | undefined;
@@ -81,7 +81,7 @@ export interface ManagerOptions extends TraceOptions {
   readonly engine?: DigestEngine | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const MANAGER_KEYS = {
   ...TRACE_KEYS,
   device: true,

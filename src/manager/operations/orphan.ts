@@ -53,7 +53,7 @@ function stillMapped(
   const here = unmapped.status === 'fulfilled' ? 'unmapped here' : 'to be unmapped here, which failed';
   return new VramError(
     'RELEASE_FAILED',
-    `processes did not let go of the memory in time: ${pids.slice(0, MAX_PIDS).join(', ')}${more}; it was ${here} and ` +
+    `processes did not release the memory in time: ${pids.slice(0, MAX_PIDS).join(', ')}${more}; it was ${here} and ` +
       `not overwritten, and ` +
       `its ${bytes} bytes count as orphaned until they exit`,
     unmapped.status === 'rejected' ? { cause: unmapped.reason } : {},

@@ -38,8 +38,8 @@ export function isTensorSource(source: Source): source is TensorSource {
 
 /**
  * Checks a source's manifest; null for a source without one. Returns a copy that cannot change later.
- * Errors: INVALID_INPUT, naming the argument; on WebGPU also for more or larger buffers than the device takes, and for more
- * padding than is worth it.
+ * Errors: INVALID_INPUT, naming the argument; on WebGPU also for more or larger buffers than the device supports, and
+ * for too much padding.
  */
 export function checkPacked(
   core: Core,
@@ -118,7 +118,7 @@ function requireBufferBounds(
   if (cuts.length > maxBuffers) {
     throw invalidInput(
       'source',
-      `needs ${cuts.length} buffers, and this device takes ${maxBuffers}: ${advice}`,
+      `needs ${cuts.length} buffers, and this device supports ${maxBuffers}: ${advice}`,
     );
   }
   for (const [index, cut] of cuts.entries()) {

@@ -71,7 +71,7 @@ function otherBytes(actual: string, expected: string): VramError {
   return new VramError(
     'SOURCE_MISMATCH',
     `the bytes in device memory have ${actual}, expected ${expected}; nothing was sealed. ` +
-      "It may be the file, the bus or the device: seal with hashing 'host' to tell which",
+      "The cause may be the file, the bus or the device: seal with hashing 'host' to find out",
   );
 }
 
@@ -85,7 +85,7 @@ function unlikeAnswers(): VramError {
 function strayHashes(): VramError {
   return new VramError(
     'DEVICE_UNAVAILABLE',
-    'the hashes that the device gave to be retained do not lead to its own root; nothing was sealed',
+    "the device's retained hashes do not lead to its own root; nothing was sealed",
   );
 }
 

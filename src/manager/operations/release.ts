@@ -36,7 +36,7 @@ export async function releaseShard(
     if (error !== null && core.lifecycle.state !== 'lost') {
       throw new VramError(
         'RELEASE_FAILED',
-        'the memory was given back, but it is not certain that it was overwritten first; take the device out of use',
+        'the memory was freed, but perhaps not overwritten first; take the device out of use',
         { cause: error },
       );
     }
@@ -67,7 +67,7 @@ export async function releaseLive(core: Core, operation: Operation, live: LiveSh
   // One of them may be awaited inside a lease that this waits for.
   revokeLeases(live.pending, notFound());
   live.holders.revoke('released');
-  // Before the lock: whoever waits for that, such as a scrubber, would wait for these processes too.
+  // Before the lock: waiters for the lock, such as a scrubber, would wait for these processes too.
   const survivors = core.lifecycle.state === 'lost' ? [] : await live.holders.leave();
   const released = await live.lock.with('exclusive', undefined, async (): Promise<Released> => {
     if (survivors.length > 0) return { ...(await orphan(core, operation, live, survivors)), orphaned: true };

@@ -37,7 +37,7 @@ async function open({ calls, limits }: Core, reopen: ReopenSource, signal: Abort
       limitMs: limits.stallMs,
       stalled,
       ends: [signal],
-      // Nobody else has a reference to it.
+      // There is no other reference to it.
       onLate: (late) => void Promise.allSettled([Promise.resolve().then(() => late.close())]),
     });
     checkSource(source);

@@ -34,7 +34,7 @@ export interface ScrubOptions {
   readonly heal?: boolean | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const SCRUB_KEYS = {
   intervalMs: true,
   bytesPerSecond: true,
@@ -52,7 +52,7 @@ export interface ScrubEntry {
   readonly lastScrubbedAt: string | null;
 }
 
-/** Groups hashed between two checks of the budget and of leases: what is due in STEP_MS, from 4 MiB to 1 GiB. */
+/** Groups hashed between two checks of the budget and of leases: the bytes due in STEP_MS, from 4 MiB to 1 GiB. */
 const LEAST_GROUPS_PER_STEP = 8;
 const MOST_GROUPS_PER_STEP = 2048;
 /**
@@ -67,13 +67,13 @@ const MAX_YIELD_MS = 1000;
 
 /** A background verification of live shards: large ones group by group, small neighbours together. */
 export class Scrubber {
-  /** Resolves when it has come to its end. Never rejects. */
+  /** Resolves when it has ended. Never rejects. */
   readonly ended: Promise<void>;
   readonly #core: Core;
   readonly #options: Required<ScrubOptions>;
   readonly #stop = new AbortController();
   readonly #signal = this.#stop.signal;
-  /** For healing: the damage that is to be healed may have stopped the manager, and with it the walk. */
+  /** For healing: the damage to be healed may have stopped the manager, and with it the walk. */
   readonly #end = new AbortController();
 
   constructor(core: Core, options: ScrubOptions) {
@@ -96,7 +96,7 @@ export class Scrubber {
     });
   }
 
-  /** Ends it after the step that is under way. */
+  /** Ends it after the current step. */
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#end.abort();
@@ -152,7 +152,7 @@ export class Scrubber {
         );
       });
     } catch {
-      // The operation's last event reports the failure; background work has no caller. The next shard must have its turn.
+      // The operation's last event reports the failure; background work has no caller. Continue with the next shard.
     }
   }
 
@@ -201,7 +201,7 @@ export class Scrubber {
   }
 
   async #emitTransient(operation: Operation, live: LiveShard): Promise<void> {
-    const message = 'a group differed once and verified when it was looked at again';
+    const message = 'a group differed once and verified when it was hashed again';
     await operation.emit('seal.verification_failed', {
       error: eventError(new VramError('DEVICE_UNAVAILABLE', message)),
       sealId: live.sealed.sealId,

@@ -29,7 +29,7 @@ export interface SealOptions extends OperationOptions {
   readonly expected?: string | readonly string[] | undefined;
   /** For a tensor source: the expected digests of its published files, in their order; null accepts any content. */
   readonly expectedFiles?: readonly (string | null)[] | undefined;
-  /** Default both; `['fsverity']` leaves the serial flat hash out. */
+  /** Default both; `['fsverity']` omits the serial flat hash. */
   readonly digests?: readonly ('sha256' | 'fsverity')[] | undefined;
   /**
    * Who hashes the source. `host` (the default) hashes what it reads and compares the device's tree with that. `device`: the
@@ -51,7 +51,7 @@ export interface SealOptions extends OperationOptions {
   readonly reopen?: ReopenSource | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const SEAL_KEYS = {
   ...OPERATION_KEYS,
   shardId: true,
@@ -184,7 +184,7 @@ function checkExpected(expected: SealOptions['expected']): RequiredDigests {
   return found;
 }
 
-/** A shard's place in a tensor-parallel set: all three, or a model alone, or none. */
+/** A shard's place in a tensor-parallel set: all three fields, only the model, or none. */
 function checkPlace({ modelRef, shardIndex, totalShards }: SealOptions): Omit<ShardName, 'shardId'> {
   const model = modelRef === undefined ? null : checkLabel('modelRef', modelRef);
   if (shardIndex === undefined && totalShards === undefined) {

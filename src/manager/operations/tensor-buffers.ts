@@ -20,10 +20,10 @@ export class TensorBuffers {
   /** Errors: INVALID_INPUT. */
   of(tensor: string, binding: DeviceBinding): GPUBuffer {
     if (this.#manifest === null || this.#cuts === null) {
-      throw refuse('has no buffer of its own: the shard was sealed as bytes, not from a tensorSource()');
+      throw refuse('has no buffer: the shard was sealed as bytes, not from a tensorSource()');
     }
     if (binding.kind !== 'webgpu') {
-      throw refuse(`has no buffer of its own: on this device (${binding.kind}) all tensors are one mapping`);
+      throw refuse(`has no buffer: on this device (${binding.kind}) all tensors are one mapping`);
     }
     const { offsets, buffers } = this.#placesIn(this.#manifest, this.#cuts);
     const offset = typeof tensor === 'string' ? offsets.get(tensor) : undefined;

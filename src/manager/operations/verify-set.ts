@@ -50,7 +50,7 @@ async function verifyMembers(core: Core, modelRef: string, options: VerifyOption
       members.length === 0
         ? 'no shard of it is live'
         : `shards ${missing.join(', ')} of ${totalShards} are missing`;
-    throw new VramError('NOT_FOUND', `the set "${modelRef}" is not whole: ${what}`, { report });
+    throw new VramError('NOT_FOUND', `the set "${modelRef}" is incomplete: ${what}`, { report });
   }
   return report;
 }
@@ -68,7 +68,7 @@ async function verifyTogether(
   });
 }
 
-/** One member's failure does not keep the others from being verified. */
+/** Verifies the other members even if one fails. */
 async function verifyMember(
   core: Core,
   { sealed }: LiveShard,

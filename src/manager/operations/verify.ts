@@ -122,7 +122,7 @@ async function samplePassed(
   requireLive(live);
   const error = new VramError(
     'INTEGRITY_VIOLATION',
-    `${inQuarantine(live).message}; a sample of them cannot say that they are sound`,
+    `${inQuarantine(live).message}; a sample cannot lift it`,
     { report },
   );
   throw withAuditFailure(error, await emitVerificationFailed(operation, error, report, NO_DAMAGE));

@@ -5,7 +5,7 @@ import type { ManagerOptions } from './open-options.js';
 
 /** Long enough for a slow network file system or a server that is waking up, short enough to notice a dead one. */
 const DEFAULT_STALL_MS = 30_000;
-/** Five minutes: a person may have to find the key and touch it. */
+/** Five minutes: a person may have to touch a hardware key. */
 const DEFAULT_SIGNER_MS = 300_000;
 
 /** Errors: INVALID_INPUT naming the limit. */

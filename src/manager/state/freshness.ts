@@ -2,11 +2,11 @@ import { type Clock, timestamp } from '../../base/index.js';
 
 /** When a verification began. */
 export interface StartedVerification {
-  /** Those of one shard, counted in the order in which they began. */
+  /** Sequence number among the shard's verifications, in the order in which they began. */
   readonly number: number;
   readonly monotonicMs: number;
   readonly wallMs: number;
-  /** The same moment, for people. RFC 3339. */
+  /** The same moment by the wall clock. RFC 3339. */
   readonly startedAt: string;
 }
 

@@ -1,6 +1,6 @@
 import type { RevokeReason } from '../../events/index.js';
 
-/** A process that kept memory mapped although it was told to release it. */
+/** A process that kept memory mapped after it should have released it. */
 export interface Survivor {
   /** null where the process lives in another PID namespace. */
   readonly pid: number | null;
@@ -17,7 +17,7 @@ export interface Holder {
   pause(): Promise<void>;
   /** Ends a pause: the bytes are as sealed again. */
   resume(): void;
-  /** Tells the process to release the memory for good; later reasons change nothing. */
+  /** Orders the process to release the memory; later reasons change nothing. */
   revoke(reason: RevokeReason): void;
   /**
    * After revoke(): waits until the process no longer maps the memory, within a limit of its own. Resolves to it if it
@@ -57,7 +57,7 @@ export class Holders {
     this.#paused = [];
   }
 
-  /** Damage was found. Processes paused for its healing are left until the healing ends. */
+  /** Damage was found. Processes paused for its healing stay paused until that ends. */
   damaged(): void {
     for (const holder of this.#holders) if (!this.#paused.includes(holder)) holder.revoke('damaged');
   }

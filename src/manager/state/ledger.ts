@@ -46,7 +46,7 @@ export class Ledger {
     return this.#scratchBytes;
   }
 
-  /** What the budget leaves beside all regions and scratch; null without one. */
+  /** What the budget leaves besides all regions and scratch; null without a budget. */
   get spareBytes(): number | null {
     return this.#budgetBytes === null ? null : this.#budgetBytes - this.#scratchBytes - this.#usedBytes;
   }

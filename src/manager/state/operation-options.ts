@@ -1,7 +1,7 @@
 import type { OptionKeys } from '../../base/index.js';
 import { TRACE_KEYS, type TraceOptions } from '../../events/index.js';
 
-/** How far an operation has come. */
+/** The progress of an operation. */
 export interface Progress {
   /**
    * `load`: read, hashed and uploaded. `verify`: hashed in device memory, as the device says; how often it does depends
@@ -19,7 +19,7 @@ export interface OperationOptions extends TraceOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-// An option that is added to the interface, or taken from it, does not compile until it is so here too.
+// Does not compile unless it lists exactly the options of the interface.
 export const OPERATION_KEYS = {
   ...TRACE_KEYS,
   signal: true,

@@ -131,7 +131,7 @@ export class ShardTable {
   }
 }
 
-/** A genuine handle with nothing behind it. */
+/** The error for a genuine handle without a live shard. */
 export function notFound(): VramError {
   return new VramError(
     'NOT_FOUND',

@@ -5,7 +5,7 @@ const HEADER_BYTES = 64;
 const ELF_MAGIC = 0x7f454c46;
 const CLASS_64 = 2;
 const LITTLE_ENDIAN = 1;
-/** The names that Node has for ELF's numbers of processors. */
+/** Node's names for ELF machine numbers. */
 const ARCHITECTURES: ReadonlyMap<number, string> = new Map([
   [62, 'x64'],
   [183, 'arm64'],
@@ -29,7 +29,7 @@ export function unfitHeader(path: string, arch: string): string | null {
     const machine = header.getUint16(18, true);
     const built = ARCHITECTURES.get(machine);
     if (built !== undefined && built !== arch) return builtFor(built, arch);
-    // The table of sections ends the file: linkers put it last, and strip leaves it there.
+    // Linkers put the section table last, and strip keeps it there, so its end is the end of the file.
     const end =
       Number(header.getBigUint64(40, true)) + header.getUint16(58, true) * header.getUint16(60, true);
     return fstatSync(file).size < end ? 'is cut off' : null;

@@ -5,8 +5,7 @@ import { unfitHeader } from './header.js';
 import { addonPaths } from './paths.js';
 
 /**
- * The addon for optional use; null where it is missing or does not fit. The command `devices` reports what is wrong with
- * a file.
+ * The addon for optional use; null where it is missing or does not fit. The command `devices` reports the reason.
  */
 export function optionalAddon(): unknown {
   const path = platform === 'linux' ? addonPaths().find((candidate) => existsSync(candidate)) : undefined;
@@ -20,7 +19,7 @@ export function optionalAddon(): unknown {
   }
 }
 
-/** Has it these functions? */
+/** Whether it has these functions. */
 export function hasFunctions<Name extends string>(
   value: unknown,
   names: readonly Name[],

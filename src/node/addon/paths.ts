@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { arch, platform } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
-/** The same from src/node/addon/ and from dist/node/addon/. */
+/** Resolves to the same folder from src/node/addon/ and from dist/node/addon/. */
 const PACKAGE_ROOT = new URL('../../../', import.meta.url);
 const PREBUILT = 'native/prebuilt';
 const ADDON_FILE = 'vram_residency.node';

@@ -35,10 +35,10 @@ export class DirectorySink implements AuditSink {
   #written = 0;
   #syncedBytes = 0;
   #writtenBytes = 0;
-  /** After a failure nothing is known but the synced bytes. */
+  /** Set after a failure, when only the synced bytes are certain. */
   #damaged = false;
 
-  /** `resumed`: the segment that is there already, with its length, which must be on stable storage. */
+  /** `resumed`: the existing segment to continue, with its length, which must be on stable storage. */
   constructor(
     fs: AuditFileSystem,
     dir: string,
@@ -121,7 +121,10 @@ export class DirectorySink implements AuditSink {
     }
   }
 
-  /** A new file; one of the same name is left from an attempt that failed, or from a crash before its first record. */
+  /**
+   * Creates a file. An existing one of that name is left over from a failed attempt, or from a crash before its first
+   * record.
+   */
   async #make(path: string): Promise<AuditFile> {
     try {
       return await this.#fs.open(path, 'create');
@@ -154,7 +157,7 @@ export class DirectorySink implements AuditSink {
     if (this.#open === null) return;
     const { file, path, identity } = this.#open;
     if (this.#writtenBytes > this.#syncedBytes) await file.sync();
-    // Writing to a file that was removed or moved away succeeds, and is lost.
+    // Writes to a removed or moved file succeed, and are lost.
     if ((await this.#fs.identity(path)) !== identity) {
       throw new VramError('AUDIT_FAILED', "the audit log's segment is no longer in its directory");
     }
@@ -173,7 +176,7 @@ export class DirectorySink implements AuditSink {
       }
       await file.truncate(this.#syncedBytes);
       this.#writtenBytes = this.#syncedBytes;
-      // The cut itself must be durable, and the directory's entry too: its fsync may be what failed.
+      // The truncation must be durable, and the directory entry too: its fsync may be what failed.
       await file.sync();
       await this.#fs.syncDirectory(this.#dir);
     }

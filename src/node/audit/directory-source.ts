@@ -9,7 +9,7 @@ export async function directorySource(
   crypto: CryptoProvider,
   dir: string,
 ): Promise<LogSource> {
-  // The checkpoint first: a concurrent writer only appends to what it covers.
+  // Reads the checkpoint first: a concurrent writer only appends to what it covers.
   const checkpoint = await readCheckpointFile(fs, dir);
   const { stems, prunedStems } = await listLog(fs, dir);
   return {

@@ -43,31 +43,30 @@ import { verifyWhole } from './verify-whole.js';
 
 /** An audit log in a directory. */
 export interface AuditDirectoryOptions extends AuditLogOptions {
-  /** Made if it is not there. */
+  /** Created if missing. */
   readonly dir: string;
   /** At least 16 bytes, not all zero. Used up before the promise resolves; the caller zeroes it. */
   readonly token: Uint8Array;
   readonly workerId: string;
   /**
-   * Ed25519 key of the checkpoints, made there if there is none; default in the user's state directory. Never inside
-   * `dir`.
+   * Ed25519 key of the checkpoints, created if missing; default in the user's state directory. Never inside `dir`.
    */
   readonly keyFile?: string | undefined;
   /**
-   * A user id that is trusted beside this process's own and root's, with the directories of log and key: for volumes on
+   * A further trusted owner of the directories of log and key, besides this process's user and root: for volumes on
    * which everything belongs to one user. Default: none.
    */
   readonly trustOwner?: number | undefined;
-  /** Further sinks that are given the same lines. */
+  /** Further sinks for the same lines. */
   readonly sinks?: readonly AuditSink[] | undefined;
   /**
-   * Verify every segment before going on, not only the newest: `verifyAudit` at every start, at its price. Default
-   * false.
+   * Verify every segment before the log continues, not only the newest: costs as much as `verifyAudit`, at every start.
+   * Default false.
    */
   readonly verifyAll?: boolean | undefined;
   /**
-   * The log that must be in `dir`, 32 lowercase hex digits. Without it, another log of this worker, or none, would go
-   * on in its place.
+   * The log that must be in `dir`, 32 lowercase hex digits. Without it, another log of this worker, or a new one, would
+   * be accepted in its place.
    */
   readonly logId?: string | undefined;
   /**
@@ -75,7 +74,7 @@ export interface AuditDirectoryOptions extends AuditLogOptions {
    * file.
    */
   readonly verifierKey?: string | undefined;
-  /** Bytes at which a segment ends; default and at most 100,000,000. */
+  /** Bytes at which a new segment begins; default and at most 100,000,000. */
   readonly maxSegmentBytes?: number | undefined;
 }
 
@@ -88,7 +87,7 @@ export interface AuditPlatform {
 
 /** A log directory that is open for writing. */
 export interface AuditDirectory {
-  /** To be given to the manager. */
+  /** To be passed to the manager. */
   readonly observer: Observer;
   readonly log: AuditLog;
   readonly dir: string;
@@ -96,15 +95,15 @@ export interface AuditDirectory {
   readonly origin: string;
   /** Ed25519, 32 bytes: what checkpoints are verified with. */
   readonly signerPublicKey: Uint8Array;
-  /** The same as the line that "audit key" prints. */
+  /** The line that "audit key" prints. */
   readonly verifierKey: string;
   /** Flushes, publishes a checkpoint and returns it: the log head for an attestation. Errors: AUDIT_FAILED, ABORTED. */
   head(options?: AuditWaitOptions): Promise<LogHead>;
   /** Waits until every event so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
   flush(options?: AuditWaitOptions): Promise<void>;
   /**
-   * Closes the log in order and lets the next writer in, once nothing writes any more. Again: the same promise. Errors:
-   * AUDIT_FAILED, ABORTED.
+   * Closes the log in order and releases its lock once no write is under way. A second call returns the same promise.
+   * Errors: AUDIT_FAILED, ABORTED.
    */
   close(options?: AuditWaitOptions): Promise<void>;
 }
@@ -135,7 +134,7 @@ export const systemPlatform: AuditPlatform = {
   crypto: nodeCrypto,
 };
 
-/** Documented at the door, index.ts. */
+/** Documented in index.ts. */
 export async function openAuditDirectory(
   options: AuditDirectoryOptions,
   platform: AuditPlatform = systemPlatform,
@@ -226,7 +225,7 @@ async function refuseUnsafe(path: string, trustOwner: number | null): Promise<vo
 
 interface Prepared {
   readonly dir: string;
-  /** Holds the lock and releases it on close. */
+  /** A sink that releases the lock on close. */
   readonly log: AuditLog;
   readonly signer: Signer;
   readonly survey: Survey;
@@ -275,8 +274,8 @@ async function start(
 }
 
 /**
- * The directory's sink with the writer's lock: the next writer is let in when the log is closed, whoever closes it (the
- * manager closes its observers itself), and not before a write that hangs has ended.
+ * The directory's sink with the writer's lock. Closing the log releases the lock, also where the manager closes it as
+ * one of its observers, but not before a hanging write has ended.
  */
 class LockedSink implements AuditSink {
   readonly name: string;

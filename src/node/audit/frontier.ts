@@ -7,9 +7,9 @@ import { FRONTIER_FILE } from './layout.js';
 const MAX_FRONTIER_BYTES = 65_536;
 
 /**
- * Keeps where the newest segment begins, with the tree of everything before it, so that opening a log reads that
- * segment alone. It needs no signature: a root that is computed from it must be that of the signed checkpoint. The
- * caller syncs the directory.
+ * Stores where the newest segment begins and the tree of everything before it, so that opening a log reads only that
+ * segment. It needs no signature: the root computed from it must match the signed checkpoint. The caller syncs the
+ * directory.
  */
 export function writeFrontier(fs: AuditFileSystem, dir: string, segment: Segment): Promise<void> {
   const document = {
@@ -36,7 +36,7 @@ export async function readFrontier(fs: AuditFileSystem, dir: string): Promise<Se
     const frontier = hashes.map((hash) => checkBase64('hashes', hash));
     return { ...name, epoch, prev: fromHex(prev), frontier };
   } catch (error) {
-    // Too large, not JSON, not a regular file: damage in it is not a verdict on the log.
+    // Too large, not JSON, not a regular file: a damaged frontier does not mean a damaged log.
     if (isVramError(error) || error instanceof RangeError) return null;
     throw error;
   }

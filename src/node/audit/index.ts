@@ -16,7 +16,7 @@ export type { VerifierKeyOptions, VerifyAuditOptions } from './verify.js';
  * Opens a log directory for writing: takes the lock, reads the newest segment, repairs what a crash left, and records
  * that it was opened.
  * Errors: INVALID_INPUT (options, another worker's log, key file), AUDIT_FAILED (another writer, a failing disk),
- * AUDIT_CORRUPT (damage that no crash leaves, or another log than the expected one; nothing is changed).
+ * AUDIT_CORRUPT (damage that no crash leaves, or not the expected log; nothing is changed).
  */
 export const openAuditDirectory = onFirstCall(
   async () => (await import('./directory.js')).openAuditDirectory,
@@ -37,7 +37,7 @@ export const verifyAudit = onFirstCall(async () => (await import('./verify.js'))
 export const auditVerifierKey = onFirstCall(async () => (await import('./verify.js')).auditVerifierKey);
 
 /**
- * The records of a log in order, read as they stand: nothing is verified (`verifyAudit` does that).
+ * The records of a log in order, unverified (`verifyAudit` verifies them).
  * Errors: INVALID_INPUT.
  */
 export async function* showAudit(
@@ -70,11 +70,11 @@ export const pruneAudit = onFirstCall(async () => (await import('./prune.js')).p
 
 /**
  * Writes the log as C2SP tlog-tiles (`checkpoint`, `tile/<L>/<N>`, `tile/entries/<N>`) into `target`, for stock
- * transparency tools. The checkpoint comes last, when everything that it covers is there.
+ * transparency tools. The checkpoint is written last, after everything that it covers.
  * Errors: INVALID_INPUT, AUDIT_FAILED (cannot be read or written), AUDIT_CORRUPT (the records are not those of the
  * checkpoint).
  */
 export const exportTiles = onFirstCall(async () => (await import('./tiles.js')).exportTiles);
 
-/** The checkpoint file's text, or null where there is none. What is not text is given as it decodes: it will not parse. */
+/** The checkpoint file's text, or null where there is none. Bytes that are not UTF-8 are replaced, and will not parse. */
 export const readCheckpointFile = onFirstCall(async () => (await import('./layout.js')).readCheckpointFile);

@@ -11,7 +11,7 @@ const MAX_CHECKPOINT_BYTES = 65_536;
 export interface LogFiles {
   /** Segments with records, in order. */
   readonly stems: readonly string[];
-  /** Segments of which only the leaf hashes are left, in order. */
+  /** Pruned segments, of which only the leaf hashes remain, in order. */
   readonly prunedStems: readonly string[];
   readonly names: readonly string[];
 }
@@ -32,7 +32,7 @@ export async function listLog(fs: AuditFileSystem, dir: string): Promise<LogFile
       .sort();
   const stems = stemsWith(SEGMENT_SUFFIX);
   const whole = new Set(stems);
-  // A crash while pruning leaves both: the records count.
+  // A crash while pruning leaves both; the records take precedence.
   const prunedStems = stemsWith(LEAVES_SUFFIX).filter((stem) => !whole.has(stem));
   return { stems, prunedStems, names };
 }
@@ -49,7 +49,7 @@ export function leavesPath(dir: string, stem: string): string {
   return join(dir, stem + LEAVES_SUFFIX);
 }
 
-/** Documented at the door, index.ts. */
+/** Documented in index.ts. */
 export async function readCheckpointFile(fs: AuditFileSystem, dir: string): Promise<string | null> {
   let bytes: Uint8Array | null;
   try {

@@ -11,21 +11,21 @@ import {
 import { type AuditFileSystem, hasCode, readSmall, writeFully } from '../files/index.js';
 import type { ProcessIdentity, ProcessTable } from './process-identity.js';
 
-/** `lock.<generation>` is held, or was until its holder died; `.free` was given back. The highest generation counts. */
+/** `lock.<generation>` is held, or was until its holder died; `.free` was released. The highest generation counts. */
 const LOCK_NAME = /^lock\.([1-9]\d{0,14})(\.free)?$/;
 const MAX_LOCK_BYTES = 4_096;
 
 /** The right to write a log. */
 export interface WriterLock {
-  /** Lets the next writer in. Safe to call again. */
+  /** Releases the log to the next writer. Safe to call again. */
   release(): Promise<void>;
 }
 
 /**
  * Takes the log for one writer. Every lock ever held has a generation of its own, and the next one is made with link(2),
- * which is atomic and fails where the name is taken: of two processes that find the same dead lock one gets the next
- * generation and the other none. A lock that was given back stays under its other name, so that generations never go back
- * and a slow competitor cannot take an old number again. Errors: AUDIT_FAILED where another writer holds it or may hold it.
+ * which is atomic and fails where the name is taken: of two processes that find the same dead lock only one gets the
+ * next generation. A released lock stays under its other name, so that generations only grow and a slow competitor
+ * cannot reuse an old number. Errors: AUDIT_FAILED where another writer holds it or may hold it.
  */
 export async function acquireLock(
   fs: AuditFileSystem,
@@ -51,7 +51,7 @@ export async function acquireLock(
     await fs.syncDirectory(dir);
     const highest = await newestLock(fs, dir);
     if (highest.generation !== generation || highest.free) {
-      // A competitor was two steps ahead, and its predecessor's number had been tidied away.
+      // A competitor was two steps ahead, and its predecessor's file had been removed.
       throw held('another process has just taken it');
     }
     await removeOlder(fs, dir, generation);
@@ -61,12 +61,12 @@ export async function acquireLock(
     throw error;
   }
   return {
-    // Twice, because a failure that passes should not keep the log locked until this process ends.
+    // Tried twice, so that a transient failure does not keep the log locked until this process ends.
     release: () => release().catch(release),
   };
 }
 
-/** True while a writer may be active: an unfinished line is then not a fault. */
+/** True while a writer may be active: then an unfinished line is not damage. */
 export async function isHeld(fs: AuditFileSystem, dir: string, processes: ProcessTable): Promise<boolean> {
   const { generation, free } = await newestLock(fs, dir);
   if (generation === 0 || free) return false;
@@ -90,7 +90,7 @@ async function checkDead(
   const lock = await readLock(fs, join(dir, `lock.${generation}`));
   if (lock === null) throw held(`lock.${generation} cannot be read; remove it if no writer is running`);
   if (lock.host !== self.host) throw held(`by a process on host ${JSON.stringify(lock.host)}`);
-  // Nothing of an earlier boot of this host is running.
+  // No process survives a reboot of its host.
   if (lock.bootId !== self.bootId && lock.bootId !== null && self.bootId !== null) return;
   if (lock.pidNamespace !== self.pidNamespace) {
     throw held('by a process in another PID namespace (another container?)');
@@ -99,7 +99,7 @@ async function checkDead(
 }
 
 function held(by: string): VramError {
-  return new VramError('AUDIT_FAILED', `the audit log has a writer already: ${by}`);
+  return new VramError('AUDIT_FAILED', `the audit log already has a writer: ${by}`);
 }
 
 async function newestLock(
@@ -119,7 +119,10 @@ async function newestLock(
   return { generation, free };
 }
 
-/** Linked only when complete, so no reader sees a partial lock. Returns the file's other name, which is to be removed. */
+/**
+ * Linked only when complete, so no reader sees a partial lock. Returns the file's temporary name, which the caller
+ * removes.
+ */
 async function place(
   fs: AuditFileSystem,
   dir: string,
@@ -144,7 +147,7 @@ async function place(
   }
 }
 
-/** Older locks, and what attempts at making one left behind. */
+/** Older locks, and leftovers of attempts to make one. */
 async function removeOlder(fs: AuditFileSystem, dir: string, generation: number): Promise<void> {
   for (const name of await fs.list(dir)) {
     const [, digits] = /^lock\.([1-9]\d{0,14})(?:\.free|\.\d+\.[0-9a-f-]+\.tmp)?$/.exec(name) ?? [];
@@ -160,7 +163,7 @@ async function removeIfThere(fs: AuditFileSystem, path: string): Promise<void> {
   }
 }
 
-/** null for what is not a lock of ours. */
+/** null for other files. */
 async function readLock(fs: AuditFileSystem, path: string): Promise<ProcessIdentity | null> {
   let value: JsonValue;
   try {

@@ -6,14 +6,14 @@ export interface ProcessIdentity {
   readonly host: string;
   /** Differs after every boot. */
   readonly bootId: string | null;
-  /** Process ids mean something only inside one. */
+  /** Process ids are meaningful only within one PID namespace. */
   readonly pidNamespace: string | null;
   readonly pid: number;
   /** Clock ticks from boot to the process's start: distinguishes it from a later process with the same id. */
   readonly startTime: string | null;
 }
 
-/** Who we are, and who else is alive. */
+/** The identity of this process, and whether others still run. */
 export interface ProcessTable {
   self(): Promise<ProcessIdentity>;
   /** Whether a process of this machine, boot and namespace still runs. */
@@ -35,7 +35,7 @@ export const systemProcesses: ProcessTable = {
     try {
       process.kill(pid, 0);
     } catch (error) {
-      // Not permitted means that it is there and another user's.
+      // EPERM: the process exists and belongs to another user.
       if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
     }
     const state = await stateOf(pid);
@@ -46,7 +46,7 @@ export const systemProcesses: ProcessTable = {
   },
 };
 
-/** Fields 3 and 22 of /proc/<pid>/stat (proc(5)); null where there is none to be read. */
+/** Fields 3 and 22 of /proc/<pid>/stat (proc(5)); null where it cannot be read. */
 async function stateOf(pid: number): Promise<{ readonly state: string; readonly startTime: string } | null> {
   const stat = await orNull(() => readFile(`/proc/${pid}/stat`, 'utf8'));
   // The second field is the program's name in parentheses, which may hold anything.
@@ -60,7 +60,7 @@ async function orNull<T>(read: () => Promise<T>): Promise<T | null> {
   try {
     return await read();
   } catch {
-    // Other systems have no /proc: the identity does without.
+    // Systems without /proc: the identity has no start time.
     return null;
   }
 }

@@ -19,14 +19,14 @@ import { listLog, readCheckpointFile } from './layout.js';
 import { reading } from './verify.js';
 import { walkLeaves } from './walk.js';
 
-/** What is to be proved, and from which log. */
+/** The log, and what to prove. */
 export type ProveAuditOptions =
   | {
       /** Proves that the record with this sequence number is in the log. */
       readonly seq: number;
     }
   | {
-      /** Proves that the log of this older signed checkpoint is a prefix of the log as it is. */
+      /** Proves that the log of this older signed checkpoint is a prefix of the present log. */
       readonly since: string;
     };
 
@@ -78,7 +78,7 @@ async function inclusion(
   const hashes = await hashRanges(platform, dir, checkpoint, ranges, (index, line) => {
     if (index === seq && line !== null) leaf = new TextDecoder('utf-8', { ignoreBOM: true }).decode(line);
   });
-  if (leaf === null) throw invalidInput('seq', 'was pruned: only the hash of its record is left');
+  if (leaf === null) throw invalidInput('seq', 'was pruned: only the hash of its record remains');
   return inclusionDocument(checkpoint, seq, leaf, hashes);
 }
 
@@ -94,7 +94,7 @@ async function consistency(
   if (old.size > checkpoint.size) {
     throw new VramError(
       'AUDIT_CORRUPT',
-      `the log was cut: ${old.size} records were signed, ${checkpoint.size} are there`,
+      `the log was truncated: ${old.size} records were signed, and it has ${checkpoint.size}`,
     );
   }
   const ranges = consistencyRanges(old.size, checkpoint.size);

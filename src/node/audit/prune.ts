@@ -30,7 +30,7 @@ export interface PruneAuditOptions {
   readonly keyFile?: string | undefined;
   /** As in openAuditDirectory. */
   readonly trustOwner?: number | undefined;
-  /** Segments go whose records are all older than this; default, and at the latest, the end of the retention. */
+  /** Segments whose records are all older than this are removed; default, and at the latest, the end of the retention. */
   readonly before?: string | undefined;
   /** How long records must be kept, days; default 2557 (seven years). */
   readonly retentionDays?: number | undefined;
@@ -60,7 +60,7 @@ export interface PruneReport {
   readonly retentionDays: number;
   readonly removedSegments: readonly string[];
   readonly removedRecords: number;
-  /** null where nothing was removed. */
+  /** null if no record was removed. */
   readonly firstKeptSeq: number | null;
 }
 
@@ -141,7 +141,7 @@ export async function pruneAudit(
   return { ...report, firstKeptSeq: kept.seq };
 }
 
-/** Segments from the front whose every record is older; never the newest, which is being written. */
+/** Segments at the front whose records are all older; never the newest, which is being written. */
 async function findOld(platform: AuditPlatform, dir: string, before: number): Promise<OldSegment[]> {
   const { stems } = await listLog(platform.fs, dir);
   const old: OldSegment[] = [];
@@ -167,7 +167,7 @@ async function firstKept(
   if (stem !== undefined) {
     for await (const { record } of recordsOf(platform, dir, stem)) return record;
   }
-  throw new VramError('AUDIT_CORRUPT', 'the audit log is corrupt: it has no record to be kept');
+  throw new VramError('AUDIT_CORRUPT', 'the audit log is corrupt: no record would remain');
 }
 
 /** Writes a segment's leaf hashes beside it, atomically. */

@@ -11,14 +11,14 @@ import {
 import { segmentPath } from './layout.js';
 import type { Survey, TornTail } from './survey.js';
 
-/** More than a segment: a tail is a part of one. */
+/** More than a segment, of which a tail is a part. */
 const MAX_COMPARED_BYTES = 128_000_000;
 const NEWLINE = Uint8Array.of(0x0a);
 
 /**
- * Makes a log's end whole, as the survey found it: saves and cuts an unfinished tail, adds a missing newline, removes
- * segments that never had a record, and files that never became whole. What is saved is on stable storage before
- * anything is cut. Gives the name of the saved file, or null.
+ * Repairs a log's end as the survey found it: saves and truncates an unfinished tail, adds a missing newline, and
+ * removes segments without a record and unfinished temporary files. What is saved is on stable storage before anything
+ * is truncated. Resolves to the name of the saved file, or null.
  */
 export async function repairLog(fs: AuditFileSystem, dir: string, survey: Survey): Promise<string | null> {
   const { torn, segment, emptyStems } = survey;
@@ -42,7 +42,10 @@ export async function repairLog(fs: AuditFileSystem, dir: string, survey: Survey
   return tornFile;
 }
 
-/** Removes what a crash left of files that were being replaced. Those of locks are their makers'. Gives their number. */
+/**
+ * Removes temporary files that a crash left. Those of locks belong to the processes that made them. Resolves to their
+ * number.
+ */
 async function removeTemporaries(fs: AuditFileSystem, dir: string): Promise<number> {
   const left = (await fs.list(dir)).filter((name) => {
     const target = targetOfTemporary(name);
@@ -52,7 +55,7 @@ async function removeTemporaries(fs: AuditFileSystem, dir: string): Promise<numb
   return left.length;
 }
 
-/** A segment's bytes as they will be once its log is repaired. A chunk is valid until the next one is asked for. */
+/** A segment's bytes as they will be once its log is repaired. A chunk is valid until the next one is requested. */
 export async function* repairedChunks(
   fs: AuditFileSystem,
   dir: string,
@@ -80,7 +83,7 @@ async function saveTorn(fs: AuditFileSystem, dir: string, torn: TornTail): Promi
       await fs.syncDirectory(dir);
       return name;
     }
-    // Saved by a repair that did not get further.
+    // An interrupted repair has already saved it.
     if (there.length === bytes.length && there.every((byte, index) => byte === bytes[index])) return name;
   }
 }

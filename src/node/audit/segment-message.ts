@@ -1,7 +1,7 @@
 import { CompactRange, type SegmentJob, type SegmentResult } from '../../audit/index.js';
 import type { CryptoProvider } from '../../crypto/index.js';
 
-/** A job on its way to a worker thread. */
+/** A job for a worker thread. */
 export interface SegmentRequest {
   readonly id: number;
   readonly path: string;
@@ -14,7 +14,7 @@ interface PlainRange {
   readonly hashes: readonly Uint8Array[];
 }
 
-/** A result as it can be cloned from one thread to another. */
+/** A result in a form that can be cloned between threads. */
 export type PlainResult = Omit<SegmentResult, 'range' | 'snapshots'> & {
   readonly range: PlainRange;
   readonly snapshots: readonly (readonly [number, PlainRange])[];

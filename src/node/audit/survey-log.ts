@@ -31,7 +31,7 @@ import { SurveyWalk } from './survey-walk.js';
  */
 export async function surveyLog(context: SurveyContext): Promise<Survey> {
   const { fs, dir } = context;
-  // Before the listing: the segments must reach at least this far.
+  // Read before the listing: the segments must reach at least this far.
   const note = await readCheckpointFile(fs, dir);
   const files = await listLog(fs, dir);
   const checkpoint = note === null ? null : await ownCheckpoint(context, note);
@@ -47,8 +47,8 @@ export async function surveyLog(context: SurveyContext): Promise<Survey> {
 }
 
 /**
- * A log that was exchanged for another one of the same worker, or for nothing, would otherwise go on as if it were this
- * one.
+ * A log that was replaced by another one of the same worker, or removed, would otherwise be continued as if it were
+ * this one.
  */
 function checkExpected({ expectedLogId }: SurveyContext, logId: string | null): void {
   if (expectedLogId === null || expectedLogId === logId) return;
@@ -86,7 +86,7 @@ async function logIdOfRecordZero({ fs, dir }: SurveyContext, files: LogFiles): P
   return null;
 }
 
-/** A new log, or one whose first record never became whole. */
+/** A new log, or one whose first record was never completed. */
 async function freshSurvey(context: SurveyContext, files: LogFiles): Promise<Survey> {
   const { fs, dir, crypto, token, workerId } = context;
   const [stem, ...more] = files.stems;
@@ -94,7 +94,7 @@ async function freshSurvey(context: SurveyContext, files: LogFiles): Promise<Sur
   let bytes = 0;
   if (stem !== undefined) {
     for await (const lines of splitLines(readChunks(fs, segmentPath(dir, stem)), MAX_LINE_BYTES)) {
-      // One record was being written; a whole line would be more than that, or someone's edit.
+      // A crash leaves one unfinished record. A whole line that is not a record is an edit.
       if (lines.some(({ terminated }) => terminated)) throw corrupt('record 0 cannot be read');
       bytes += lines.reduce((sum, line) => sum + line.bytes.length, 0);
     }
@@ -112,7 +112,7 @@ async function freshSurvey(context: SurveyContext, files: LogFiles): Promise<Sur
   };
 }
 
-/** Names alone already say whether a segment is missing from the middle or the front. */
+/** The names alone show a segment missing from the middle or the front. */
 function checkOrder({ stems, prunedStems }: LogFiles): void {
   const firsts = [...prunedStems, ...stems].map((stem) => parseStem(stem)?.firstSeq ?? -1);
   if (firsts[0] !== undefined && firsts[0] !== 0) throw corrupt(faultMessage('missing-segment', 0));
@@ -123,8 +123,8 @@ function checkOrder({ stems, prunedStems }: LogFiles): void {
 }
 
 /**
- * Reads on from the kept frontier: the newest segment alone. null where that proves nothing: there is no frontier, it
- * is damaged, or its segment has no record yet. The file has no signature, so damage in it is not a verdict on the log.
+ * Reads on from the stored frontier: only the newest segment. null where that proves nothing: the frontier is missing
+ * or damaged, or its segment has no record yet. The file is unsigned, so damage in it does not mean a damaged log.
  */
 async function fromFrontier(
   context: SurveyContext,
@@ -138,7 +138,7 @@ async function fromFrontier(
     const end = await new SurveyWalk(context, checkpoint, start).run(logId);
     return end.segment === null ? null : end;
   } catch (error) {
-    // If the log rather than the frontier is damaged, the walk from the first record reports it.
+    // If the log is damaged and not the frontier, the walk from the first record reports it.
     if (isVramError(error, 'AUDIT_CORRUPT')) return null;
     throw error;
   }
@@ -153,7 +153,7 @@ async function frontierStart(
   if (frontier === null) return null;
   const { firstSeq, prev } = frontier;
   const at = stems.findIndex((stem) => parseStem(stem)?.firstSeq === firstSeq);
-  // An epoch is the number of its segment; anything else would have keys derived for nothing.
+  // An epoch is the number of its segment; any other value would derive keys in vain.
   if (at < 0 || firstSeq > checkpoint.size || frontier.epoch !== prunedStems.length + at) return null;
   try {
     const tree = new CompactRange(crypto, 0, firstSeq, frontier.frontier);
@@ -164,7 +164,7 @@ async function frontierStart(
   }
 }
 
-/** Reads everything there is, from the leaf hashes of pruned segments on. */
+/** Reads the whole log, beginning with the leaf hashes of pruned segments. */
 async function fromFirstRecord(
   context: SurveyContext,
   files: LogFiles,
@@ -208,7 +208,7 @@ async function surveyOf(
   end: WalkEnd,
 ): Promise<Survey> {
   const { tree, segment, torn, newlineMissing, emptyStems } = end;
-  // A ratchet of its own: an empty segment behind the one that goes on had an epoch as well.
+  // A separate ratchet, because an empty segment after the continued one has used an epoch as well.
   const ratchet = await KeyRatchet.fromToken(crypto, token, workerId, logId);
   await ratchet.advanceTo(segment?.start.epoch ?? 0);
   return {

@@ -20,7 +20,7 @@ import { readChunks } from '../files/index.js';
 import { segmentPath } from './layout.js';
 import { corrupt, type SurveyContext, type TornTail, type WalkEnd, type WalkStart } from './survey.js';
 
-/** How many records a log may have before its first checkpoint: what opening writes, and a few attempts at it. */
+/** How many records a log may have before its first checkpoint: those of opening it, and of a few attempts. */
 const MAX_WITHOUT_CHECKPOINT = 256;
 
 /**
@@ -51,7 +51,7 @@ export class SurveyWalk {
   async run(logId: string): Promise<WalkEnd> {
     const { crypto, token, workerId } = this.#context;
     const { stems, epoch: firstEpoch } = this.#start;
-    if (firstEpoch + stems.length > MAX_EPOCH) throw corrupt('it has more segments than there are epochs');
+    if (firstEpoch + stems.length > MAX_EPOCH) throw corrupt('it has more segments than a log can have');
     const ratchet = await KeyRatchet.fromToken(crypto, token, workerId, logId);
     const emptyStems: string[] = [];
     try {
@@ -128,7 +128,7 @@ export class SurveyWalk {
 
   async #accept(record: AuditRecord, line: FileLine, stem: string, start: Segment): Promise<void> {
     if (this.#checkpoint === null && !record.type.startsWith('audit.')) {
-      // Nothing but its own opening is recorded before a log has its first checkpoint.
+      // Before its first checkpoint a log records only its own opening.
       throw corrupt('its checkpoint is missing');
     }
     await this.#tree.append(await leafHash(this.#context.crypto, line.bytes));
@@ -139,7 +139,7 @@ export class SurveyWalk {
     this.#last = record;
   }
 
-  /** After the first bad line nothing may be genuine: a record whose MAC holds was not left by a crash. */
+  /** No genuine record may follow the first bad line: a crash leaves none. */
   async #checkRubble({ bytes }: FileLine, mac: Mac): Promise<void> {
     const parsed = parseLine(bytes);
     if (typeof parsed === 'string' || !(await this.#checker.macHolds(bytes, parsed, mac))) return;

@@ -3,11 +3,11 @@ import { VramError } from '../../base/index.js';
 import type { CryptoProvider, Signer } from '../../crypto/index.js';
 import type { AuditFileSystem } from '../files/index.js';
 
-/** What follows the last good record and was never acknowledged. */
+/** The bytes after the last good record, which were never acknowledged. */
 export interface TornTail {
   readonly stem: string;
   readonly seq: number;
-  /** Where it begins in the segment; everything from there on goes. */
+  /** Where it begins in the segment; everything from there on is removed. */
   readonly offset: number;
   readonly bytes: number;
 }
@@ -15,7 +15,7 @@ export interface TornTail {
 /** The state of a log's directory before any change. */
 export interface Survey {
   readonly state: ChainState;
-  /** The segment that goes on, as it will be once the tail is repaired; null for an empty log. */
+  /** The segment that will be continued, as it is once the tail is repaired; null for an empty log. */
   readonly segment: { readonly stem: string; readonly bytes: number } | null;
   readonly checkpointedSize: number;
   readonly torn: TornTail | null;
@@ -39,8 +39,7 @@ export interface SurveyContext {
 }
 
 /**
- * Where a walk through a log begins: at its first record, or at a later segment with all that stands before it as a
- * tree.
+ * Where a walk through a log begins: at its first record, or at a later segment with the tree of everything before it.
  */
 export interface WalkStart {
   readonly stems: readonly string[];
@@ -50,7 +49,7 @@ export interface WalkStart {
   readonly tree: CompactRange;
 }
 
-/** How far a walk came. */
+/** How far a walk got. */
 export interface WalkEnd {
   readonly tree: CompactRange;
   readonly prev: string;
@@ -62,7 +61,7 @@ export interface WalkEnd {
   readonly emptyStems: readonly string[];
 }
 
-/** AUDIT_CORRUPT: the log is left as it is. */
+/** AUDIT_CORRUPT for a log that is left unchanged. */
 export function corrupt(what: string, cause?: unknown): VramError {
   return new VramError('AUDIT_CORRUPT', `the audit log is corrupt: ${what}. Nothing was changed`, { cause });
 }

@@ -34,7 +34,7 @@ export interface ExportReport {
 
 /** Options of exportTiles(). */
 export interface ExportOptions {
-  /** A user id that is trusted with `target` and the directories above it, beside this process's own and root. */
+  /** A further trusted owner of `target` and the directories above it, besides this process's user and root. */
   readonly trustOwner?: number | undefined;
 }
 
@@ -72,7 +72,7 @@ export async function exportTiles(
     }
     const written = await writer.finish();
     await replaceFile(fs, join(target, 'checkpoint'), utf8(checkpoint.note));
-    // A bundle that holds a pruned entry cannot be written, so the minimum moves up to the next whole one.
+    // A bundle with a pruned entry cannot be written, so the export begins at the next whole one.
     const whole = Math.ceil(minimumIndex / TILE_WIDTH) * TILE_WIDTH;
     return {
       v: 1,
@@ -88,7 +88,7 @@ class TileWriter {
   readonly #fs: AuditFileSystem;
   readonly #crypto: CryptoProvider;
   readonly #target: string;
-  /** The unfinished tile of each level, with the number of full ones before it. */
+  /** The partial tile of each level, with the number of full ones before it. */
   readonly #levels: { hashes: Uint8Array[]; full: number }[] = [];
   #entries: Uint8Array[] = [];
   #entriesWhole = true;
@@ -108,7 +108,7 @@ class TileWriter {
     await this.#addHash(0, hash);
   }
 
-  /** Writes what is partial. Gives the number of files. */
+  /** Writes the partial tiles. Resolves to the number of files. */
   async finish(): Promise<number> {
     if (this.#entries.length > 0) await this.#flushBundle(`.p/${this.#entries.length}`);
     for (const [level, { hashes, full }] of this.#levels.entries()) {

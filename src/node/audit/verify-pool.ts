@@ -14,7 +14,7 @@ interface Member {
   readonly pending: Map<number, Pending>;
 }
 
-/** Threads that verify segments side by side. */
+/** Threads that verify segments in parallel. */
 export class VerifyPool {
   readonly #members: Member[];
   #nextId = 0;
@@ -34,7 +34,7 @@ export class VerifyPool {
       member.pending.set(id, { resolve, reject });
       const request: SegmentRequest = { id, path, job };
       member.worker.postMessage(request);
-      // The thread has a copy of its own.
+      // The thread has its own copy.
       job.macKey?.fill(0);
     });
   }

@@ -4,9 +4,8 @@ import { repairedChunks } from './repair.js';
 import { corrupt, type Survey, type SurveyContext } from './survey.js';
 
 /**
- * Verifies every segment of a log that was surveyed, as "audit verify" does, but without the unfinished end that
- * repair will cut.
- * Errors: AUDIT_CORRUPT with the first bad record.
+ * Verifies every segment of a surveyed log, as "audit verify" does, but without the unfinished end that repair will
+ * remove. Errors: AUDIT_CORRUPT with the first bad record.
  */
 export async function verifyWhole(context: SurveyContext, survey: Survey, origin: string): Promise<void> {
   const { fs, dir, crypto, token, signer } = context;

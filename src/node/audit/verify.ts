@@ -27,11 +27,11 @@ import { VerifyPool } from './verify-pool.js';
 
 /** Options of verifyAudit(). */
 export interface VerifyAuditOptions extends Omit<VerifyLogOptions, 'live' | 'concurrency'> {
-  /** Key file whose public half verifies the checkpoints; default the worker's own, if it is there. */
+  /** Key file whose public half verifies the checkpoints; default the worker's own, if it exists. */
   readonly keyFile?: string | undefined;
   /** A user id that is trusted with the key file, as in openAuditDirectory. */
   readonly trustOwner?: number | undefined;
-  /** Threads; default as many as there are cores and segments to feed them, at most 4; 1 stays in this thread. */
+  /** Number of threads; default one for each core and segment, at most 4; 1 uses the calling thread. */
   readonly workers?: number | undefined;
 }
 
@@ -58,7 +58,7 @@ const VERIFIER_KEY_KEYS = { keyFile: true, trustOwner: true } satisfies OptionKe
 const MAX_DEFAULT_WORKERS = 4;
 /** Below this a thread costs more than it saves. */
 const MIN_PARALLEL_BYTES = 33_554_432;
-/** Beside this module once compiled; absent where the sources run uncompiled. */
+/** Beside this module once compiled; absent where the TypeScript sources run. */
 const WORKER_SCRIPT = new URL('./verify-worker.js', import.meta.url);
 
 /** Documented at the door, index.ts. */
@@ -103,11 +103,11 @@ export async function auditVerifierKey(dir: string, options: VerifierKeyOptions 
   const keyFile = options.keyFile ?? defaultKeyFile(parseOrigin(head.origin).workerId);
   const line = await keyLine(head.origin, keyFile, trustOwner);
   if (line === null) throw invalidInput('keyFile', 'is not there: the key lies where the log was written');
-  // The line names the log, and what names it here is a file that others may have put there.
+  // The line names the log by the checkpoint file, which someone else may have put there.
   if (!(await verifyNote(nodeCrypto, note, await parseVerifierKey(nodeCrypto, line)))) {
     throw invalidInput(
       'keyFile',
-      'did not sign the checkpoint: it is the key of another log, or that was changed',
+      'did not sign the checkpoint: it is the key of another log, or the checkpoint was changed',
     );
   }
   return line;
@@ -123,7 +123,7 @@ async function localVerifierKey(
   try {
     origin = parseCheckpoint(source.checkpoint).checkpoint.origin;
   } catch (error) {
-    // The verification reports it.
+    // Verification reports it.
     if (isVramError(error, 'INVALID_INPUT')) return null;
     throw error;
   }

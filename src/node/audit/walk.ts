@@ -15,7 +15,7 @@ import { type LogFiles, leavesPath, segmentPath } from './layout.js';
 export interface Leaf {
   readonly seq: number;
   readonly hash: Uint8Array;
-  /** The record's line; null where it was pruned. Valid until the next leaf is asked for. */
+  /** The record's line; null if pruned. Valid until the next leaf is requested. */
   readonly line: Uint8Array | null;
 }
 

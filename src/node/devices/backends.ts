@@ -15,7 +15,7 @@ import { createNodeEngine } from '../digest/index.js';
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */
 export function nodeBackends(options: BackendOptions = {}): readonly Backend[] {
-  // Here, not where the host backend is loaded: a wrong name must not look like a device that is missing.
+  // Checked here, not when the host backend loads: a wrong name must not look like a missing device.
   const engine = createNodeEngine();
   return [
     new BackendOnFirstCall('cuda', async () => (await import('./cuda/index.js')).nodeCudaBackend(options)),

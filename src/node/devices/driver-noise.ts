@@ -9,7 +9,7 @@ const NOISE: readonly RegExp[] = [
   /^ {4}at .*\/third_party\/dawn\//,
 ];
 
-/** The addon's: calls with stderr held back, and gives what was written there. */
+/** The addon's function: calls with stderr captured, and returns what was written to it. */
 type HoldStderr = (call: () => unknown) => { readonly value: unknown; readonly text: string };
 
 let hold: HoldStderr | null | undefined;

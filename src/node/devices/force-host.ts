@@ -6,7 +6,7 @@ const NO = ['', '0', 'false', 'no'];
 
 /**
  * Whether `VRAM_RESIDENCY_FORCE_HOST` asks for mock mode, the host device alone: 1, true or yes; not 0, false, no, nor
- * where it is empty or not set. Any other word is refused, so that a misspelling does not silently disable the mode.
+ * where it is empty or not set. Any other value is refused, so that a misspelling does not silently disable the mode.
  * Errors: INVALID_INPUT.
  */
 export function hostIsForced(env: Readonly<Record<string, string | undefined>>): boolean {

@@ -6,13 +6,16 @@ import { adviseHugePages } from './huge-pages.js';
 
 export interface NodeHostOptions {
   /**
-   * Hashes the resident bytes; the caller still owns, and closes, it. Default: the process's engine
+   * Hashes the resident bytes. The caller owns it and closes it. Default: the process's engine
    * (`VRAM_RESIDENCY_DIGEST`, else native).
    */
   readonly engine?: BlockHasher;
 }
 
-/** Enough for many small shards, which gain most, and little beside what a process that seals weights takes: 64 MiB. */
+/**
+ * 64 MiB: enough for many small shards, which gain most, and little compared with the memory of a process that seals
+ * weights.
+ */
 const POOL_BYTES = 64 * 1024 * 1024;
 const LIMIT_AGE_MS = 1000;
 
@@ -33,7 +36,7 @@ export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
 }
 
 /**
- * Bytes that the process may use at most. The limit of its control group is read once a second: it rarely changes, reading
+ * The most bytes that the process may use. The limit of its control group is read once a second: it rarely changes, reading
  * it takes 50 microseconds, and sealing a shard asks five times.
  */
 function usableMemoryReader(): () => number {
@@ -43,7 +46,7 @@ function usableMemoryReader(): () => number {
     const nowMs = performance.now();
     if (nowMs - readAtMs < LIMIT_AGE_MS) return bytes;
     readAtMs = nowMs;
-    // 0 or undefined: no limit is set; some systems report "no limit" as 2^64.
+    // 0 or undefined mean no limit; some systems report no limit as 2^64.
     const limit = constrainedMemory() ?? 0;
     bytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
     return bytes;

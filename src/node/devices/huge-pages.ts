@@ -10,8 +10,8 @@ interface PagesAddon {
 let loaded: PagesAddon | null | undefined;
 
 /**
- * Asks Linux to back large fresh memory with huge pages: with pages of 4096 bytes, finding one for each takes longer than
- * all that is done with the bytes afterwards. Where there is no addon, or the system has none to give, nothing changes.
+ * Requests huge pages from Linux for large fresh memory: faulting in pages of 4096 bytes takes longer than everything
+ * done with the bytes afterwards. Without the addon, or without huge pages in the system, nothing changes.
  */
 export function adviseHugePages(memory: Uint8Array): void {
   if (memory.length < LEAST_BYTES) return;

@@ -6,7 +6,7 @@ export { hostIsForced } from './force-host.js';
 
 /**
  * The read-only store probe of `selftest`, in a child process, since a refused store voids the context.
- * Errors: INVALID_INPUT; DEVICE_UNAVAILABLE with the child's last words if it did not get as far as an answer.
+ * Errors: INVALID_INPUT; DEVICE_UNAVAILABLE with the child's last output if it ended without an answer.
  */
 export const probeReadOnlyStore = onFirstCall(
   async () => (await import('./cuda/index.js')).probeReadOnlyStore,
@@ -16,7 +16,7 @@ export const probeReadOnlyStore = onFirstCall(
 export const dawnGpu = onFirstCall(async () => (await import('./webgpu.js')).dawnGpu);
 
 /**
- * The addon of this machine, for what needs more of it than a device. Errors: DEVICE_UNAVAILABLE; the message says whether
- * the machine, the file or its version is at fault, and what to do.
+ * The addon of this machine, for callers that need more of it than a device. Errors: DEVICE_UNAVAILABLE; the message
+ * says whether the machine, the file or its version is at fault, and what to do.
  */
 export const loadAddon = onFirstCall(async () => (await import('./cuda/index.js')).loadAddon);

@@ -2,7 +2,7 @@ import { VramError } from '../../base/index.js';
 import { type Backend, type GpuProvider, webgpuBackend } from '../../device/index.js';
 import { withoutDriverNoise } from './driver-noise.js';
 
-/** Dawn, from the optional dependency `webgpu`; loaded when first asked for. */
+/** Dawn, from the optional dependency `webgpu`; loaded on first use. */
 class DawnProvider implements GpuProvider {
   readonly adviceWithoutAdapter =
     'install a Vulkan driver (on Linux a GPU vendor driver, or Mesa 25 or newer for the CPU)';
@@ -33,7 +33,7 @@ async function loadDawn(): Promise<GPU> {
     const { create } = await import('webgpu');
     const gpu = withoutDriverNoise(() => create([]));
     const requestAdapter = gpu.requestAdapter.bind(gpu);
-    // Dawn asks its drivers before it returns.
+    // Dawn queries its drivers before it returns.
     gpu.requestAdapter = (options) => withoutDriverNoise(() => requestAdapter(options));
     return gpu;
   } catch (cause) {

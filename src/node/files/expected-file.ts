@@ -3,7 +3,7 @@ import { type ExpectedDigests, parseExpected } from '../../models/index.js';
 import { pageOfServer, START_BYTES } from './not-weights.js';
 import { checkPath, OpenFile } from './open-file.js';
 
-/** What parseExpected() takes of a model list; of other texts it takes less. */
+/** The limit of parseExpected() for a model list; its limits for other texts are lower. */
 const MAX_EXPECTED_BYTES = 256 * 1024 * 1024;
 
 /**

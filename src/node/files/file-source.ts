@@ -5,9 +5,9 @@ import { checkPath, OpenFile } from './open-file.js';
 export interface FileSource extends RangedSource {
   readonly path: string;
   readonly size: number;
-  /** Time of the last write, in nanoseconds since 1970. Whoever may write the file may also set it. */
+  /** Time of the last write, in nanoseconds since 1970. Anyone who may write the file can also set it. */
   readonly mtimeNs: bigint;
-  /** Time of the last change of content or attributes, in nanoseconds since 1970. Nobody sets it but the system. */
+  /** Time of the last change of content or attributes, in nanoseconds since 1970. Only the system sets it. */
   readonly ctimeNs: bigint;
   readonly inode: bigint;
   /** The file system that the inode counts in. */
@@ -15,8 +15,8 @@ export interface FileSource extends RangedSource {
 }
 
 /**
- * Weights in a regular file, opened once and read from that descriptor alone. Whoever shortens, extends, rewrites or
- * replaces it meanwhile is found out (IV-006).
+ * Weights in a regular file, opened once and read from that descriptor alone. Shortening, extending, rewriting or
+ * replacing the file meanwhile is detected (IV-006).
  *
  * Errors: INVALID_INPUT if it is missing, unreadable or not a regular file; SOURCE_MISMATCH while reading and from
  * `unchanged`.

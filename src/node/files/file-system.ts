@@ -16,7 +16,7 @@ export interface AuditFile {
   truncate(length: number): Promise<void>;
   /** fsync. */
   sync(): Promise<void>;
-  /** Tells this file from every other; the same as AuditFileSystem.identity of its path. */
+  /** Identifies this file; the same as AuditFileSystem.identity of its path. */
   identity(): Promise<string>;
   close(): Promise<void>;
 }
@@ -27,7 +27,7 @@ export type OpenMode = 'create' | 'update' | 'read';
 /** What the log needs of a file system: the seam where tests inject failures and watch the order of calls. */
 export interface AuditFileSystem {
   /**
-   * Follows no link, waits for no pipe, and gives regular files alone. Errors: AUDIT_FAILED for anything else of that
+   * Follows no link, does not block on a pipe, and opens only regular files. Errors: AUDIT_FAILED for anything else of that
    * name.
    */
   open(path: string, mode: OpenMode): Promise<AuditFile>;
@@ -42,13 +42,13 @@ export interface AuditFileSystem {
   makeDirectory(path: string): Promise<void>;
   /** fsync of a directory: makes its new, renamed and removed names durable. */
   syncDirectory(path: string): Promise<void>;
-  /** Of what has the name itself, if it is a link; null where there is nothing. */
+  /** Of the name itself, also if it is a link; null where there is none. */
   identity(path: string): Promise<string | null>;
 }
 
-/** Windows has none of these, and is given 0. */
+/** Windows has none of these flags, hence 0. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_NOCTTY = 0, O_DIRECTORY = 0 } = constants;
-/** What has a name may have been put there by another: a link to a file of ours, a pipe that hangs who opens it. */
+/** Someone else may have put something under the name: a link to one of our files, or a pipe that blocks open(). */
 const GUARDED = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
 const FLAGS: Readonly<Record<OpenMode, number>> = {
   create: GUARDED | constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
@@ -107,7 +107,7 @@ function irregular(path: string, cause?: unknown): VramError {
   const name = JSON.stringify(basename(path));
   return new VramError(
     'AUDIT_FAILED',
-    `${name} is not a regular file: look who put it there, and remove it`,
+    `${name} is not a regular file: find out who put it there, and remove it`,
     {
       cause,
     },
@@ -170,7 +170,7 @@ export async function writeFully(file: AuditFile, bytes: Uint8Array, offset: num
 /** Bytes at a time when reading through a file. */
 const CHUNK_BYTES = 262_144;
 
-/** A file's bytes from an offset on. A chunk is valid until the next one is asked for. */
+/** A file's bytes from an offset on. A chunk is valid until the next one is requested. */
 export async function* readChunks(
   fs: AuditFileSystem,
   path: string,
@@ -216,15 +216,15 @@ export async function readSmall(
   }
 }
 
-/** What `replaceFile` calls a file until it is whole. A crash may leave one behind. */
+/** The name that `replaceFile` gives a file until it is complete. A crash may leave one behind. */
 const TEMPORARY = /^(.+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
-/** The name of the file that a temporary one was to become, or null for other names. */
+/** The final name of a temporary file, or null for other names. */
 export function targetOfTemporary(name: string): string | null {
   return TEMPORARY.exec(name)?.[1] ?? null;
 }
 
-/** Puts a file in place whole or not at all: temporary file, fsync, rename. The caller syncs the directory. */
+/** Replaces a file atomically: temporary file, fsync, rename. The caller syncs the directory. */
 export async function replaceFile(fs: AuditFileSystem, path: string, bytes: Uint8Array): Promise<void> {
   // An unpredictable name.
   const temporary = `${path}.${randomUUID()}.tmp`;

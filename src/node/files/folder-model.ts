@@ -1,7 +1,7 @@
 import { invalidInput } from '../../base/index.js';
 import type { ModelFormat } from './model-types.js';
 
-/** Also of a variant: `model.safetensors.index.fp16.json`, `model.fp16.safetensors.index.json`. */
+/** Also matches variants: `model.safetensors.index.fp16.json`, `model.fp16.safetensors.index.json`. */
 const INDEX = /\.safetensors\.index(\.[\w-]+)?\.json$/i;
 const GGUF_PART = /^(.+)-([0-9]{5})-of-([0-9]{5})(\.gguf)$/i;
 const MAX_NAMED = 8;
@@ -11,7 +11,7 @@ export interface GgufPart {
   /** From 1. */
   readonly number: number;
   readonly count: number;
-  /** What the part of another number is called. */
+  /** The name of another part, by its number. */
   readonly nameOf: (number: number) => string;
 }
 
@@ -49,7 +49,7 @@ export function modelAmong(names: readonly string[], format: ModelFormat | 'auto
     .filter((name) => !isHidden(name) && (format === 'auto' || formatByName(name) === format))
     .sort();
   const indexed = requested.some(isSafetensorsIndex);
-  // An index speaks for the safetensors files beside it, the first part of a split GGUF for all.
+  // An index stands for the safetensors files beside it, and the first part of a split GGUF for all parts.
   const models = requested.filter((name) => {
     const known = formatByName(name);
     if (known === 'safetensors') return !indexed || isSafetensorsIndex(name);

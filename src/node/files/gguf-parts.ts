@@ -8,8 +8,8 @@ import type { ModelShard } from './model-types.js';
 const MAX_PARTS = 4096;
 
 /**
- * A GGUF file, or all parts of the split that it is a part of. What the parts say of themselves must agree with their names,
- * and a part is not taken for a whole. Errors: INVALID_INPUT, SOURCE_MISMATCH.
+ * A GGUF file, or all parts of the split that it is a part of. The parts' metadata must agree with their names; a part
+ * is not accepted as a whole model. Errors: INVALID_INPUT, SOURCE_MISMATCH.
  */
 export async function ggufFiles(entry: ModelEntry): Promise<ModelShard[]> {
   const part = ggufPart(entry.name);

@@ -18,9 +18,9 @@ const read = promisify(readCallback);
 
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
-/** Whoever writes a pipe may have to unlock a vault by hand first. */
+/** Long, because the writer may first have to unlock a vault by hand. */
 const DEFAULT_STALL_MS = 300_000;
-/** Descriptors that this process was given: what stands behind them was opened by who started it. */
+/** Inherited descriptors: the parent process opened what they refer to. */
 const INHERITED = /^(\/dev\/stdin|\/dev\/fd\/\d+|\/proc\/self\/fd\/\d+)$/;
 const CHUNK_BYTES = 65_536;
 
@@ -28,7 +28,7 @@ export interface InputOptions {
   readonly maxBytes: number;
   /** Holds a secret: others must not be able to read or write it, and it must be this user's or root's. */
   readonly secret?: boolean;
-  /** A user whose secrets are taken too. */
+  /** A further trusted owner of secrets. */
   readonly trustOwner?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** How long a pipe may stay without a byte, ms; default five minutes. */
@@ -55,7 +55,7 @@ export async function readInput(argument: string, path: string, options: InputOp
       if (stats.isDirectory()) throw invalidInput(argument, 'cannot be read: EISDIR');
       if (stats.isFile()) return await readFile(argument, fd, maxBytes);
       if (!stats.isFIFO()) throw invalidInput(argument, 'must be a file or a pipe');
-      // Loaded when there is a pipe: most programs read none.
+      // Loaded only for a pipe: most programs read none.
       const { Socket } = await import('node:net');
       const socket = new Socket({ fd, readable: true, writable: false });
       owned = false;
@@ -109,7 +109,7 @@ function readPipe(
     };
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort);
-    socket.setTimeout(stallMs, () => end(invalidInput(argument, 'is a pipe that nobody writes to')));
+    socket.setTimeout(stallMs, () => end(invalidInput(argument, 'is a pipe without a writer')));
     socket.on('error', end);
     socket.on('end', () => end(null));
     socket.on('data', (chunk: Buffer) => {

@@ -3,8 +3,8 @@ import { dirname, resolve } from 'node:path';
 import { hasCode } from './system-error.js';
 
 /**
- * Makes a directory and those above it that are not there. Node's own recursive mkdir never ends where the system says of
- * a name that it is not there and does not make it either, as in /proc. Errors: what the system says.
+ * Makes a directory and its missing parents. Node's recursive mkdir never ends where a name neither exists nor can be
+ * made, as in /proc. Errors: those of the system.
  */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
   const missing: string[] = [];

@@ -17,7 +17,7 @@ export class ModelEntry {
   }
 
   /**
-   * Opens a path once and goes by what it got: a file, or a folder, of whose names `choose` picks one.
+   * Opens a path once. It is a file, or a folder, from whose names `choose` picks one.
    * Errors: INVALID_INPUT for what is missing, unreadable, or neither; those of `choose`.
    */
   static async open(path: string, choose: (names: readonly string[]) => string): Promise<ModelEntry> {

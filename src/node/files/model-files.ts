@@ -12,8 +12,8 @@ import { openUnchanged } from './source-facts.js';
 /** Options of openModel(). */
 export interface OpenModelOptions {
   /**
-   * `auto`, the default, goes by the file's name, then by its first bytes. What is not known is raw, unless it seems to
-   * be something else than weights: a pointer, a page of a server, JSON, a pickle, an unfinished download.
+   * `auto`, the default, goes by the file's name, then by its first bytes. An unknown file is raw, unless it appears
+   * not to be weights: a pointer, an error page, JSON, a pickle, an unfinished download.
    */
   readonly format?: ModelFormat | 'auto' | undefined;
 }
@@ -88,7 +88,7 @@ function modelOf(entry: ModelEntry, format: ModelFormat, { shards, unlisted }: P
   return { format, path, index, shards, unlisted, tensorCount, byteLength };
 }
 
-/** Raw is the last resort: what seems to be a part of a model, and cannot be read as one, is refused by its kind. */
+/** Raw is the last resort: a file that appears to belong to a model but cannot be read as one is refused by its kind. */
 async function formatOf({ file, name }: ModelEntry): Promise<ModelFormat> {
   const start = await accessTo(file).read(0, Math.min(START_BYTES, file.byteLength));
   const other = seemsToBe(name, start);

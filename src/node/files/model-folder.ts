@@ -6,7 +6,7 @@ import { movedMeanwhile, type OpenFolder } from './open-folder.js';
 /**
  * Opens a file that a model names. It must lie in the model's folder once links are followed, or in the `blobs` folder
  * of the hub cache that the folder is part of (docs/decisions/hub-cache-links.md). It is opened first and judged by its
- * descriptor, so that links which are switched meanwhile lead nowhere else.
+ * descriptor, so that links switched meanwhile have no effect.
  *
  * Errors: INVALID_INPUT if it is missing, not a regular file, or out of the folder; SOURCE_MISMATCH if it moved
  * meanwhile.
@@ -17,7 +17,7 @@ export async function openInside(folder: OpenFolder, file: string): Promise<Open
     const place = await folder.realPathOf(opened, file);
     const parts = partsTo(await folder.realPath(), place);
     if (parts === null) throw invalidInput(file, 'is a link out of the folder of the model');
-    // The path only tells where to look: namespaces may give one path to two files.
+    // The path alone is not proof: namespaces may give one path to two files.
     if (await folder.holds(opened, parts)) return opened;
     throw movedMeanwhile(file);
   } catch (error) {

@@ -8,7 +8,7 @@ const CHECKPOINT = 'a PyTorch checkpoint in pickle form: convert it to safetenso
 const PICKLE = 'a Python pickle: convert it to safetensors';
 const GGML = 'a GGML file from before GGUF: convert it to GGUF';
 
-/** What servers send in place of a file. */
+/** Pages that servers send in place of a file. */
 const PAGES: readonly (readonly [RegExp, string])[] = [
   [/^\s*<(!doctype html|html|head|body)\b/i, 'an HTML page, such as a server sends in place of a file'],
   [/^\s*<(\?xml|Error>)/, 'an XML document, such as a server sends in place of a file'],
@@ -42,13 +42,13 @@ const BYTES: readonly (readonly [readonly number[], string])[] = [
 ];
 
 /**
- * What a file is that stands where weights are wanted and is something else, however it is named; null if nothing says
- * so. `start` is its first START_BYTES.
+ * The kind of a file that is given as weights but is something else, whatever its name; null if nothing indicates that.
+ * `start` is its first START_BYTES.
  */
 export function seemsToBe(name: string, start: Uint8Array): string | null {
   if (UNFINISHED.test(name)) return 'a download that did not finish';
-  if (PIECE.test(name)) return 'one piece of a file that was cut: put the pieces together';
-  // A safetensors file starts with the length of its header, which may read like anything.
+  if (PIECE.test(name)) return 'one piece of a split file: join the pieces';
+  // A safetensors file starts with the length of its header, whose bytes may match any signature.
   if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return null;
   const text = latin1(start);
   const byText = TEXTS.find(([pattern]) => pattern.test(text));
@@ -61,7 +61,7 @@ export function pageOfServer(start: Uint8Array): string | null {
   return PAGES.find(([pattern]) => pattern.test(text))?.[1] ?? null;
 }
 
-/** Does it open as a JSON document does, and go on as text? */
+/** Whether it begins like a JSON document and continues as text. */
 export function seemsToBeJson(start: Uint8Array): boolean {
   return /^\s*[[{]/.test(latin1(start)) && start.every(isTextByte);
 }

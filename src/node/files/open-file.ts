@@ -22,8 +22,8 @@ const BUFFERS = 3;
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
 /**
- * An argument that names a file or folder, made absolute. Links in it are left to the system, which alone reads them
- * right.
+ * An argument that names a file or folder, made absolute. Links in it are left to the system, which alone resolves them
+ * correctly.
  */
 export function checkPath(path: string): string {
   if (typeof path !== 'string' || path.length === 0) throw invalidInput('path', 'must be a non-empty string');
@@ -40,12 +40,12 @@ export async function openToRead(at: string, shown: string): Promise<FileHandle>
   }
 }
 
-/** Did opening fail because nothing has that name? */
+/** Whether opening failed because the name does not exist. */
 export function isMissing(error: unknown): boolean {
   return isVramError(error, 'INVALID_INPUT') && hasCode(error.cause, 'ENOENT', 'ENOTDIR');
 }
 
-/** A regular file, opened once and read from that descriptor alone: what is behind a FileSource. */
+/** A regular file, opened once and read only through that descriptor: the implementation of a FileSource. */
 export class OpenFile implements RangedSource {
   readonly byteLength: number;
   readonly label: string;
@@ -70,7 +70,7 @@ export class OpenFile implements RangedSource {
     this.#handle = handle;
   }
 
-  /** Opens the file that stands `at` a path. `path` is its lasting name, where `unchanged` looks; messages show `shown`. */
+  /** Opens the file `at` a path. `path` is its lasting name, which `unchanged` checks; messages show `shown`. */
   static async open(at: string, path: string, shown: string): Promise<OpenFile> {
     return await OpenFile.of(await openToRead(at, shown), path, shown);
   }
@@ -135,7 +135,7 @@ export class OpenFile implements RangedSource {
       }
       await this.unchanged();
     } finally {
-      // No read may land in a buffer, or need the handle, after the stream has ended.
+      // No read may write to a buffer or use the handle after the stream has ended.
       await Promise.all(reads);
     }
   }
@@ -151,8 +151,9 @@ export class OpenFile implements RangedSource {
   }
 
   /**
-   * Hashes a range with threads that read it themselves: 32 bytes for each started block to `hashes`, which nobody may
-   * touch until this settles. Errors: SOURCE_MISMATCH if the file ends before, INVALID_INPUT if it cannot be read.
+   * Hashes a range with threads that read it themselves: 32 bytes for each started block to `hashes`, which the caller
+   * may not touch until this settles. Errors: SOURCE_MISMATCH if the file ends before, INVALID_INPUT if it cannot be
+   * read.
    */
   async hashBlocks(hasher: RangeHasher, offset: number, length: number, hashes: Uint8Array): Promise<void> {
     let end: number;
@@ -168,7 +169,7 @@ export class OpenFile implements RangedSource {
     const changed = (what: string, cause?: unknown): VramError =>
       new VramError(
         'SOURCE_MISMATCH',
-        `the file "${this.label}" ${what} while it was in use; try again when it is at rest`,
+        `the file "${this.label}" ${what} while it was in use; try again when it no longer changes`,
         {
           cause,
         },
@@ -182,7 +183,7 @@ export class OpenFile implements RangedSource {
     if (open.size < BigInt(this.size)) throw changed('shrank');
     if (open.size > BigInt(this.size)) throw changed('grew');
     if (open.mtimeNs !== this.mtimeNs) throw changed('was written');
-    // A writer may put the time of the last write back, but not this one.
+    // A writer can reset the time of the last write, but not this one.
     if (open.ctimeNs !== this.ctimeNs) throw changed('was written, or its attributes were changed,');
     if (!this.is(named)) throw changed('was replaced by another');
   }

@@ -9,8 +9,8 @@ const O_PATH = process.platform === 'linux' ? 0o10_000_000 : 0;
 const FOLDER_FLAGS = constants.O_RDONLY | (constants.O_DIRECTORY ?? 0) | O_PATH;
 
 /**
- * A folder held open: its files are looked up from its descriptor, so that they are this folder's whatever becomes of
- * its name. Where the system has no `/proc/self/fd` (macOS, Windows) they are looked up from its real path.
+ * A folder held open: its files are looked up from its descriptor, so that they belong to this folder even if its name
+ * changes. Where the system has no `/proc/self/fd` (macOS, Windows) they are looked up from its real path.
  */
 export class OpenFolder {
   /** Absolute, as it was named. */
@@ -40,7 +40,7 @@ export class OpenFolder {
   }
 
   static async #at(at: string, path: string, flags: number): Promise<OpenFolder> {
-    // Windows opens folders for programs that ask in another way than Node does.
+    // Windows has no path that leads through an open folder, so a handle would be of no use.
     if (process.platform === 'win32') return new OpenFolder(path, null, await realpath(at));
     const handle = await open(at, FOLDER_FLAGS | flags);
     try {
@@ -63,7 +63,7 @@ export class OpenFolder {
     return await OpenFile.open(this.#entry(file), path, path);
   }
 
-  /** Does that name still lead to this file, through links or not? */
+  /** Whether that name still leads to this file, also through links. */
   async isNamed(file: OpenFile, name: string): Promise<boolean> {
     try {
       return file.is(await stat(this.#entry(name), { bigint: true }));
@@ -84,8 +84,8 @@ export class OpenFolder {
   }
 
   /**
-   * Is `file` what stands below this folder at `parts`, reached without a link? Folders on the way may be `..`:
-   * physical parents. Each one is opened from the one before, so that no switched link leads astray.
+   * Whether `file` is the one below this folder at `parts`, reached without a link. Folders on the way may be `..`:
+   * physical parents. Each one is opened from the one before, so that a switched link has no effect.
    */
   async holds(file: OpenFile, parts: readonly string[]): Promise<boolean> {
     const [part, ...rest] = parts;
@@ -115,7 +115,7 @@ export class OpenFolder {
     await this.#handle?.close();
   }
 
-  /** Put together by hand: a `..` is the system's to resolve. */
+  /** Joined by hand: the system must resolve each `..` itself. */
   #entry(name: string): string {
     return `${this.#base}/${name}`;
   }
@@ -125,7 +125,7 @@ export class OpenFolder {
 export function movedMeanwhile(file: string): VramError {
   return new VramError(
     'SOURCE_MISMATCH',
-    `the file ${JSON.stringify(file)} was moved or replaced while it was opened; try again when it is at rest`,
+    `the file ${JSON.stringify(file)} was moved or replaced while it was opened; try again when it no longer changes`,
   );
 }
 

@@ -16,7 +16,7 @@ const GROUP_WRITES = 0o020;
 const EVERYBODY_WRITES = 0o002;
 const STICKY = 0o1000;
 const ROOT = 0;
-/** What (uid_t)-1 leaves. */
+/** The largest valid user id: (uid_t)-1 is reserved. */
 export const MAX_UID = 2 ** 32 - 2;
 
 /** The option `trustOwner`; null where only this user and root are trusted. Errors: INVALID_INPUT. */
@@ -26,7 +26,7 @@ export function checkTrustOwner(uid: number | undefined): number | null {
 
 /**
  * Why a file that holds a secret is refused, and what to do; null where it is accepted. It must be the user's own, root's
- * or `trustOwner`'s, and private. Windows keeps such rights elsewhere: there the answer is always null.
+ * or `trustOwner`'s, and private. On Windows, whose access rights are elsewhere, the answer is always null.
  */
 export function secrecyFault(rights: Rights, trustOwner: number | null): string | null {
   const owner = ownerFault(rights, trustOwner);
@@ -34,8 +34,9 @@ export function secrecyFault(rights: Rights, trustOwner: number | null): string 
   const user = process.geteuid?.();
   const open = rights.mode & OTHERS;
   if (user === undefined || open === 0) return null;
-  // Root's file reaches a process that is not root by its group alone: so are the secrets of Kubernetes mounted under
-  // fsGroup. Or by an access list, which the mode shows as what root's own group may do: so are systemd's credentials.
+  // A process that is not root can read root's file through its group alone, as with secrets that Kubernetes mounts
+  // under fsGroup, or through an access list, which the mode shows as rights of root's group, as with systemd's
+  // credentials.
   const reachable = rights.gid === ROOT || isOurGroup(rights.gid);
   if (open === GROUP_READS && rights.uid === ROOT && user !== ROOT && reachable) return null;
   return 'can be read or written by others; make it private (chmod 600)';
@@ -58,9 +59,9 @@ export function ownerFault({ uid }: Rights, trustOwner: number | null): string |
  * Why names in a directory cannot be trusted, and what to do; null where they can. Anyone who can write a directory, or
  * one above it, can replace any name in it with a link, a pipe or another file. A directory is trusted that is this
  * user's, root's or `trustOwner`'s, and that neither everybody nor a group that this process is not in may write. Above
- * it sticky ones are trusted too, such as /tmp, in which nobody else can rename what is ours, and root's with whatever
- * group. So it is along the path as it is written, and along the one that its links lead to. Directories that are not
- * there are passed over. Errors: what the system says.
+ * it, sticky directories such as /tmp are trusted too, because other users cannot rename our files there, and root's
+ * with any group. This holds along the path as written and along the path with its links resolved. Missing directories
+ * are skipped. Errors: those of the system.
  */
 export async function directoryFault(path: string, trustOwner: number | null): Promise<string | null> {
   if (process.geteuid === undefined) return null;
@@ -78,7 +79,7 @@ async function faultAlong(path: string, trustOwner: number | null): Promise<stri
   }
 }
 
-/** Without links, as far as it is there. */
+/** Without links, as far as it exists. */
 async function realPathOf(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -92,10 +93,10 @@ function faultOf(rights: Rights, trustOwner: number | null): string | null {
   const owner = ownerFault(rights, trustOwner);
   if (owner !== null) return owner;
   if ((rights.mode & EVERYBODY_WRITES) !== 0)
-    return 'can be written by everybody; choose another, or take that away (chmod o-w)';
+    return 'can be written by everybody; choose another, or remove that right (chmod o-w)';
   if ((rights.mode & GROUP_WRITES) !== 0 && !isOurGroup(rights.gid)) {
     const group = `a group that this process is not in (gid ${rights.gid})`;
-    return `can be written by ${group}; choose another, or take that away (chmod g-w)`;
+    return `can be written by ${group}; choose another, or remove that right (chmod g-w)`;
   }
   return null;
 }

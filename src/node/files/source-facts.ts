@@ -29,8 +29,8 @@ export async function sourceFacts(path: string): Promise<SourceFacts> {
 }
 
 /**
- * Opens the file that facts were taken from, for instance to heal from it. Errors: SOURCE_MISMATCH if it is not the
- * same any more; INVALID_INPUT if it cannot be opened.
+ * Opens the file that facts were taken from, for instance to heal from it. Errors: SOURCE_MISMATCH if it has changed;
+ * INVALID_INPUT if it cannot be opened.
  */
 export async function openUnchanged(facts: SourceFacts): Promise<FileSource> {
   const source = await fileSource(facts.path);

@@ -5,7 +5,7 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   );
 }
 
-/** `: ENOSPC`, for the end of a message; empty where the system gave no code. */
+/** `: ENOSPC`, for the end of a message; empty without a system code. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? `: ${error.code}` : '';
 }

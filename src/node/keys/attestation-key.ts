@@ -5,16 +5,16 @@ import type { Signer } from '../../crypto/index.js';
 import { checkTrustOwner, readInput } from '../files/index.js';
 import { defaultKeyFile, defaultKeyFileIfAny, openKeyFile, readPublicKey } from './key-file.js';
 
-/** Where the key lies that signs attestations. */
+/** Where the key that signs attestations lies. */
 export interface AttestationKeyOptions {
   readonly workerId: string;
-  /** Made there if there is none, readable by its owner alone; default in the user's state directory. */
+  /** Created if missing, readable by its owner alone; default in the user's state directory. */
   readonly keyFile?: string | undefined;
   /** The audit log's directory, in which the key must not lie. */
   readonly auditDirectory?: string | undefined;
   /** The audit log's own key file, whose key must not be this one; default the worker's. */
   readonly checkpointKeyFile?: string | undefined;
-  /** A user id that is trusted with key files and their directories, beside this process's own and root. Default: none. */
+  /** A further trusted owner of key files and their directories, besides this process's user and root. Default: none. */
   readonly trustOwner?: number | undefined;
 }
 
@@ -29,8 +29,8 @@ const KEY_BYTES = 32;
 const MAX_PEM_BYTES = 4_096;
 
 /**
- * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. Another one than the audit log's: so that
- * permission to sign the one does not include the other. Errors: INVALID_INPUT.
+ * A worker's Ed25519 key for attestations, for `attestationKey` of the manager. It differs from the audit log's key, so
+ * that permission to sign one does not include the other. Errors: INVALID_INPUT.
  */
 export async function openAttestationKey(options: AttestationKeyOptions): Promise<Signer> {
   checkOptions('options', options, OPTION_KEYS);
@@ -60,7 +60,7 @@ export function publicKeyPem(publicKey: Uint8Array): string {
 }
 
 /**
- * The 32 bytes of an Ed25519 public key in PEM. A private key is refused: who checks has no business with it. Errors:
+ * The 32 bytes of an Ed25519 public key in PEM. A private key is refused: verification does not need it. Errors:
  * INVALID_INPUT.
  */
 export async function readPublicKeyPem(argument: string, path: string): Promise<Uint8Array> {

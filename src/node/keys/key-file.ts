@@ -25,18 +25,18 @@ import {
 const KEY_MODE = 0o600;
 const STATE_MODE = 0o700;
 const MAX_KEY_FILE_BYTES = 4_096;
-/** A key is not read through a link, and a pipe in its place must not hang who opens it. Windows has neither flag. */
+/** A key is not read through a link, and a pipe in its place must not block open(). Windows has neither flag. */
 const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 const IRREGULAR = 'must name a regular file, not a link, pipe or device';
 
-/** What helps where a key's default place does not. */
+/** Advice for a key whose default place cannot be used. */
 const ELSEWHERE = 'name another file, or set XDG_STATE_HOME to a directory that can be written';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Purpose = 'checkpoint' | 'attestation';
 
 /**
- * Default location of a worker's key: the user's state directory (XDG Base Directory). Each purpose has a key of its own.
+ * Default location of a worker's key: the user's state directory (XDG Base Directory). Each purpose has its own key.
  * Errors: INVALID_INPUT for a user without a home, such as one that no passwd entry names.
  */
 export function defaultKeyFile(
@@ -49,7 +49,7 @@ export function defaultKeyFile(
   throw invalidInput('keyFile', `has no default place, since this user has no home directory; ${ELSEWHERE}`);
 }
 
-/** The same for a key that need not be there: null for a user without a home. */
+/** The same for an optional key: null for a user without a home. */
 export function defaultKeyFileIfAny(
   workerId: string,
   env: Environment = process.env,
@@ -82,14 +82,14 @@ function homeDirectory(): string | null {
 export interface KeyFileOptions {
   /** The audit log's directory, in which the key must not lie; null where there is no log. */
   readonly logDirectory: string | null;
-  /** A key that is not there is refused, not made. Default false. */
+  /** Refuse a missing key instead of creating it. Default false. */
   readonly mustExist?: boolean;
-  /** A user who is trusted beside this one and root: with the key, and with the directories that it lies in. */
+  /** A further trusted owner of the key and its directories, besides this user and root. */
   readonly trustOwner?: number | null | undefined;
 }
 
 /**
- * The Ed25519 key in `path` (PKCS #8, PEM), made there if there is none. It must lie outside the log's directory, if
+ * The Ed25519 key in `path` (PKCS #8, PEM), created if missing. It must lie outside the log's directory, if
  * there is a log, and be readable by its owner alone. Errors: INVALID_INPUT.
  */
 export async function openKeyFile(path: string, options: KeyFileOptions): Promise<Signer> {
@@ -97,7 +97,7 @@ export async function openKeyFile(path: string, options: KeyFileOptions): Promis
   const trustOwner = options.trustOwner ?? null;
   const existing = await readKey(path, trustOwner);
   if (existing === null && options.mustExist === true) {
-    throw invalidInput('keyFile', 'is not there: the log that is expected was signed with its key');
+    throw invalidInput('keyFile', 'does not exist: the expected log was signed with its key');
   }
   return signerOf(existing ?? (await createKey(path, trustOwner)));
 }
@@ -113,7 +113,7 @@ export async function readPublicKey(
   return key === null ? null : publicKeyOf(key);
 }
 
-/** Who can write the log must not be able to read the key that vouches for it. */
+/** A user who can write the log must not be able to read the key that vouches for it. */
 async function checkOutside(path: string, logDirectory: string): Promise<void> {
   const inside = relative(await realest(logDirectory), await realest(resolve(path)));
   if (inside === '' || !(inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside))) {
@@ -148,7 +148,7 @@ async function readKey(path: string, trustOwner: number | null): Promise<KeyObje
   }
 }
 
-/** The bytes of a key file that nobody else can have read, written or put there; null where there is none. */
+/** The bytes of a key file that no other user can have read, written or put there; null where there is none. */
 async function readPem(path: string, trustOwner: number | null): Promise<Buffer | null> {
   try {
     const handle = await open(path, READ_FLAGS);
@@ -184,10 +184,10 @@ async function checkFolder(path: string, trustOwner: number | null): Promise<voi
   }
 }
 
-/** Whole or not at all, and the first one wins where two processes start together. */
+/** Atomic; if two processes start together, the first one wins. */
 async function createKey(path: string, trustOwner: number | null): Promise<KeyObject> {
   const { privateKey } = generateKeyPairSync('ed25519');
-  // Not named by the process id: in a container that is the same at every start, and a crash may have left the file.
+  // Not named after the process id: in a container that is the same at every start, and a crash may have left the file.
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     await makeDirectories(dirname(path), STATE_MODE);
@@ -207,7 +207,7 @@ async function createKey(path: string, trustOwner: number | null): Promise<KeyOb
     } finally {
       await unlink(temporary);
     }
-    // Before anything is signed with it: a log whose key is lost cannot go on.
+    // Made durable before anything is signed with it: a log whose key is lost cannot be continued.
     await nodeFileSystem.syncDirectory(dirname(path));
     return privateKey;
   } catch (error) {

@@ -5,11 +5,11 @@ import { dawnGpu } from '../devices/index.js';
 const turns = new Serial();
 
 /**
- * Runs `work` with what a page has and Node lacks: `navigator.gpu` and WebGPU's classes as globals, which ONNX Runtime
- * Web asks for while it makes a session. One piece of work at a time; the globals are restored when it ends.
+ * Runs `work` with globals that a page has and Node lacks: `navigator.gpu` and WebGPU's classes, which ONNX Runtime Web
+ * reads while it makes a session. One call at a time; the globals are restored when it ends.
  *
- * The engine's 27 MB of WebAssembly are compiled meanwhile, by V8's quick compiler alone: the optimising one would take the
- * CPUs that a software adapter computes on.
+ * Meanwhile the engine's 27 MB of WebAssembly are compiled by V8's baseline compiler alone: the optimising one would
+ * take the CPUs that a software adapter computes on.
  */
 export async function withGpuGlobals<T>(work: () => Promise<T>): Promise<T> {
   const gpu = await dawnGpu();

@@ -4,10 +4,10 @@ import { dawnGpu } from '../devices/index.js';
 
 const OPEN_KEYS = { windowBytes: true, drills: true } satisfies OptionKeys<OpenOptions>;
 
-/** What the engine uses where the adapter has it. */
+/** Features that the engine uses if the adapter has them. */
 const FEATURES = ['shader-f16', 'subgroups'] as const satisfies GPUFeatureName[];
 
-/** Limits that the engine's kernels, and large weights, need more of than WebGPU's defaults. */
+/** Limits that the engine's kernels or large weights need raised above WebGPU's defaults. */
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',

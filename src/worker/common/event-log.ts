@@ -3,19 +3,19 @@ import { type Clock, timestamp } from '../../base/index.js';
 import { ServiceError } from './service-error.js';
 
 export type EventDraft = Omit<WorkerEvent, 'id' | 'at'>;
-/** An event with its place in the log. */
+/** An event with its number in the log. */
 export type Logged<Draft> = Draft & { readonly id: number; readonly at: string };
 
-/** What a reader who was away can still get. */
+/** Limits of the events that a late reader can still get. */
 export interface EventLimits {
   readonly events: number;
-  /** As their writer counts them. */
+  /** The sizes that writers pass to append(). */
   readonly bytes: number;
 }
 
 const WORKER_LIMITS: EventLimits = { events: 10_000, bytes: Number.POSITIVE_INFINITY };
 
-/** Events in order. Readers go at their own pace; one that falls behind the stored events gets EVENTS_EXPIRED. */
+/** Events in order. Each reader has its own position; one that falls behind the stored events gets EVENTS_EXPIRED. */
 export class EventLog<Draft extends object = EventDraft> {
   readonly #clock: Clock;
   readonly #limits: EventLimits;
@@ -31,12 +31,12 @@ export class EventLog<Draft extends object = EventDraft> {
     this.#limits = limits;
   }
 
-  /** Of the newest event; 0 before the first. */
+  /** Id of the newest event; 0 before the first. */
   get lastId(): number {
     return this.#lastId;
   }
 
-  /** Of the events that are kept. */
+  /** Size of the stored events. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -53,31 +53,31 @@ export class EventLog<Draft extends object = EventDraft> {
     return event;
   }
 
-  /** No event comes any more: readers end. */
+  /** Ends the log and its readers. */
   end(): void {
     this.#ended = true;
     this.#wake();
   }
 
-  /** Keeps none of the events any longer. */
+  /** Drops the stored events. */
   forget(): void {
     while (this.#events.length > 0) this.#dropOldest();
     this.#wake();
   }
 
-  /** Errors: EVENTS_EXPIRED where events behind `afterId` are not kept any more. */
+  /** Errors: EVENTS_EXPIRED if events after `afterId` are no longer stored. */
   requireKept(afterId: number): void {
     const first = this.#firstId;
     if (afterId + 1 >= first) return;
     throw new ServiceError(
       'EVENTS_EXPIRED',
-      `events up to ${first - 1} are not kept any more; read the state anew`,
+      `events up to ${first - 1} are no longer stored; read the state again`,
     );
   }
 
   /**
-   * Events behind `afterId`, then those to come, until the signal fires or the log ends. Errors: EVENTS_EXPIRED where
-   * events behind `afterId` are not kept any more, at the start or because the reader was too slow.
+   * Stored events after `afterId`, then new ones, until the signal fires or the log ends. Errors: EVENTS_EXPIRED if
+   * events after `afterId` are no longer stored, at the start or because the reader was too slow.
    */
   async *follow(afterId: number, signal: AbortSignal): AsyncGenerator<Logged<Draft>, undefined> {
     let last = Math.min(afterId, this.#lastId);

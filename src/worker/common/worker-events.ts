@@ -1,7 +1,7 @@
 import type { OperationEvent } from '../../events/index.js';
 import type { EventDraft } from './event-log.js';
 
-/** What readers of the worker's events see of the manager's own; null for the rest. */
+/** The worker event for an event of the manager; null for those that readers do not get. */
 export function toWorkerEvent(
   event: OperationEvent,
   generation: { readonly name: string; readonly number: number } | null,

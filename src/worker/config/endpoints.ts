@@ -11,7 +11,7 @@ export function engineEndpoints({ engines }: Settings): EngineEndpoint[] {
   }));
 }
 
-/** Of a URL that was checked. */
+/** From a URL that was checked. */
 function loopback(url: string): EngineAddress {
   const { hostname, port } = new URL(url);
   return { host: hostname === '[::1]' ? '::1' : '127.0.0.1', port: port === '' ? HTTP_PORT : Number(port) };

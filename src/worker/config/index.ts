@@ -1,3 +1,3 @@
-// How a worker is to run: the file, the flags, and what they must be together.
+// The settings of a worker: the file, the flags, and the checks of both together.
 export { engineEndpoints } from './endpoints.js';
 export { checkSettings, readSettingsFile, type Settings } from './settings.js';

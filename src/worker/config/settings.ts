@@ -25,9 +25,9 @@ const host = z
 const listen = z.strictObject({
   host,
   port,
-  /** Both in PEM. */
+  /** Certificate and key, both in PEM. */
   tls: z.strictObject({ cert: path, key: path }).optional(),
-  /** Names beside `host` by which callers reach this worker, with their port where it is not the scheme's own. */
+  /** Further names besides `host` by which callers reach this worker, with their port unless it is the scheme's default. */
   names: z.array(host).max(MAX_LIST).optional(),
 });
 
@@ -39,7 +39,7 @@ const scrub = z.union([
   }),
 ]);
 
-/** A compute server on this host: the process that listens there must be known to hold the weights. */
+/** A compute server on this host. The process that listens there must hold a lease, or have a guard. */
 const engine = z
   .strictObject({
     model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'must be the name of a model'),
@@ -87,33 +87,33 @@ const settings = z.strictObject({
   models: z.array(commitRequest).max(MAX_LIST).default([]),
   mostModels: z.int().min(1).max(65_536).default(1_024),
   scrub: scrub.default({}),
-  /** A load without a byte for this long is aborted. */
+  /** A load that receives no byte for this long is aborted. */
   stallMs: milliseconds.default(30_000),
-  /** How long a plan holds its memory. */
+  /** How long a plan reserves its memory. */
   reservationMs: milliseconds.default(60_000),
   /** Computes on ONNX models committed with the layout `tensors`, through WebGPU. */
   onnx: z.boolean().default(false),
-  /** Servers on this host that compute. */
+  /** Compute servers on this host. */
   engines: z.array(engine).max(MAX_LIST).default([]),
-  /** Executions of one model that may wait. */
+  /** How many executions of one model may wait. */
   mostQueued: z.int().min(1).max(MAX_QUEUED).default(64),
   /** Streams of events that one caller (a token; all without one) may have open on each address. */
   mostStreams: z.int().min(1).max(MAX_CONNECTIONS).default(128),
   /** Connections at one time on each address; more are closed at once. */
   mostConnections: z.int().min(2).max(MAX_CONNECTIONS).default(1_024),
-  /** How long a drain waits for executions before it ends them. */
+  /** How long a drain waits for executions before it cancels them. */
   drainMs: milliseconds.default(30_000),
   /** Lends models that were committed with `share` to other processes. */
   share: share.optional(),
-  /** Where the lock lies that keeps other workers off the device: one place for the whole host. */
+  /** Directory of the lock that keeps other workers off the device: the same one for the whole host. */
   lockDir: path.default('/run/lock/vram-residency'),
-  /** `container`: the lock need not be the host's, for no other container gets the device. */
+  /** `container`: the lock may be the container's own, because no other container gets the device. */
   lockScope: z.enum(['host', 'container']).default('host'),
   /** Allows deliberate damage. Never in production. */
   drills: z.boolean().default(false),
 });
 
-/** How a worker is to run, checked. */
+/** The checked settings of a worker. */
 export type Settings = z.infer<typeof settings>;
 
 /** Reads a configuration file: JSON, each key at most once. Errors: INVALID_INPUT naming the file. */
@@ -166,24 +166,24 @@ function checkTogether({
   if (mostStreams >= mostConnections) {
     throw invalidInput(
       'mostStreams',
-      'must be below "mostConnections": else events alone could take all of them',
+      'must be below "mostConnections": otherwise event streams could take all connections',
     );
   }
   if (audit !== undefined && tokenFile === undefined) {
-    throw invalidInput('audit', 'needs "tokenFile": without it nobody could check the log later');
+    throw invalidInput('audit', 'needs "tokenFile": without it the log cannot be verified');
   }
   if (socket === undefined && address === undefined) {
-    throw invalidInput('socket', 'or "listen" must be given: nobody could reach the worker');
+    throw invalidInput('socket', 'or "listen" must be given: otherwise the worker cannot be reached');
   }
   if (address !== undefined) {
     if (tokens.admin === undefined) {
       throw invalidInput(
         'tokens.admin',
-        'is needed with "listen": whoever reaches the port could do everything',
+        'is needed with "listen": otherwise any process that reaches the port has full access',
       );
     }
     if (address.tls === undefined && !LOOPBACK.test(address.host)) {
-      throw invalidInput('listen.tls', 'is needed beyond loopback: tokens would travel in the clear');
+      throw invalidInput('listen.tls', 'is needed beyond loopback: otherwise tokens are sent unencrypted');
     }
   }
   if (onnx && device !== 'auto' && !device.startsWith('webgpu:')) {

@@ -16,20 +16,20 @@ import { callEngine, type EngineAddress, listenerAmong } from './relay/index.js'
 export interface EngineEndpoint {
   readonly model: string;
   readonly address: EngineAddress;
-  /** What speaks for its weights: a lease that it holds, or a guard in its process. */
+  /** How its weights are verified: by a lease that it holds, or by a guard in its process. */
   readonly weights: 'leased' | 'guarded';
-  /** Requests that it gets at one time. */
+  /** The most requests that it gets at one time. */
   readonly atOnce: number;
 }
 
-/** Processes that hold a lease of a generation. */
+/** Returns the processes that hold a lease of a generation. */
 export type LeaseHolders = (generation: Generation) => readonly number[];
 
 interface LeasedRun {
   readonly manager: VramManager;
   readonly holders: LeaseHolders;
   readonly generation: Generation;
-  /** Since the verification of the shard that was verified longest ago began. */
+  /** Milliseconds since the least recent verification of a shard began. */
   readonly ageMs: () => number;
 }
 
@@ -54,7 +54,10 @@ export async function runLeased(
   return await overLeases(manager, shards, options, work);
 }
 
-/** Relays to an engine whose guard found its weights clean, at most `maxAgeMs` ago: the worker cannot verify them itself. */
+/**
+ * Relays to an engine whose guard found its weights intact, at most `maxAgeMs` ago: the worker cannot verify them
+ * itself.
+ */
 export async function runGuarded(
   execution: Execution,
   request: EngineExecuteRequest,
@@ -67,15 +70,12 @@ export async function runGuarded(
   const word = words.find((one) => one.pid === pid);
   const verifiedAgeMs = word?.ageMs ?? Number.POSITIVE_INFINITY;
   if (word?.outcome === 'damaged') {
-    throw new VramError(
-      'INTEGRITY_VIOLATION',
-      'the latest report of the guard is that the weights are damaged',
-    );
+    throw new VramError('INTEGRITY_VIOLATION', "the guard's latest report is that the weights are damaged");
   }
   if (word?.outcome !== 'clean' || verifiedAgeMs > (request.maxAgeMs ?? 0)) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      'the guard has not reported clean weights within maxAgeMs: ask it to verify, or accept an older report',
+      'the guard has not reported intact weights within maxAgeMs: have it verify them, or accept an older report',
     );
   }
   if (execution.start({ generation: null, weights: 'guarded', verifiedAgeMs })) {
@@ -103,5 +103,5 @@ async function requireListener(
 ): Promise<number> {
   const pid = await listenerAmong(pids, address);
   if (pid !== null) return pid;
-  throw new VramError('DEVICE_UNAVAILABLE', `no process that ${what} listens where the engine should`);
+  throw new VramError('DEVICE_UNAVAILABLE', `no process that ${what} listens at the engine's address`);
 }

@@ -12,26 +12,26 @@ import type {
 import { type Clock, timerOf, timestamp } from '../../base/index.js';
 import { EventLog, ServiceError } from '../common/index.js';
 
-/** An event without its place in the log. */
+/** An event without its number in the log. */
 type Draft<Event> = Event extends unknown ? Omit<Event, 'id' | 'at'> : never;
 type ExecutionDraft = Draft<ExecutionEvent>;
 type TerminalDraft = Draft<TerminalEvent>;
 export type OutputData = Extract<ExecutionEvent, { readonly type: 'output' }>['data'];
 
-/** Of one execution, for readers who were away. */
+/** Limits of one execution's events, for late readers. */
 const EVENT_LIMITS = { events: 100_000, bytes: 16 * 2 ** 20 };
-/** Of what stands around an output in its event. */
+/** Bytes that surround an output in its event. */
 const EVENT_FRAME_BYTES = 256;
 
 /**
- * One execution: queued, running, ended. Whatever happens to its caller, engine, device or log, it ends once: `end()` and
- * `fail()` share the transition that writes the terminal event, and a second call changes nothing.
+ * One execution: queued, running, ended. It ends exactly once, whatever happens to its caller, engine, device or log:
+ * `end()` and `fail()` share the transition that writes the terminal event, and a second call changes nothing.
  */
 export class Execution {
   readonly id: string;
   readonly mode: ExecutionMode;
   readonly model: string;
-  /** Distinguishes a repeated request from another one under the same id. */
+  /** Distinguishes a repeated request from a different one under the same id. */
   readonly requestDigest: string;
   readonly events: EventLog<ExecutionDraft>;
   readonly #clock: Clock;
@@ -80,12 +80,12 @@ export class Execution {
     return this.#state;
   }
 
-  /** Fires when it has ended, however: what runs for it has no reader any more. */
+  /** Fires when it has ended for any reason: its work has no reader any more. */
   get signal(): AbortSignal {
     return this.#ending.signal;
   }
 
-  /** Of the clock that does not jump; 0 before it has ended. */
+  /** Monotonic milliseconds; 0 before it has ended. */
   get endedMs(): number {
     return this.#endedMs;
   }
@@ -94,7 +94,7 @@ export class Execution {
     return this.#started;
   }
 
-  /** It has its turn and its weights were verified. False where it has ended meanwhile. */
+  /** Its turn has come and its weights were verified. False if it has ended meanwhile. */
   start(about: Omit<StartedData, 'queuedMs'>): boolean {
     if (this.#state !== 'queued') return false;
     this.#state = 'running';
@@ -105,7 +105,7 @@ export class Execution {
     return true;
   }
 
-  /** `bytes`: of what it carries, as JSON writes it. Does nothing once it has ended. */
+  /** `bytes`: the size of its data as JSON. Does nothing once it has ended. */
   output(data: OutputData, bytes: number): void {
     if (this.#state !== 'running') return;
     this.#outputs += 1;
@@ -113,7 +113,7 @@ export class Execution {
     this.events.append({ type: 'output', data }, bytes + EVENT_FRAME_BYTES);
   }
 
-  /** It is done. False where it had ended before. */
+  /** It has succeeded. False if it had ended before. */
   end(data: EndData): boolean {
     if (this.#state === 'running') {
       this.events.append({
@@ -129,7 +129,7 @@ export class Execution {
     return this.#finish({ type: 'end', data });
   }
 
-  /** It gives no result. False where it had ended before. */
+  /** It has failed. False if it had ended before. */
   fail(data: ErrorData): boolean {
     return this.#finish({ type: 'error', data });
   }

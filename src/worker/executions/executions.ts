@@ -13,7 +13,7 @@ import { ModelQueue } from './model-queue.js';
 const DEFAULT_DEADLINE_MS = 600_000;
 /** How long events are kept after the end. */
 const KEPT_MS = 600_000;
-/** Of all executions that have ended, together. */
+/** Limit of the events of all ended executions together. */
 const MOST_KEPT_BYTES = 256 * 2 ** 20;
 /** Ended executions whose outcome can still be requested. */
 const MOST_ENDED = 10_000;
@@ -23,17 +23,17 @@ const MOST_ACTIVE = 256;
 /** The work of an execution: calls `start()` and `output()`, and resolves to the content of its end. */
 export type Run = (execution: Execution) => Promise<EndData>;
 
-/** A request that was checked, and how it is carried out. */
+/** A checked request, and how to carry it out. */
 export interface Prepared {
   readonly run: Run;
-  /** Executions of the model that may run at one time. */
+  /** How many executions of the model may run at one time. */
   readonly atOnce: number;
 }
 
 export interface ExecutionsOptions {
   readonly clock: Clock;
   readonly instance: string;
-  /** Executions of one model that may wait. */
+  /** How many executions of one model may wait. */
   readonly mostQueued: number;
   /** Errors: those of a request that cannot be carried out, thrown before anything is queued. */
   readonly prepare: (request: ExecuteRequest) => Prepared;
@@ -75,7 +75,7 @@ export class Executions {
     const known = this.#known(request.executionId);
     if (known !== null) {
       if (known.requestDigest === requestDigest) return known.view();
-      throw new ServiceError('INVALID_INPUT', '"executionId" was used for another request; take a new one', {
+      throw new ServiceError('INVALID_INPUT', '"executionId" was used for another request; use a new one', {
         status: 409,
       });
     }
@@ -109,7 +109,7 @@ export class Executions {
     throw new VramError('NOT_FOUND', 'there is no such execution here, or it ended too long ago');
   }
 
-  /** Ends it now, if it has not ended; what computes for it is not waited for. Errors: NOT_FOUND. */
+  /** Ends it now, unless it has ended, without waiting for its computation. Errors: NOT_FOUND. */
   cancel(id: string): ExecutionView {
     const execution = this.get(id);
     execution.fail({ code: 'ABORTED', detail: 'it was cancelled', retriable: false });
@@ -117,8 +117,7 @@ export class Executions {
   }
 
   /**
-   * Weights of the model were found damaged, in the worker's memory or by an engine's guard: what runs on them gives no
-   * result.
+   * Weights of the model were found damaged, in the worker's memory or by an engine's guard: executions on them fail.
    */
   damaged(model: string, where: 'resident' | 'guarded' = 'resident'): void {
     for (const execution of [...this.#active.values()]) {
@@ -133,12 +132,12 @@ export class Executions {
     }
   }
 
-  /** Ends all that have not ended. */
+  /** Ends all active executions. */
   endAll(data: Parameters<Execution['fail']>[0]): void {
     for (const execution of [...this.#active.values()]) execution.fail(data);
   }
 
-  /** Resolves when nothing computes any more, also for executions that have ended. */
+  /** Resolves when no computation is under way, also for executions that have ended. */
   async idle(): Promise<void> {
     while (this.#working.size > 0) await Promise.all(this.#working);
   }
@@ -170,7 +169,7 @@ export class Executions {
     this.#expire();
   }
 
-  /** Events that were kept long enough, or are too many; and the oldest outcomes, where those are. */
+  /** Drops events that are too old or too many, and the oldest outcomes if there are too many. */
   #expire(): void {
     const now = this.#options.clock.monotonic();
     let bytes = 0;
@@ -188,7 +187,10 @@ export class Executions {
   }
 }
 
-/** Equal for requests with equal content, in any order. Errors: INVALID_INPUT for what JSON cannot carry. */
+/**
+ * Equal for requests with equal content, in any order of keys. Errors: INVALID_INPUT for values that JSON cannot
+ * represent.
+ */
 function digestOf(request: ExecuteRequest): string {
   const said = Object.entries(request).filter(([, value]) => value !== undefined);
   return createHash('sha256')

@@ -1,4 +1,4 @@
-// Executions: their states, their queues, and what computes for them.
+// Executions: their states, queues and engines.
 export { type EngineEndpoint, type LeaseHolders, runGuarded, runLeased } from './engine-run.js';
 export { Execution } from './execution.js';
 export { Executions, type ExecutionsOptions, type Prepared } from './executions.js';

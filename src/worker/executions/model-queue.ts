@@ -1,12 +1,12 @@
 import { ServiceError } from '../common/index.js';
 
 interface Waiting {
-  /** Runs it, or lets it go where it need not run any more. */
+  /** Runs it, or drops it if it need not run any more. */
   readonly admit: (mayRun: boolean) => void;
   readonly most: number;
 }
 
-/** Who computes on one model: a few at a time, the others in the order in which they came, and no more than fit. */
+/** The queue of one model: runs a few at a time, in order of arrival, and bounds how many wait. */
 export class ModelQueue {
   readonly #mostWaiting: number;
   readonly #waiting: Waiting[] = [];
@@ -37,8 +37,8 @@ export class ModelQueue {
   }
 
   /**
-   * Runs `work` once fewer than `most` run. Work whose signal fires while it waits leaves the queue and never runs. The
-   * place is taken before this returns. Errors: those of `work`.
+   * Runs `work` once fewer than `most` run. Work whose signal fires while it waits leaves the queue and never runs. Its
+   * place in the queue is taken before this returns. Errors: those of `work`.
    */
   enter(most: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     if (this.#isFree(most)) return this.#run(work);

@@ -15,7 +15,7 @@ export async function runOnnx(
   let verifiedAgeMs = 0;
   const { report, witness } = await host.run(model, {
     inputs,
-    // A cancelled execution ends at once; the engine computes on to its end, and so does the lease.
+    // A cancelled execution ends at once, but the engine's run cannot be stopped: the lease lasts until it is done.
     options: { maxAgeMs, recheck, signal: execution.signal },
     onVerified: () => {
       verifiedAgeMs = about.ageMs();

@@ -4,8 +4,8 @@ import type { ExecuteOptions, VramManager } from '../../manager/index.js';
 import type { SealedShard } from '../../seal/index.js';
 
 /**
- * Verifies shards as execute() does, and leases all of them while `work` runs: none of them is healed or released meanwhile,
- * and damage that is found fires `revoked` and rejects. Errors: those of execute(), those of `work`.
+ * Verifies shards as execute() does, and leases all of them while `work` runs: none of them is healed or released
+ * meanwhile, and damage found meanwhile fires `revoked` and rejects. Errors: those of execute(), those of `work`.
  */
 export async function overLeases<T>(
   manager: VramManager,
@@ -29,7 +29,7 @@ export async function overLeases<T>(
   );
 }
 
-/** None where an earlier verification was accepted. */
+/** No report if an earlier verification was accepted. */
 export function verifiedShard(
   { shardId, fsverity }: SealedShard,
   report: VerificationReport | null,

@@ -4,7 +4,7 @@ import { type Clock, canonicalBytes, invalidInput, timestamp, VramError } from '
 import { ServiceError } from '../common/index.js';
 import { type KnownProcess, knownProcess } from './known-process.js';
 
-/** Each holds a name, a digest and one report, not its manifest. */
+/** Limit of guards. Each holds a name, a digest and one report, not its manifest. */
 const MOST_GUARDS = 256;
 
 /** A guard's report, to be recorded. */
@@ -15,14 +15,14 @@ export interface GuardClaim {
   readonly uid: number;
   readonly client: string;
   readonly manifestSha256: string;
-  /** null where it registers. */
+  /** null for a registration. */
   readonly report: GuardReport | null;
 }
 
 export interface GuardBookOptions {
   readonly clock: Clock;
   readonly makeId: () => string;
-  /** Puts a claim on record before anything counts on it. Errors: AUDIT_FAILED. */
+  /** Records a claim before it takes effect. Errors: AUDIT_FAILED. */
   readonly record: (claim: GuardClaim) => Promise<void>;
   readonly processOf?: (pid: number) => Promise<KnownProcess | null>;
 }
@@ -30,11 +30,11 @@ export interface GuardBookOptions {
 interface Guard {
   view: GuardView;
   readonly process: KnownProcess;
-  /** Of the clock that does not jump, when the latest report came. */
+  /** Monotonic time at which the latest report arrived, milliseconds. */
   reportedMs: number;
 }
 
-/** A guard's latest word on its model. */
+/** A guard's latest report on its model. */
 export interface GuardWord {
   readonly pid: number;
   readonly outcome: GuardReport['outcome'] | null;
@@ -43,7 +43,7 @@ export interface GuardWord {
 }
 
 /**
- * Guards that have registered. What they report is their processes' claim: it changes nothing of the worker's own models.
+ * Registered guards. A report is a claim of the guard's process: it does not affect the worker's own models.
  */
 export class GuardBook {
   readonly #options: GuardBookOptions;
@@ -58,7 +58,7 @@ export class GuardBook {
   }
 
   /**
-   * A new guard of the same process and model takes the place of the one before. Errors: INVALID_INPUT, QUEUE_FULL,
+   * A new guard of the same process and model replaces the previous one. Errors: INVALID_INPUT, QUEUE_FULL,
    * AUDIT_FAILED.
    */
   async register({ model, pid, client, manifest }: GuardRequest): Promise<GuardView> {
@@ -110,7 +110,7 @@ export class GuardBook {
     if (!this.#guards.delete(guardId)) throw noGuard();
   }
 
-  /** What the guards of a model say whose processes still run. */
+  /** The latest reports of a model's guards whose processes still run. */
   async wordsOn(model: string): Promise<readonly GuardWord[]> {
     await this.#dropDead();
     const now = this.#options.clock.monotonic();

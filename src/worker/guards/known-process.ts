@@ -12,7 +12,7 @@ export async function knownProcess(pid: number): Promise<KnownProcess | null> {
   try {
     const { uid } = await stat(`/proc/${pid}`);
     const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // Behind the name, which may hold anything, the fields are plain: the start time is the 22nd of all.
+    // The process name may contain any characters, so fields are counted after it: the start time is the 22nd of all.
     const startTime = text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
     return startTime === undefined ? null : { pid, uid, startTime };
   } catch {

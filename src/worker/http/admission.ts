@@ -3,13 +3,13 @@ import { ServiceError } from '../common/index.js';
 import { Sessions } from './sessions.js';
 import { type Caller, ROLES, type Role, type Tokens } from './tokens.js';
 
-/** Wrong tokens per second that are answered as such; more are told to wait. */
+/** Wrong tokens per second that are answered as such; further ones get QUEUE_FULL. */
 const MOST_FAILURES = 20;
 const WINDOW_MS = 1_000;
 
 export interface AdmissionSettings {
   readonly tokens: Tokens;
-  /** Values of Host that are this server's own; null on a Unix socket, where nothing else can be meant. */
+  /** Accepted values of Host; null on a Unix socket, where Host carries no information. */
   readonly hosts: ReadonlySet<string> | null;
   readonly clock: Clock;
 }
@@ -21,10 +21,10 @@ export interface Credentialed {
 }
 
 const BEARER = /^Bearer ([\x21-\x7e]{1,4096})$/i;
-/** How a session that came in a cookie is passed on in here: it is not a scheme of Authorization. */
+/** Marks a session from a cookie inside this module: it is not a scheme of Authorization. */
 const SESSION = /^vram_session=([A-Za-z0-9_-]{1,64})$/;
 
-/** Decides whether a request may come in at all, before anything of it is read. */
+/** Decides whether a request is admitted, before its body is read. */
 export class Admission {
   readonly #settings: AdmissionSettings;
   readonly #sessions: Sessions;
@@ -37,7 +37,7 @@ export class Admission {
   }
 
   /**
-   * A page that was led here by another name (DNS rebinding), or that another site serves. Errors: INVALID_INPUT,
+   * Refuses pages that reach the worker by another name (DNS rebinding) or that another site serves. Errors: INVALID_INPUT,
    * AUTH_FAILED.
    */
   checkOrigin(header: (name: string) => string | null): void {
@@ -55,8 +55,8 @@ export class Admission {
   }
 
   /**
-   * What `admit` takes: the bearer token or, without one, the cookie of a session. Browsers send cookies by themselves,
-   * so a cookie changes something only for a page of this worker. Errors: AUTH_FAILED.
+   * What `admit` takes: the bearer token or, without one, the cookie of a session. Browsers attach cookies to any
+   * request, so a cookie authorises changes only from a page of this worker. Errors: AUTH_FAILED.
    */
   credential(request: Credentialed): string | null {
     const authorization = request.header('authorization');
@@ -66,10 +66,10 @@ export class Admission {
     return cookie;
   }
 
-  /** That it is the worker's own was checked with all requests. Errors: AUTH_FAILED. */
+  /** Requires an Origin, whose value was checked before. Errors: AUTH_FAILED. */
   requireOrigin(request: Credentialed): void {
     if (request.header('origin') !== undefined) return;
-    throw new ServiceError('AUTH_FAILED', '"Origin" must be there where a cookie speaks', { status: 403 });
+    throw new ServiceError('AUTH_FAILED', '"Origin" is required with a session cookie', { status: 403 });
   }
 
   /** Swaps a token for a session's name. Errors: AUTH_FAILED, QUEUE_FULL after too many wrong tokens. */
@@ -89,7 +89,7 @@ export class Admission {
   async admit(role: Role, authorization: string | null): Promise<Caller> {
     const { tokens, clock } = this.#settings;
     if (tokens.isEmpty) return { role: 'admin', fingerprint: null };
-    // Looked up first: a flood of wrong tokens must not lock out callers with a valid one.
+    // Valid tokens are looked up first: a flood of wrong ones must not lock out their callers.
     const caller = await this.#callerOf(authorization);
     if (caller === null) throw this.#refusal(clock.monotonic());
     if (ROLES.indexOf(caller.role) < ROLES.indexOf(role)) {
@@ -101,7 +101,7 @@ export class Admission {
   }
 
   /**
-   * Whether a caller that was admitted would be again: its token may have been withdrawn meanwhile. Counts as no attempt.
+   * Whether an admitted caller still would be: its token may have been withdrawn meanwhile. Not counted as an attempt.
    */
   async isStillAdmitted(role: Role, authorization: string | null): Promise<boolean> {
     const { tokens } = this.#settings;

@@ -15,7 +15,7 @@ import type {
 } from '../../api-schema/index.js';
 import { z } from '../packages/index.js';
 
-// Each schema is of its message's type: one that differs does not compile.
+// Each schema is typed by its message: a schema that differs does not compile.
 const bytes = z.int().min(0);
 const failure = z.object({ code: z.string(), detail: z.string() }).nullable();
 const progress = z.object({ bytes, totalBytes: bytes }).nullable();
@@ -163,7 +163,7 @@ export const event = z
   })
   .openapi('Event') satisfies z.ZodType<Loose<WorkerEvent>>;
 
-/** Of an execution's events; `data` depends on `type`. */
+/** The events of an execution; `data` depends on `type`. */
 const terminal = z.object({
   id: z.int(),
   at: z.string(),

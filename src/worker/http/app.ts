@@ -13,7 +13,7 @@ import type { Answer, Route } from './route.js';
 import { ROUTES } from './routes.js';
 import type { Caller } from './tokens.js';
 
-/** Bytes of a request's body. */
+/** Limit of a request's body, bytes. */
 const MOST_BODY_BYTES = 1_048_576;
 const JSON_TYPE = /^application\/json(?:;|$)/i;
 /** For load balancers, which connect by address; these reveal a single bit. */
@@ -27,11 +27,11 @@ export interface AppSettings {
   readonly drills?: boolean;
   /** Streams of events that one caller may have open; default 128. */
   readonly mostStreams?: number | undefined;
-  /** Receives unexpected failures: the caller learns only that there was one. */
+  /** Receives unexpected failures, whose details the caller does not get. */
   readonly onUnforeseen: (error: unknown) => void;
 }
 
-/** The worker over HTTP: what a server hands its requests to. It never rejects. */
+/** The worker's HTTP handler. Never rejects. */
 export function workerApp({
   worker,
   admission,
@@ -85,12 +85,12 @@ export function workerApp({
       );
     });
   }
-  // Only after every method of every path is known.
+  // Registered last, once every method of every path is known.
   for (const path of new Set(ROUTES.map(routerPath))) app.all(path, () => wrongMethod(path));
   return async (request) => await app.fetch(request);
 }
 
-/** Protects state: requests that come twice, too late, or for another run of the worker. */
+/** Checks on requests that change state: repeated ones, outdated ones, and those for another run of the worker. */
 class Orders {
   readonly #worker: Worker;
   readonly #idempotency: Idempotency;
@@ -110,7 +110,7 @@ class Orders {
   ): Promise<Response> {
     const instance = req.header('x-instance');
     if (instance !== undefined && instance !== this.#worker.instance) {
-      throw new ServiceError('STALE_EPOCH', 'the worker was started anew since: read its state again');
+      throw new ServiceError('STALE_EPOCH', 'the worker has restarted since: read its state again');
     }
     const fence = req.header('x-fence');
     if (fence !== undefined) this.#fences.check(fence);
@@ -125,7 +125,7 @@ class Orders {
   }
 }
 
-/** `{name}` and `{id}` as the router writes them. */
+/** `{name}` and `{id}` in the router's notation. */
 function routerPath({ path }: Route): string {
   return path.replace(/\{(name|id)\}/, ':$1');
 }
@@ -135,13 +135,13 @@ function wrongMethod(path: string): Response {
     method.toUpperCase(),
   );
   const refused = problemResponse(
-    problem('INVALID_INPUT', `this path takes ${allowed.join(', ')}`, { status: 405 }),
+    problem('INVALID_INPUT', `this path allows ${allowed.join(', ')}`, { status: 405 }),
   );
   refused.headers.set('allow', allowed.join(', '));
   return refused;
 }
 
-/** Never more of it in memory than a body may have. Errors: INVALID_INPUT (413, 415). */
+/** Reads at most the limit into memory. Errors: INVALID_INPUT (413, 415). */
 async function bodyOf({ req }: Context): Promise<string> {
   const { body } = req.raw;
   if (body === null) return '';

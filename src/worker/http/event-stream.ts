@@ -1,29 +1,29 @@
 import type { EventLog, Logged } from '../common/index.js';
 import { problemOf } from './problem.js';
 
-/** A comment, so that proxies and readers see that the connection lives. */
+/** A comment that shows proxies and readers that the connection is alive. */
 const HEARTBEAT_MS = 15_000;
-/** Bytes that a reader may leave unread before it is let go. */
+/** Bytes that a reader may leave unread before it is disconnected. */
 const MOST_UNREAD_BYTES = 1_048_576;
 
 export interface StreamRequest<Draft extends object> {
   readonly log: EventLog<Draft>;
-  /** Only events behind this one. */
+  /** Only events after this one. */
   readonly afterId: number;
   readonly accepts: (event: Logged<Draft>) => boolean;
   /** Fires when the reader is gone. */
   readonly signal: AbortSignal;
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * How long a reader may leave too much unread before it is let go, milliseconds. Default 0: at once. Where many events
-   * come at once, a reader who takes them as fast as they go out is not behind.
+   * How long a reader may leave too much unread before it is disconnected, milliseconds. Default 0: at once. In a burst
+   * of events, a reader that keeps up with the connection is not behind.
    */
   readonly patienceMs?: number;
 }
 
 /**
- * Server-sent events (HTML standard). A reader that falls behind gets `overrun` and the end: with Last-Event-ID it can go on
- * from where it was, as far as events are kept.
+ * Server-sent events (HTML standard). A reader that falls behind gets `overrun` and the end. With Last-Event-ID it can
+ * resume, as far back as events are stored.
  */
 export function eventStream<Draft extends { readonly type: string }>({
   log,
@@ -66,7 +66,7 @@ export function eventStream<Draft extends { readonly type: string }>({
           })
           .finally(() => {
             clearInterval(heartbeat);
-            // Cancelled by the reader it is closed already.
+            // Already closed if the reader cancelled it.
             if (!ending.signal.aborted) controller.close();
           });
       },
@@ -89,7 +89,7 @@ export function eventStream<Draft extends { readonly type: string }>({
   });
 }
 
-/** Resolves when the reader has taken something, has left, or the time is over. */
+/** Resolves when the reader has read something or left, or the time is up. */
 function firstOf(end: AbortSignal, ms: number, onTaken: (wake: () => void) => void): Promise<void> {
   return new Promise((resolve) => {
     const wake = (): void => {
@@ -103,7 +103,7 @@ function firstOf(end: AbortSignal, ms: number, onTaken: (wake: () => void) => vo
   });
 }
 
-/** Where a reader was; null without a number. */
+/** The last event that a reader got; null without a valid number. */
 export function lastEventId(header: (name: string) => string | null): number | null {
   const last = header('last-event-id');
   return last !== null && /^\d{1,15}$/.test(last) ? Number(last) : null;

@@ -3,7 +3,7 @@ import { eventStream, lastEventId } from './event-stream.js';
 import { type Call, ok, type Route, route } from './route.js';
 import { executeRequest } from './schemas.js';
 
-/** For a reader of events that come faster than it reads: they are kept meanwhile. */
+/** Grace for a reader that is slower than the events, which stay stored meanwhile. */
 const PATIENCE_MS = 30_000;
 
 export const executionRoutes: readonly Route[] = [
@@ -23,7 +23,7 @@ export const executionRoutes: readonly Route[] = [
     method: 'get',
     path: '/v1/executions/{id}',
     role: 'execute',
-    summary: 'What became of an execution; its terminal event once it has ended.',
+    summary: 'The state of an execution, with its terminal event once it has ended.',
     answer: answers.execution,
     handle: ({ worker, id }) => ok(worker.executions.get(id).view()),
   }),
@@ -46,7 +46,7 @@ export const executionRoutes: readonly Route[] = [
   }),
 ];
 
-/** A reader who hangs up does not cancel. */
+/** A reader that disconnects does not cancel the execution. */
 function events({ worker, id, header, signal }: Call<unknown>): Response {
   const execution = worker.executions.get(id);
   const afterId = lastEventId(header) ?? 0;

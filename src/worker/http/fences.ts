@@ -3,7 +3,7 @@ import { ServiceError } from '../common/index.js';
 const FORM = /^([A-Za-z0-9_-]{1,64}:[A-Za-z0-9_-]{1,64}):(\d{1,15})$/;
 const MOST_PLACEMENTS = 10_000;
 
-/** Refuses orders of a scheduler that was overtaken: `X-Fence: storeId:placementId:epoch`. */
+/** Refuses requests of a superseded scheduler: `X-Fence: storeId:placementId:epoch`. */
 export class Fences {
   readonly #epochs = new Map<string, number>();
 
@@ -19,7 +19,7 @@ export class Fences {
     this.#epochs.delete(placement);
     this.#epochs.set(placement, epoch);
     if (this.#epochs.size <= MOST_PLACEMENTS) return;
-    // The one that was longest not heard of.
+    // The least recently seen one.
     const [oldest] = this.#epochs.keys();
     if (oldest !== undefined) this.#epochs.delete(oldest);
   }

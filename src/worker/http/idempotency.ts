@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../base/index.js';
 import { ServiceError } from '../common/index.js';
 
-/** How long an answer is kept for a request that is sent again. */
+/** How long an answer is stored for a repeated request. */
 const KEPT_MS = 24 * 3_600_000;
 const MOST_KEPT = 10_000;
 /**
@@ -12,7 +12,7 @@ const MOST_KEPT = 10_000;
 const MOST_KEPT_BYTES = 64 * 2 ** 20;
 const MAX_KEY = 255;
 
-/** An answer as it was first given. */
+/** A stored answer. */
 export interface KeptAnswer {
   readonly status: number;
   readonly body: string;
@@ -22,18 +22,18 @@ interface Entry {
   readonly body: string;
   readonly until: number;
   readonly answer: Promise<KeptAnswer>;
-  /** Of the answer; 0 until there is one. */
+  /** Size of the answer; 0 until there is one. */
   bytes: number;
 }
 
 /**
  * Carries out a request once, however often it is sent: `Idempotency-Key`, for one caller and route. A restarted worker
- * has no former keys; its `instance` shows that.
+ * has no earlier keys; its `instance` shows that.
  */
 export class Idempotency {
   readonly #clock: Clock;
   readonly #mostBytes: number;
-  /** By the digest of caller, route and key: however long a path is, it takes no more room. */
+  /** By the digest of caller, route and key, whose size does not depend on the path. */
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
 
@@ -62,7 +62,7 @@ export class Idempotency {
       if (known.body === digest) return await known.answer;
       throw new ServiceError(
         'INVALID_INPUT',
-        '"Idempotency-Key" was used for another request; take a new one',
+        '"Idempotency-Key" was used for another request; use a new one',
         {
           status: 409,
         },
@@ -71,7 +71,7 @@ export class Idempotency {
     if (this.#entries.size >= MOST_KEPT || this.#bytes >= this.#mostBytes) {
       throw new ServiceError(
         'QUEUE_FULL',
-        'as many answers are kept for idempotency keys as there is room for; leave the header out, or wait',
+        'the store of answers for idempotency keys is full; omit the header, or wait',
       );
     }
     const answer = work();
@@ -79,7 +79,7 @@ export class Idempotency {
     this.#entries.set(name, entry);
     answer.then(
       (kept) => this.#count(name, entry, kept),
-      // What was refused changed nothing: the same request may succeed later.
+      // A refused request changed nothing: repeated later, it may succeed.
       () => this.#entries.delete(name),
     );
     return await answer;

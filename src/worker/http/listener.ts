@@ -15,11 +15,11 @@ const KEEP_ALIVE_MS = 5_000;
 export interface ListenLimits {
   /** Connections at one time; more are closed at once. */
   readonly mostConnections: number;
-  /** For the headers of a request to come, also for its first byte. */
+  /** Time for a request's headers to arrive, including its first byte. */
   readonly headersMs: number;
-  /** For a whole request to come. */
+  /** Time for a whole request to arrive. */
   readonly requestMs: number;
-  /** Without a byte of a pending answer being taken. */
+  /** Time for which a client may read nothing of a pending answer. */
   readonly unreadMs: number;
 }
 
@@ -34,7 +34,7 @@ const CHECK_MS = 1_000;
 
 interface SocketAddress {
   readonly socket: string;
-  /** A user whose directories are trusted beside this one's and root's. */
+  /** A further trusted owner of directories, besides this user and root. */
   readonly trustOwner: number | null;
 }
 
@@ -47,9 +47,9 @@ export type Address =
     };
 
 export interface Listener {
-  /** Where it listens, for people: a path or a URL. */
+  /** The address, for display: a path or a URL. */
   readonly name: string;
-  /** Takes no more requests and ends connections. Never rejects. */
+  /** Stops accepting requests and ends connections. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export async function listen(
 ): Promise<Listener> {
   const all = { ...LIMITS, ...limits };
   const server = serverFor(address, app, all);
-  // Callers that come at once wait for their turn: a Unix socket refuses those beyond its backlog, by default 511.
+  // A Unix socket refuses callers beyond its backlog, by default 511: as many may wait as may connect.
   const backlog = all.mostConnections;
   if ('socket' in address) {
     await listenOnSocket(server, address, backlog);
@@ -102,7 +102,7 @@ function serverFor(
   return server;
 }
 
-/** An answer may take any time to be produced; but a client that does not read it holds a connection that others need. */
+/** Producing an answer may take any time, but a client that does not read it blocks a connection that others need. */
 function endIfUnread(outgoing: ServerResponse, unreadMs: number): void {
   outgoing.setTimeout(unreadMs, () => {
     const { socket } = outgoing;
@@ -127,12 +127,12 @@ async function listenOnSocket(
   const fault = await directoryFault(dirname(path), trustOwner);
   if (fault !== null) throw invalidInput('socket', `lies in a directory that cannot be trusted: ${fault}`);
   await removeStale(path);
-  // The name exists with these rights from its first moment on.
+  // The name has these rights from its creation on.
   await started(server, path, () => withUmask(0o177, () => server.listen(path, backlog)));
   await chmod(path, 0o600);
 }
 
-/** The mask is the whole process's: other files must not be made under it, so `work` has to end at once. */
+/** The mask applies to the whole process and must not affect other files, so `work` is synchronous. */
 function withUmask(mask: number, work: () => void): void {
   const before = process.umask(mask);
   try {
@@ -187,7 +187,7 @@ function started(server: Server, where: string, listenNow: () => void): Promise<
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    // Streams of events would hold it open for ever.
+    // Event streams would keep it open forever.
     server.closeAllConnections();
   });
 }

@@ -41,7 +41,7 @@ export function metricsText(status: WorkerStatus, ready: boolean, nowMs: number)
   );
   metric(
     'model_verified_age_seconds',
-    'Since the verification of the shard that was verified longest ago.',
+    'Age of the least recent verification of a shard.',
     modelSamples(({ shards }) => oldestAge(shards, nowMs)),
   );
   return `${lines.join('\n')}\n`;

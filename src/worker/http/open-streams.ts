@@ -1,25 +1,25 @@
 import { ServiceError } from '../common/index.js';
 
-/** Of one caller: each stream holds a connection, and up to a mebibyte that was not read. */
+/** Limit of one caller: each stream holds a connection, and up to a mebibyte of unread data. */
 const MOST_STREAMS = 128;
 
 /**
- * Answers that do not end by themselves. They end when their caller's token is withdrawn: with the next event or, without
- * one, with the next heartbeat, before it is passed on.
+ * Open event streams. A stream ends when its caller's token is withdrawn: at the next event or heartbeat, which is not
+ * sent any more.
  */
 export class OpenStreams {
   readonly #most: number;
-  /** How many are open, of each caller that has any. */
+  /** Number of open streams of each caller. */
   readonly #open = new Map<string, number>();
 
-  /** `most`: of one caller, so that none of them keeps the others from theirs. */
+  /** `most`: limit of one caller, so that one caller cannot use up all connections. */
   constructor(most = MOST_STREAMS) {
     this.#most = most;
   }
 
   /**
-   * The answer as it may go out; one that is not a stream of events as it is. `caller` identifies the caller; all callers
-   * without a token count as one. Errors: QUEUE_FULL for one stream too many.
+   * Wraps an event stream and counts it; other answers pass unchanged. `caller` identifies the caller; all callers
+   * without a token count as one. Errors: QUEUE_FULL beyond the limit.
    */
   async guard(answer: Response, caller: string, isStillAdmitted: () => Promise<boolean>): Promise<Response> {
     const { body, status, headers } = answer;
@@ -27,7 +27,7 @@ export class OpenStreams {
     const open = this.#open.get(caller) ?? 0;
     if (open >= this.#most) {
       await body.cancel();
-      throw new ServiceError('QUEUE_FULL', `you have ${open} streams of events open; close others first`);
+      throw new ServiceError('QUEUE_FULL', `you have ${open} event streams open; close others first`);
     }
     this.#open.set(caller, open + 1);
     return new Response(
@@ -77,7 +77,7 @@ function whileAdmitted(
         await reader.cancel(reason);
       },
     },
-    // Nothing is read ahead: how much a reader has left unread is counted behind this.
+    // Reads nothing ahead: unread bytes are counted in the stream behind this one.
     { highWaterMark: 0 },
   );
 }

@@ -4,7 +4,7 @@ import { type Context, type Hono, z } from '../packages/index.js';
 import type { Admission } from './admission.js';
 import { SESSION_MS } from './sessions.js';
 
-/** Nothing but the page's own files, and no page of another site around it. */
+/** The page loads only its own files, and other sites cannot frame it. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -28,11 +28,11 @@ export interface PageSettings {
   readonly admission: Admission;
   /** Whether the worker was started with drills. */
   readonly drills: boolean;
-  /** A request's body, checked for its size and type. */
+  /** Reads a request's body and checks its size and type. */
   readonly bodyOf: (context: Context) => Promise<string>;
 }
 
-/** The dashboard's files, which are open to everybody who reaches the worker and hold no state of it, and its login. */
+/** The dashboard's files and its login. The files are public and hold no state of the worker. */
 export function addPage(app: Hono, { admission, drills, bodyOf }: PageSettings): void {
   for (const { path, type, text } of FILES) app.get(path, () => file(type, text));
 
@@ -68,7 +68,7 @@ function file(type: string, text: string): Response {
   });
 }
 
-/** No script reads it, no other site sends it; over TLS it never goes out in the clear. */
+/** Scripts cannot read it, other sites cannot send it, and with TLS it is never sent unencrypted. */
 function cookie(value: string, { req }: Context): Response {
   const secure = new URL(req.url).protocol === 'https:' ? '; Secure' : '';
   return new Response(null, {

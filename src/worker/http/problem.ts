@@ -23,7 +23,7 @@ const TITLES: Readonly<Record<number, string>> = {
 };
 
 export interface ProblemDetails {
-  /** Another status than the code's own. */
+  /** A status that differs from the code's own. */
   readonly status?: number | undefined;
   readonly argument?: string | null | undefined;
   readonly retryAfterMs?: number | null | undefined;
@@ -49,7 +49,7 @@ export function isForeseen(error: unknown): boolean {
   return error instanceof ServiceError || isVramError(error);
 }
 
-/** For an unexpected error the answer contains nothing else. */
+/** The whole answer to an unexpected error. */
 export function problemOf(error: unknown): Problem {
   const { code, detail } = failureOf(error);
   if (error instanceof ServiceError) {

@@ -2,7 +2,7 @@ import type { z } from '../packages/index.js';
 import type { Worker } from '../service/index.js';
 import type { Role } from './tokens.js';
 
-/** A request that was admitted and whose body was checked. */
+/** An admitted request with a checked body. */
 export interface Call<Body> {
   readonly worker: Worker;
   readonly body: Body;
@@ -12,7 +12,7 @@ export interface Call<Body> {
   readonly id: string;
   readonly query: URLSearchParams;
   readonly header: (name: string) => string | null;
-  /** Fires when the caller is gone. */
+  /** Fires when the caller disconnects. */
   readonly signal: AbortSignal;
   /** Wall clock, milliseconds since 1970. */
   readonly now: () => number;
@@ -27,14 +27,14 @@ export function ok(json: unknown, status = 200): Answer {
 /** One route: its OpenAPI description and its handler. */
 export interface Route {
   readonly method: 'get' | 'post' | 'delete';
-  /** As OpenAPI writes it: `/v1/models/{name}`. */
+  /** In OpenAPI's notation: `/v1/models/{name}`. */
   readonly path: string;
-  /** null: open to everybody who reaches the socket. */
+  /** null: no token is needed. */
   readonly role: Role | null;
   readonly summary: string;
-  /** null: it takes no body. */
+  /** null: no body. */
   readonly body: z.ZodType | null;
-  /** May be sent without one, which is then `{}`. */
+  /** The body may be omitted and is then `{}`. */
   readonly bodyOptional: boolean;
   /** Changes the worker's state: applies Idempotency-Key, X-Instance and X-Fence. */
   readonly changes: boolean;

@@ -13,7 +13,7 @@ export const ROUTES: readonly Route[] = [
     method: 'get',
     path: '/livez',
     role: null,
-    summary: 'The process answers. No body.',
+    summary: '204 while the process runs. No body.',
     answer: null,
     status: 204,
     handle: () => new Response(null, { status: 204 }),
@@ -77,12 +77,12 @@ export const ROUTES: readonly Route[] = [
     path: '/v1/models',
     role: 'admin',
     summary:
-      'Begins to load a model. Under a name in use, the new one takes over once it is sealed and verified.',
+      'Starts loading a model. Under a name in use, the new model takes over once it is sealed and verified.',
     body: commitRequest,
     changes: true,
     answer: answers.committed,
     status: 202,
-    // Not ended by a caller who hangs up: the commit was requested.
+    // Continues if the caller disconnects: the commit was requested.
     handle: async ({ worker, body }) => ok(await worker.commit(body), 202),
   }),
   route({
@@ -97,7 +97,7 @@ export const ROUTES: readonly Route[] = [
     method: 'delete',
     path: '/v1/models/{name}',
     role: 'admin',
-    summary: 'Ends its load or waits for its users, then wipes it.',
+    summary: 'Cancels its load or waits for its users, then wipes it.',
     changes: true,
     answer: null,
     status: 204,
@@ -127,7 +127,7 @@ export const ROUTES: readonly Route[] = [
     method: 'post',
     path: '/v1/models/{name}/attest',
     role: 'execute',
-    summary: "Verifies every shard and signs that together with the asker's nonce.",
+    summary: "Verifies every shard and signs the result together with the caller's nonce.",
     body: attestRequest,
     answer: answers.attested,
     handle: async ({ worker, name, body, signal }) =>
@@ -151,7 +151,7 @@ export const ROUTES: readonly Route[] = [
     method: 'post',
     path: '/v1/drain',
     role: 'admin',
-    summary: 'Refuses new work, waits for what runs, wipes everything unless `keep`.',
+    summary: 'Refuses new work, waits for running work, and wipes everything unless `keep`.',
     body: drainRequest,
     bodyOptional: true,
     changes: true,
@@ -166,7 +166,7 @@ export const ROUTES: readonly Route[] = [
 
 function events({ worker, query, header, signal }: Call<unknown>): Response {
   const model = query.get('model');
-  // Without one, from now on.
+  // Without Last-Event-ID: new events only.
   const afterId = lastEventId(header) ?? worker.events.lastId;
   return eventStream({
     log: worker.events,

@@ -74,14 +74,14 @@ export const drainRequest = z
   .strictObject({ keep: z.boolean().optional() })
   .openapi('DrainRequest') satisfies z.ZodType<DrainRequest>;
 
-/** Base64 of what fits into a body. */
+/** Base64 that fits into a body. */
 const MAX_DATA = 1_048_576;
 const MAX_AXES = 8;
 const MAX_ELEMENTS = 2 ** 31;
 const MAX_INPUTS = 256;
 const MAX_TENSORS = 100_000;
 
-/** What the caller or a guard calls something: 1 to 128 of [A-Za-z0-9._-]. */
+/** A name given by the caller or a guard: 1 to 128 of [A-Za-z0-9._-]. */
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'must be 1 to 128 of [A-Za-z0-9._-]');
 
 const tensorData = z.strictObject({
@@ -156,7 +156,7 @@ export const guardRequest = z
   })
   .openapi('GuardRequest') satisfies z.ZodType<GuardRequest>;
 
-/** As a guard writes it: what it names beyond this is left out. */
+/** Further keys that a guard sends are dropped. */
 export const guardReport = z
   .object({
     v: z.literal(1),

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 const SESSION_BYTES = 32;
-/** From the login on, whether it is used or not. */
+/** Lifetime from the login on, whether used or not. */
 export const SESSION_MS = 12 * 3_600_000;
-/** The oldest is evicted: anyone who can log in could otherwise fill the memory. */
+/** Beyond this the oldest is evicted: otherwise a caller who can log in could fill the memory. */
 const MOST_SESSIONS = 256;
 
 interface Session {
@@ -12,12 +12,12 @@ interface Session {
 }
 
 /**
- * Logins of pages. A page swaps its token once for a random name, which the browser keeps in a cookie that no script reads.
- * Kept is the token's digest: a token that is withdrawn ends its sessions.
+ * Logins of pages. A page exchanges its token once for a random name, which the browser keeps in a cookie that scripts
+ * cannot read. The session stores the token's digest: withdrawing a token ends its sessions.
  */
 export class Sessions {
   readonly #now: () => number;
-  /** By the SHA-256 of its name: how long a look-up takes says nothing about the name. */
+  /** By the SHA-256 of the name, so that the time of a look-up reveals nothing about the name. */
   readonly #sessions = new Map<string, Session>();
 
   /** `now` counts milliseconds and never runs backwards. */

@@ -7,24 +7,24 @@ import { readInput } from '../../node/index.js';
 export type Role = 'read' | 'execute' | 'admin';
 export const ROLES: readonly Role[] = ['read', 'execute', 'admin'];
 
-/** While a token is exchanged, the old and the new one are both good. */
+/** During a rotation the old and the new token are both valid. */
 const MOST_TOKENS = 2;
 const LEAST_TOKEN_CHARACTERS = 32;
 const MAX_TOKEN_FILE_BYTES = 4_096;
-/** Between two looks whether a file has changed. */
+/** Interval between checks whether a file has changed. */
 const RECHECK_MS = 1_000;
 const FINGERPRINT_DIGITS = 6;
 
 interface Loaded {
   readonly mark: string;
-  /** SHA-256 of each token: all of one length, so that comparing them takes one time. */
+  /** SHA-256 of each token: equal lengths make comparison take constant time. */
   readonly digests: readonly Buffer[];
 }
 
 /** The caller of a request. */
 export interface Caller {
   readonly role: Role;
-  /** Tells tokens apart in logs; null where the socket's own rights admit everybody. */
+  /** Identifies the token in logs; null where only the socket's file rights decide. */
   readonly fingerprint: string | null;
 }
 
@@ -79,7 +79,7 @@ export class Tokens {
     this.#now = now;
   }
 
-  /** Errors: INVALID_INPUT for a file that is missing, open to others, or holds no good token. */
+  /** Errors: INVALID_INPUT for a file that is missing, open to others, or holds no valid token. */
   static async open(
     paths: Readonly<Partial<Record<Role, string | undefined>>>,
     now: () => number,
@@ -98,12 +98,12 @@ export class Tokens {
     return this.#files.length === 0;
   }
 
-  /** null for a token that is none of ours. Every token is compared, whichever matches. */
+  /** null for an unknown token. Every token is compared, also after a match. */
   async callerOf(token: string): Promise<Caller | null> {
     return await this.callerOfDigest(digestOf(token));
   }
 
-  /** What `callerOfDigest` takes for this token. */
+  /** The digest of this token for `callerOfDigest`. */
   digestOf(token: string): Buffer {
     return digestOf(token);
   }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
-/** What container runtimes leave in every container. */
+/** Files that container runtimes create in every container. */
 const MARKS = ['/.dockerenv', '/run/.containerenv'];
 
 /** Whether this process has a file system of its own, as far as the usual runtimes show. */
@@ -23,6 +23,6 @@ export async function isFromHost(folder: string): Promise<boolean> {
     if (folder === place || folder.startsWith(place.endsWith('/') ? place : `${place}/`))
       nearest = { place, root };
   }
-  // A file system of the container's own is mounted from its root; a folder of the host from where it lies there.
+  // A container's own file system is mounted from its root, a host folder from its path on the host.
   return nearest.place !== '/' && nearest.root !== '/';
 }

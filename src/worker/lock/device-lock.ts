@@ -3,7 +3,7 @@ import { invalidInput } from '../../base/index.js';
 import { codeOf, fileLocker, type LockFile, makeDirectories } from '../../node/index.js';
 import { inContainer, isFromHost } from './container.js';
 
-/** Others read it, and lock what is there: a lock that they cannot see would not stop them. */
+/** Readable by other users, who lock the same file: a lock that they cannot see would not stop them. */
 const DIRECTORY_MODE = 0o755;
 
 export interface LockedDevice {
@@ -19,7 +19,7 @@ export interface DeviceLockOptions {
   /** `container`: the operator guarantees that no other container has the device. */
   readonly scope: 'host' | 'container';
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Null where nothing can lock. Default: the addon. */
+  /** Null where locks are not available. Default: the addon. */
   readonly lockFile?: LockFile | null;
 }
 
@@ -30,19 +30,18 @@ export interface DeviceLock {
 }
 
 /**
- * Keeps every other worker off a device until it is released or this process ends. Errors: INVALID_INPUT where another one
- * has it, or where the lock would keep nobody out.
+ * Keeps every other worker off a device until it is released or this process ends. Errors: INVALID_INPUT where another
+ * one has it, or where the lock would have no effect.
  */
 export async function takeDeviceLock(options: DeviceLockOptions): Promise<DeviceLock> {
   const { device, directory, scope, env, lockFile = fileLocker() } = options;
   if (lockFile === null) {
     return {
-      weakness:
-        "the addon is missing: nothing but the audit log's own lock stops a second worker on this device",
+      weakness: "the addon is missing: only the audit log's lock can stop a second worker on this device",
       release: () => undefined,
     };
   }
-  // Containers share no host memory, so there each has its own.
+  // The `host` device is memory of the container itself, so its lock may be the container's too.
   if (device.id !== 'host' && scope === 'host' && inContainer(env) && !(await isFromHost(directory))) {
     throw invalidInput(
       'lockDir',
@@ -53,7 +52,7 @@ export async function takeDeviceLock(options: DeviceLockOptions): Promise<Device
   const taken = await lockAt(lockFile, directory, `${nameOf(device)}.lock`);
   if ('held' in taken) {
     const who = taken.holder === null ? 'another worker' : `another worker (process ${taken.holder})`;
-    throw invalidInput('device', `${device.id} is served by ${who}: one worker a device`);
+    throw invalidInput('device', `${device.id} is served by ${who}: a device can have only one worker`);
   }
   return { weakness: null, release: () => taken.release() };
 }
@@ -68,7 +67,7 @@ async function lockAt(lockFile: LockFile, directory: string, name: string): Prom
   }
 }
 
-/** By the GPU's own id where it has one: its number differs from process to process. */
+/** By the GPU's UUID where it has one: its index may differ between processes. */
 function nameOf({ id, uuid }: LockedDevice): string {
   return (uuid ?? id).replace(/[^A-Za-z0-9-]/g, '-');
 }

@@ -1,2 +1,2 @@
-// One worker a device.
+// Allows one worker for each device.
 export { type DeviceLock, type DeviceLockOptions, takeDeviceLock } from './device-lock.js';

@@ -5,9 +5,8 @@ import { type Model, type ModelFormat, openModel, placeOfFile } from '../../node
 import type { SourceModel } from './source-model.js';
 
 /**
- * A model below one of the roots, which are real paths. Each file is judged by its descriptor, and the very file that was
- * judged is what is sealed: one that was exchanged meanwhile is SOURCE_MISMATCH.
- * Errors: INVALID_INPUT, SOURCE_MISMATCH.
+ * A model below one of the roots, which are real paths. Each file is judged by its descriptor, and the same open file
+ * is sealed: one that was replaced meanwhile is SOURCE_MISMATCH. Errors: INVALID_INPUT, SOURCE_MISMATCH.
  */
 export async function modelBelow(
   roots: readonly string[],
@@ -24,14 +23,14 @@ export async function modelBelow(
   return sourceModel(model, path);
 }
 
-/** A root may be a model's folder itself. */
+/** A root may itself be a model's folder. */
 function requireBelow(roots: readonly string[], real: string | null): void {
   const isBelow = (root: string): boolean => {
     const folder = root.endsWith(sep) ? root : root + sep;
     return real !== null && `${real}${sep}`.startsWith(folder);
   };
   if (!roots.some(isBelow)) {
-    throw invalidInput('path', "is not there, or not below one of the worker's model roots");
+    throw invalidInput('path', "does not exist, or is not below one of the worker's model roots");
   }
 }
 

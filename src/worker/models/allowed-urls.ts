@@ -37,7 +37,7 @@ function parse(url: string): URL {
 
 function requireAllowed(hosts: readonly string[], url: URL): void {
   if (!hosts.includes(url.host))
-    throw invalidInput('url', 'leads to a host that the worker is not told to load from');
+    throw invalidInput('url', 'leads to a host that the worker may not load from');
 }
 
 async function fetchFrom(

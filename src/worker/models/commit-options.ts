@@ -4,7 +4,7 @@ import type { SourceModel } from './source-model.js';
 
 /** How a model is sealed. */
 export interface CommitOptions {
-  /** One for every file, in order; null where any content will do. */
+  /** One for every file, in order; null for any content. */
   readonly expected: readonly string[] | null;
   readonly hashing: 'host' | 'device';
   readonly part: ModelPart | null;
@@ -15,7 +15,7 @@ export interface CommitOptions {
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-/** What seal() allows in one tensor-parallel set. */
+/** The limit of seal() for one tensor-parallel set. */
 const MAX_SET = 1024;
 
 /** Errors: INVALID_INPUT. */
@@ -50,7 +50,7 @@ export function checkCommitOptions(options: CommitOptions, { shards }: SourceMod
   }
   if (part === null) return;
   if (shards.length !== 1 && layout === 'files')
-    throw invalidInput('part', 'needs a model of one file: a part is one shard of its set');
+    throw invalidInput('part', 'needs a model of one file: each part of a set is one shard');
   checkInteger('part.of', part.of, 1, MAX_SET);
   checkInteger('part.index', part.index, 0, part.of - 1);
 }

@@ -9,11 +9,11 @@ import type { SourceModel, SourceShard } from './source-model.js';
 export interface LoadedShard {
   readonly sealed: SealedShard;
   readonly from: SourceShard;
-  /** Of an ONNX model that can compute where it lies. */
+  /** Of an ONNX model that can compute on its sealed weights. */
   readonly onnx: OnnxModel | null;
 }
 
-/** What one commit made of a name. It never changes into another model: the next commit makes a generation of its own. */
+/** The result of one commit of a name. Its model never changes: the next commit makes a new generation. */
 export class Generation {
   readonly name: string;
   /** From 1. */
@@ -54,12 +54,12 @@ export class Generation {
     return this.options.part;
   }
 
-  /** What computes on it in the worker; null where nothing can. */
+  /** The engine session over it in this process; null if there is none. */
   get onnx(): OnnxModel | null {
     return this.shards[0]?.onnx ?? null;
   }
 
-  /** What seals and records call it. Two generations live side by side while one replaces the other. */
+  /** Its name in seals and records. Two generations coexist while one replaces the other. */
   get modelRef(): string {
     return `${this.name}@${this.number}`;
   }
@@ -75,7 +75,7 @@ export class Generation {
     }
   }
 
-  /** Resolves once nobody uses it. */
+  /** Resolves once it has no users. */
   async unused(): Promise<void> {
     while (this.#uses > 0) {
       await new Promise<void>((resolve) => {

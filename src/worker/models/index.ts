@@ -1,4 +1,4 @@
-// Models of the worker: where they come from, how they are loaded, replaced and released, and what room they take.
+// Models of the worker: their sources, loading, replacement and release, and the memory that they need.
 export { modelBelow } from './allowed-paths.js';
 export { modelAtUrl } from './allowed-urls.js';
 export { type CommitOptions, checkCommitOptions, checkName } from './commit-options.js';

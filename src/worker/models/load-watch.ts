@@ -1,7 +1,7 @@
 import { type Clock, timerOf } from '../../base/index.js';
 import { ServiceError } from '../common/index.js';
 
-/** Ends a load that makes no progress, or that is called off. */
+/** Ends a load that makes no progress or is cancelled. */
 export class LoadWatch {
   readonly #clock: Clock;
   readonly #stallMs: number;
@@ -19,14 +19,14 @@ export class LoadWatch {
     return this.#abort.signal;
   }
 
-  /** Counts as progress if it is more than before. */
+  /** Progress if it is more than before. */
   saw(bytes: number): void {
     if (bytes === this.#bytes) return;
     this.#bytes = bytes;
     this.#restart();
   }
 
-  /** All bytes of a shard have come: what the device does with them now is not the source's delay. */
+  /** All bytes of a shard have arrived: the time that the device takes now is not a stall of the source. */
   pause(): void {
     this.#callOff();
   }

@@ -5,17 +5,17 @@ import type { Generation, LoadedShard } from './generation.js';
 import type { SourceShard } from './source-model.js';
 import { tensorsOf } from './tensor-layout.js';
 
-/** What a load works with. */
+/** The dependencies of a load. */
 export interface LoadTools {
   readonly manager: VramManager;
-  /** Makes ONNX models with the layout `tensors` ready to compute; null without an engine. */
+  /** Opens engine sessions over ONNX models with the layout `tensors`; null without an engine. */
   readonly onnx: OnnxHost | null;
 }
 
 /**
- * Seals every shard of a generation and verifies what lies in device memory then. A load that fails leaves nothing
- * behind. Resolves to the last verification. Errors: those of the sources, seal() and verify(); LOAD_STALLED; what cancelled
- * it.
+ * Seals every shard of a generation and then verifies all of them in device memory. A failed load leaves nothing
+ * behind. Resolves to the last verification. Errors: those of the sources, seal() and verify(); LOAD_STALLED; the
+ * reason of a cancellation.
  */
 export async function load(
   tools: LoadTools,
@@ -42,7 +42,7 @@ export async function load(
       shards.push(await sealOne(loading));
       before += shard.byteLength;
     }
-    // Sealing compared the bytes with the source's. Between then and now other shards were written beside them.
+    // Sealing compared the bytes with the source's, but other shards have been written since.
     let verified: VerificationReport | null = null;
     for (const { sealed } of shards) verified = await manager.verify(sealed, { signal: watch.signal });
     if (watch.signal.aborted) throw watch.failure(null);
@@ -80,7 +80,7 @@ async function sealOne(loading: ShardLoad): Promise<LoadedShard> {
   }
 }
 
-/** The weights that can move into sealed memory; the rest of the graph is the engine's. */
+/** The weights that can move into sealed memory; the engine keeps the rest of the graph. */
 async function sealOnnx(loading: ShardLoad, onnx: OnnxHost): Promise<LoadedShard> {
   const { manager, generation, shard } = loading;
   const { files } = generation.source;
@@ -128,7 +128,7 @@ export async function release(
       first ??=
         error instanceof VramError
           ? error
-          : new VramError('RELEASE_FAILED', 'a shard could not be given back', { cause: error });
+          : new VramError('RELEASE_FAILED', 'a shard could not be released', { cause: error });
     }
   }
   return first;

@@ -2,11 +2,11 @@ import { invalidInput, VramError } from '../../base/index.js';
 import { notFound } from '../common/index.js';
 import type { Generation } from './generation.js';
 
-/** The model behind a name. */
+/** The generations of a name. */
 export interface ModelEntry {
   /** The generation that serves; null while the first one is being loaded, or after it failed. */
   readonly current: Generation | null;
-  /** Being loaded, or the last one that failed. */
+  /** The one being loaded, or the last one that failed. */
   readonly next: Generation | null;
 }
 
@@ -16,10 +16,10 @@ interface Entry {
   lastNumber: number;
 }
 
-/** Models by name. A name serves one generation at a time; a new one takes its place only once it is verified. */
+/** Models by name. A name serves one generation at a time; a new one replaces it only once verified. */
 export class ModelTable {
   readonly #entries = new Map<string, Entry>();
-  /** Replaced generations that somebody still uses. */
+  /** Replaced generations that are still in use. */
   readonly #leaving = new Set<Generation>();
   readonly #most: number;
 
@@ -32,7 +32,7 @@ export class ModelTable {
     return [...this.#entries.values()];
   }
 
-  /** Everything that is resident or on its way, replaced generations too. */
+  /** All generations that are resident or being loaded, replaced ones too. */
   generations(): readonly Generation[] {
     const all = [...this.#entries.values()].flatMap(({ current, next }) => [current, next]);
     return [...all, ...this.#leaving].filter((one): one is Generation => one !== null);
@@ -44,7 +44,7 @@ export class ModelTable {
     return entry;
   }
 
-  /** The generation that serves. Errors: NOT_FOUND, STOPPED while there is none yet. */
+  /** The serving generation. Errors: NOT_FOUND, STOPPED while there is none yet. */
   serving(name: string): Generation {
     const { current, next } = this.find(name);
     if (current !== null) return current;
@@ -77,7 +77,7 @@ export class ModelTable {
     this.#entries.set(generation.name, entry);
   }
 
-  /** A loaded generation serves from now on. Resolves to the one that it replaced, which is the caller's to release. */
+  /** A loaded generation starts to serve. Returns the one that it replaced, which the caller must release. */
   promote(generation: Generation): Generation | null {
     const entry = this.#entries.get(generation.name);
     if (entry?.next !== generation)
@@ -90,7 +90,7 @@ export class ModelTable {
     return replaced;
   }
 
-  /** Forgets a name. Its generations are the caller's to end and to release. */
+  /** Removes a name. The caller must end and release its generations. */
   remove(name: string): ModelEntry {
     const entry = this.find(name);
     this.#entries.delete(name);

@@ -7,10 +7,10 @@ export interface Reservation {
   readonly expiresAtMs: number;
 }
 
-/** Limit of uncommitted plans. More than enough: each of them reserves memory. */
+/** Limit of uncommitted plans. Generous, since each of them reserves memory. */
 const MOST_RESERVATIONS = 1_024;
 
-/** Bytes that plans hold against other plans until they are committed or too old. */
+/** Bytes that plans reserve until they are committed or expire. */
 export class Reservations {
   readonly #clock: Clock;
   readonly #lifetimeMs: number;
@@ -69,7 +69,7 @@ export class Reservations {
     return held;
   }
 
-  /** In the order in which they were made, all with one lifetime: the first that lives ends the search. */
+  /** Entries are in order of creation with equal lifetimes: the first live one ends the search. */
   #dropExpired(): void {
     const now = this.#clock.monotonic();
     for (const one of this.#held.values()) {

@@ -8,7 +8,7 @@ const MOST_RANGES = 64;
 
 export interface ShardHealth {
   readonly quarantined: boolean;
-  /** Where it is damaged, as far as that was found; the first 64 ranges. */
+  /** Known damaged ranges; the first 64. */
   readonly damaged: readonly BlockRange[];
   /** When its latest good verification of the whole shard began; RFC 3339, or null. */
   readonly lastVerifiedAt: string | null;
@@ -23,7 +23,7 @@ const UNKNOWN: ShardHealth = {
 };
 
 /**
- * Follows the health of live shards by the manager's own events. Must be among the manager's observers from its opening on.
+ * Follows the health of live shards through the manager's events. Must be an observer of the manager from its opening on.
  */
 export class ShardWatch implements Observer {
   readonly name = 'worker';
@@ -31,7 +31,7 @@ export class ShardWatch implements Observer {
   readonly #health = new Map<string, ShardHealth>();
   #follower: (event: OperationEvent) => void = () => undefined;
 
-  /** Passes on every event from now on. */
+  /** Forwards every event from now on. */
   follow(follower: (event: OperationEvent) => void): void {
     this.#follower = follower;
   }
@@ -80,7 +80,7 @@ function blockRange({ byteOffset, blocks }: DamagedRange): BlockRange {
   return { firstBlock: Math.floor(byteOffset / BLOCK_BYTES), blocks };
 }
 
-/** A verification speaks of the bytes as they were when it began to read them. */
+/** A verification covers the bytes as they were when it began to read them. */
 function beganAt({ at, durationMs }: OperationEvent): string {
   return new Date(Date.parse(at) - (durationMs ?? 0)).toISOString();
 }

@@ -2,11 +2,12 @@ import { invalidInput } from '../../base/index.js';
 import { type TensorSource, type TensorSourceOptions, tensorSource } from '../../models/index.js';
 import type { SourceModel } from './source-model.js';
 
-/** The engine binds whole buffers, and a small tensor may not be refused for the padding behind it. */
+/** The engine binds whole buffers, and must not refuse a small tensor for the padding after it. */
 const MIN_BYTES = 1;
 
 /**
- * The same model as one shard: its tensors. Errors: INVALID_INPUT for a model whose tensors are not known, or that has none.
+ * The same model as one shard of its tensors. Errors: INVALID_INPUT for a model whose tensors are not known, or that
+ * has none.
  */
 export function asTensors(model: SourceModel): SourceModel {
   const { label, byteLength } = tensorsOf(model);

@@ -27,7 +27,7 @@ export interface OnnxModel {
 export interface OnnxRun {
   readonly inputs: Readonly<Record<string, TensorData>>;
   readonly options: RunOptions;
-  /** The weights were verified, and the engine is about to begin. */
+  /** Called once the weights were verified, before the engine begins. */
   readonly onVerified: () => void;
   readonly onOutput: (part: TensorOutputData) => void;
 }
@@ -51,12 +51,12 @@ export class OnnxHost {
       throw invalidInput('onnx', 'needs the package onnxruntime-web: npm install onnxruntime-web', cause);
     }
     ort.env.logLevel = 'error';
-    // The GPU computes; threads of the engine would take the CPUs from everything else here.
+    // The GPU computes; engine threads would only compete for the CPUs.
     ort.env.wasm.numThreads = 1;
     return new OnnxHost(ort, device);
   }
 
-  /** Errors: those of sealOnnx() and createSession(); of a model that the engine refuses nothing stays sealed. */
+  /** Errors: those of sealOnnx() and createSession(); if the engine refuses the model, nothing stays sealed. */
   async seal(manager: VramManager, model: TensorModel, options: SealOptions): Promise<OnnxModel> {
     const sealed = await sealOnnx(manager, model, options);
     try {
@@ -69,13 +69,13 @@ export class OnnxHost {
     }
   }
 
-  /** Checks what can be said of inputs without the engine. Errors: INVALID_INPUT. */
+  /** Checks inputs as far as possible without the engine. Errors: INVALID_INPUT. */
   check({ session }: OnnxModel, inputs: Readonly<Record<string, TensorData>>): void {
     for (const [name, tensor] of Object.entries(inputs)) {
       if (!session.inputNames.includes(name)) {
         throw invalidInput(
           'inputs',
-          `names what the model does not take: it takes ${session.inputNames.join(', ')}`,
+          `is not an input of the model, whose inputs are ${session.inputNames.join(', ')}`,
         );
       }
       decodeTensor(name, tensor);
@@ -101,7 +101,7 @@ export class OnnxHost {
 
   #feed(name: string, tensor: TensorData): OrtTensor {
     const { type, dims, data } = decodeTensor(name, tensor);
-    // The constructor has an overload for every element type, and none for all of them.
+    // The constructor has an overload for each element type, but none for their union.
     const Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor = this.#ort.Tensor;
     return new Tensor(type, data, dims);
   }
@@ -112,7 +112,7 @@ function partsOf(name: string, { type, dims, data }: OrtTensor): Iterable<Tensor
   if (!isTensorType(type) || !ArrayBuffer.isView(data)) {
     throw new VramError(
       'DEVICE_UNAVAILABLE',
-      `the model's output ${JSON.stringify(name)} is of type ${type}, which is not told`,
+      `the model's output ${JSON.stringify(name)} is of type ${type}, which is not supported`,
     );
   }
   return tensorOutputs(name, type, dims, bytesOf(data));

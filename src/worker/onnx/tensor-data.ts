@@ -19,7 +19,7 @@ const ELEMENT_BYTES: Readonly<Record<TensorType, number>> = {
 
 const VIEWS = {
   float32: Float32Array,
-  // What the engine takes for it: its bits.
+  // The engine takes its bits.
   float16: Uint16Array,
   float64: Float64Array,
   int8: Int8Array,
@@ -33,7 +33,7 @@ const VIEWS = {
   bool: Uint8Array,
 } as const satisfies Record<TensorType, unknown>;
 
-/** Bytes of a tensor in one event: in base64 a fifth below the megabyte that an event may have. */
+/** Bytes of a tensor in one event. In base64 they stay a fifth below the megabyte limit of an event. */
 const PART_BYTES = 600_000;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -57,7 +57,7 @@ export function decodeTensor(name: string, { type, dims, data }: TensorData): De
       `has ${bytes.length} bytes of data; ${type} of shape [${dims}] takes ${expected}`,
     );
   }
-  // A copy at a place that every element type may begin at.
+  // A copy, aligned for every element type.
   const buffer = new ArrayBuffer(bytes.length);
   new Uint8Array(buffer).set(bytes);
   return { type, dims, data: new VIEWS[type](buffer) };

@@ -1,4 +1,4 @@
-// What the service takes from others. The build puts these packages into one file, so that the library does not depend on
+// The service's third-party packages. The build bundles them into one file, so that the library does not depend on
 // them.
 export { getRequestListener } from '@hono/node-server';
 export { OpenAPIHono, z } from '@hono/zod-openapi';

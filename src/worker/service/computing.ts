@@ -20,7 +20,7 @@ export interface ComputingOptions {
   readonly manager: VramManager;
   readonly watch: ShardWatch;
   readonly table: ModelTable;
-  /** null: the worker was not started with it. */
+  /** null if the worker was started without it. */
   readonly onnx: OnnxHost | null;
   readonly engines: readonly EngineEndpoint[];
   readonly holders: LeaseHolders;
@@ -28,7 +28,7 @@ export interface ComputingOptions {
   readonly clock: Clock;
 }
 
-/** Finds what can carry out a request: the engine in this process, or one beside it. */
+/** Finds the engine for a request: the one in this process, or a configured one. */
 export class Computing {
   readonly #options: ComputingOptions;
 
@@ -36,7 +36,7 @@ export class Computing {
     this.#options = options;
   }
 
-  /** Errors: NOT_FOUND, STOPPED while the model is being loaded, INVALID_INPUT where nothing can compute on it as asked. */
+  /** Errors: NOT_FOUND, STOPPED while the model is being loaded, INVALID_INPUT where no engine can carry out the request. */
   prepare(request: ExecuteRequest): Prepared {
     return request.mode === 'onnx' ? this.#onnx(request) : this.#engine(request);
   }
@@ -46,7 +46,7 @@ export class Computing {
     if (host === null) {
       throw invalidInput(
         'mode',
-        'can be "onnx" where the worker was started with it (--onnx); it needs onnxruntime-web',
+        'can be "onnx" only if the worker was started with --onnx, which needs onnxruntime-web',
       );
     }
     const generation = table.serving(request.model);
@@ -58,7 +58,7 @@ export class Computing {
     return {
       atOnce: ONNX_AT_ONCE,
       run: async (execution) => {
-        // The generation that serves when the request's turn comes.
+        // The generation that serves at the request's turn.
         const now = table.serving(request.model);
         return await now.use(async () => {
           const { onnx } = now;
@@ -74,7 +74,7 @@ export class Computing {
     const { table, engines, manager, holders, guards } = this.#options;
     const endpoint = engines.find(({ model }) => model === request.model);
     if (endpoint === undefined) {
-      throw invalidInput('model', 'has no engine in the configuration of this worker');
+      throw invalidInput('model', "has no engine in this worker's configuration");
     }
     const { atOnce } = endpoint;
     if (endpoint.weights === 'guarded') {
@@ -91,7 +91,7 @@ export class Computing {
     };
   }
 
-  /** Since the verification began of the shard that was verified longest ago. */
+  /** Milliseconds since the least recent verification of a shard began. */
   #ageMs({ shards }: Generation): number {
     const { watch, clock } = this.#options;
     const began = shards.map(({ sealed }) =>

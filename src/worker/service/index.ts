@@ -1,4 +1,4 @@
-// The worker itself: plans, commits, keeps, verifies, heals, attests, drains. Independent of HTTP.
+// The worker itself: plans, commits, verifies, heals, attests, drains. Independent of HTTP.
 export type { Readiness } from './readiness.js';
 export type { ScrubSettings } from './scrubbing.js';
 export { Worker } from './worker.js';

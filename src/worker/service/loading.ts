@@ -22,11 +22,11 @@ export interface LoadingParts {
   ) => void;
   /** The worker's state may have changed. */
   readonly noteState: () => void;
-  /** Takes work that close() waits for. */
+  /** Registers work that close() waits for. */
   readonly inBackground: (work: Promise<void>) => void;
 }
 
-/** The life of a model's generation: loaded, offered in place of the one before, wiped. */
+/** The life of a model's generation: loaded, put in place of its predecessor, wiped. */
 export class Loading {
   readonly #parts: LoadingParts;
 
@@ -54,12 +54,12 @@ export class Loading {
     }
   }
 
-  /** Errors: ABORTED for a model that was deleted meanwhile; it is wiped then. */
+  /** Errors: ABORTED for a model that was deleted meanwhile, which is then wiped. */
   async #promote(generation: Generation): Promise<Generation | null> {
     const { name, options, shards } = generation;
     const { share } = this.#parts;
     try {
-      // Nobody serves what could not be offered.
+      // A generation that could not be offered must not serve.
       const sealed = shards.map((shard) => shard.sealed);
       if (options.share) share?.offer(name, sealed);
       const replaced = this.#parts.table.promote(generation);
@@ -80,7 +80,7 @@ export class Loading {
     if (passed) this.#parts.emit('model.progress', generation, { bytes, totalBytes });
   }
 
-  /** Waits until nobody uses a generation that was replaced or deleted, then wipes it. Errors: RELEASE_FAILED. */
+  /** Waits until a replaced or deleted generation has no users, then wipes it. Errors: RELEASE_FAILED. */
   async leave(generation: Generation, type: 'model.replaced' | 'model.released'): Promise<void> {
     await generation.unused();
     const shards = generation.shards.splice(0);

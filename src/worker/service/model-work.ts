@@ -4,7 +4,7 @@ import type { VramManager } from '../../manager/index.js';
 import { failureOf } from '../common/index.js';
 import type { LoadedShard, ModelTable } from '../models/index.js';
 
-/** What is done with a model that serves: verified, healed, attested, damaged on purpose. It is not wiped meanwhile. */
+/** Operations on a serving model: verify, heal, attest, drill. It is not wiped meanwhile. */
 export class ModelWork {
   readonly #manager: VramManager;
   readonly #table: ModelTable;
@@ -22,7 +22,7 @@ export class ModelWork {
     });
   }
 
-  /** Repairs every shard from where it came from. Errors: NOT_FOUND, STOPPED. */
+  /** Repairs every shard from its source. Errors: NOT_FOUND, STOPPED. */
   async heal(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
     return await this.#eachShard(name, async ({ sealed, from }) => {
       const source = await from.open({ signal });
@@ -91,7 +91,7 @@ export class ModelWork {
   }
 }
 
-/** Damaged blocks, of the error of a verification that found some. */
+/** Damaged blocks, from the error of a failed verification. */
 function damageOf(error: unknown): { readonly blocks: number } {
   const damaged = error instanceof VramError ? (error.report?.damaged ?? []) : [];
   return { blocks: damaged.reduce((sum, { blocks }) => sum + blocks, 0) };

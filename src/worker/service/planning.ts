@@ -22,7 +22,7 @@ export interface PlanningOptions {
   readonly stallMs: number;
 }
 
-/** Where models come from, and whether there is room for them. Changes nothing. */
+/** Resolves the sources of models and checks whether they fit. Changes nothing. */
 export class Planning {
   readonly #options: PlanningOptions;
 
@@ -30,7 +30,7 @@ export class Planning {
     this.#options = options;
   }
 
-  /** What a plan asks room for. Errors: INVALID_INPUT, and those of sourceOf(). */
+  /** The bytes that a plan needs. Errors: INVALID_INPUT, and those of sourceOf(). */
   async shardsOf(
     { model, byteLength }: PlanRequest,
     signal: AbortSignal | undefined,
@@ -42,7 +42,7 @@ export class Planning {
     return [{ byteLength: checkInteger('byteLength', byteLength, 1) }];
   }
 
-  /** Errors: INVALID_INPUT for what may not be loaded, SOURCE_MISMATCH, ABORTED. */
+  /** Errors: INVALID_INPUT for a source that may not be loaded, SOURCE_MISMATCH, ABORTED. */
   async sourceOf(
     origin: ModelOrigin,
     format: CommitRequest['format'],
@@ -55,7 +55,7 @@ export class Planning {
 
   /** Why a plan for so many bytes is not feasible; null where it is. */
   async whyNot(bytes: number): Promise<ServiceError | VramError | null> {
-    // As they are before the figures are taken: a load that ends meanwhile must not count in neither.
+    // Read before the device's figures: a load that ends in between must be counted at least once.
     const generations = this.#options.table
       .generations()
       .map(({ state, plannedBytes: planned }) => ({ state, plannedBytes: planned }));
@@ -63,13 +63,13 @@ export class Planning {
     if (left === null) {
       return new VramError(
         'INVALID_INPUT',
-        'this device tells nobody how much memory it has: start the worker with a budget',
+        'this device does not report its memory: start the worker with a budget',
       );
     }
     if (bytes <= left) return null;
     return new VramError(
       'INSUFFICIENT_VRAM',
-      `${bytes} bytes are requested, ${left} are left beside other plans and loads`,
+      `${bytes} bytes are requested, ${left} are left after other plans and loads`,
       {
         neededBytes: bytes,
         availableBytes: left,
@@ -77,14 +77,14 @@ export class Planning {
     );
   }
 
-  /** As the status reports it. */
+  /** For the status. */
   async capacity(): Promise<WorkerStatus['capacity']> {
     const reservedBytes = this.#options.reservations.bytes;
     try {
       const { totalBytes, usedBytes, scratchBytes, availableBytes } = await this.#options.manager.capacity();
       return { totalBytes, usedBytes, scratchBytes, availableBytes, reservedBytes };
     } catch {
-      // The device is lost or the manager closed, which the state shows.
+      // The device is lost or the manager closed; the state shows which.
       return { totalBytes: null, usedBytes: 0, scratchBytes: 0, availableBytes: null, reservedBytes };
     }
   }

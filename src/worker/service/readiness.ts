@@ -1,7 +1,7 @@
 import type { CommitRequest, ModelView, WorkerState } from '../../api-schema/index.js';
 import type { VramManager } from '../../manager/index.js';
 
-/** Whether requests should be sent to a worker. */
+/** Whether a worker should get requests. */
 export interface Readiness {
   readonly state: WorkerState;
   readonly ready: boolean;
@@ -11,7 +11,7 @@ export interface Readiness {
 
 export type Phase = 'serving' | 'draining' | 'stopped';
 
-/** Ready = nothing is ending, every configured model lies sealed and verified in device memory, and no queue is full. */
+/** Ready: the worker is not ending, every configured model is sealed and verified in device memory, and no queue is full. */
 export function readinessOf(
   phase: Phase,
   manager: VramManager,

@@ -11,7 +11,7 @@ export interface ScrubSettings {
 const SHARE = 0.01;
 const LEAST_BYTES_PER_SECOND = 512 * 1024;
 
-/** The one scrubber of a worker. It begins when there is something to check, and heals from where the bytes came from. */
+/** The one scrubber of a worker. It starts with the first model, and heals from the sources. */
 export class Scrubbing {
   readonly #manager: VramManager;
   readonly #settings: ScrubSettings | null;
@@ -24,13 +24,13 @@ export class Scrubbing {
     this.#settings = settings;
   }
 
-  /** What a verification of the whole shard took: short ones show the fixed cost of one more than the device's rate. */
+  /** Rates are taken from long verifications: short ones show the fixed cost more than the device's rate. */
   async measured(byteLength: number, durationMs: number): Promise<void> {
     if (this.#settings === null || this.#stopped) return;
     const rate =
       this.#settings.bytesPerSecond ?? Math.round((SHARE * byteLength * 1000) / Math.max(durationMs, 1));
     const bytesPerSecond = Math.max(rate, LEAST_BYTES_PER_SECOND);
-    // A little faster is not worth beginning the round anew.
+    // A slightly higher rate is not worth restarting the round.
     if (this.#scrubber !== null && bytesPerSecond < 2 * this.#bytesPerSecond) return;
     this.#bytesPerSecond = bytesPerSecond;
     const before = this.#scrubber;

@@ -8,11 +8,11 @@ import type { ShardWatch } from '../models/index.js';
 import type { OnnxHost } from '../onnx/index.js';
 import type { ScrubSettings } from './scrubbing.js';
 
-/** What lends models to other processes. */
+/** Lends models to other processes. */
 export type Sharing = Pick<ShareServer, 'offer' | 'withdraw' | 'models' | 'leases'>;
 
 export interface WorkerOptions {
-  /** Stays open when the worker closes. */
+  /** The worker does not close it. */
   readonly manager: VramManager;
   /** One of the manager's observers. */
   readonly watch: ShardWatch;
@@ -27,17 +27,17 @@ export interface WorkerOptions {
   readonly mostModels: number;
   /** null: no scrubbing. */
   readonly scrub: ScrubSettings | null;
-  /** Computes on ONNX models in this process; null: not here. */
+  /** Computes on ONNX models in this process; null for none. */
   readonly onnx: OnnxHost | null;
-  /** Servers on this host that compute. */
+  /** Compute servers on this host. */
   readonly engines: readonly EngineEndpoint[];
-  /** Executions of one model that may wait. */
+  /** How many executions of one model may wait. */
   readonly mostQueued: number;
-  /** How long a drain waits for executions before it ends them. */
+  /** How long a drain waits for executions before it cancels them. */
   readonly drainMs: number;
   /** Lends shared models to other processes; null: no socket for that. Closed by its owner, after the worker. */
   readonly share: Sharing | null;
-  /** Puts what guards say on record. */
+  /** Records guards' claims. */
   readonly recordClaim: (claim: GuardClaim) => Promise<void>;
   /** Receives unexpected failures. */
   readonly onUnforeseen: (error: unknown) => void;

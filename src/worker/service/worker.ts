@@ -44,7 +44,7 @@ const INSTANCE_BYTES = 8;
 const RESERVATION_BYTES = 16;
 const GUARD_BYTES = 16;
 
-/** Holds models sealed and verified on one device, for as long as it lives. */
+/** Holds models sealed and verified on one device until it is closed. */
 export class Worker {
   readonly instance: string;
   readonly events: EventLog;
@@ -142,7 +142,7 @@ export class Worker {
     return worker;
   }
 
-  /** Holds memory for a model that is to be committed. Atomic against the worker's other plans. */
+  /** Reserves memory for a model to be committed. Atomic with respect to the worker's other plans. */
   async plan(request: PlanRequest, signal?: AbortSignal): Promise<Plan> {
     this.#requireServing();
     const shards = await this.#planning.shardsOf(request, signal);
@@ -166,7 +166,7 @@ export class Worker {
   }
 
   /**
-   * Begins to load a model. Under a name that serves already, the new one takes over once it is sealed and verified.
+   * Starts loading a model. Under a name in use, the new model takes over once it is sealed and verified.
    * Errors: INVALID_INPUT, RESERVATION_EXPIRED, INSUFFICIENT_VRAM, SOURCE_MISMATCH, STOPPED, ABORTED.
    */
   async commit(request: CommitRequest, signal?: AbortSignal): Promise<Committed> {
@@ -223,7 +223,7 @@ export class Worker {
     return view;
   }
 
-  /** Ends a load, waits for the model's users, wipes it. Errors: NOT_FOUND, RELEASE_FAILED. */
+  /** Cancels its load, waits for the model's users, and wipes it. Errors: NOT_FOUND, RELEASE_FAILED. */
   async remove(name: string): Promise<void> {
     const { current, next } = this.#table.remove(name);
     next?.watch.cancel(new VramError('ABORTED', 'the model was deleted while it was loaded'));
@@ -238,7 +238,7 @@ export class Worker {
     return await this.#work.verify(name, signal);
   }
 
-  /** Repairs every shard from where it came from. Errors: NOT_FOUND, STOPPED. */
+  /** Repairs every shard from its source. Errors: NOT_FOUND, STOPPED. */
   async heal(name: string, signal?: AbortSignal): Promise<ModelOutcome> {
     return await this.#work.heal(name, signal);
   }
@@ -253,7 +253,10 @@ export class Worker {
     return await this.#work.drill(name, request);
   }
 
-  /** Takes a guard's report; of damage, executions on what it guards end. Errors: NOT_FOUND, AUDIT_FAILED. */
+  /**
+   * Takes a guard's report. A report of damage ends executions on the weights that it guards. Errors: NOT_FOUND,
+   * AUDIT_FAILED.
+   */
   async guardReport(guardId: string, report: GuardReport): Promise<GuardView> {
     const view = await this.guards.report(guardId, report);
     if (report.outcome === 'damaged') this.executions.damaged(view.model, 'guarded');
@@ -290,7 +293,7 @@ export class Worker {
     };
   }
 
-  /** Whether requests should be sent here, and why not. */
+  /** Whether the worker should get requests, and if not, why. */
   readiness(): Readiness {
     const { models } = this.#options;
     return readinessOf(this.#phase, this.#manager, models, this.models(), this.executions.fullQueues);
@@ -326,7 +329,7 @@ export class Worker {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** Waits for executions, then ends those that are left; what computes for them is waited for. */
+  /** Waits for executions, then ends the remaining ones and waits for their computations. */
   async #endExecutions(waitMs: number): Promise<void> {
     const callOff = timerOf(this.#options.clock)(waitMs, () =>
       this.executions.endAll({ code: 'STOPPED', detail: 'the worker is being drained', retriable: false }),
@@ -384,7 +387,7 @@ export class Worker {
   }
 }
 
-/** Processes that hold a lease of this very generation and may use it now. */
+/** Processes that hold a lease of this generation and may use it now. */
 function holdersOf(share: Sharing | null, { shards }: Generation): number[] {
   const leases = share?.leases() ?? [];
   return leases.flatMap(({ state, pid, sealIds }) => {

@@ -212,12 +212,12 @@ export const GGUF_CASES: readonly HostileCase[] = [
   hostile(
     'an unknown tensor type, and more bytes than any type takes',
     withTensor({ dims: [32], type: 139 }, 32 * 8 + 32),
-    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+    'has the tensor "a" of the unknown type 139, and no offset from which its size follows',
   ),
   hostile(
     'an unknown tensor type, and no bytes',
     withTensor({ dims: [32], type: 139 }, 0),
-    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+    'has the tensor "a" of the unknown type 139, and no offset from which its size follows',
   ),
   hostile(
     'an unknown tensor type where another tensor lies',
@@ -225,7 +225,7 @@ export const GGUF_CASES: readonly HostileCase[] = [
       tensors: [ggufTensor({ dims: [32], type: 139 }), ggufTensor({ name: 'b', dims: [32] })],
       data: 128,
     }),
-    'has the tensor "a" of the unknown type 139, and no offset that tells its size',
+    'has the tensor "a" of the unknown type 139, and no offset from which its size follows',
   ),
   hostile(
     'a last tensor of an unknown type, with fewer bytes than others of it',

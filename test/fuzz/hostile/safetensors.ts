@@ -56,18 +56,14 @@ export const SAFETENSORS_CASES: readonly HostileCase[] = [
   hostile(
     'trailing zero bytes',
     safetensorsFile(`${text}\0\0`, 8),
-    'has something after its JSON (JSON position 54)',
+    'has text after its JSON (JSON position 54)',
   ),
   hostile(
     'a trailing line break',
     safetensorsFile(`${text} \n`, 8),
-    'has something after its JSON (JSON position 55)',
+    'has text after its JSON (JSON position 55)',
   ),
-  hostile(
-    'a second object',
-    safetensorsFile(`${text}{}`, 8),
-    'has something after its JSON (JSON position 54)',
-  ),
+  hostile('a second object', safetensorsFile(`${text}{}`, 8), 'has text after its JSON (JSON position 54)'),
   hostile(
     'a control character in a name',
     safetensorsFile('{"a\u0001":1}'),

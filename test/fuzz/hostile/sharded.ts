@@ -25,7 +25,7 @@ export const SHARDED_CASES: readonly HostileCase[] = [
   hostile(
     'something after the index',
     text('{"weight_map":{"a":"a.safetensors"}}x'),
-    'has something after its JSON (JSON position 36)',
+    'has text after its JSON (JSON position 36)',
   ),
   hostile(
     'a tensor twice',

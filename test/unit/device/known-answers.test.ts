@@ -157,7 +157,7 @@ describe('[CI-011] known answers', () => {
       await expect(proved(async (asked) => fill(wrong(asked)))).rejects.toMatchObject({
         code: 'DEVICE_UNAVAILABLE',
         message:
-          'host failed its known-answer test: a fill did not fill exactly the 205 vectors that it was told; it must ' +
+          'host failed its known-answer test: a fill did not fill exactly the 205 requested vectors; it must ' +
           'not be used',
       });
     });

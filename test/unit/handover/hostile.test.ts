@@ -214,7 +214,7 @@ describe('hostile clients', () => {
       for (let line = 0; line < 10; line++) await steady.say({ type: 'received', shardId: 'weights' });
       if (steady.closed !== null) break;
     }
-    expect(steady.last('error')?.['message']).toBe('"received" does not belong here');
+    expect(steady.last('error')?.['message']).toBe('"received" is not allowed now');
     await closeAll(shared);
   });
 

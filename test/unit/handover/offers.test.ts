@@ -67,7 +67,7 @@ describe('Offers', () => {
     const offers = new Offers();
     for (let model = 0; model < 128; model++) offers.set(`model-${model}`, shard);
     expect(() => offers.set('one-more', shard)).toThrow(
-      refused('name', 'would be one more than 128 models: withdraw another first'),
+      refused('name', 'would exceed 128 models: withdraw another first'),
     );
     offers.set('model-5', shard);
     expect(offers.delete('model-7')).toBe(true);

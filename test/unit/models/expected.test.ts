@@ -92,7 +92,7 @@ describe('parseExpected [CI-009] [IV-004]', () => {
       `sha256:${A}`,
     ]);
     expect(() => list.forAll(['1.bin', '3.bin'])).toThrow('does not name the file "3.bin"');
-    expect(() => list.forAll(['x/1.bin', 'y/1.bin'])).toThrow('does not tell two of the files apart');
+    expect(() => list.forAll(['x/1.bin', 'y/1.bin'])).toThrow('does not distinguish two of the files');
     expect(() => parseExpected(`sha256:${A}`).forAll(['1.bin', '2.bin'])).toThrow(
       'is one digest for several files',
     );

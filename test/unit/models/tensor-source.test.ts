@@ -244,7 +244,7 @@ describe('a model that cannot be packed', () => {
     [
       'a name twice',
       tensorModel([one([{ name: 'a', at: 0, length: 20 }]), one([{ name: 'a', at: 0, length: 20 }], 'y')]),
-      '"y" has the tensor "a", which is there twice',
+      '"y" has the tensor "a" twice',
     ],
     [
       'a file twice',

@@ -107,7 +107,7 @@ describe('the credential of a request', () => {
     expect(admission().credential(sent({ cookie }, 'GET'))).toBe(cookie);
     expect(admission().credential(sent({ cookie, origin }))).toBe(cookie);
     expect(() => admission().credential(sent({ cookie }))).toThrow(
-      refused('AUTH_FAILED', 403, '"Origin" must be there where a cookie speaks'),
+      refused('AUTH_FAILED', 403, '"Origin" is required with a session cookie'),
     );
     expect(admission().credential(sent({}))).toBeNull();
   });

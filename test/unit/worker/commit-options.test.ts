@@ -64,7 +64,7 @@ describe('how a model is sealed', () => {
       'is needed with hashing "device": the fsverity digest of every file',
     ],
     [{}, 1025, 'path', 'names a model of 1025 files; at most 1024 can be one model here'],
-    [{ part: { index: 0, of: 2 } }, 2, 'part', 'needs a model of one file: a part is one shard of its set'],
+    [{ part: { index: 0, of: 2 } }, 2, 'part', 'needs a model of one file: each part of a set is one shard'],
     [{ part: { index: 0, of: 0 } }, 1, 'part.of', 'must be an integer from 1 to 1024, got 0'],
     [{ part: { index: 0, of: 1025 } }, 1, 'part.of', 'must be an integer from 1 to 1024, got 1025'],
     [{ part: { index: -1, of: 2 } }, 1, 'part.index', 'must be an integer from 0 to 1, got -1'],

@@ -24,7 +24,7 @@ async function follow(events: EventLog<Draft>, afterId: number, signal = AbortSi
 const EXPIRED = (upTo: number) =>
   expect.objectContaining({
     code: 'EVENTS_EXPIRED',
-    message: `events up to ${upTo} are not kept any more; read the state anew`,
+    message: `events up to ${upTo} are no longer stored; read the state again`,
   });
 
 describe('a log of events', () => {

@@ -208,7 +208,7 @@ describe('an execution', () => {
 
   it('without an engine is refused in words', async () => {
     const { submit } = await bench(stream, { engines: [] });
-    await expect(submit()).rejects.toThrow('has no engine in the configuration');
+    await expect(submit()).rejects.toThrow("has no engine in this worker's configuration");
     const onnx = { mode: 'onnx', executionId: 'o', model: 'm', inputs: {} } as const;
     const { worker } = await bench(stream);
     expect(() => worker.executions.submit(onnx)).toThrow('needs onnxruntime-web');

@@ -139,7 +139,7 @@ describe('the routes', () => {
     expect(await refused('GET', '/v1/nothing')).toMatchObject({ status: 404, code: 'NOT_FOUND' });
     expect(await refused('PUT', '/v1/models')).toMatchObject({
       status: 405,
-      detail: 'this path takes GET, POST',
+      detail: 'this path allows GET, POST',
     });
     expect(await refused('POST', '/v1/plan', { body: '{' })).toMatchObject({
       status: 400,

@@ -42,7 +42,7 @@ describe('answers kept for idempotency keys', () => {
     await expect(kept.once('k', about('{"other":1}'), answer('fourth'))).rejects.toMatchObject({
       code: 'INVALID_INPUT',
       status: 409,
-      message: '"Idempotency-Key" was used for another request; take a new one',
+      message: '"Idempotency-Key" was used for another request; use a new one',
     });
   });
 
@@ -73,7 +73,7 @@ describe('answers kept for idempotency keys', () => {
     for (let number = 0; number < 10_000; number++) await kept.once(`k${number}`, about(), answer(''));
     await expect(kept.once('more', about(), answer(''))).rejects.toMatchObject({
       code: 'QUEUE_FULL',
-      message: expect.stringContaining('leave the header out, or wait'),
+      message: expect.stringContaining('omit the header, or wait'),
     });
   });
 

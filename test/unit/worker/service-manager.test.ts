@@ -54,7 +54,7 @@ describe('a service manager', () => {
     expect(messages[1]).toBe('STATUS=ready, 1 model READY=0\n');
     manager?.stopping();
     vi.advanceTimersByTime(60_000);
-    expect(messages.slice(2)).toEqual(['STOPPING=1\nSTATUS=giving models back\n']);
+    expect(messages.slice(2)).toEqual(['STOPPING=1\nSTATUS=releasing models\n']);
   });
 
   it('hears signs of life three times in the time that its watchdog waits', () => {

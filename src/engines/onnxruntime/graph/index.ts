@@ -1,4 +1,4 @@
-// Separates an ONNX graph from its weights: which can move out, and the graph without them.
+// Separates an ONNX graph from its weights: decides which can move out, and writes the graph without them.
 export { gpuOperands, type Use } from './operands.js';
 export {
   elementTypeOf,

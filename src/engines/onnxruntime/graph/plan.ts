@@ -20,15 +20,15 @@ export type StayReason =
   /** Not read by any node. */
   | 'unused';
 
-/** A tensor that stays in the graph, where the engine keeps it in memory of its own. */
+/** A tensor that stays in the graph, which the engine keeps in its own memory. */
 export interface StayingTensor {
   readonly name: string;
-  /** As ONNX calls it: `INT64`. */
+  /** In ONNX's terms: `INT64`. */
   readonly dtype: string;
   /** In the model's file, or in its external one. */
   readonly byteLength: number;
   readonly reason: StayReason;
-  /** For people: `is read by Reshape as input 1, ...`. */
+  /** A readable reason: `is read by Reshape as input 1, ...`. */
   readonly detail: string;
 }
 
@@ -54,7 +54,7 @@ export interface GraphLayout {
   readonly survey: GraphSurvey;
   /** Fields that leave the graph. */
   readonly leaving: readonly ByteSpan[];
-  /** External tensors that stay, and so have to come into the graph. */
+  /** External tensors that stay and are therefore copied into the graph. */
   readonly inlined: readonly {
     readonly span: ByteSpan;
     readonly path: string;
@@ -62,10 +62,10 @@ export interface GraphLayout {
   }[];
 }
 
-/** The engine takes buffers of at least 16 bytes; below 64 a buffer of 4096 bytes is not worth having. */
+/** The engine requires buffers of at least 16 bytes, and below 64 a buffer of 4096 bytes is not worthwhile. */
 const MIN_MOVING_BYTES = 64;
 
-/** Element types that weights move with, by ONNX's name, with their numbers in its protobuf. */
+/** Element types of movable weights, by ONNX's name, with their protobuf numbers. */
 const MOVING_TYPES: ReadonlyMap<string, number> = new Map([
   ['FLOAT', 1],
   ['UINT8', 2],
@@ -73,9 +73,9 @@ const MOVING_TYPES: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Decides which weights of an ONNX model can lie outside its graph, with the reason for every other. A weight can move if
- * it is a constant of the main graph that every reader reads from GPU memory, of a type that the engine has GPU buffers
- * for.
+ * Decides which weights of an ONNX model can lie outside its graph, and gives a reason for each of the others. A weight
+ * can move if it is a constant of the main graph that every reader reads from GPU memory, of a type that the engine has
+ * GPU buffers for.
  *
  * Errors: INVALID_INPUT, naming `what`: no ONNX model, or one without a weight that can move.
  */
@@ -163,7 +163,7 @@ function bytesOf(tensors: readonly { readonly byteLength: number }[]): number {
   return tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-/** The number of a type that tensors move with, as ONNX's protobuf writes it. */
+/** The protobuf number of a movable type. */
 export function elementTypeOf(dtype: string): number {
   const number = MOVING_TYPES.get(dtype);
   if (number === undefined) throw invalidInput('dtype', `is ${dtype}, which no tensor moves with`);

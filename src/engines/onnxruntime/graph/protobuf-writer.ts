@@ -7,7 +7,7 @@ const utf8 = new TextEncoder();
 export function varint(value: number): Uint8Array {
   const bytes: number[] = [];
   let rest = value;
-  // Not by shifts: they cut to 32 bits.
+  // Shifts would truncate to 32 bits.
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
   bytes.push(rest);
   return Uint8Array.from(bytes);
@@ -29,7 +29,7 @@ export function bytesField(number: number, content: string | Uint8Array | readon
   return concat([fieldStart(number, bytes.length), bytes]);
 }
 
-/** What stands before the `byteLength` bytes of a field's content. */
+/** The tag and length before the `byteLength` bytes of a field's content. */
 export function fieldStart(number: number, byteLength: number): Uint8Array {
   return concat([varint(number * 8 + LENGTH_DELIMITED), varint(byteLength)]);
 }

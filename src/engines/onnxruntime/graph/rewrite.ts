@@ -15,8 +15,8 @@ const GRAPH_FIELD = 7;
 type Piece = ByteSpan | Uint8Array;
 
 /**
- * The model without the weights that move: these are inputs of the graph instead. External tensors that stay come into the
- * graph, so that it needs no other file.
+ * The model without the weights that move: these are inputs of the graph instead. External tensors that stay are copied
+ * into the graph, so that it needs no other file.
  *
  * Errors: INVALID_INPUT by `refuse` for a graph of more than 512 MiB, and what `access` and `readExternal` throw.
  */

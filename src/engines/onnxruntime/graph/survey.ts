@@ -18,7 +18,7 @@ export interface TensorUse {
   used: boolean;
   /** The first use that the caller's test rejected. */
   obstacle: Use | null;
-  /** A graph inside a node reads it. */
+  /** Whether a graph inside a node reads it. */
   captured: boolean;
   isInput: boolean;
   isOutput: boolean;
@@ -38,13 +38,13 @@ export interface GraphSurvey {
 
 const MAX_TEXT_BYTES = 1024;
 const MAX_DEPTH = 16;
-/** Tensors that one node reads. */
+/** Limit of the tensors that one node reads. */
 const MAX_NODE_TENSORS = 16_384;
 
 /**
- * Finds the fields of the main graph's tensors, and who reads them. `known` holds the names of all tensors that readOnnx()
- * found in the same file, which has checked it; `accepts` says which uses are none to worry about. Values are passed over,
- * not read.
+ * Finds the fields of the main graph's tensors, and the nodes that read them. `known` holds the names of all tensors
+ * that readOnnx() found in the same file, which has checked it; `accepts` decides which uses allow a tensor to move.
+ * Values are skipped.
  *
  * Errors: INVALID_INPUT by `refuse`.
  */
@@ -57,7 +57,7 @@ export async function surveyGraph(
   return await new GraphSurveyor(access, known, accepts, refuse).survey();
 }
 
-/** What is known of a node once all its fields are read. */
+/** A node, once all its fields are read. */
 interface NodeDraft {
   operator: string;
   domain: string;
@@ -191,7 +191,7 @@ class GraphSurveyor {
     });
   }
 
-  /** What a graph inside a node reads, or gives out, of the main graph's tensors. */
+  /** Collects the main graph's tensors that a graph inside a node reads or outputs. */
   async #innerGraph(end: number, depth: number): Promise<void> {
     if (depth > MAX_DEPTH) throw this.#refuse(`has graphs nested deeper than ${MAX_DEPTH} levels`);
     const capture = (use: TensorUse): void => {
@@ -215,7 +215,7 @@ class GraphSurveyor {
     if (use !== undefined) change(use);
   }
 
-  /** The text in one field of the message that ends at `end`; empty if it is not there. */
+  /** The text of one field of the message that ends at `end`; empty if the field is missing. */
   async #nameIn(end: number, field: number): Promise<string> {
     let name = '';
     await this.#message(end, async (number) => {
@@ -245,7 +245,7 @@ class GraphSurveyor {
     }
   }
 
-  /** Where the message lies that the field holds. */
+  /** The position of the message that the field holds. */
   #content(what: string): ByteSpan {
     this.#fields.expect(LENGTH_DELIMITED, what);
     const start = this.#fields.cursor.offset;

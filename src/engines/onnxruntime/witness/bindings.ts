@@ -55,8 +55,8 @@ export class Bindings {
   }
 
   /**
-   * What a dispatch reads: the groups that its pipeline has places for. All groups count, as unknown, for a pipeline whose
-   * layout was not seen.
+   * The bind groups that a dispatch reads: those in its pipeline's layout. For a pipeline whose layout was not
+   * observed, all groups count, as unknown.
    */
   usesOf(
     pipeline: GPUComputePipeline | null,
@@ -70,12 +70,12 @@ export class Bindings {
     });
   }
 
-  /** Sealed memory of a bind group, wherever it is used. */
+  /** The sealed memory of a bind group. */
   usesIn(group: object): readonly SealedUse[] {
     return this.#groups.get(group) ?? [];
   }
 
-  /** Sealed buffers among the arguments of a call that is not a binding, also where they stand in a descriptor. */
+  /** Sealed buffers among the arguments of a call that is not a binding, also inside descriptors. */
   copiesIn(args: readonly unknown[]): readonly SealedUse[] {
     return args.flatMap((argument) => {
       if (typeof argument !== 'object' || argument === null) return [];

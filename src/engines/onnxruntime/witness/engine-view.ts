@@ -4,8 +4,8 @@ import { proxied } from './proxied.js';
 import { recordingEncoder, watchedGroups } from './recorder.js';
 
 /**
- * A GPUDevice as an engine gets it: it works as the device itself, and a witness counts what the engine's commands do with
- * sealed buffers. What this library does with the device does not pass here and is not counted.
+ * The GPUDevice that an engine gets. It behaves like the device itself, and a witness counts what the engine's commands
+ * do with sealed buffers. This library's own commands bypass it and are not counted.
  *
  * Commands that write or copy sealed memory, or bind it in a way the witness cannot judge, do not reach the device: they
  * are counted, and the engine's output buffers keep their old content.
@@ -25,12 +25,12 @@ export class EngineView {
     this.device = this.#watchedDevice();
   }
 
-  /** Whether the view's device was used: an engine that never used it took another one. */
+  /** Whether the view's device was used: if not, the engine uses another device. */
   get taken(): boolean {
     return this.#taken;
   }
 
-  /** Counts the uses of a buffer from now on. Returns the tensor to ask a ledger for. */
+  /** Counts the uses of a buffer from now on. Returns the tensor under which ledgers count them. */
   watch(buffer: GPUBuffer, tensor: WatchedTensor): WatchedTensor {
     return this.#bindings.watch(buffer, tensor);
   }
@@ -130,8 +130,8 @@ export class EngineView {
       ledger.add(offences);
       return undefined;
     }
-    // Push, submit and pop in one turn: nobody else's scope can come between. Refused commands do not run at all, and the
-    // device reports this only here.
+    // Push, submit and pop happen in one turn, so that no other scope comes between. Refused commands do not run at
+    // all, and the device reports this only here.
     this.#gpu.pushErrorScope('validation');
     try {
       this.#gpu.queue.submit(commands);
@@ -149,7 +149,7 @@ export class EngineView {
 }
 
 /**
- * The bytes of an upload: a copy where they lie in shared memory, as the engine's do, which Dawn in Node refuses to read.
+ * The bytes of an upload, copied from shared memory, which the engine uses and Dawn in Node refuses to read.
  */
 function uploadOf(
   data: ArrayBufferView | ArrayBufferLike,
@@ -157,7 +157,7 @@ function uploadOf(
   size?: number,
 ): { bytes: Uint8Array<ArrayBuffer>; start: number; length: number } {
   const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
-  // Offset and size count in elements where there are some.
+  // For typed arrays, offset and size count elements.
   const unit =
     'BYTES_PER_ELEMENT' in view && typeof view.BYTES_PER_ELEMENT === 'number' ? view.BYTES_PER_ELEMENT : 1;
   const from = dataOffset * unit;

@@ -1,4 +1,4 @@
-/** A tensor in sealed memory, as the witness sees it. */
+/** A tensor in sealed memory, in the witness's records. */
 export interface WatchedTensor {
   readonly name: string;
   /** Bytes of the tensor; its buffer is padded. */
@@ -11,7 +11,7 @@ export type Access =
   | 'readOnly'
   /** Through a layout that lets the shader write. */
   | 'readWrite'
-  /** Through a layout that the witness has not seen made, or one with dynamic offsets. */
+  /** Through a layout whose creation the witness did not observe, or one with dynamic offsets. */
   | 'unknown'
   /** Copied, cleared, or anything else that is not a binding. */
   | 'copy';
@@ -20,7 +20,7 @@ export type Access =
 export interface SealedUse {
   readonly tensor: WatchedTensor;
   readonly access: Access;
-  /** Bytes bound, from the tensor's first; both 0 where nothing is known to be read. */
+  /** Bytes bound, from the tensor's first; both 0 if no byte is known to be read. */
   readonly start: number;
   readonly end: number;
 }
@@ -94,7 +94,7 @@ export class Ledger {
   #bind({ tensor, start, end }: SealedUse): void {
     const ranges = this.#bound.get(tensor) ?? [];
     this.#bound.set(tensor, ranges);
-    // Most bindings are of the whole tensor, again and again.
+    // Fast path: most bindings cover the whole tensor.
     if (!ranges.some(([from, to]) => from <= start && end <= to)) ranges.push([start, end]);
   }
 }

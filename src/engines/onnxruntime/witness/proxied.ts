@@ -1,15 +1,15 @@
 type Method = (...args: readonly unknown[]) => unknown;
 
 export interface Watcher {
-  /** Before a call of a method that is not overridden. */
+  /** Called before a method that is not overridden. */
   called?(method: string, args: readonly unknown[]): void;
-  /** Whenever any member is read. */
+  /** Called when any member is read. */
   accessed?(): void;
 }
 
 /**
- * A proxy for watching calls: the members in `overrides` replace the object's own; the others run with the object as
- * `this`. It passes for an instance of the object's class. Assigned members stay on the proxy.
+ * A proxy that observes calls: the members in `overrides` replace the object's own; the others run with the object as
+ * `this`. It is an instance of the object's class. Assigned members stay on the proxy.
  */
 export function proxied<T extends object>(
   target: T,

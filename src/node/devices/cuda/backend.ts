@@ -12,9 +12,9 @@ const KERNELS_VARIABLE = 'VRAM_RESIDENCY_CUDA_KERNELS';
 export interface NodeCudaOptions {
   /** Driver library instead of the system's. Default: `VRAM_RESIDENCY_LIBCUDA`; such a device is marked as an override. */
   readonly libraryPath?: string | null;
-  /** Absolute paths of driver files, or of folders, that are trusted besides the system's own. */
+  /** Absolute paths of driver files or folders that are trusted besides the system's own. */
   readonly driverPaths?: readonly string[];
-  /** Where to look for the addon, in order. */
+  /** Paths at which to look for the addon, in order. */
   readonly addonPaths?: readonly string[];
   /** Default: those of this machine. */
   readonly signs?: SystemSigns;
@@ -47,7 +47,7 @@ function kernelsOf(options: NodeCudaOptions): () => Promise<Kernels> {
   return async () => ({ image, origin: null, replaced: image !== shipped });
 }
 
-/** An environment variable; set to nothing counts as not set. */
+/** An environment variable; an empty one counts as unset. */
 function named(variable: string): string | null {
   const value = env[variable];
   return value === undefined || value === '' ? null : value;

@@ -22,7 +22,7 @@ const DRIVER = 'libcuda.so.1';
 const WRITABLE_BY_OTHERS = 0o022;
 const ROOT = 0;
 
-/** The file system as it is asked; given in tests. */
+/** The file system calls that are used; replaced in tests. */
 export interface Paths {
   lstat(path: string): Promise<Pick<Stats, 'uid' | 'mode' | 'isSymbolicLink'>>;
   realpath(path: string): Promise<string>;
@@ -41,15 +41,15 @@ export async function driverDoubt(
   paths: Paths = { lstat, realpath },
 ): Promise<string | null> {
   if (files.length === 0)
-    return 'cannot be told by its file: the system does not say where its code was loaded from';
+    return 'cannot be identified by its file: the system does not report where its code was loaded from';
   let places: readonly Place[] | null = null;
   for (const file of files) {
-    if (!file.startsWith('/')) return 'runs code that no file stands behind';
+    if (!file.startsWith('/')) return 'runs code that no file backs';
     places ??= await systemPlaces(trusted, paths);
     if (places.some((holds) => holds(file))) continue;
     const weakness = await weaknessOf(file, paths);
     if (weakness !== null)
-      return `was loaded from ${file}, ${weakness}; a driver that is to be trusted there has to be named by driverPaths`;
+      return `was loaded from ${file}, ${weakness}; to trust a driver there, name it in driverPaths`;
   }
   return null;
 }
@@ -87,7 +87,7 @@ async function realPathOf(path: string, paths: Paths): Promise<string | null> {
   }
 }
 
-/** What lets others than root put a file of their own at this path; null if nothing does. */
+/** Why users other than root can replace the file at this path; null if they cannot. */
 async function weaknessOf(file: string, paths: Paths): Promise<string | null> {
   const names = file.split('/').slice(1);
   for (let length = 0; length <= names.length; length++) {
@@ -96,11 +96,11 @@ async function weaknessOf(file: string, paths: Paths): Promise<string | null> {
     try {
       stats = await paths.lstat(path);
     } catch {
-      return 'which is not to be found there any more';
+      return 'which is no longer there';
     }
     if (stats.isSymbolicLink()) return `where ${path} has become a link`;
     if (stats.uid !== ROOT) return `where ${path} is not root's`;
-    if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) return `where others than root can write to ${path}`;
+    if ((stats.mode & WRITABLE_BY_OTHERS) !== 0) return `where users other than root can write to ${path}`;
   }
   return null;
 }

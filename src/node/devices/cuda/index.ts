@@ -1,4 +1,4 @@
-// The CUDA backend in Node: the addon loaded, the driver's file judged, a store to read-only memory tried.
+// The CUDA backend in Node: loads the addon, judges the driver's file, and tries a store to read-only memory.
 export { nodeCudaBackend } from './backend.js';
 export { loadAddon } from './loader.js';
 export { probeReadOnlyStore } from './probe.js';

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { VramError } from '../../../base/index.js';
 import type { Kernels } from '../../../device/index.js';
 
-/** As much as the addon takes. */
+/** The addon's limit. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** 0xba55ed50, little-endian. */
 const FATBIN_MAGIC = [0x50, 0xed, 0x55, 0xba];

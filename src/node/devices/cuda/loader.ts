@@ -36,7 +36,7 @@ const FUNCTIONS = [
 ] as const satisfies readonly (keyof Addon)[];
 
 /**
- * Loads the first addon that exists. `machine` is asked on failure alone.
+ * Loads the first addon that exists. `machine` is called only on failure.
  * Errors: DEVICE_UNAVAILABLE; the message says whether the machine, the file or its version is at fault, and what to do.
  */
 export async function loadAddon(

@@ -1,10 +1,10 @@
 import { arch, platform, report } from 'node:process';
 
-/** What of a machine decides which addon it can load. */
+/** The properties of a machine that decide which addon it can load. */
 export interface Machine {
-  /** In Node's words: linux, darwin. */
+  /** As in process.platform: linux, darwin. */
   readonly platform: string;
-  /** In Node's words: x64, arm64. */
+  /** As in process.arch: x64, arm64. */
   readonly arch: string;
   /** The version of glibc that Node runs on; null on another C library, which is musl on Linux. */
   readonly glibc: string | null;
@@ -21,7 +21,7 @@ function glibcVersion(): string | null {
   return typeof header.glibcVersionRuntime === 'string' ? header.glibcVersionRuntime : null;
 }
 
-/** Without the network: Node would look up the name of every open socket's peer and wait for the answers. */
+/** Excludes the network: otherwise Node looks up the host name of every open socket's peer and waits for the answers. */
 function systemReport(): object {
   if (!('excludeNetwork' in report)) return report.getReport();
   const before = report.excludeNetwork;

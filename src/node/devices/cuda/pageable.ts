@@ -14,8 +14,8 @@ export function systemSigns(): SystemSigns {
 }
 
 /**
- * Whether the system may page device memory out behind the driver's back: under WSL2 the GPU is driven by Windows (WDDM),
- * which does. Null where there is no telling.
+ * Whether the system may page device memory out without the driver's knowledge, as Windows (WDDM) does, which drives
+ * the GPU under WSL2. Null if unknown.
  */
 export function isPageable(libraryPath: string, signs: SystemSigns): boolean | null {
   if (signs.dxg || libraryPath.startsWith('/usr/lib/wsl/')) return true;

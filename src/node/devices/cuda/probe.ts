@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { checkInteger, VramError } from '../../../base/index.js';
 import type { Backend, Device } from '../../../device/index.js';
 
-/** What became of a kernel's store to a frozen region. */
+/** The outcome of a kernel's store to a frozen region. */
 export interface StoreProbe {
   /**
    * `faulted`: the store was refused and the context is void, as it should be; `stored`: the sealed bytes changed;
@@ -13,7 +13,7 @@ export interface StoreProbe {
    * `unprotected`: the driver granted no read-only mapping, so nothing was tried.
    */
   readonly outcome: 'faulted' | 'stored' | 'ignored' | 'unprotected';
-  /** The driver's words, where it refused. */
+  /** The driver's message, if it refused. */
   readonly detail: string;
 }
 
@@ -85,7 +85,7 @@ async function storeOn(device: Device): Promise<StoreProbe> {
   }
 }
 
-/** Documented at the door, devices/index.ts. */
+/** Documented in devices/index.ts. */
 export async function probeReadOnlyStore(index: number): Promise<StoreProbe> {
   checkInteger('index', index, 0);
   const child = fileURLToPath(new URL('./probe-child.js', import.meta.url));
@@ -115,5 +115,5 @@ export function readAnswer(text: string): StoreProbe {
     const outcome = OUTCOMES.find((known) => known === answer.outcome);
     if (outcome !== undefined && typeof answer.detail === 'string') return { outcome, detail: answer.detail };
   }
-  throw new VramError('DEVICE_UNAVAILABLE', 'the store probe gave an answer that is not one');
+  throw new VramError('DEVICE_UNAVAILABLE', 'the store probe gave an answer of an unknown form');
 }

@@ -3,27 +3,27 @@ import type { EngineExecuteRequest, EngineOutputData } from '../../../api-schema
 import { invalidInput, type SseEvent, SseReader, VramError } from '../../../base/index.js';
 import type { EngineAddress } from './listening.js';
 
-/** Of one event, UTF-16 units: escaped as JSON it still fits into an event of ours. */
+/** Limit of one event's text, UTF-16 units: escaped as JSON it still fits into an event of the worker. */
 const MOST_TEXT = 131_072;
-/** Of the name of an event. */
+/** Limit of an event's name. */
 const MOST_NAME = 64;
-/** Of one answer, in all. */
+/** Limit of one whole answer. */
 const MOST_ANSWER_BYTES = 64 * 2 ** 20;
-/** Of the text of a refusal. */
+/** Limit of a refusal's text. */
 const MOST_REFUSAL_CHARACTERS = 16_384;
-/** An engine without a byte for this long is abandoned. */
+/** An engine that sends no byte for this long is abandoned. */
 const SILENCE_MS = 120_000;
 
 export interface EngineCall {
   readonly address: EngineAddress;
   readonly inputs: EngineExecuteRequest['inputs'];
-  /** Hangs up. */
+  /** Closes the connection. */
   readonly signal: AbortSignal;
   readonly onOutput: (output: EngineOutputData) => void;
 }
 
 /**
- * Asks an engine, and passes on what it answers as it comes. Errors: INVALID_INPUT where it refuses the request,
+ * Sends a request to an engine and streams its answer. Errors: INVALID_INPUT where it refuses the request,
  * DEVICE_UNAVAILABLE where it cannot be reached, fails, stalls or ends in the middle; the signal's reason.
  */
 export async function callEngine(call: EngineCall): Promise<void> {
@@ -63,7 +63,7 @@ function answerOf({ address, inputs, signal }: EngineCall): Promise<IncomingMess
       resolve,
     );
     asked.on('timeout', () => asked.destroy(new Error('silence')));
-    // After the first answer, its end is reported through the answer.
+    // Once the answer has begun, its end is reported through the answer.
     asked.on('error', (cause) => reject(failure(cause, signal)));
     asked.end(body);
   });
@@ -105,9 +105,9 @@ async function refusal(response: IncomingMessage, status: number, call: EngineCa
   }
   if (said !== '') call.onOutput({ event: null, text: said });
   if (status >= 400 && status < 500 && status !== 429) {
-    return invalidInput('inputs', `was refused by the engine with status ${status}`);
+    return invalidInput('inputs', `was refused by the engine with HTTP status ${status}`);
   }
-  return new VramError('DEVICE_UNAVAILABLE', `the engine answered with status ${status}`);
+  return new VramError('DEVICE_UNAVAILABLE', `the engine answered with HTTP status ${status}`);
 }
 
 function failure(error: unknown, signal: AbortSignal): unknown {
@@ -115,7 +115,7 @@ function failure(error: unknown, signal: AbortSignal): unknown {
   if (error instanceof VramError) return error;
   const code =
     error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'silence';
-  return new VramError('DEVICE_UNAVAILABLE', `the engine did not answer to its end: ${code}`, {
+  return new VramError('DEVICE_UNAVAILABLE', `the engine's answer broke off: ${code}`, {
     cause: error,
   });
 }

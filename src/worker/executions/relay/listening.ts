@@ -9,19 +9,19 @@ export type EngineAddress =
 const TCP_LISTEN = '0A';
 const SO_ACCEPTCON = 0x1_0000;
 /**
- * Addresses at which a socket may listen to be reached by one, as the kernel writes them: four bytes at a time, turned
- * round.
+ * Addresses on which a listening socket is reachable through one, as the kernel writes them: in words of four bytes,
+ * each in reverse order.
  */
 const REACHED: Readonly<Record<string, readonly string[]>> = {
   '127.0.0.1': ['0100007F', '00000000', '0000000000000000FFFF00000100007F', '0'.repeat(32)],
   '::1': ['00000000000000000000000001000000', '0'.repeat(32)],
 };
-/** File descriptors of a process that are looked at. */
+/** The most file descriptors of a process that are checked. */
 const MOST_DESCRIPTORS = 65_536;
 
 /**
- * The one of these processes that listens at an address; null where none of them does, or the system does not show it. An
- * inherited or passed descriptor of the socket counts for its holder.
+ * The one of these processes that listens at an address; null if none does, or the system hides it. An inherited or
+ * passed descriptor of the socket counts for its holder.
  */
 export async function listenerAmong(pids: readonly number[], address: EngineAddress): Promise<number | null> {
   const sockets = 'socket' in address ? await unixListeners(address.socket) : await tcpListeners(address);
@@ -30,7 +30,7 @@ export async function listenerAmong(pids: readonly number[], address: EngineAddr
   return null;
 }
 
-/** Inodes of the sockets that a connection to this loopback address comes to. */
+/** Inodes of the sockets that accept connections to this loopback address. */
 async function tcpListeners({
   host,
   port,
@@ -72,7 +72,7 @@ async function holdsOne(pid: number, inodes: ReadonlySet<string>): Promise<boole
   return false;
 }
 
-/** Empty where the system has no such table. */
+/** Empty on systems without such a table. */
 async function textOf(path: string): Promise<string> {
   return await readFile(path, 'utf8').catch(() => '');
 }

@@ -197,7 +197,7 @@ describe('notes and checkpoints', () => {
       [made(Buffer.concat([Buffer.of(2), signer.publicKey])), 'must hold an Ed25519 key'],
       [made(bytes.subarray(0, 30)), 'must hold an Ed25519 key'],
       [made(Buffer.concat([bytes, Buffer.of(0, 0, 0)])), 'must hold an Ed25519 key'],
-      [text.replace('name', 'nome'), 'has an id that is not its own'],
+      [text.replace('name', 'nome'), 'has a key id that does not match its key'],
     ];
     for (const [line, problem] of wrong) {
       expect(await refusal(() => parseVerifierKey(nodeCrypto, line)), line).toBe(

@@ -20,7 +20,7 @@ export const ZEROS = '0'.repeat(64);
 export const signer = testSigner(9);
 
 export const NO_EXTERNAL =
-  'A tail removed together with its checkpoints cannot be seen: compare with a checkpoint kept elsewhere.';
+  'A tail removed together with its checkpoints is not detected: compare with a checkpoint from elsewhere.';
 
 export interface Given {
   readonly ts: string;

@@ -102,7 +102,7 @@ describe('one segment', () => {
     expect(await at(`${first}\n${first}\n${second}\n`)).toEqual(
       behind(
         'wrong-sequence',
-        'has another sequence number than its place: records were removed, repeated or moved',
+        'has a sequence number that does not match its place: records were removed, repeated or moved',
       ),
     );
     const torn = behind('torn', 'is unfinished');
@@ -128,7 +128,7 @@ describe('one segment', () => {
         STEM.replace('03-01', '03-02'),
         0,
         'wrong-segment-name',
-        'record 0 is not the one that the name of its file tells of',
+        'record 0 is not the one in the name of its file',
       ),
     );
   });
@@ -179,20 +179,21 @@ describe('one segment', () => {
       'not-canonical': 'is not canonical JSON: it was edited',
       'bad-field': 'does not have the fields of a record',
       'wrong-worker': 'names another worker',
-      'wrong-sequence': 'has another sequence number than its place: records were removed, repeated or moved',
-      'wrong-epoch': 'has another epoch than its segment',
+      'wrong-sequence':
+        'has a sequence number that does not match its place: records were removed, repeated or moved',
+      'wrong-epoch': "has an epoch that is not its segment's",
       'wrong-prev': 'does not follow the record before it',
       'bad-mac': 'has a MAC that does not hold: it was changed, or the token is another one',
       torn: 'is unfinished',
-      'wrong-segment-name': 'is not the one that the name of its file tells of',
+      'wrong-segment-name': 'is not the one in the name of its file',
       'missing-segment': 'is missing with its segment',
       'retained-hashes': 'has no usable retained hash',
-      'unexplained-pruning': 'was removed without an audit.pruned record that says so',
+      'unexplained-pruning': 'was removed without an audit.pruned record',
       'checkpoint-missing': 'is under no checkpoint: the checkpoint file is missing',
       'checkpoint-unreadable': 'is under a checkpoint that cannot be read',
       'checkpoint-origin': 'is under a checkpoint of another log',
       'checkpoint-signature': 'is under a checkpoint whose signature does not hold',
-      'root-mismatch': 'is under a checkpoint that says otherwise',
+      'root-mismatch': 'is under a checkpoint that contradicts it',
       truncated: 'is missing, though a checkpoint covers it',
     };
     for (const [fault, what] of Object.entries(messages) as [AuditFault, string][]) {

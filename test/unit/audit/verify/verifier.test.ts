@@ -33,7 +33,7 @@ import {
 } from './log-fixture.js';
 
 const NO_TOKEN =
-  'Without the token the MACs were not verified: whoever holds the signing key can rewrite history.';
+  'Without the token the MACs were not verified: a holder of the signing key can rewrite history.';
 
 /** Two records on the 1st, two on the 2nd, one on the 3rd. */
 async function fiveRecords(): Promise<Log> {
@@ -148,7 +148,7 @@ describe('what cannot be verified', () => {
     const log = await fiveRecords();
     const source = sourceOf(log.segments, log.notes[5] ?? '');
     expect(await refusal(() => verify(source, {}))).toBe(
-      'INVALID_INPUT: "verifierKey" or a token must be given: nothing can be proved without a key',
+      'INVALID_INPUT: "verifierKey" or a token must be given: without a key the log cannot be verified',
     );
     expect(await refusal(() => verify(source, { verifierKey: 'x' }))).toContain(
       'INVALID_INPUT: "verifierKey"',
@@ -263,13 +263,7 @@ describe('segments that do not follow each other', () => {
     );
     const early = { stem: '0000000000000001-2026-03-02', lines: [] };
     expect((await check(first, early, third)).bad).toEqual(
-      bad(
-        2,
-        early.stem,
-        null,
-        'wrong-segment-name',
-        'record 2 is not the one that the name of its file tells of',
-      ),
+      bad(2, early.stem, null, 'wrong-segment-name', 'record 2 is not the one in the name of its file'),
     );
     expect((await check(first, { ...second, lines: [] }, third)).bad).toEqual(
       bad(2, second.stem, 0, 'missing-segment', 'record 2 is missing with its segment'),
@@ -325,7 +319,7 @@ describe('a log that is being written', () => {
       ok: true,
       records: 5,
       bad: null,
-      notes: [NO_EXTERNAL, 'The writer was in the middle of a line.'],
+      notes: [NO_EXTERNAL, 'The last line was still being written.'],
     });
     const log = await fiveRecords();
     const [first = '', , third = ''] = log.segments.map(({ stem }) => stem);
@@ -416,7 +410,7 @@ describe('checkpoints that do not hold', () => {
       ),
     );
     expect((await verify(source, { verifierKey: await ownKey() })).bad).toEqual(
-      unplaced('root-mismatch', `${records}: one of them was changed; the token would name it`),
+      unplaced('root-mismatch', `${records}: one of them was changed; verification with the token names it`),
     );
   });
 });

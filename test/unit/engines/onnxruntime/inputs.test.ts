@@ -265,7 +265,7 @@ describe.skipIf(adapter === 'host')('what an engine is given (skipped without a 
       '"feeds" has no input to give "z" to; inputs: x',
     );
     expect(await fed(session, { ...feeds, w: feeds.x })).toBe(
-      '"feeds" names the sealed weight "w", which comes from sealed memory alone',
+      '"feeds" names the sealed weight "w", which can only come from sealed memory',
     );
     for (const value of [null, 5, new Float32Array(64)]) {
       expect(await fed(session, { x: value })).toBe('"feeds" must have a tensor of the engine for "x"');

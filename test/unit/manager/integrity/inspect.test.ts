@@ -30,8 +30,8 @@ describe('looks', () => {
     const { manager } = await openHost();
     const shard = await manager.seal(bytesSource(bytes));
     for (const [options, message] of [
-      [{ groups: 1 }, '"groups" is for mode "sampled" alone'],
-      [{ groups: 1, mode: 'readback' }, '"groups" is for mode "sampled" alone'],
+      [{ groups: 1 }, '"groups" requires mode "sampled"'],
+      [{ groups: 1, mode: 'readback' }, '"groups" requires mode "sampled"'],
       [{ mode: 'sampled' }, '"groups" must be an integer of at least 1, got undefined'],
       [{ mode: 'sampled', groups: 0 }, '"groups" must be an integer of at least 1, got 0'],
       [{ mode: 'fast' }, '"mode" must be one of resident, readback, sampled, got string'],

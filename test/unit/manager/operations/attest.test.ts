@@ -159,7 +159,7 @@ describe('attest', () => {
     expect(await failure(manager.attest(shard, { nonce }))).toMatchObject({
       code: 'INVALID_INPUT',
       argument: 'attestationKey',
-      message: '"attestationKey" must be given when the manager is opened: nothing else can sign',
+      message: '"attestationKey" must be given when the manager is opened: attestations are signed with it',
     });
     await manager.close();
     // What comes first is said first.
@@ -185,7 +185,7 @@ describe('attest', () => {
     const looks = recorder.of('operation.stage').length;
     expect(await failure(manager.attest(shard, { nonce }))).toMatchObject({
       code: 'INTEGRITY_VIOLATION',
-      message: 'shard "a" is in quarantine: nothing good is signed about it; heal or release it',
+      message: 'shard "a" is in quarantine and cannot be attested; heal or release it',
     });
     expect(recorder.of('operation.stage')).toHaveLength(looks);
     await manager.close();
@@ -204,7 +204,7 @@ describe('attest', () => {
     });
     expect(await failure(set.manager.attest(set.shard, { nonce }))).toMatchObject({
       code: 'INTEGRITY_VIOLATION',
-      message: 'shard "a" is in quarantine: nothing good is signed about it; heal or release it',
+      message: 'shard "a" is in quarantine and cannot be attested; heal or release it',
     });
     await set.manager.close();
   });

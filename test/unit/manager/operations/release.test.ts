@@ -68,8 +68,7 @@ describe('[MS-005] release', () => {
     const error = await failure(manager.release(shard));
     expect(error).toMatchObject({
       code: 'RELEASE_FAILED',
-      message:
-        'the memory was given back, but it is not certain that it was overwritten first; take the device out of use',
+      message: 'the memory was freed, but perhaps not overwritten first; take the device out of use',
       cause: { code: 'RELEASE_FAILED' },
     });
     await manager.close();

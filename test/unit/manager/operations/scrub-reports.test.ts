@@ -119,7 +119,7 @@ describe('scrub', () => {
         mode: 'sampled',
         error: {
           code: 'DEVICE_UNAVAILABLE',
-          message: 'a group differed once and verified when it was looked at again',
+          message: 'a group differed once and verified when it was hashed again',
         },
         expectedDigest: shard.fsverity,
         actualDigest: null,

@@ -82,7 +82,7 @@ describe('scrubbing', () => {
       {
         error: {
           code: 'DEVICE_UNAVAILABLE',
-          message: 'a group differed once and verified when it was looked at again',
+          message: 'a group differed once and verified when it was hashed again',
         },
         sealId: shard.sealId,
         mode: 'sampled',

@@ -188,7 +188,7 @@ describe("seal with hashing 'device'", () => {
       const { error, recorder } = await refused({}, bytesSource(other));
       expect(error).toMatchObject({ code: 'SOURCE_MISMATCH' });
       expect(error.message).toContain(
-        "the file, the bus or the device: seal with hashing 'host' to tell which",
+        "the file, the bus or the device: seal with hashing 'host' to find out",
       );
       expect(recorder.of('seal.verification_failed')).toMatchObject([
         { expectedDigest: await fsverity(bytes), actualDigest: await fsverity(other), transient: false },

@@ -148,7 +148,7 @@ describe('sets', () => {
     const none = await failure(manager.verifySet('m'));
     expect(none).toMatchObject({
       code: 'NOT_FOUND',
-      message: 'the set "m" is not whole: no shard of it is live',
+      message: 'the set "m" is incomplete: no shard of it is live',
     });
     expect(none.report).toEqual({
       modelRef: 'm',
@@ -162,7 +162,7 @@ describe('sets', () => {
     const some = await failure(manager.verifySet('m'));
     expect(some).toMatchObject({
       code: 'NOT_FOUND',
-      message: 'the set "m" is not whole: shards 0, 2 of 3 are missing',
+      message: 'the set "m" is incomplete: shards 0, 2 of 3 are missing',
     });
     expect(some.report).toEqual({
       modelRef: 'm',

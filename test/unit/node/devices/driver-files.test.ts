@@ -63,17 +63,17 @@ describe('[VP-002] whether a driver is the system’s, by its file', () => {
     for (const component of ['/', '/opt', '/opt/nvidia', '/opt/nvidia/lib', file]) {
       for (const [entry, why] of [
         [{ uid: 1000 }, `where ${component} is not root's`],
-        [{ mode: 0o775 }, `where others than root can write to ${component}`],
-        [{ mode: 0o757 }, `where others than root can write to ${component}`],
-        [{ mode: 0o1777 }, `where others than root can write to ${component}`],
+        [{ mode: 0o775 }, `where users other than root can write to ${component}`],
+        [{ mode: 0o757 }, `where users other than root can write to ${component}`],
+        [{ mode: 0o1777 }, `where users other than root can write to ${component}`],
         [{ link: '/elsewhere' }, `where ${component} has become a link`],
       ] as const) {
         expect(await driverDoubt([file], [], paths({ [component]: entry })), component).toBe(
-          `was loaded from ${file}, ${why}; a driver that is to be trusted there has to be named by driverPaths`,
+          `was loaded from ${file}, ${why}; to trust a driver there, name it in driverPaths`,
         );
       }
     }
-    expect(await driverDoubt([`${file} (deleted)`], [], paths())).toContain('not to be found there any more');
+    expect(await driverDoubt([`${file} (deleted)`], [], paths())).toContain('which is no longer there');
   });
 
   it('a folder that only begins like one of the system’s is none', async () => {
@@ -86,9 +86,9 @@ describe('[VP-002] whether a driver is the system’s, by its file', () => {
     const home = paths({ '/home/u': { uid: 1000 } });
     const compiler = '/home/u/libnvidia-ptxjitcompiler.so.1';
     expect(await driverDoubt([LIBRARY, compiler], [], home)).toContain(`was loaded from ${compiler}`);
-    expect(await driverDoubt([LIBRARY, ''], [], home)).toBe('runs code that no file stands behind');
-    expect(await driverDoubt(['[anon]'], [], home)).toBe('runs code that no file stands behind');
-    expect(await driverDoubt([], [], home)).toContain('does not say where its code was loaded from');
+    expect(await driverDoubt([LIBRARY, ''], [], home)).toBe('runs code that no file backs');
+    expect(await driverDoubt(['[anon]'], [], home)).toBe('runs code that no file backs');
+    expect(await driverDoubt([], [], home)).toContain('does not report where its code was loaded from');
   });
 
   it('a file, a folder, or a link to one can be trusted in code, and nothing beside it', async () => {
@@ -110,7 +110,7 @@ describe('the same on this machine', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('a folder for temporary files is not root’s alone', async () => {
-    expect(await driverDoubt([join(folder, 'libcuda.so.1')], [])).toContain('has to be named by driverPaths');
+    expect(await driverDoubt([join(folder, 'libcuda.so.1')], [])).toContain('name it in driverPaths');
   });
 
   /** The file system as it is, as though the folder for temporary files were root's alone. */

@@ -47,8 +47,8 @@ describe('openModel: what is not weights', () => {
   });
 
   it.each([
-    ['m.gguf.part2of2', 'one piece of a file that was cut'],
-    ['m.SAFETENSORS.part-01', 'one piece of a file that was cut'],
+    ['m.gguf.part2of2', 'one piece of a split file'],
+    ['m.SAFETENSORS.part-01', 'one piece of a split file'],
     ['model.safetensors.tmp', 'a download that did not finish'],
   ])('%s is refused by its name as %s', async (name, what) => {
     await expect(openModel(put(name, bytes([1, 2, 3])))).rejects.toThrow(`"${name}" is ${what}`);
