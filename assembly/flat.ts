@@ -1,6 +1,6 @@
 // Streaming SHA-256 of one message (FIPS 180-4, section 6.2.2). Rounds are serial, so they run on scalars; the message
-// schedule is computed in vectors, four words at a time, among the rounds of the sixteen words before: a processor runs both
-// side by side (half as fast again as one after the other).
+// schedule is computed in vectors, four words at a time, among the rounds of the sixteen words before: a processor runs
+// both in parallel (half as fast again as one after the other).
 
 import { bigEndian } from './bytes';
 import { H0, K } from './constants';
@@ -60,13 +60,13 @@ function sigma0(x: v128): v128 {
   );
 }
 
-/** Each word stands twice in 64 bits, so that a 64-bit shift rotates it. */
+/** Each word is duplicated in 64 bits, so that a 64-bit shift rotates it. */
 @inline
 function sigma1(pairs: v128): v128 {
   return v128.xor(v128.xor(i64x2.shr_u(pairs, 17), i64x2.shr_u(pairs, 19)), i32x4.shr_u(pairs, 10));
 }
 
-/** One chunk. Within a round, what is known early is added first: only sum1 and one addition wait for the round before. */
+/** One chunk. Within a round, early values are added first: only sum1 and one addition wait for the previous round. */
 function compress(from: usize): void {
   let w0 = bigEndian(v128.load(from));
   let w1 = bigEndian(v128.load(from, 16));

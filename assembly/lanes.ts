@@ -69,7 +69,7 @@ function extend(): void {
   }
 }
 
-/** Within a round, what is known early is added first: sum1 and sum0 come last. */
+/** Within a round, early values are added first: sum1 and sum0 come last. */
 function compress(schedule: usize): void {
   let a = v128.load(state);
   let b = v128.load(state, 16);

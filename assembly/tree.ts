@@ -35,7 +35,7 @@ export function takeGroups(): i32 {
 
 /**
  * `count` blocks, the last one padded: their hashes go to `out` and, if `keep`, into the tree. Blocks are hashed in fours:
- * up to three more are read from behind the last one, hashed for nothing, and written to `out`.
+ * up to three more are read after the last one, hashed without use, and written to `out`.
  */
 export function hashBlocks(from: usize, count: i32, out: usize, keep: bool): void {
   for (let i: i32 = 0; i < count; i += 4) {

@@ -1,10 +1,10 @@
-// Lets what is built on a current Linux run on glibc 2.28 too. Linked into the addon and into the test driver.
+// Lets binaries built on a current Linux run on glibc 2.28 too. Linked into the addon and into the test driver.
 //
-// A linker binds each function to the newest version of it that the C library at hand has. glibc 2.34 gave the functions
-// below a new version because it moved them into libc.so.6, not because they changed, and no older glibc loads what is
-// bound to that. The first version is still there under its name. So each function is defined here once more, hidden, as
-// a call of its first version; our objects and the static libstdc++ bind to the definition at hand.
-// Measurements and other means: docs/decisions/addon-glibc.md.
+// A linker binds each function to the newest version in the C library it links. glibc 2.34 gave the functions below a
+// new version because it moved them into libc.so.6, not because they changed, and older versions cannot load a binary
+// bound to that. The first version still exists under its name. So each function is defined here again, hidden, as a
+// call of its first version; our objects and the static libstdc++ bind to this definition. Measurements and other
+// means: docs/decisions/addon-glibc.md.
 #include <features.h>
 
 #if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))

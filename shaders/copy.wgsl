@@ -34,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let index = id.y * params.row + id.x;
   let at = 16u * index;
   let mask = vec4<u32>(word_mask(at), word_mask(at + 4u), word_mask(at + 8u), word_mask(at + 12u));
-  // Also all that lies behind the last vector: the dispatch is made of whole workgroups.
+  // Also skips invocations after the last vector: the dispatch consists of whole workgroups.
   if (!any(vec4<bool>(mask))) {
     return;
   }

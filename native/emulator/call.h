@@ -1,4 +1,4 @@
-// What every driver function does first: lock, count, fail where a test asked for it, refuse where the state forbids the
+// The first steps of every driver function: lock, count, fail if a test requested it, refuse if the state forbids the
 // call.
 #ifndef VRAM_RESIDENCY_EMULATOR_CALL_H
 #define VRAM_RESIDENCY_EMULATOR_CALL_H
@@ -44,8 +44,8 @@ CUresult enter(Call which, F body, bool early = false) {
   return injected != CUDA_SUCCESS ? injected : result;
 }
 
-// The same in the current context. A sticky error is all that the context answers from then on; what releases something
-// still does.
+// The same in the current context. After a sticky error the context answers every call with it; releasing functions
+// still release.
 template <typename F>
 CUresult enterContext(Call which, F body) {
   return enter(which, [&](Driver& driver) -> CUresult {

@@ -26,7 +26,7 @@ const char* const kCallNames[] = {
 #undef VR_CALL_NAME
 };
 
-// For processes that no test reaches into: `VRAM_EMULATOR="driverVersion=11080;devices=2;integrated=1"`.
+// For processes that a test cannot configure: `VRAM_EMULATOR="driverVersion=11080;devices=2;integrated=1"`.
 Config configFromEnvironment() {
   Config config;
   applySettings(std::getenv("VRAM_EMULATOR"), config);
@@ -72,7 +72,7 @@ bool applyToDriver(const std::string& key, const char* value, Config& config) {
 
 std::string applySettings(const char* text, Config& config) {
   std::string rest = text == nullptr ? "" : text, unknown;
-  // What all devices get is gathered first, so that `devices` may stand anywhere.
+  // Settings for all devices are collected first, so that `devices` may come anywhere in the text.
   std::vector<std::pair<std::string, std::string>> ofDevices;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find(';'), rest.size());
@@ -214,7 +214,7 @@ std::vector<std::shared_ptr<Physical>> Driver::allocations() {
   for (const auto& entry : physical) ordered[entry.second.number] = entry.second.physical;
   std::vector<std::shared_ptr<Physical>> list;
   for (const auto& entry : ordered) {
-    // What was imported into its own process has a second handle.
+    // Memory imported into its own process has a second handle.
     if (std::find(list.begin(), list.end(), entry.second) == list.end()) list.push_back(entry.second);
   }
   return list;
@@ -242,7 +242,7 @@ CUresult Driver::drain(uint64_t stream, uint64_t number) {
   if (found == streams.end()) return CUDA_SUCCESS;
   const uint64_t context = found->second.context;
   while (true) {
-    // Looked up again for every piece of work: a fault clears all queues.
+    // Looked up again for each piece of work, because a fault clears all queues.
     Stream& s = streams[stream];
     if (s.queue.empty() || s.queue.front().number > number) break;
     const Work work = std::move(s.queue.front());

@@ -1,4 +1,4 @@
-// The emulated driver's state. One lock guards all of it: what is tested is order and ownership, not parallel speed.
+// The emulated driver's state. One lock guards all of it: tests check order and ownership, not parallel speed.
 #ifndef VRAM_RESIDENCY_EMULATOR_DRIVER_H
 #define VRAM_RESIDENCY_EMULATOR_DRIVER_H
 
@@ -28,7 +28,7 @@ enum class Call {
   Count
 };
 const char* nameOf(Call call);
-// Count if there is none of that name.
+// Count for an unknown name.
 Call callNamed(const std::string& name);
 // These free something. Like the real driver's, they do so even when they report an error.
 bool releases(Call call);
@@ -91,7 +91,7 @@ struct Event {
   std::chrono::steady_clock::time_point at;
 };
 
-// A stream capture: work is noted instead of done. Only its size is kept; graphs cannot be launched here.
+// A stream capture: work is recorded instead of executed. Only its size is stored; graphs cannot be launched here.
 struct Capture {
   uint64_t context = 0;
   uint64_t origin = 0;  // the stream that it was begun in
@@ -188,10 +188,10 @@ class Driver {
   uint64_t newHandle() { return handle_ += 16; }
   Live live() const;
   size_t pendingCopies() const;
-  // A copy of another stream that has not happened yet touches these bytes.
+  // Whether a pending copy of another stream touches these bytes.
   bool isCopied(uint64_t besides, CUdeviceptr device, size_t bytes) const;
 
-  // Made up from its name and number, and the same in every process.
+  // Derived from the device's name and number, so that it is the same in every process.
   CUuuid uuidOf(int device) const;
 
   // Device memory in order of creation.
@@ -199,11 +199,11 @@ class Driver {
 
   bool hasRoom(int device, uint64_t bytes) const;
   uint64_t freeBytes(int device) const;
-  // Runs a stream's work up to and with `number`. A fault makes the context's error sticky and drops what was left.
+  // Runs a stream's work up to and with `number`. A fault makes the context's error sticky and drops the remaining work.
   CUresult drain(uint64_t stream, uint64_t number);
   CUresult drainContext(uint64_t context);
   void enqueue(uint64_t stream, Work work);
-  // What the default stream waits for before anything of its own.
+  // The work that the default stream waits for before its own.
   CUresult drainBlocking(uint64_t context);
   void destroyContext(uint64_t context);
   void makeSticky(uint64_t context, CUresult result, const std::string& message);
@@ -232,7 +232,7 @@ class Driver {
 std::vector<uint64_t>& currentContexts();
 // How the calling thread's calls meet captures: CU_STREAM_CAPTURE_MODE_*.
 int& captureMode();
-// Set on threads that run JavaScript: waiting there stops the event loop.
+// Set on threads that run JavaScript, where waiting stops the event loop.
 extern thread_local bool isEventLoop;
 
 }  // namespace emulator

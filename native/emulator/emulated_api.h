@@ -1,4 +1,4 @@
-// What the emulator answers: the functions that the addon calls, and those that only other programs do (clients/python, the
+// The emulated functions: those that the addon calls, and those that only other programs call (clients/python, the
 // hardware kit).
 #ifndef VRAM_RESIDENCY_EMULATOR_EMULATED_API_H
 #define VRAM_RESIDENCY_EMULATOR_EMULATED_API_H

@@ -195,8 +195,8 @@ class Warp {
     else narrow(o)[lane] = static_cast<uint32_t>(value);
   }
 
-  // f(lane) for the lanes in `mask`. Where every living lane takes part, the dead ones may be computed as well: nobody
-  // reads them.
+  // f(lane) for the lanes in `mask`. If every live lane takes part, dead ones may be computed as well: their results
+  // are not read.
   template <typename F>
   void each(uint32_t mask, F f) {
     if (mask == live_) {
@@ -308,7 +308,7 @@ class Warp {
     setPredicate(i, mask, value);
   }
 
-  // Where the bytes lie on the host, or null after a fault.
+  // The bytes' place on the host, or null after a fault.
   uint8_t* reach(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, unsigned bytes, bool write);
   uint8_t* reachShared(Run& run, SharedMemory& shared, const Instruction& i, unsigned lane, uint64_t address,
                        unsigned bytes);
@@ -326,7 +326,7 @@ class Warp {
     return wrong == nullptr;
   }
 
-  // After lanes parted: those with the smallest pc go on, until they reach the next group.
+  // After divergence: the lanes with the smallest pc continue until they reach the next group.
   void regroup() {
     pc_ = kNowhere;
     only(live_, [this](unsigned l) { pc_ = std::min(pc_, pcs_[l]); });

@@ -1,5 +1,6 @@
-// Runs a decoded kernel over a grid. A warp's 32 threads go in lock-step, so that an instruction is dispatched once for all
-// of them and most are loops over vectors; where threads part, those furthest back run first until all meet again.
+// Runs a decoded kernel over a grid. A warp's 32 threads run in lock-step, so that an instruction is dispatched once
+// for all of them and most are loops over vectors. After divergence, the threads furthest back run first until all
+// converge.
 #ifndef VRAM_RESIDENCY_EMULATOR_EXECUTE_H
 #define VRAM_RESIDENCY_EMULATOR_EXECUTE_H
 

@@ -40,7 +40,7 @@ std::unique_ptr<ExportedPages> ExportedPages::create(size_t bytes, const CUuuid&
   const auto end = static_cast<off_t>(bytes);
   if (ftruncate(descriptor, end + static_cast<off_t>(pageBytes())) != 0 ||
       pwrite(descriptor, &trailer, sizeof trailer, end) != static_cast<ssize_t>(sizeof trailer) ||
-      // Who imports it cannot take the pages away under the others.
+      // An importer cannot truncate the pages that others map.
       fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     throw std::bad_alloc();
   }

@@ -1,5 +1,5 @@
-// Device memory that other processes can map: a memfd of the pages and, behind them, one page that says of which device
-// they are. A duplicate of its descriptor is what cuMemExportToShareableHandle gives.
+// Device memory that other processes can map: a memfd of the pages, followed by one page that identifies their device.
+// A duplicate of its descriptor is what cuMemExportToShareableHandle gives.
 #ifndef VRAM_RESIDENCY_EMULATOR_EXPORTED_PAGES_H
 #define VRAM_RESIDENCY_EMULATOR_EXPORTED_PAGES_H
 
@@ -17,7 +17,7 @@ class ExportedPages {
  public:
   // Zero-filled; `bytes` is a whole number of pages. Errors: std::bad_alloc.
   static std::unique_ptr<ExportedPages> create(size_t bytes, const CUuuid& device);
-  // Of a descriptor that stays the caller's; null if it stands for no memory of an emulated device.
+  // From a descriptor, which the caller keeps; null if it is not memory of an emulated device.
   static std::unique_ptr<ExportedPages> open(int descriptor);
   ~ExportedPages();
   ExportedPages(const ExportedPages&) = delete;
@@ -28,7 +28,7 @@ class ExportedPages {
   int descriptor() const { return descriptor_; }
   // A new descriptor of the same memory, or -1.
   int duplicate() const;
-  // Both stand for the same memory.
+  // Whether both are the same memory.
   bool same(const ExportedPages& other) const { return identity_ == other.identity_; }
 
  private:

@@ -62,7 +62,7 @@ VR_EXPORT CUresult cuThreadExchangeStreamCaptureMode(int* mode) {
 VR_EXPORT CUresult cuStreamIsCapturing(CUstream stream, int* status) {
   return enterContext(Call::cuStreamIsCapturing, [&](Driver& driver, uint64_t handle, Context& context) -> CUresult {
     if (status == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    // Asking about the legacy stream disturbs no capture, unlike using it.
+    // Querying the legacy stream does not disturb a capture; using it does.
     if (stream == nullptr && driver.legacyConflict(handle)) return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
     const auto found = driver.streams.find(stream == nullptr ? context.defaultStream : numberOf(stream));
     if (found == driver.streams.end() || found->second.context != handle) return CUDA_ERROR_INVALID_HANDLE;
@@ -116,7 +116,7 @@ VR_EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
   });
 }
 
-// The number of nodes alone: `nodes` has to be null.
+// Only the number of nodes: `nodes` must be null.
 VR_EXPORT CUresult cuGraphGetNodes(CUgraph graph, void** nodes, std::size_t* count) {
   return enter(Call::cuGraphGetNodes, [&](Driver& driver) -> CUresult {
     const auto found = driver.graphs.find(numberOf(graph));

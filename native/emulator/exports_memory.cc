@@ -72,7 +72,7 @@ VR_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr* address, std::size_t bytes) {
     if (!driver.hasRoom(context.device, bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
     Mapping mapping;
     mapping.physical = std::make_shared<Physical>(context.device, bytes);
-    // Memory comes with whatever it held before.
+    // New memory has arbitrary content.
     std::memset(mapping.physical->pages.data(), 0xa5, std::min<size_t>(bytes, 64 * 1024));
     mapping.begin = driver.addresses.take(bytes, 512);
     mapping.bytes = bytes;
@@ -133,7 +133,7 @@ VR_EXPORT CUresult cuPointerGetAttributes(unsigned count, int* attributes, void*
   return enterContext(Call::cuPointerGetAttributes, [&](Driver& driver, uint64_t, Context&) -> CUresult {
     if (attributes == nullptr || values == nullptr) return CUDA_ERROR_INVALID_VALUE;
     for (unsigned k = 0; k < count; k++) {
-      // What does not apply is left as it was, without an error.
+      // Attributes that do not apply are left unchanged, without an error.
       if (values[k] == nullptr) return CUDA_ERROR_INVALID_VALUE;
       pointerAttribute(driver, values[k], attributes[k], address);
     }

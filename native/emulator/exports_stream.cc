@@ -17,7 +17,7 @@ bool isPinned(const Driver& driver, const void* host, size_t bytes) {
 
 Outcome denied(const char* what) { return Outcome{CUDA_ERROR_ILLEGAL_ADDRESS, what}; }
 
-// Device bytes for work that runs now, whatever was true when it was asked for.
+// Device bytes for work that runs now; access is checked now, not when the work was queued.
 uint8_t* reach(CUdeviceptr address, size_t bytes, bool write, Outcome& outcome) {
   Mapping* mapping = Driver::instance().range(address, bytes);
   if (mapping == nullptr) outcome = denied("copy or fill outside every allocation");
@@ -60,8 +60,8 @@ CUresult copyAsync(Call which, CUdeviceptr device, const void* host, size_t byte
     work.hostBytes = bytes;
     work.device = device;
     work.run = std::move(copy);
-    // Nothing orders the copies of two streams. Of two that touch the same bytes the later one happens first here, so that
-    // whoever relies on an order is found out.
+    // Nothing orders the copies of two streams. Of two that touch the same bytes the later one runs first here, which
+    // exposes code that relies on an order.
     const bool disordered = pinned && driver.isCopied(number, device, bytes);
     driver.enqueue(number, std::move(work));
     if (disordered) return driver.drain(number, UINT64_MAX);
@@ -143,7 +143,7 @@ void waitForBlocking(Driver& driver, uint64_t context, uint64_t defaultStream) {
   }
 }
 
-// Notes when the stream gets to the event.
+// Records when the stream reaches the event.
 Work stamp(uint64_t event) {
   Work work;
   work.run = [event] {
@@ -157,7 +157,7 @@ Work stamp(uint64_t event) {
   return work;
 }
 
-// Work is done when somebody waits for it. Who only asks sees it unfinished once, and finished the next time.
+// Work is executed when a caller waits for it. A query reports it unfinished once, and finished the next time.
 template <typename T>
 CUresult query(Driver& driver, T& object, uint64_t stream, uint64_t number) {
   const auto found = driver.streams.find(stream);
@@ -298,7 +298,7 @@ VR_EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
     e.polled = false;
     e.capture = driver.streams[number].capture;
     if (e.capture != 0) return CUDA_SUCCESS;
-    // The legacy stream gets there after the work of all blocking streams.
+    // The legacy stream reaches it after the work of all blocking streams.
     if (stream == nullptr) waitForBlocking(driver, handle, number);
     e.reached = driver.streams[number].queue.empty();
     e.at = std::chrono::steady_clock::now();

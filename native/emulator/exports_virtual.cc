@@ -40,7 +40,7 @@ CUmemGenericAllocationHandle handleFor(Driver& driver, std::shared_ptr<Physical>
   return number;
 }
 
-// What this process has of the memory already, by a handle or a mapping; or null.
+// This process's existing object for the memory, from a handle or a mapping; or null.
 std::shared_ptr<Physical> known(Driver& driver, const ExportedPages& file) {
   const auto same = [&](const std::shared_ptr<Physical>& memory) {
     return memory->file != nullptr && memory->file->same(file);
@@ -222,7 +222,7 @@ VR_EXPORT CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const 
       for (Mapping* mapping : list) {
         if (mapping->physical->device != access[k].location.id) return CUDA_ERROR_NOT_SUPPORTED;  // no peer access here
         mapping->readable = (access[k].flags & 1) != 0;
-        // ignoreReadOnly: a driver that promises more than it does, so that asking it back shows.
+        // ignoreReadOnly: a driver that accepts read-only rights without applying them, which a query then shows.
         mapping->writable = access[k].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ||
                             (driver.config.ignoreReadOnly && access[k].flags != 0);
       }

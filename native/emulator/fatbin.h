@@ -1,4 +1,4 @@
-// The PTX inside a CUDA fat binary. The interpreter runs PTX alone: machine code and compressed entries are passed over.
+// The PTX inside a CUDA fat binary. The interpreter runs only PTX: machine code and compressed entries are skipped.
 #ifndef VRAM_RESIDENCY_EMULATOR_FATBIN_H
 #define VRAM_RESIDENCY_EMULATOR_FATBIN_H
 

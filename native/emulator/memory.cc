@@ -30,10 +30,11 @@ GuardedPages::GuardedPages(size_t bytes) : bytes_(bytes) {
     munmap(whole_, wholeBytes_);
     throw std::bad_alloc();
   }
-  // A fault for every 4096 bytes, at the first touch and when it is looked at whether they were wiped, takes longer than
-  // all else. Refused, it changes nothing.
+  // Page faults for every 4096 bytes, at the first touch and at the check for wiped memory, would dominate. A refusal
+  // has no effect.
   static_cast<void>(madvise(whole_ + pageBytes(), inner, MADV_HUGEPAGE));
-  // The end touches the guard: bytes are overrun more often than underrun. Kernels want 256-byte alignment of the start.
+  // The end is adjacent to the guard page: overruns are more common than underruns. Kernels want 256-byte alignment of
+  // the start.
   data_ = whole_ + pageBytes() + (inner - bytes) / 256 * 256;
 }
 

@@ -1,5 +1,6 @@
-// Device memory: host pages that no wild pointer reaches. Device addresses are numbers outside what a process can map, so
-// that host code that uses one as a pointer crashes at once; the pages behind them lie between inaccessible ones.
+// Device memory: host pages that stray pointers cannot reach. Device addresses are outside the range that a process can
+// map, so that host code that uses one as a pointer crashes at once; the pages themselves lie between inaccessible
+// ones.
 #ifndef VRAM_RESIDENCY_EMULATOR_MEMORY_H
 #define VRAM_RESIDENCY_EMULATOR_MEMORY_H
 
@@ -43,7 +44,7 @@ struct Physical {
   Physical(int device_, size_t bytes) : device(device_), pages(bytes) {}
   Physical(int device_, std::unique_ptr<ExportedPages> file_, Origin origin_)
       : device(device_), origin(origin_), file(std::move(file_)), pages(*file) {}
-  // Counts the memory that goes back with something in it.
+  // Counts memory that is freed without having been wiped.
   ~Physical();
   Physical(const Physical&) = delete;
   Physical& operator=(const Physical&) = delete;
@@ -69,7 +70,7 @@ struct Mapping {
 
 class AddressSpace {
  public:
-  // A range nobody has had yet.
+  // A range that was never used before.
   uint64_t take(uint64_t bytes, uint64_t alignment);
   void add(const Mapping& mapping) { mappings_[mapping.begin] = mapping; }
   void remove(uint64_t begin) { mappings_.erase(begin); }

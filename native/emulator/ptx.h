@@ -1,5 +1,5 @@
 // PTX text decoded into a compact form that the interpreter runs. Only the subset that integer kernels and simple f32
-// kernels use; all else is refused by name, never skipped.
+// kernels use; everything else is refused by name, never skipped.
 #ifndef VRAM_RESIDENCY_EMULATOR_PTX_H
 #define VRAM_RESIDENCY_EMULATOR_PTX_H
 
@@ -45,7 +45,7 @@ enum class Special : uint8_t {
   TidX, TidY, TidZ, NtidX, NtidY, NtidZ, CtaidX, CtaidY, CtaidZ, NctaidX, NctaidY, NctaidZ, LaneId, WarpId, Count
 };
 
-// What an operand names before registers are placed, and where its 32 lanes lie afterwards.
+// An operand: the name before registers are placed, and the place of its 32 lanes afterwards.
 struct Operand {
   enum Kind : uint8_t { None, Register, Constant, PredicateRegister } kind = None;
   bool wide = false;      // 64 bits a lane
@@ -104,8 +104,7 @@ struct PtxError : std::runtime_error {
 // Errors: PtxError, naming the line.
 Program parseProgram(const std::string& text);
 
-// Gives the kernel's registers their places: registers that hold one constant become constants, the others share slots by
-// liveness.
+// Allocates the kernel's registers: those that hold one constant become constants, the others share slots by liveness.
 void placeRegisters(Kernel& kernel, uint32_t registers);
 
 }  // namespace emulator

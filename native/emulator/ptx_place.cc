@@ -1,5 +1,5 @@
-// Compilers write PTX with a fresh register for every value: thousands in an unrolled hash. Run as they stand they would
-// miss every cache. Liveness over basic blocks lets a few dozen slots hold them all.
+// Compilers write PTX with a fresh register for every value: thousands in an unrolled hash, which would not fit into
+// the caches. Liveness over basic blocks maps them to a few dozen slots.
 #include <algorithm>
 #include <unordered_map>
 

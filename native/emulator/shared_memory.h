@@ -1,6 +1,6 @@
-// The shared memory of one thread block. Besides the bytes it records who touched them since the last barrier. The
-// interpreter runs the threads of a warp in lock-step and warps one after another, so that the results alone would never
-// show a missing barrier.
+// The shared memory of one thread block. Besides the bytes it records which threads accessed them since the last
+// barrier. The interpreter runs the threads of a warp in lock-step and warps one after another, so that the results
+// alone would never show a missing barrier.
 #ifndef VRAM_RESIDENCY_EMULATOR_SHARED_MEMORY_H
 #define VRAM_RESIDENCY_EMULATOR_SHARED_MEMORY_H
 
@@ -24,7 +24,7 @@ class SharedMemory {
 
   // Resets it for the next thread block: garbage in every byte, untouched.
   void reset();
-  // All threads of the block have met: what they did before is ordered before what they do now.
+  // All threads of the block have reached the barrier, which orders earlier accesses before later ones.
   void barrier();
 
   // Where the bytes lie; null if not all of them are inside.

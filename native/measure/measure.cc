@@ -1,6 +1,6 @@
-// What the hardware kit asks of the driver directly, as a yardstick for the addon: its own copies, timed, and a few
-// figures of the device. An addon of its own, so that nothing of this is in the one that ships. Calls block: they run in
-// a process that does nothing else.
+// Direct driver measurements for the hardware kit, as a reference for the addon: timed copies and a few device figures.
+// A separate addon, so that none of this is in the one that ships. Calls block: they run in a process that does nothing
+// else.
 #include <chrono>
 #include <cstring>
 #include <vector>
@@ -129,7 +129,7 @@ napi_value makeTimes(napi_env env, const std::vector<double>& times) {
   return array;
 }
 
-// What a function that failed returns, its exception pending.
+// The return value of a failed function whose exception is pending.
 napi_value failed(napi_env env, const Status& status) {
   throwStatus(env, status);
   return nullptr;

@@ -1,5 +1,5 @@
-// The functions that JavaScript sees. Each one takes its arguments apart, checks bounds and gives the work to a thread; what
-// to do with an answer is decided by the caller.
+// The functions that JavaScript sees. Each one parses its arguments, checks bounds and queues the work on a thread;
+// policy is the caller's.
 #include <climits>
 #include <cstring>
 
@@ -21,7 +21,7 @@ namespace {
 constexpr uint64_t kMaxSafe = 9007199254740991u;
 // Enough for every kernel parameter list: the driver takes 4096 bytes of them.
 constexpr uint32_t kMaxArguments = 512;
-// Far more than kernels take: machine code for every architecture there is comes to about a megabyte.
+// Far more than kernels need: machine code for every existing architecture has about a megabyte.
 constexpr std::size_t kMaxKernelBytes = std::size_t{64} << 20;
 
 struct MemoryRange {
@@ -105,7 +105,7 @@ napi_value devices(napi_env env, const Arguments& arguments) {
   });
 }
 
-// Gives back what an opening took, and ends the thread on which it is, unless the session is kept.
+// Releases the resources of an opening and ends its thread, unless the session is kept.
 class Opening {
  public:
   explicit Opening(const std::shared_ptr<Session>& session) : session_(session) {}
@@ -135,7 +135,7 @@ napi_value open(napi_env env, const Arguments& arguments) {
   const auto environment = Environment::of(env);
   const auto session = std::make_shared<Session>(driver, index);
   environment->sessions.insert(session);
-  // Made before the session is open, since without a handle nobody could close it.
+  // Made before the session is open, since without a handle it could not be closed.
   const auto handle =
       std::make_shared<std::unique_ptr<SessionHandle>>(std::make_unique<SessionHandle>(SessionHandle{environment, session}));
   const auto opened = std::make_shared<bool>(false);
@@ -154,7 +154,7 @@ napi_value open(napi_env env, const Arguments& arguments) {
         session->worker.join();
         environment->sessions.erase(session);
       });
-  // Without a thread there is no work, and nothing that it left behind.
+  // Without a thread no work ran, so there is nothing to release.
   if (!session->worker.running()) environment->sessions.erase(session);
   return promise;
 }
@@ -197,7 +197,7 @@ napi_value close(napi_env env, const Arguments& arguments) {
   return handle.environment->start(
       env, handle.session->worker,
       [session = handle.session](Outcome& outcome) {
-        // First: the thread ends whatever becomes of the rest, and what comes afterwards waits for it.
+        // First, so that the thread ends even if the rest fails; later steps wait for it.
         session->worker.finish();
         outcome.status = session->close();
       },
@@ -259,7 +259,7 @@ napi_value write(napi_env env, const Arguments& arguments) {
   const std::size_t length = bytes.length;
   if (length == 0 || length > handle.session->stagingBytes()) throw ArgumentError{"bytes must fit the staging buffer"};
   if (!inRange(offset, length, handle.memory->size())) throw ArgumentError{"the range is not inside the memory"};
-  // Copied here: the array may be detached or resized while the thread reads it, and then its memory is gone.
+  // Copied here: the array may be detached or resized while the thread reads it.
   const std::shared_ptr<Upload> upload = handle.session->stage(bytes.data, length);
   return handle.environment->start(
       env, handle.session->worker, [session = handle.session, memory = handle.memory, offset, upload](Outcome& outcome) {
@@ -331,9 +331,8 @@ napi_value release(napi_env env, const Arguments& arguments) { return releaseMem
 
 napi_value abandon(napi_env env, const Arguments& arguments) { return releaseMemory(env, arguments, false); }
 
-// PTX text, or the bytes of a fat binary. Copied first and looked at afterwards: the caller's array may change meanwhile,
-// and the driver reads it on another thread. A string ends in a null character, which is how the driver finds the end of
-// PTX.
+// PTX text, or the bytes of a fat binary. Copied before it is checked: the caller's array may change meanwhile, and the
+// driver reads it on another thread. A string ends in a null character, which is how the driver finds the end of PTX.
 std::string toImage(napi_env env, napi_value value) {
   napi_valuetype type = napi_undefined;
   must(napi_typeof(env, value, &type));

@@ -1,4 +1,4 @@
-// A file descriptor and who closes it.
+// An owning file descriptor.
 #ifndef VRAM_RESIDENCY_DESCRIPTOR_H
 #define VRAM_RESIDENCY_DESCRIPTOR_H
 
@@ -24,7 +24,7 @@ class Descriptor {
   int get() const { return value_; }
   bool open() const { return value_ >= 0; }
   void close() {
-    // Linux has let the descriptor go even when it reports an error.
+    // Linux releases the descriptor even when close() reports an error.
     if (open()) static_cast<void>(::close(std::exchange(value_, -1)));
   }
 

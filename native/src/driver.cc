@@ -28,7 +28,7 @@ std::string uuidText(const CUuuid& uuid) {
 
 Status Driver::load(const std::string& path, std::shared_ptr<Driver>& out) {
   const std::string asked = path.empty() ? kSystemDriver : path;
-  // Never closed again: a driver starts threads of its own and registers exit handlers.
+  // Never closed: a driver starts threads and registers exit handlers.
   void* library = dlopen(asked.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* reason = dlerror();
@@ -56,7 +56,7 @@ std::vector<std::string> Driver::files() const {
 #define VRAM_PLACE(name) places.push_back(reinterpret_cast<const void*>(functions_.name));
   VRAM_USED_FUNCTIONS(VRAM_PLACE)
 #undef VRAM_PLACE
-  // Not libcudart and its kin, which belong to whoever uses them.
+  // Excludes libcudart and similar libraries, which belong to other users in the process.
   for (const void* place : librariesNamed({"libcuda.so", "libcudadebugger.so", "libnvidia-"})) places.push_back(place);
   return loadedFrom(places);
 }

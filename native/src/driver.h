@@ -11,7 +11,7 @@
 
 namespace vram {
 
-// The functions that the addon calls; all of them are there in every driver from version 525 on.
+// The functions that the addon calls; every driver from version 525 on has them.
 #define VRAM_USED_FUNCTIONS(X)     \
   X(cuInit)                        \
   X(cuDriverGetVersion)            \
@@ -99,11 +99,11 @@ class Driver {
   // The file of cuInit, from loadedFrom; the requested name where the kernel does not report one.
   const std::string& path() const { return path_; }
   // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the
-  // driver has loaded for itself, its PTX compiler among them. Empty if the kernel does not report them. See loadedFrom.
+  // driver has loaded, such as its PTX compiler. Empty if the kernel does not report them. See loadedFrom.
   std::vector<std::string> files() const;
   // 1000 * major + 10 * minor of the newest CUDA that the driver serves: 12000 from driver 525 on.
   int version() const { return version_; }
-  // The library identifies itself as a test driver.
+  // Whether the library identifies itself as a test driver.
   bool emulated() const { return emulated_; }
 
  private:

@@ -1,5 +1,4 @@
-// A CUDA fat binary, as far as it has to be right before a driver may read it: a driver believes the sizes that it finds
-// inside.
+// Checks a CUDA fat binary before a driver reads it: drivers trust the sizes inside.
 #ifndef VRAM_RESIDENCY_FATBIN_H
 #define VRAM_RESIDENCY_FATBIN_H
 
@@ -7,8 +6,8 @@
 
 namespace vram {
 
-// What is wrong with the container, in words that go behind its name; null if its sizes add up to `length` and every entry
-// lies inside. The machine code within is the driver's to judge.
+// The fault of the container, as text that follows its name; null if its sizes add up to `length` and every entry lies
+// inside. The driver judges the machine code itself.
 const char* fatbinFault(const char* bytes, std::size_t length);
 
 }  // namespace vram

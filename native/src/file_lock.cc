@@ -21,7 +21,7 @@ constexpr std::size_t kMaxText = 16;
 struct Taken {
   bool held = false;
   Descriptor file;
-  // 0 where it is not known.
+  // 0 if unknown.
   long holder = 0;
 };
 
@@ -29,7 +29,7 @@ Status openFile(const std::string& path, Descriptor& out, bool& writable) {
   constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   out = Descriptor(open(path.c_str(), O_RDWR | O_CREAT | kFlags, kMode));
   writable = out.open();
-  // Another user's: it can be locked all the same.
+  // A file of another user can still be locked.
   if (!writable && errno == EACCES) out = Descriptor(open(path.c_str(), O_RDONLY | kFlags));
   if (!out.open()) return Status::system("open", errno);
   struct statx found {};
@@ -37,7 +37,7 @@ Status openFile(const std::string& path, Descriptor& out, bool& writable) {
   return S_ISREG(found.stx_mode) ? Status{} : Status::fail(Failure::kPath, "is taken by something that is not a file");
 }
 
-// What the holder wrote; anybody who may write the file could have written it.
+// The holder's entry; any user with write access could have written it.
 long readHolder(int file) {
   char text[kMaxText] = {};
   const ssize_t length = pread(file, text, kMaxText, 0);

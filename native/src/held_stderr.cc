@@ -29,7 +29,7 @@ class Descriptor {
   int number_;
 };
 
-// dup2 that a signal does not end.
+// dup2 that retries after signals.
 bool redirect(int from, int to) {
   for (;;) {
     if (::dup2(from, to) >= 0) return true;
@@ -47,7 +47,7 @@ class HeldStderr {
   HeldStderr& operator=(const HeldStderr&) = delete;
   ~HeldStderr() { restore(); }
 
-  // Puts stderr back, and gives what was written meanwhile.
+  // Restores stderr, and returns the text written meanwhile.
   std::string finish() {
     if (!restore()) return {};
     std::string text(kMaxText, '\0');
@@ -91,7 +91,7 @@ napi_value holdStderr(napi_env env, const Arguments& arguments) {
   const napi_status status = napi_call_function(env, receiver, arguments[0], 0, nullptr, &value);
   const std::string text = held.finish();
   if (status != napi_ok) {
-    // Nothing filters what came before a failure.
+    // After a failure the captured text is not filtered.
     std::fwrite(text.data(), 1, text.size(), stderr);
     throw NapiError{};
   }

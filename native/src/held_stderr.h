@@ -6,9 +6,9 @@
 
 namespace vram {
 
-// (call) -> { value, text }: calls it with the process's stderr in a file in memory, and gives what it returned and what was
-// written there by whatever thread. Where stderr cannot be held, it stays as it is and the text is empty. What the call
-// throws is thrown on, behind the text.
+// (call) -> { value, text }: calls it with the process's stderr redirected to a file in memory, and returns its value
+// and the text written there by any thread. If stderr cannot be redirected, it stays as it is and the text is empty. An
+// exception of the call is rethrown after the text was written.
 napi_value holdStderr(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

@@ -43,7 +43,7 @@ struct Mapping {
   std::string path;
 };
 
-// A hexadecimal number, `at` left behind it. By hand: strtoull is of a newer glibc where the headers are new.
+// A hexadecimal number, `at` left behind it. By hand, because strtoull with new headers is bound to a newer glibc.
 uintptr_t hexadecimal(const std::string& text, std::size_t& at) {
   uintptr_t value = 0;
   for (; at < text.size(); at++) {
@@ -90,7 +90,7 @@ bool beginsWith(const char* path, const std::vector<std::string>& words) {
                      [&](const std::string& word) { return name.compare(file, word.size(), word) == 0; });
 }
 
-// No exception may pass the loader, which holds a lock while it calls this.
+// No exception may cross the loader, which holds a lock while it calls this.
 int visit(dl_phdr_info* library, std::size_t, void* data) noexcept {
   Search& search = *static_cast<Search*>(data);
   try {

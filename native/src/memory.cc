@@ -39,7 +39,7 @@ Status Memory::allocate() {
 }
 
 Status Memory::import(const Descriptor& descriptor, int& granted) {
-  // The driver takes the descriptor's number in the place of a pointer.
+  // The driver takes the descriptor's number instead of a pointer.
   void* const shareable = reinterpret_cast<void*>(static_cast<intptr_t>(descriptor.get()));
   VRAM_TRY(VRAM_CALL(driver_, cuMemAddressReserve, &address_, size_, 0, 0, 0));
   constexpr int kType = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
@@ -52,7 +52,7 @@ Status Memory::import(const Descriptor& descriptor, int& granted) {
 }
 
 Status Memory::exportTo(Descriptor& out) {
-  if (kind_ != MemoryKind::kShared) return Status::fail(Failure::kState, "the memory was not allocated to be shared");
+  if (kind_ != MemoryKind::kShared) return Status::fail(Failure::kState, "the memory was not allocated for sharing");
   int descriptor = -1;
   constexpr int kType = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
   VRAM_TRY(VRAM_CALL(driver_, cuMemExportToShareableHandle, &descriptor, handle_, kType, 0));

@@ -53,10 +53,10 @@ class Memory {
   Status release();
 
   bool usable() const { return usable_; }
-  // This process may wipe the bytes unasked: no other process was given them.
+  // Whether this process may wipe the bytes: no other process got them.
   bool isPrivate() const { return kind_ != MemoryKind::kImported && !exported_; }
   bool writable() const { return usable_ && !readOnly_; }
-  // Nothing is held of the driver's any more.
+  // Whether all driver objects have been released.
   bool empty() const { return address_ == 0 && handle_ == 0; }
   CUdeviceptr at(std::size_t offset) const { return address_ + offset; }
 

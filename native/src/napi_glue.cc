@@ -87,7 +87,7 @@ void Environment::create(napi_env env) {
   must(napi_set_instance_data(
       env, held.get(), [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); },
       nullptr));
-  // Hooks run last in, first out: the threads have ended before the function through which they report is taken down.
+  // Hooks run last in, first out, so the threads end before the function through which they report is removed.
   must(napi_add_env_cleanup_hook(env, cleanUp, held.get()));
   static_cast<void>(held.release());
 }
@@ -109,7 +109,7 @@ void Environment::end() {
       try {
         static_cast<void>(raw->close());
       } catch (const std::exception&) {
-        // Nobody is left to receive a failure; resources that were not released end with the process.
+        // A failure has no receiver any more; unreleased resources end with the process.
       }
     });
   }
@@ -158,7 +158,7 @@ Status Environment::post(Worker& worker, Worker::Work work) const noexcept {
 }
 
 napi_value Environment::start(napi_env env, Worker& worker, Operation operation, std::function<void()> afterwards) {
-  // What can fail for want of memory comes before the promise, or rejects it.
+  // Steps that can fail for lack of memory come before the promise, or reject it.
   auto completion = std::make_shared<Completion>();
   completion->environment = of(env);
   completion->afterwards = std::move(afterwards);
@@ -171,7 +171,7 @@ napi_value Environment::start(napi_env env, Worker& worker, Operation operation,
     reject(env, deferred, posted);
     return promise;
   }
-  // Where that fails the process may end before the work.
+  // If that fails the process may end before the work.
   if (underWay_++ == 0) static_cast<void>(napi_ref_threadsafe_function(env, settle_));
   return promise;
 }
@@ -188,7 +188,7 @@ void Environment::closeSilently(const std::shared_ptr<Session>& session) {
   startSilently(
       session->worker,
       [session](Outcome& outcome) {
-        // First: the thread ends whatever becomes of the rest, and `afterwards` waits for it.
+        // First, so that the thread ends even if the rest fails; `afterwards` waits for it.
         session->worker.finish();
         outcome.status = session->close();
       },
@@ -206,7 +206,7 @@ void Environment::settle(napi_env env, napi_value, void*, void* data) {
   if (completion.afterwards) completion.afterwards();
   if (completion.deferred == nullptr) return;
   Environment& environment = *completion.environment;
-  // Where that fails the process lives longer than it has to.
+  // If that fails the process lives longer than necessary.
   if (--environment.underWay_ == 0) static_cast<void>(napi_unref_threadsafe_function(env, environment.settle_));
   if (!completion.outcome.status.ok()) return reject(env, completion.deferred, completion.outcome.status);
   napi_value value = nullptr;
@@ -391,7 +391,7 @@ void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept
     if (status.failure != Failure::kHostMemory) return reject(env, deferred, Status::outOfHostMemory());
   }
   if (error == nullptr && napi_get_undefined(env, &error) != napi_ok) return;
-  // Fails only where the environment is ending, when nobody waits any more.
+  // Fails only while the environment ends, when the promise has no waiter.
   static_cast<void>(napi_reject_deferred(env, deferred, error));
 }
 
@@ -403,7 +403,7 @@ void throwStatus(napi_env env, const Status& status) noexcept {
   try {
     static_cast<void>(napi_throw(env, makeError(env, status)));
   } catch (const NapiError&) {
-    // The environment holds an exception already, or is ending.
+    // The environment already holds an exception, or is ending.
   } catch (const std::exception&) {
     throwHostMemory(env);
   }

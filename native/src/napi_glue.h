@@ -25,15 +25,15 @@ struct Outcome {
 
 using Operation = std::function<void(Outcome&)>;
 
-// Something that runs by itself until it is stopped.
+// A background activity that runs until it is stopped.
 class Background {
  public:
   virtual ~Background() = default;
-  // Ends what runs. On the environment's thread, when that ends; throws nothing.
+  // Stops it. Called on the environment's thread, when the environment ends; throws nothing.
   virtual void end() noexcept = 0;
 };
 
-// Something to do on the environment's thread.
+// A task for the environment's thread.
 class Delivery {
  public:
   virtual ~Delivery() = default;
@@ -55,7 +55,7 @@ class Environment {
   // environment has ended. Throws std::bad_alloc.
   void startSilently(Worker& worker, Operation operation, std::function<void()> afterwards = {});
   void closeSilently(const std::shared_ptr<Session>& session);
-  // Has it done on the environment's thread, in the order of the calls. From any thread that ends with the environment.
+  // Runs it on the environment's thread, in the order of the calls. Callable from any thread that ends with the environment.
   void deliver(std::unique_ptr<Delivery> delivery) const noexcept;
   // Deliveries are awaited: the process does not end by itself. Counted; on the environment's thread.
   void await(napi_env env) noexcept;
@@ -192,7 +192,7 @@ napi_value wrap(napi_env env, std::unique_ptr<T> owned) {
         try {
           handle->dropped();
         } catch (const std::exception&) {
-          // No memory even to ask for it: what the handle stood for is given back with its session, or with the environment.
+          // No memory even for the request: the handle's resources are released with its session, or with the environment.
         }
       },
       nullptr, nullptr));

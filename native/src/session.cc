@@ -8,7 +8,7 @@ namespace vram {
 namespace {
 
 constexpr std::size_t kJitLogBytes = 4096;
-// What regions in plain memory are rounded up to: the unit of hashing.
+// Regions in plain memory are rounded up to the unit of hashing.
 constexpr std::size_t kPlainGranularity = 4096;
 
 Status closedStatus(const char* what) { return Status::fail(Failure::kClosed, std::string("the ") + what + " is closed"); }
@@ -55,7 +55,7 @@ Status Session::close() {
     if (!memory->empty()) static_cast<void>(memory->release());
   }
   memories_.clear();
-  // Modules, streams and pinned buffers are gone even when an error is returned, and what is not goes with the context.
+  // Modules, streams and pinned buffers are released even when an error is returned, and any remainder with the context.
   for (const std::shared_ptr<Module>& module : modules_) {
     if (module->module == nullptr) continue;
     first.keep(VRAM_CALL(*driver_, cuModuleUnload, std::exchange(module->module, nullptr)));
@@ -81,7 +81,7 @@ Status Session::memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const {
 template <typename Take>
 Status Session::take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>& out, Take step) {
   auto memory = std::make_shared<Memory>(*driver_, device_, kind, size);
-  // Before anything is taken: from here on closing the device gives it back, whatever fails.
+  // Registered before anything is allocated, so that closing the device releases it whatever fails.
   memories_.insert(memory);
   Status status = step(*memory);
   if (!status.ok()) {
@@ -99,11 +99,11 @@ Status Session::allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Mem
   std::size_t unit = granularity_;
   if (kind == MemoryKind::kShared) {
     if (!shareable_) {
-      return Status::fail(Failure::kState, "the driver exports no memory of this device as a file descriptor");
+      return Status::fail(Failure::kState, "the driver cannot export memory of this device as a file descriptor");
     }
     VRAM_TRY(granularityOf(kind, unit));
   }
-  // Plain memory is no larger than was asked for: tools that watch bounds then see the first byte too many.
+  // Plain memory has exactly the requested size, so that bounds checkers detect the first byte beyond it.
   std::size_t size = bytes;
   if (kind != MemoryKind::kPlain && !roundUp(bytes, unit, size)) {
     return Status::fail(Failure::kState, "the size leaves the address range");
@@ -118,7 +118,7 @@ Status Session::exportMemory(Memory& memory, Descriptor& out) const {
 
 Status Session::importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted) {
   if (closed()) return closedStatus("device");
-  if (!virtualMemory_) return Status::fail(Failure::kState, "the device maps no memory of other processes");
+  if (!virtualMemory_) return Status::fail(Failure::kState, "the device cannot map memory of other processes");
   return take(MemoryKind::kImported, bytes, out, [&](Memory& memory) { return memory.import(descriptor, granted); });
 }
 

@@ -22,7 +22,7 @@ struct Module {
   std::map<std::string, CUfunction> functions;
 };
 
-// A kernel argument: bytes as the driver takes them, or a place in memory.
+// A kernel argument: bytes in the driver's layout, or a place in memory.
 struct Argument {
   std::shared_ptr<Memory> memory;
   std::size_t offset = 0;
@@ -44,13 +44,13 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // The thread on which every method below runs that does not say otherwise.
+  // The thread on which every method below runs unless stated otherwise.
   Worker worker;
 
-  // On failure everything that was taken is released.
+  // On failure everything allocated is released.
   Status open(std::size_t stagingBytes);
-  // Wipes and releases everything; reports the first failure. The session is closed in any case. What was exported is not
-  // wiped: others may compute on it.
+  // Wipes and releases everything; reports the first failure. The session is closed in any case. Exported memory is not
+  // wiped: other processes may use it.
   Status close();
   bool closed() const { return context_ == nullptr; }
 
@@ -62,23 +62,22 @@ class Session {
 
   Status memoryInfo(uint64_t& freeBytes, uint64_t& totalBytes) const;
   Status allocate(MemoryKind kind, std::size_t bytes, std::shared_ptr<Memory>& out);
-  // Gives back, overwritten with zeros before, read-only or not, unless `wiped` is false or the bytes are another process's.
+  // Frees, after overwriting with zeros, read-only or not, unless `wiped` is false or the bytes are another process's.
   Status release(const std::shared_ptr<Memory>& memory, bool wiped);
-  // One more descriptor of kShared memory, for one more process.
+  // A new descriptor of kShared memory, for one process.
   Status exportMemory(Memory& memory, Descriptor& out) const;
-  // Maps `bytes` of another process's memory, read-only; `granted` is what the driver says the rights are.
+  // Maps `bytes` of another process's memory, read-only; `granted`: the rights that the driver reports.
   Status importMemory(const Descriptor& descriptor, std::size_t bytes, std::shared_ptr<Memory>& out, int& granted);
   Status pointerInfo(const Memory& memory, unsigned& memoryType, unsigned& managed) const;
 
-  // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, as is retire(), which comes before close() is
-  // asked for.
+  // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, like retire(), which precedes close().
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
   void retire() { staging_->retire(); }
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
   // Waits for the copies to `memory`, wipes the staging buffers, and reports the first failure since the last call.
   Status drain(Memory& memory);
   Status read(Memory& memory, std::size_t offset, uint8_t* to, std::size_t length);
-  // Waits for the copies to `memory` first: they would meet the new rights.
+  // Waits for the copies to `memory` first, which would fail under the new rights.
   Status protect(Memory& memory, bool readOnly, int& granted);
   Status fill(Memory& memory, std::size_t offset, std::size_t length, unsigned char value);
   Status copy(Memory& to, std::size_t toOffset, const Memory& from, std::size_t fromOffset, std::size_t length);
@@ -92,10 +91,10 @@ class Session {
  private:
   Status start(std::size_t stagingBytes);
   Status wipe(const std::shared_ptr<Memory>& memory);
-  // Waits for what is under way with the memory: it would meet what is unmapped.
+  // Waits for work on the memory, which would fault once it is unmapped.
   Status settle(Memory& memory);
   Status granularityOf(MemoryKind kind, std::size_t& out) const;
-  // Registers the memory, takes it, and releases what a failure left behind.
+  // Registers and allocates the memory, and releases the remains of a failure.
   template <typename Take>
   Status take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>& out, Take step);
 

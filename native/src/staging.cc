@@ -29,7 +29,7 @@ Status Staging::close() {
     const std::shared_ptr<Memory> target = slot.target;
     wait(slot);
     if (target != nullptr) first.keep(target->pending);
-    // Both are gone even when an error is returned, and what is not goes with the context.
+    // Both are released even when an error is returned, and any remainder with the context.
     if (slot.stream != nullptr) first.keep(VRAM_CALL(driver_, cuStreamDestroy_v2, std::exchange(slot.stream, nullptr)));
     if (slot.buffer != nullptr) {
       wipe(slot, 0);
@@ -48,7 +48,7 @@ std::shared_ptr<Upload> Staging::stage(const void* bytes, std::size_t length) {
     upload->staging_ = shared_from_this();
     upload->slot_ = index;
     std::memcpy(slot.buffer, bytes, length);
-    // What another copy left behind these bytes is wiped now: a drain passes over a buffer that is taken.
+    // Remains of another copy after these bytes are wiped now, because a drain skips a taken buffer.
     wipe(slot, length);
     slot.dirty = length;
     return upload;
@@ -64,7 +64,7 @@ bool Staging::take(Slot& slot) {
 }
 
 void Staging::release(Slot& slot) {
-  // Of work that was dropped with its queue: close() has wiped and freed the buffer by then.
+  // The work was dropped with its queue: close() has already wiped and freed the buffer.
   if (slot.buffer == nullptr) return;
   wipe(slot, 0);
   slot.state = State::kFree;

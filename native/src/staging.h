@@ -1,6 +1,6 @@
-// The only pinned host memory there is. Two buffers take what goes to the device: JavaScript's thread fills one while the
-// device's thread copies the other. A third is the device thread's own. They hold weight bytes for the length of a copy and
-// are wiped when it has been waited for.
+// All pinned host memory. Two buffers serve uploads: JavaScript's thread fills one while the device's thread copies the
+// other. A third belongs to the device's thread. They hold weight bytes for the duration of a copy and are wiped once
+// it has been awaited.
 #ifndef VRAM_RESIDENCY_STAGING_H
 #define VRAM_RESIDENCY_STAGING_H
 
@@ -16,7 +16,7 @@ namespace vram {
 
 class Staging;
 
-// Bytes on their way to the device: in a pinned buffer if one was free, else on the heap. Wiped where they do not get there.
+// Bytes on their way to the device: in a pinned buffer if one was free, else on the heap. Wiped if they do not get there.
 class Upload {
  public:
   ~Upload();
@@ -29,7 +29,7 @@ class Upload {
   Upload() = default;
 
   std::size_t length_ = 0;
-  // Of a pinned buffer; the staging is kept alive for it.
+  // For a pinned buffer, keeps the staging alive.
   std::shared_ptr<Staging> staging_;
   std::size_t slot_ = 0;
   std::shared_ptr<uint8_t[]> heap_;
@@ -50,7 +50,7 @@ class Staging : public std::enable_shared_from_this<Staging> {
 
   // Copies the bytes, at most size(). Throws std::bad_alloc.
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length);
-  // From here on stage() leaves the pinned buffers alone.
+  // From here on stage() does not use the pinned buffers.
   void retire() { retired_ = true; }
 
   // Starts a copy to the device.

@@ -1,4 +1,4 @@
-// What an operation came to. Failures travel as values: no exception leaves a worker thread or the Node-API boundary.
+// The outcome of an operation. Failures are values: no exception leaves a worker thread or the Node-API boundary.
 #ifndef VRAM_RESIDENCY_STATUS_H
 #define VRAM_RESIDENCY_STATUS_H
 
@@ -28,12 +28,12 @@ struct [[nodiscard]] Status {
   const char* call = "";
   // The driver's own name for the result, CUDA_ERROR_OUT_OF_MEMORY; the system's words for it.
   std::string name;
-  // What more is known: a loader's message, the PTX compiler's log.
+  // Details: a loader's message, the PTX compiler's log.
   std::string detail;
 
   bool ok() const { return failure == Failure::kNone; }
 
-  // Needs no memory of its own.
+  // Allocates nothing.
   static Status outOfHostMemory() noexcept {
     Status status;
     status.failure = Failure::kHostMemory;
@@ -47,7 +47,7 @@ struct [[nodiscard]] Status {
     return status;
   }
 
-  // `call` is a literal; `error` is what errno was.
+  // `call` is a literal; `error` is the value of errno.
   static Status system(const char* call, int error);
 
   // Keeps the first failure of several steps that are all carried out.

@@ -15,7 +15,7 @@ inline void wipeBytes(void* memory, std::size_t length) {
   __asm__ __volatile__("" : : "r"(memory) : "memory");
 }
 
-// Heap memory for weight bytes: wiped when its last owner goes, whatever became of the operation.
+// Heap memory for weight bytes: wiped when its last owner is destroyed, also after a failure.
 inline std::shared_ptr<uint8_t[]> wipedBytes(std::size_t length) {
   return std::shared_ptr<uint8_t[]>(new uint8_t[length], [length](uint8_t* bytes) {
     wipeBytes(bytes, length);

@@ -31,7 +31,7 @@ void Worker::stop(Work last) {
     if (!stopped_) {
       stopped_ = true;
       dropped.swap(queue_);
-      // Without a thread nothing was ever done, so there is nothing for `last` to undo.
+      // Without a thread no work ran, so `last` has nothing to undo.
       if (thread_.joinable()) last_ = std::move(last);
       wake_.notify_one();
     }

@@ -1,4 +1,4 @@
-// One thread that carries out work in the order in which it was given.
+// One thread that carries out work in order.
 #ifndef VRAM_RESIDENCY_WORKER_H
 #define VRAM_RESIDENCY_WORKER_H
 
@@ -29,10 +29,10 @@ class Worker {
   // Starts the thread with the first work. Unless it is queued, the work is never carried out. Throws std::bad_alloc.
   Posted post(Work work);
 
-  // A thread has been started and not been waited for.
+  // Whether a thread was started and not yet joined.
   bool running() const { return thread_.joinable(); }
 
-  // Drops what has not begun, carries out `last`, and ends. From the owner's thread; safe to call twice.
+  // Drops work that has not begun, carries out `last`, and ends. From the owner's thread; safe to call twice.
   void stop(Work last = {});
 
   // Takes no more work and ends the thread once the queue is empty; called by the work itself.

@@ -13,7 +13,7 @@ namespace vram {
 namespace {
 
 constexpr std::size_t kChunkBytes = 16384;
-// What a peer that does not read may leave here.
+// Limit of the bytes queued for a peer that does not read.
 constexpr std::size_t kMaxQueuedBytes = 256 * 1024;
 constexpr std::size_t kMaxQueuedLines = 64;
 // Of one line.
@@ -27,12 +27,12 @@ union Control {
 
 Ending endingOf(int error) { return error == EPIPE || error == ECONNRESET ? Ending::kPeer : Ending::kFailed; }
 
-// Owns whatever came, also what the caller then refuses.
+// Owns all received descriptors, also those that the caller then refuses.
 void takeDescriptors(msghdr& message, std::vector<SharedDescriptor>& out) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = std::min((header->cmsg_len - CMSG_LEN(0)) / sizeof(int), kMaxDescriptors);
-    // All of them first: what follows may fail for want of memory.
+    // Takes ownership of all first: later steps may fail for lack of memory.
     std::array<Descriptor, kMaxDescriptors> owned;
     for (std::size_t k = 0; k < count; k++) {
       int value = -1;
@@ -90,7 +90,7 @@ bool Connection::nextLine(Incoming& out, Ending& ending) {
   const std::size_t newline = arrived_.find('\n', searched_);
   const bool whole = newline != std::string::npos;
   const std::size_t end = whole ? newline + 1 : arrived_.size();
-  // A line that is not whole yet has at least its newline to come.
+  // An incomplete line still lacks at least its newline.
   if (end - taken_ + (whole ? 0 : 1) > maxLineBytes_) {
     ending = Ending::kLineTooLong;
     return false;
@@ -157,7 +157,7 @@ Ending Connection::sendSome(Outgoing& message) {
       return errno == EAGAIN || errno == EWOULDBLOCK ? Ending::kNone : endingOf(errno);
     }
     message.sent += static_cast<std::size_t>(went);
-    // They went with the first byte.
+    // Descriptors went with the first byte.
     message.descriptors.clear();
   }
   return Ending::kNone;

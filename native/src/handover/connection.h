@@ -1,5 +1,6 @@
-// One connected Unix socket: lines in, lines with descriptors out. It never waits: what the peer does not take is queued,
-// within bounds, and what the process does not handle stays in the socket. Not safe to use from two threads at once.
+// One connected Unix socket: lines in, lines with descriptors out. It never blocks: data that the peer does not read is
+// queued, within bounds, and data that the process does not handle stays in the socket. Not safe to use from two
+// threads at once.
 #ifndef VRAM_RESIDENCY_HANDOVER_CONNECTION_H
 #define VRAM_RESIDENCY_HANDOVER_CONNECTION_H
 
@@ -36,7 +37,7 @@ struct Outgoing {
   std::size_t sent = 0;
 };
 
-// One line that came, without its newline. A server's connection takes no descriptors, a client's does.
+// One received line, without its newline. A server's connection takes no descriptors, a client's does.
 struct Incoming {
   std::string bytes;
   std::vector<SharedDescriptor> descriptors;
@@ -53,18 +54,18 @@ class Connection {
   int socket() const { return socket_.get(); }
   bool open() const { return socket_.open(); }
 
-  // Takes what has come, once. Only when nextLine() has no more: then what waits here stays below a line and a chunk.
+  // Reads once. Called only when nextLine() has no more, so that the buffer stays below a line and a chunk.
   Ending receive();
-  // False: there is no whole line. `ending` is then set if there will be none.
+  // False if there is no complete line; `ending` is then set if there will be none.
   bool nextLine(Incoming& out, Ending& ending);
 
   // Behind what is queued. `message` is left as it was if the answer is kFull. `ending` is set if the socket has failed.
   Sending send(Outgoing& message, Ending& ending);
-  // Sends what is queued, as far as the peer takes it.
+  // Sends as much of the queue as the peer accepts.
   Ending flush();
   bool hasQueue() const { return !queue_.empty(); }
 
-  // Drops what is queued, descriptors too.
+  // Drops the queue, descriptors included.
   void close();
 
  private:

@@ -7,7 +7,7 @@
 
 namespace vram {
 
-// Stands for a descriptor, whose number never becomes a JavaScript value; empty once it is used up.
+// A handle of a descriptor, whose number never becomes a JavaScript value; empty once consumed.
 struct DescriptorHandle {
   static constexpr napi_type_tag kTag{0x8f0f2f6b6c2d4a11, 0x9d0b7ac5d1e34f05};
   static constexpr char kName[] = "descriptor";

@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t kMaxGroups = 65536;
 
 Status readGroups(const Descriptor& socket, std::vector<gid_t>& out) {
-  // As many as the kernel says there are; it says so where the room is too small.
+  // As many as the kernel reports when the buffer is too small.
   std::size_t room = 32;
   for (;;) {
     out.resize(room);
@@ -46,7 +46,7 @@ Status readGroups(const Descriptor& socket, std::vector<gid_t>& out) {
 Descriptor descriptorOf(const Descriptor& socket, pid_t pid) {
   int value = -1;
   socklen_t length = sizeof value;
-  // The kernel's own record of who connected: a PID may have passed on to another process.
+  // The kernel's record of the connecting process: its PID may since belong to another process.
   if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERPIDFD, &value, &length) == 0) return Descriptor(value);
   return Descriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
 }

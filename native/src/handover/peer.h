@@ -14,7 +14,7 @@ namespace vram {
 
 // Of the moment at which it connected.
 struct Peer {
-  // 0: it lives in a PID namespace that this process does not see.
+  // 0 for a process in a PID namespace that this process does not see.
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
@@ -22,7 +22,7 @@ struct Peer {
   std::vector<gid_t> groups;
 };
 
-// The process at the other end. Its descriptor becomes readable when the process ends; closed where there is no telling.
+// The process at the other end. Its descriptor becomes readable when the process ends; it is closed if that is unknown.
 struct Process {
   pid_t pid = 0;
   Descriptor descriptor;

@@ -15,13 +15,13 @@ namespace vram {
 namespace {
 
 constexpr std::size_t kMaxConnections = 256;
-// Of one connection; then its socket is not read until their handlers have run.
+// Limit of one connection's undelivered lines; beyond it the socket is not read until their handlers have run.
 constexpr unsigned kMaxUnhandled = 16;
-// Of one listening socket, before the others have their turn.
+// Limit of connections accepted from one listening socket before the others get their turn.
 constexpr int kMaxAccepted = 16;
 constexpr std::chrono::milliseconds kRetryPause{100};
 
-// What epoll gives back: a kind, and an id or a PID.
+// The data of an epoll event: a kind, and an id or a PID.
 enum class Key : uint64_t { kWake, kDoor, kLink, kProcess };
 constexpr int kKeyShift = 62;
 
@@ -75,7 +75,7 @@ void Reactor::stop() {
 
 void Reactor::wake() const {
   const uint64_t one = 1;
-  // Can only fail where it is awake already.
+  // Can only fail if the thread is already awake.
   static_cast<void>(write(wakeUp_.get(), &one, sizeof one));
 }
 
@@ -107,11 +107,11 @@ int Reactor::timeout() const {
 
 void Reactor::tryAgainSoon() {
   retryAt_ = std::chrono::steady_clock::now() + kRetryPause;
-  // The waiting thread does not have the new deadline yet.
+  // The waiting thread does not yet have the new deadline.
   if (std::this_thread::get_id() != thread_.get_id()) wake();
 }
 
-// Nobody is there to catch what would leave the thread.
+// An exception that left the thread would end the process.
 void Reactor::turn(uint64_t key, uint32_t events) {
   const uint64_t id = idOf(key);
   try {
@@ -201,7 +201,7 @@ void Reactor::accept(uint64_t id) {
 void Reactor::admit(uint64_t listener, const Door& door, Descriptor socket) {
   Event event(Event::Kind::kConnected, ++lastId_);
   event.listener = listener;
-  // Who connects must be known.
+  // A connection without a known peer is refused.
   if (!readPeer(socket, event.peer).ok()) return;
   const uint64_t id = event.connection;
   const std::shared_ptr<Process> process = processAt(socket, event.peer.pid);
@@ -243,7 +243,7 @@ void Reactor::serve(uint64_t id, uint32_t events) {
   arm(id, *link);
 }
 
-// Tells the lines that have come, as many as may wait for their handlers.
+// Delivers received lines, up to the limit of undelivered ones.
 void Reactor::pump(uint64_t id, Link& link) {
   Ending ending = Ending::kNone;
   while (link.unhandled < kMaxUnhandled) {
@@ -269,7 +269,7 @@ void Reactor::arm(uint64_t id, Link& link) {
 
 void Reactor::end(uint64_t id, Link& link, Ending ending) {
   if (!link.connection.open()) return;
-  // A process that was forked and has not called exec() yet holds the socket too; epoll would go on watching it.
+  // A forked process that has not yet called exec() holds the socket too; epoll would keep watching it.
   if (link.interest != 0) static_cast<void>(control(epoll_, EPOLL_CTL_DEL, link.connection.socket(), 0, 0));
   link.connection.close();
   link.ending = ending;
@@ -383,7 +383,7 @@ void Reactor::forget(uint64_t connection) {
     if (waiting.empty()) dropWatch(process->pid);
   }
   const auto known = processes_.find(process->pid);
-  // Of this function alone, which lets go of it now.
+  // Owned by this function alone, which releases it now.
   if (known != processes_.end() && known->second.use_count() <= 1) processes_.erase(known);
 }
 

@@ -1,5 +1,5 @@
-// Listening sockets, their connections, and the processes at the other end, watched by one thread. What happens is told to a
-// sink; what the owner asks for is done at once, on the owner's own thread, and never waits for a peer.
+// Listening sockets, their connections, and the processes at the other end, watched by one thread. Events go to a sink.
+// The owner's requests are carried out at once, on the owner's thread, and never wait for a peer.
 #ifndef VRAM_RESIDENCY_HANDOVER_REACTOR_H
 #define VRAM_RESIDENCY_HANDOVER_REACTOR_H
 
@@ -53,20 +53,20 @@ class Reactor {
 
   Status listen(std::unique_ptr<SocketFile> file, std::size_t maxLineBytes, uint64_t& listener);
   Status connect(const std::string& path, std::size_t maxLineBytes, uint64_t& connection);
-  // Its connections go on.
+  // Closes the listener; its connections stay open.
   void closeListener(uint64_t listener);
 
-  // `message` is left as it was if the answer is kFull. A connection that is closed takes everything.
+  // `message` is left as it was if the answer is kFull. A closed connection accepts everything.
   Sending send(uint64_t connection, Outgoing& message);
   void closeConnection(uint64_t connection);
   // A line's handler has run: another line may be delivered.
   void handled(uint64_t connection);
-  // Tells kExited, now or later, unless it cannot be known.
+  // Reports kExited, now or later, unless the process cannot be watched.
   void watch(uint64_t connection);
   // Drops the connection: closes it if it is open and delivers no further events of it.
   void forget(uint64_t connection);
 
-  // Something is open.
+  // Whether anything is open.
   bool busy();
 
  private:
@@ -122,7 +122,7 @@ class Reactor {
   // So that each process costs one descriptor, however often it connects.
   std::map<pid_t, std::weak_ptr<Process>> processes_;
   std::size_t openLinks_ = 0;
-  // When to try again what could not be done for want of memory or descriptors.
+  // When to retry work that failed for lack of memory or descriptors.
   std::optional<std::chrono::steady_clock::time_point> retryAt_;
 };
 

@@ -29,10 +29,10 @@ napi_value send(napi_env env, const Arguments& arguments);
 // (sockets, connection): drops what is queued. Safe to call twice.
 napi_value closeConnection(napi_env env, const Arguments& arguments);
 
-// (sockets, connection): asks for 'exited'.
+// (sockets, connection): requests 'exited'.
 napi_value watchPeer(napi_env env, const Arguments& arguments);
 
-// (sockets, connection): closes it, and gives up what is known of its peer.
+// (sockets, connection): closes it, and drops the record of its peer.
 napi_value forgetConnection(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

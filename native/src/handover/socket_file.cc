@@ -22,7 +22,7 @@ constexpr std::chrono::milliseconds kLockPause{20};
 
 Status refused(const char* why) { return Status::fail(Failure::kPath, why); }
 
-// What stands at a path. Asked with statx: the stat() of a new C library is bound to that library's version.
+// The file at a path, by statx: stat() of a newer C library is bound to that library's version.
 struct Found {
   bool exists = false;
   mode_t mode = 0;
@@ -30,7 +30,7 @@ struct Found {
   uint64_t inode = 0;
 };
 
-// 0, or the error; that nothing is there is none.
+// 0, or the error; a missing file is not an error.
 int inspect(const std::string& path, Found& out) {
   struct statx found {};
   if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &found) != 0) return errno == ENOENT ? 0 : errno;
@@ -67,7 +67,7 @@ Status removeStale(const std::string& path, const sockaddr_un& address) {
   if (found.uid != geteuid()) return refused("is taken by a socket of another user");
   Descriptor probe;
   VRAM_TRY(newSocket(probe));
-  // Non-blocking: a server whose queue is full answers EAGAIN, and is there.
+  // Non-blocking: EAGAIN means a live server with a full queue.
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno != ECONNREFUSED) {
     return refused("is taken: another server listens there");
   }
@@ -81,7 +81,7 @@ Status addressOf(const std::string& path, sockaddr_un& out) {
   out.sun_family = AF_UNIX;
   // The last byte stays 0.
   if (path.empty() || path.size() >= sizeof out.sun_path) {
-    return refused("must have 1 to 107 bytes: no socket address has more");
+    return refused("must have 1 to 107 bytes, the limit of a socket address");
   }
   std::memcpy(out.sun_path, path.data(), path.size());
   return {};

@@ -15,13 +15,14 @@
 
 namespace vram {
 
-// Its name does not fit: Failure::kPath.
+// Failure::kPath if its name does not fit.
 Status addressOf(const std::string& path, sockaddr_un& out);
 
 class SocketFile {
  public:
-  // Makes the file with `mode`, and with `group` if there is one, before anybody can connect. What is left of a server that
-  // is gone is removed first if it is this user's own. Waits at most a second for others that do the same in the directory.
+  // Makes the file with `mode`, and with `group` if there is one, before anybody can connect. A stale socket of an
+  // ended server is removed first if it is this user's own. Waits at most a second for other processes that do the same
+  // in the directory.
   static Status listen(const std::string& path, mode_t mode, std::optional<gid_t> group, std::unique_ptr<SocketFile>& out);
   // Removes the file, if it is still the one that was made.
   ~SocketFile();

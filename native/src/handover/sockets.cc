@@ -134,7 +134,7 @@ void Sockets::close() noexcept {
   const std::shared_ptr<Sockets> self = shared_from_this();
   end();
   refresh();
-  // Fails only where the environment is ending, which drops it all the same.
+  // Fails only while the environment ends, which drops it anyway.
   if (onEvent_ != nullptr) static_cast<void>(napi_delete_reference(env_, std::exchange(onEvent_, nullptr)));
   environment_->backgrounds.erase(self);
 }
@@ -157,7 +157,7 @@ void Sockets::tell(const Event& event) {
                                     makeDescriptors(env_, event)};
     must(napi_call_function(env_, receiver, onEvent, 4, arguments, nullptr));
   } catch (const NapiError&) {
-    // What the function threw is the environment's to report.
+    // The environment reports an exception of the function.
   } catch (const std::exception&) {
     throwHostMemory(env_);
   }

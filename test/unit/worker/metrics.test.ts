@@ -56,7 +56,7 @@ vram_residency_reserved_bytes 50
 # TYPE vram_residency_model_bytes gauge
 # HELP vram_residency_model_damaged_shards Shards in quarantine.
 # TYPE vram_residency_model_damaged_shards gauge
-# HELP vram_residency_model_verified_age_seconds Since the verification of the shard that was verified longest ago.
+# HELP vram_residency_model_verified_age_seconds Age of the least recent verification of a shard.
 # TYPE vram_residency_model_verified_age_seconds gauge
 `);
 });

@@ -18,7 +18,7 @@ const coded = (code: string, message: string) => expect.objectContaining({ code,
 describe('the table of models', () => {
   it('serves a generation from its promotion on, and says what one that does not serve is doing', () => {
     const table = new ModelTable(4);
-    const missing = 'there is no model "m" here; GET /v1/models lists them';
+    const missing = 'there is no model "m"; GET /v1/models lists the models';
     expect(() => table.serving('m')).toThrow(coded('NOT_FOUND', missing));
     const first = begin(table, 'm');
     expect([first.modelRef, first.number, first.progress]).toEqual(['m@1', 1, { bytes: 0, totalBytes: 10 }]);

@@ -70,7 +70,7 @@ describe('settings', () => {
   });
 
   it.each([
-    [{}, 'socket', /nobody could reach/],
+    [{}, 'socket', /cannot be reached/],
     [{ socket, audit: '/log' }, 'audit', /needs "tokenFile"/],
     [{ socket: 'relative' }, 'socket', /absolute/],
     [{ socket, policy: 'all' }, 'policy', /vram-only/],
@@ -96,11 +96,11 @@ describe('settings', () => {
     [{ socket, mostStreams: 1_024 }, 'mostStreams', /below "mostConnections"/],
     [{ socket, mostConnections: 1 }, 'mostConnections', /2/],
     [{ listen: { host: '127.0.0.1', port: 1 } }, 'tokens.admin', /needed/],
-    [{ listen: { host: '0.0.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /in the clear/],
+    [{ listen: { host: '0.0.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
     [
       { listen: { host: '127.0.0.1.example', port: 1 }, tokens: { admin: '/t' } },
       'listen.tls',
-      /in the clear/,
+      /sent unencrypted/,
     ],
     [{ socket, workerId: 'a b' }, 'workerId', /must be 1 to 256 of \[A-Za-z0-9_-\]/],
     [{ socket, workerId: 'x'.repeat(257) }, 'workerId', /1 to 256/],
@@ -143,9 +143,9 @@ describe('settings', () => {
       'share',
       /for a model that is shared/,
     ],
-    [{ listen: { host: 'x127.0.0.1', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /in the clear/],
-    [{ listen: { host: '127.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /in the clear/],
-    [{ listen: { host: '127.0.0.1111', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /in the clear/],
+    [{ listen: { host: 'x127.0.0.1', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
+    [{ listen: { host: '127.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
+    [{ listen: { host: '127.0.0.1111', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
     [{ listen: { host: '::1', port: 70_000 }, tokens: { admin: '/t' } }, 'listen.port', /./],
   ])('%j are refused by field', (input, argument, message) => {
     const refused = refusal(input);

@@ -295,7 +295,7 @@ describe('[AU-002] tampering is found, with the first bad record', () => {
     for (const how of ['token', 'key'] as const) {
       const unseen = await verify(toBytes(cut), rolledBack, how);
       expect(unseen.ok).toBe(true);
-      expect(unseen.notes.join(' ')).toContain('cannot be seen');
+      expect(unseen.notes.join(' ')).toContain('is not detected');
       const seen = await verify(toBytes(cut), rolledBack, how, log.checkpoint);
       expect(seen.bad).toMatchObject({ reason: 'truncated', seq: size });
       expect(seen.bad?.message).toContain('cut or rolled back');
