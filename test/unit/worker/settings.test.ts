@@ -145,7 +145,11 @@ describe('settings', () => {
     ],
     [{ listen: { host: 'x127.0.0.1', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
     [{ listen: { host: '127.0.0', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
-    [{ listen: { host: '127.0.0.1111', port: 1 }, tokens: { admin: '/t' } }, 'listen.tls', /sent unencrypted/],
+    [
+      { listen: { host: '127.0.0.1111', port: 1 }, tokens: { admin: '/t' } },
+      'listen.tls',
+      /sent unencrypted/,
+    ],
     [{ listen: { host: '::1', port: 70_000 }, tokens: { admin: '/t' } }, 'listen.port', /./],
   ])('%j are refused by field', (input, argument, message) => {
     const refused = refusal(input);
