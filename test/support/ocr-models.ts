@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /** The ONNX models of PP-OCR, from npm: direction classifier, text detector, text recogniser. */
-export const OCR_MODELS = {
+const OCR_MODELS = {
   cls: 'ch_ppocr_mobile_v2.0_cls_infer.onnx',
   det: 'ch_PP-OCRv4_det_infer.onnx',
   rec: 'ch_PP-OCRv4_rec_infer.onnx',

@@ -35,7 +35,7 @@ export interface ProofSummary {
 const count = (tests: readonly TestRecord[], ...outcomes: readonly TestOutcome[]): number =>
   tests.filter(({ outcome }) => outcomes.includes(outcome)).length;
 
-export function groupResults(tests: readonly TestRecord[]): GroupResult[] {
+function groupResults(tests: readonly TestRecord[]): GroupResult[] {
   return PROOF_GROUPS.map(({ name, shows, least }) => {
     const own = tests.filter(({ group }) => group === name);
     return {
@@ -50,7 +50,7 @@ export function groupResults(tests: readonly TestRecord[]): GroupResult[] {
   });
 }
 
-export function requirementResults({ requirements, tests }: ProofRun): RequirementResult[] {
+function requirementResults({ requirements, tests }: ProofRun): RequirementResult[] {
   return requirements.map((requirement) => {
     const own = tests.filter((test) => test.requirements.includes(requirement.id));
     const failing = count(own, 'failed', 'not finished') > 0;

@@ -92,7 +92,7 @@ class SelftestTest(unittest.TestCase):
 
     def test_each_way_to_be_unusable_has_its_exit_code(self) -> None:
         cases: Dict[str, object] = {
-            "there is no NVIDIA driver": (3, {"VRAM_RESIDENCY_LIBCUDA": "/nonexistent"}),
+            "no NVIDIA driver was found": (3, {"VRAM_RESIDENCY_LIBCUDA": "/nonexistent"}),
             "CUDA 11.8": (3, {"VRAM_EMULATOR": "driverVersion=11080"}),
             "compute capability 6.0": (3, {"VRAM_EMULATOR": "major=6"}),
             "too little GPU memory": (3, {"VRAM_EMULATOR": "totalBytes=1000"}),

@@ -164,7 +164,7 @@ class BadInputTest(TensorCase):
             ([("a", tensor, 1)], "pairs of a name and a tensor"),
             ({7: tensor}, "names must be texts"),
             ({"n" * 1025: tensor}, "at most 1024 bytes"),
-            ({"broken": Broken()}, 'memory of tensor "broken" cannot be told: RuntimeError: wrapper subclass'),
+            ({"broken": Broken()}, 'memory of tensor "broken" cannot be determined: RuntimeError: wrapper subclass'),
         ):
             with self.subTest(said), self.assertRaisesRegex(InvalidInput, said):
                 Guard(model)
@@ -187,7 +187,7 @@ class BadInputTest(TensorCase):
     def test_no_driver_an_old_one_and_an_old_gpu_are_unavailable(self) -> None:
         model = model_of(self.engine)
         with patch.dict("os.environ", {"VRAM_RESIDENCY_LIBCUDA": "/nonexistent/libcuda.so.1"}):
-            with self.assertRaisesRegex(Unavailable, "there is no NVIDIA driver"):
+            with self.assertRaisesRegex(Unavailable, "no NVIDIA driver was found"):
                 Guard(model)
         for setting, said in (("driverVersion=11080", "CUDA 11.8"), ("major=7", "compute capability 7.0")):
             self.emulator.configure(setting)

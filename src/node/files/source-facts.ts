@@ -18,16 +18,6 @@ export function factsOf({ path, byteLength, mtimeNs, ctimeNs, inode, device }: F
   return { path, byteLength, mtimeNs, ctimeNs, inode, device };
 }
 
-/** The facts of a file as it is now. Errors: INVALID_INPUT if it is missing, unreadable or not a regular file. */
-export async function sourceFacts(path: string): Promise<SourceFacts> {
-  const source = await fileSource(path);
-  try {
-    return factsOf(source);
-  } finally {
-    await source.close();
-  }
-}
-
 /**
  * Opens the file that facts were taken from, for instance to heal from it. Errors: SOURCE_MISMATCH if it has changed;
  * INVALID_INPUT if it cannot be opened.

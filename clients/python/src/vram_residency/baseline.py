@@ -1,4 +1,4 @@
-"""What later runs are compared with, on the host: roots, and the hashes of all blocks where they are kept."""
+"""The baseline of later runs, on the host: roots, and the hashes of all blocks where they are kept."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Baseline:
         ]
 
     def damaged_blocks(self, position: int, leaves: bytes) -> List[int]:
-        """Numbers of the blocks of a range whose hashes differ from the kept ones."""
+        """Numbers of the blocks of a range whose hashes differ from the stored ones."""
         if self.leaves is None:
             return []
         blocks = self.ranges[position].blocks

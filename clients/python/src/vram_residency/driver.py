@@ -86,7 +86,7 @@ class Driver:
         try:
             self._library = ctypes.CDLL(self.path)
         except OSError as error:
-            raise Unavailable(f"there is no NVIDIA driver: {error}") from error
+            raise Unavailable(f"no NVIDIA driver was found: {error}") from error
         self._bound: Dict[str, Any] = {}
         try:
             self.call("cuInit", 0)

@@ -55,7 +55,7 @@ class Guard:
     def from_module(
         cls, module: Any, *, keep: str = "leaves", streams: Optional[Streams] = None, any_thread: bool = False
     ) -> Guard:
-        """Of all parameters and buffers that a module has at each call; the module is not kept alive. Errors: as above."""
+        """Guards all parameters and buffers that a module has at each call, without keeping it alive. Errors: as above."""
         guard = cls.__new__(cls)
         guard._build(source_of_module(module), None, keep, streams, any_thread)
         return guard
@@ -159,7 +159,7 @@ class Guard:
             self._suspended = True
 
     def resume(self) -> None:
-        """The tensors are back. The baseline still stands: verify() tells whether the bytes are the same."""
+        """The tensors are back. The baseline is still valid: verify() shows whether the bytes are the same."""
         with self._lock:
             self._suspended = False
 

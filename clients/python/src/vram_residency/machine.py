@@ -52,7 +52,7 @@ class Machine:
         self.streams.order_before(self.scratch.stream, self.scratch.event)
 
     def wait_for_context(self) -> None:
-        """For all work on the device, in whatever stream. It would invalidate a capture that nobody named."""
+        """For all work on the device, in whatever stream. It would invalidate a capture in a stream that was not named."""
         self.driver.call("cuCtxSynchronize")
 
     def release(self) -> None:

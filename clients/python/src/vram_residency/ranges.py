@@ -66,7 +66,7 @@ def unreadable(driver: Driver, device: int, states: Sequence[TensorState]) -> Li
     few driver calls for each allocation, not for each tensor. The context has to be current. Errors: DriverFailure.
     """
     found: List[TensorState] = []
-    known_end = 0  # what was asked so far is mapped up to here, without a gap from the last tensor on
+    known_end = 0  # everything checked so far is mapped up to here, without a gap from the last tensor on
     for state in sorted(states, key=lambda s: s.address):
         at = max(state.address, known_end)
         while at < state.end:

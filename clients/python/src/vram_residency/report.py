@@ -16,7 +16,7 @@ OUTCOMES = ("clean", "damaged", "changed", "transient", "busy", "suspended", "un
 class Finding:
     """
     One damaged block of one tensor. `block`, `byte_offset` and `elements` (first and last) are None where no block
-    hashes were kept; `elements` also where bytes cannot be told as elements. `also`: other tensors that have these
+    hashes were kept; `elements` also where bytes cannot be determined as elements. `also`: other tensors that have these
     bytes.
     """
 

@@ -1,4 +1,4 @@
-"""What a tensor is to the guard: an address, a length, and what tells that it was changed. PyTorch is never imported."""
+"""A tensor as the guard sees it: an address, a length, and the signs of a change. PyTorch is never imported."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class TensorState:
     shape: Tuple[int, ...]
     device: int
     version: Optional[int]
-    item_bytes: Optional[int]  # None where bytes cannot be told as elements: sub-byte types, whole storages
+    item_bytes: Optional[int]  # None where bytes cannot be determined as elements: sub-byte types, whole storages
 
     @property
     def end(self) -> int:
@@ -45,7 +45,7 @@ class TensorState:
 def describe(name: str, tensor: Any) -> TensorState:
     """
     Of a contiguous tensor its own bytes; else the bytes of its whole storage, under a name that says so. Errors:
-    InvalidInput for what is not a CUDA tensor, or one whose memory cannot be told (some subclasses).
+    InvalidInput for what is not a CUDA tensor, or one whose memory cannot be determined (some subclasses).
     """
     try:
         if not tensor.is_cuda:
@@ -54,7 +54,7 @@ def describe(name: str, tensor: Any) -> TensorState:
     except InvalidInput:
         raise
     except Exception as error:  # subclasses answer as they like; the name is what the caller needs
-        raise InvalidInput(f'the memory of tensor "{name}" cannot be told: {type(error).__name__}: {error}') from error
+        raise InvalidInput(f'the memory of tensor "{name}" cannot be determined: {type(error).__name__}: {error}') from error
 
 
 def _describe(name: str, tensor: Any) -> TensorState:
@@ -123,7 +123,7 @@ def source_of(named_tensors: NamedTensors) -> Source:
 
 
 def source_of_module(module: Any) -> Source:
-    """Parameters and buffers, as the module has them when it is asked; the module is not kept alive."""
+    """Parameters and buffers at the time of the call; the module is not kept alive."""
     module_ref = ref(module)
 
     def collect() -> List[Tuple[str, Any]]:

@@ -39,7 +39,7 @@ class GuardExtension:
             return error.report.as_dict()
 
     def guard_verify(self) -> Dict[str, Any]:
-        """The report as a dictionary: look at `outcome`."""
+        """The report as a dictionary; see `outcome`."""
         return _of(self).check().as_dict()
 
     def guard_suspend(self) -> None:

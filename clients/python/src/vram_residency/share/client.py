@@ -137,7 +137,7 @@ def _finisher(wire: Wire, taken: ExitStack) -> Callable[[], None]:
             taken.close()
             wire.say({"type": "end"})
         except Disconnected:
-            pass  # the worker is gone, and with it whoever would want to know
+            pass  # the worker is gone: there is no receiver
         finally:
             wire.close()
 

@@ -65,7 +65,7 @@ def export(
     versioned: bool,
     release: Callable[[], None],
 ) -> Any:
-    """A capsule over read-only memory. `release` is called once, when nobody needs the memory through it any more."""
+    """A capsule over read-only memory. `release` is called once, when the memory is no longer used through it."""
     sizes = (ctypes.c_int64 * len(shape))(*shape)
     tensor = Tensor(
         address, Device(*device), len(shape), DataType(dtype.code, dtype.bits, 1), sizes, _strides(shape), 0
@@ -96,7 +96,7 @@ def _delete(pointer: Optional[int]) -> None:
 
 
 def _destroy(capsule: Optional[int]) -> None:
-    """A capsule that nobody took: a consumer would have renamed it, and calls the deleter itself."""
+    """A capsule without a consumer: a consumer would have renamed it, and calls the deleter itself."""
     for name in (UNVERSIONED_NAME, VERSIONED_NAME):
         if _valid_at(capsule, name):
             _delete(_pointer_at(capsule, name))

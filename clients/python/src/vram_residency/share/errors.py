@@ -29,7 +29,7 @@ class ProtocolFailure(ShareError):
 
 
 class Disconnected(ShareError):
-    """The worker is gone, or closed the connection. The mapping is still there; nobody watches over it any more."""
+    """The worker is gone, or closed the connection. The mapping still exists, but is no longer verified."""
 
     code = "DISCONNECTED"
 
@@ -78,7 +78,7 @@ class Paused(ShareError):
 
 
 class Stale(ShareError):
-    """No verification is as young as was asked for: `age_ms` of the oldest shard, None if nothing is known of one."""
+    """No verification is as recent as requested: `age_ms` of the oldest shard, None if nothing is known of one."""
 
     code = "STALE"
 

@@ -145,7 +145,7 @@ class Lease:
         elif kind == "error":
             self._ended = Refused(str(message.get("code")), str(message.get("message")))
         else:
-            self._ended = ProtocolFailure(f"the worker sent {kind!r}, which does not belong here")
+            self._ended = ProtocolFailure(f"the worker sent {kind!r}, which is not allowed now")
 
     def _wait_for_resume(self, timeout_ms: float) -> None:
         self._synchronize()

@@ -101,7 +101,7 @@ class Wire:
             raise Disconnected(f"the connection failed: {error.strerror or error}") from error
         self._descriptors += descriptors
         if flags & socket.MSG_CTRUNC or len(self._descriptors) > DESCRIPTORS_PER_SHARD:
-            raise ProtocolFailure("the worker sent descriptors that nobody asked for")
+            raise ProtocolFailure("the worker sent descriptors that were not requested")
         if not data:
             raise Disconnected("the worker closed the connection")
         self._pending += data
