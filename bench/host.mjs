@@ -65,7 +65,7 @@ async function oneRound(child) {
   return figures;
 }
 
-/** A process that measures once each time it is asked, and ends when nobody asks any more. */
+/** Measures once for each message of the parent, and ends when it disconnects. */
 async function serveRounds() {
   const { bytesSource, VramManager } = await import('../dist/bundle/lib/index.js');
   const manager = await VramManager.open({ device: 'host', workerId: 'bench', policy: 'any' });
@@ -89,7 +89,7 @@ async function serveRounds() {
       'seal 1 MiB and release it, ms of processor time': cpuMs(used) / SMALL_SEALS,
     };
   };
-  // What is compiled and proved once is no part of it.
+  // A first round, not counted: code is compiled and the kernels are proved only once.
   await round();
   process.on('message', async () => process.send(await round()));
   process.once('disconnect', () => manager.close());

@@ -1,7 +1,7 @@
 // node bench/observability.mjs: what narration and telemetry cost, as a share of sealing 1 MiB on the host device. Needs a
 // build.
 //
-// The seal is timed with no observer. Then the events of such a seal are told to each observer again and again: the
+// The seal is timed with no observer. Then the events of such a seal are emitted to each observer repeatedly: the
 // differences between seals with and without an observer are far below what seals differ among themselves, and would
 // measure the machine.
 import { cpus, loadavg } from 'node:os';

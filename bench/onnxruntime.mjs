@@ -2,7 +2,7 @@
 // weights cost ONNX Runtime Web. Plain and sealed sessions of one engine on one device, measured in turns: making, first
 // run (shaders are compiled), steady runs; sealed ones without a verification and with one each; "unfolded" is plain
 // without the engine's graph optimiser, which cannot fold weights that it does not hold. Without a model: a chain of four
-// matrix products. Verification is also measured alone, at two sizes in one buffer, which tells its fixed time from its
+// matrix products. Verification is also measured alone, at two sizes in one buffer, which separates its fixed time from its
 // rate. Ratios are medians of the rounds' own, and of each kind's quickest run, which a busy machine disturbs least.
 // --redirected: also all weights in one sealed buffer, at offsets that are put into the engine's bind groups on their way.
 // Over the built library; prints one JSON document: clock and CPU time, and the load of the machine before and after.

@@ -68,7 +68,7 @@ console.log(
   `${cpus()[0]?.model ?? 'CPU'}, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}, Chromium ${version}, ${adapter}\n`,
 );
 
-/** Peak resident bytes of the renderer with the page, which Linux counts from when it is told to. */
+/** Peak resident bytes of the renderer with the page, which Linux counts from a reset on. */
 async function renderer() {
   const session = await browser.newBrowserCDPSession();
   const { processInfo } = await session.send('SystemInfo.getProcessInfo');

@@ -94,7 +94,7 @@ export function buildMachineCode(list, output) {
   const name = relative(process.cwd(), target);
   const folder = dirname(target);
   mkdirSync(folder, { recursive: true });
-  // Made aside and renamed: whoever reads the old file meanwhile has all of it.
+  // Written aside and renamed, so that readers of the old file get all of it.
   const work = mkdtempSync(join(folder, 'making-'));
   try {
     const images = architectures.map((architecture) => {

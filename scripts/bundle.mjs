@@ -70,7 +70,7 @@ async function bundleEntries(root, entries, chunkOf, dir) {
     chunkFileNames: 'chunk-[hash].js',
     // Names of errors and classes are part of what users see.
     minify: false,
-    // Annotations tell the bundlers of others what they may leave out.
+    // Annotations tell other bundlers what they may omit.
     comments: { annotation: true, jsdoc: false, legal: false },
     codeSplitting: {
       // A module's own imports are needed by all that need the module, or by more: no two chunks need each other.

@@ -189,7 +189,7 @@ try {
     const lib = ['--lib', 'ES2023,DOM,DOM.Iterable,ESNext.Disposable', '--types', ''];
     run(process.execPath, [tsc, ...options, ...lib, 'use.ts', 'engine.ts']);
     checked.push(`its types resolve with ${resolution}`);
-    // What README.md tells users of TypeScript to have.
+    // The settings that README.md requires of TypeScript users.
     for (const said of [
       ['--lib', 'ES2023,DOM', '--types', 'node'],
       ['--lib', 'ES2023', '--types', 'node', '--skipLibCheck'],

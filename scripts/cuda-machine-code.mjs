@@ -69,7 +69,7 @@ function mainLoop(code) {
     const field = Number(BigInt.asIntN(48, (low >> 34n) | ((high & 0x3ffffn) << 30n)));
     return [{ at, field, extra: Number((low >> 16n) & 0xffn) }];
   });
-  // Every function ends in a branch to itself, 16 bytes back: it tells how this architecture writes distances.
+  // Every function ends in a branch to itself, 16 bytes back: it shows how this architecture encodes distances.
   const self = branches.findLast((branch) => branch.field < 0);
   const split = self?.field === -1 && self.extra === 0xfc;
   if (self === undefined || (!split && self.field !== -4))

@@ -48,7 +48,7 @@ function sourcesOf(source, seen = new Set()) {
   return seen;
 }
 
-/** `release 13.0, V13.0.88`, or null where there is no compiler. */
+/** `release 13.0, V13.0.88`, or null without a compiler. */
 export function compilerVersion() {
   const asked = spawnSync(nvcc, ['--version'], { encoding: 'utf8' });
   if (asked.error !== undefined || asked.status !== 0) return null;
@@ -116,7 +116,7 @@ export async function makePtx(ptx, version) {
   return `${ptx}: ${text.length} characters, PTX ${PTX_VERSION}, ${ARCHITECTURE}, nvcc ${version}`;
 }
 
-/** The reasons why a program's PTX does not belong to its source, as its own header tells; empty if it does. */
+/** The reasons why a program's PTX does not belong to its source, according to its header; empty if it does. */
 export function headerProblems(ptx) {
   const source = sourceOf(ptx);
   if (!existsSync(join(root, source))) return [`${ptx} has no source ${source}`];

@@ -67,7 +67,7 @@ say('it reads', `${quoted(decode(reference.data, reference.dims, characters))} (
 console.log('\n2. The same weights, sealed in GPU memory, each tensor a buffer of its own');
 const device = await openDevice({ drills: true });
 // "any" accepts every class, so that the demo runs everywhere; the library's default, vram-only, accepts VRAM alone.
-// With the leaf hashes kept in host memory, damage is told to the block.
+// With the leaf hashes in host memory, damage is located to the block.
 const manager = await VramManager.open({
   policy: 'any',
   workerId: 'demo',

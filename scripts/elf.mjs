@@ -12,7 +12,7 @@ const DT_VERNEEDNUM = 0x6fffffff;
 /**
  * @param {Uint8Array} bytes a whole file
  * @returns {{needed: string[], versions: {library: string, version: string}[]}} in the file's order
- * @throws Error if the file is no such library, or is cut off
+ * @throws Error if the file is not such a library, or is truncated
  */
 export function readRequirements(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

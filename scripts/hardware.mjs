@@ -1,4 +1,4 @@
-// What ran on hardware, as the documents tell it: docs/hardware/*.json, each a report of the kit, become the table in
+// What ran on hardware, for the documents: docs/hardware/*.json, each a report of the kit, become the table in
 // docs/hardware.md and the one of backends in README.md. `hardware.mjs` writes them, `--check` says whether they are
 // current (exit 1 if not), `add DIR` takes in the report in a folder that run.sh wrote. Exit code 2: usage, or no report
 // of hardware.
@@ -51,7 +51,7 @@ function documentOf(text, date) {
   };
 }
 
-/** Which of all cards of its kind it was is nobody's business. */
+/** The identity of the individual card is private. */
 function withoutIdentity(value) {
   if (Array.isArray(value)) return value.map(withoutIdentity);
   if (typeof value !== 'object' || value === null) return value;

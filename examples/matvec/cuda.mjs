@@ -79,7 +79,7 @@ END:
 
 const THREADS = 128;
 
-/** The runtime launches the kernel; which address the weights have, nobody here is told. */
+/** The runtime launches the kernel; the address of the weights is never visible here. */
 export async function matvecOnCuda(lease, { rows, columns, vector }) {
   const x = await lease.scratch(columns * 4);
   const y = await lease.scratch(rows * 4);

@@ -3,7 +3,7 @@ ONNX Runtime on lent weights: python onnxruntime_lent.py SOCKET MODEL_NAME MODEL
 
 The graph comes from the file, the weights from the worker. `add_initializer` hands ONNX Runtime the lent memory itself.
 Tensors with external data can be given by `add_external_initializers` too: name them. ONNX Runtime copies those into its
-graph, so that it then computes on a copy that nobody verifies.
+graph, so that it then computes on an unverified copy.
 """
 import sys
 

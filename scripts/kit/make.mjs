@@ -77,7 +77,7 @@ function put(from, to = relative(root, from)) {
   return target;
 }
 
-/** Without symbols, which nobody needs there; as it is where strip does not run. */
+/** Without symbols, which are not needed there; unchanged where strip does not run. */
 function putStripped(from, to) {
   spawnSync(process.env.STRIP || 'strip', ['--strip-unneeded', put(from, to)], { stdio: 'ignore' });
 }

@@ -2,7 +2,7 @@
 # Runs the vram-residency hardware kit: see --help. Checks the kit's files, unpacks them, and starts the runner with the Node that is inside.
 set -u
 umask 077
-# What the caller's own Node is told to do is not for this one.
+# Options for the caller's own Node do not apply to this one.
 unset NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS
 
 fail() { # exit code, message
@@ -21,7 +21,7 @@ manifest=$here/MANIFEST
 [ -r "$here/$archive" ] || fail 2 "$archive is missing: copy the whole folder"
 
 # MANIFEST has a line for every file, as sha256sum prints it: first those beside it, then those in the archive.
-check() { # folder, lines: tells the first file that is not what it was
+check() { # folder, lines: names the first file that has changed
   local wrong
   wrong=$(cd -- "$1" && sha256sum --check --quiet 2>&1 <<<"$2") && return 0
   wrong=${wrong%%$'\n'*}

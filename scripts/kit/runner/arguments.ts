@@ -13,7 +13,7 @@ export interface Arguments {
   readonly emulated: boolean;
 }
 
-/** Seconds that a run may take unless told otherwise. */
+/** Seconds that a run may take by default. */
 const SECONDS = { quick: 150, whole: 355, emulated: 900 } as const;
 const MAX_SECONDS = 86_400;
 

@@ -59,7 +59,7 @@ function openOutput(out: string | null): Output {
   }
 }
 
-/** Writes into the report's folder; where that is no longer possible, the run has nowhere to tell what it finds. */
+/** Writes into the report's folder; where that is no longer possible, the run cannot report its findings. */
 function keep({ folder }: Output, write: () => void): void {
   try {
     write();
@@ -77,7 +77,7 @@ function stepEnvironment({ emulated }: Arguments, work: string): Record<string, 
     HOME: work,
     CUDA_CACHE_PATH: join(work, 'cuda-cache'),
   };
-  // Settings of whoever calls would change what is measured.
+  // Settings of the caller would change what is measured.
   for (const name of Object.keys(own)) if (name.startsWith('VRAM_RESIDENCY_')) delete own[name];
   delete own['NODE_OPTIONS'];
   if (emulated) {

@@ -1,4 +1,4 @@
-/** What the kit does, in order: the most valuable first, so that a run that is cut short has told the most. */
+/** What the kit does, in order: the most valuable first, so that a run that is cut short has the most results. */
 export interface StepPlan {
   readonly name: string;
   /** For people: what a pass shows. */
