@@ -48,7 +48,7 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
     'test/unit/digest/{announced-length,engine,layout,portable-engine,tree-accumulator}.test.ts',
     'test/property/digest.test.ts',
   ],
-  engines: ['test/unit/engines/onnxruntime/{graph,reads}.test.ts'],
+  engines: ['test/unit/engines/onnxruntime/{graph,reads,survey}.test.ts'],
   worker: ['test/unit/worker/*.test.ts', 'test/property/worker-executions.test.ts'],
   audit: [
     'test/unit/audit/**/*.test.ts',
