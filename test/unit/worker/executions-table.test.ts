@@ -68,7 +68,7 @@ describe('executions by their ids', () => {
     const other = expect.objectContaining({
       code: 'INVALID_INPUT',
       status: 409,
-      message: '"executionId" was used for another request; take a new one',
+      message: '"executionId" was used for another request; use a new one',
     });
     expect(() => executions.submit(request('e', { maxAgeMs: 1 }))).toThrow(other);
     await finish('e');
