@@ -1,5 +1,5 @@
 /**
- * Recognises secrets that nobody registered: credentials, keys and tokens of well-known shapes, and values behind names
+ * Recognises secrets that were not registered: credentials, keys and tokens of well-known shapes, and values behind names
  * such as `password`. A secret without a shape (a bare password, a key in plain hexadecimal) is not found.
  */
 const REMOVED = '[redacted]';

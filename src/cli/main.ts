@@ -72,5 +72,5 @@ const code = await runCli(process.argv.slice(2), {
   engine: () => createNodeEngine(),
   main: fileURLToPath(import.meta.url),
 });
-// A line that nobody can read may be found out only after it was handed over.
+// A closed output may show only after a line was written to it.
 conclude(code);

@@ -116,7 +116,7 @@ async function openObservers(
   if (options.audit !== undefined) {
     // Without a token the log's MACs could not be checked after this process.
     if (token === undefined)
-      throw invalidInput('audit', 'needs --token-file: without it nobody could check the log later');
+      throw invalidInput('audit', 'needs --token-file: without it the log cannot be verified');
     const { openAuditDirectory } = await import('../node/index.js');
     const opening = openAuditDirectory({
       dir: options.audit,

@@ -11,7 +11,7 @@ export const STOP_SIGNALS = {
 export class Stop extends Error {
   override readonly name = 'Stop';
   readonly exitCode: ExitCode;
-  /** True where nobody is left to report the stop to, or the stop was already reported. */
+  /** True where the stop has no receiver, or was already reported. */
   readonly silent: boolean;
 
   constructor(reason: string, exitCode: ExitCode, options: { readonly silent: boolean }) {

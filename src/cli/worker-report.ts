@@ -14,7 +14,7 @@ export function requireWorkerOptions(command: Command, own: readonly string[] = 
       continue;
     throw invalidInput(
       name,
-      'cannot be given with --worker: the worker was told when it was started or when it loaded',
+      'cannot be given with --worker: it was set when the worker started or loaded the model',
     );
   }
 }

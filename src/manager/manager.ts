@@ -157,7 +157,7 @@ export class VramManager {
   /**
    * Repairs damaged blocks from a source that has the sealed bytes, verifies the whole region and lifts the quarantine.
    * Everything read is checked against the sealed tree before anything is written; undamaged blocks are not written.
-   * Waits until nobody uses the shard.
+   * Waits until the shard has no users.
    * Errors: those of the handle, INVALID_INPUT (a source that cannot be read at a position), SOURCE_MISMATCH (nothing was
    * healed, or the source changed meanwhile: the message says how much), INTEGRITY_VIOLATION (the memory keeps failing),
    * DEVICE_UNAVAILABLE, DEVICE_LOST, AUDIT_FAILED, ABORTED. The quarantine then stays.

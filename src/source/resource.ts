@@ -245,7 +245,7 @@ function versionOf({ headers }: Response, byteLength: number): Version {
   return { byteLength, etag: headers.get('etag'), lastModified: headers.get('last-modified') };
 }
 
-/** Cancels a body that nobody reads. Not awaited: the connection may hang. */
+/** Cancels an unread body. Not awaited: the connection may hang. */
 function discard(body: ReadableStream<Uint8Array> | null): void {
   body?.cancel().catch(() => undefined);
 }

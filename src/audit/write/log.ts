@@ -313,7 +313,7 @@ export class AuditLog implements Observer {
     this.#checkpoints?.stopTimer();
   }
 
-  /** Writes until the queue is empty and nobody waits. Never rejects: failures go to the waiters. */
+  /** Writes until the queue is empty and there are no waiters. Never rejects: failures go to the waiters. */
   async #drain(): Promise<void> {
     // Events of one tick form one group.
     await Promise.resolve();

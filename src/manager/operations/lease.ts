@@ -43,7 +43,7 @@ interface LeaseBase {
   buffer(tensor: string): GPUBuffer;
 }
 
-/** Host memory: only copies, so that nobody holds the sealed memory itself. */
+/** Host memory: only copies, so that the sealed memory itself is never handed out. */
 export interface HostLease extends LeaseBase, Pick<HostBinding, 'read'> {
   readonly kind: 'host';
 }

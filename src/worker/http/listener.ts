@@ -152,7 +152,7 @@ async function removeStale(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-/** Only a refused connection shows that nobody listens: a busy server answers with another error. */
+/** Only a refused connection shows that there is no listener: a busy server answers with another error. */
 function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

@@ -56,7 +56,7 @@ class TokenFile {
     return this.#loaded;
   }
 
-  /** The digests in force. A file that has become unreadable or invalid admits nobody. */
+  /** The digests in force. A file that has become unreadable or invalid admits no caller. */
   async digests(nowMs: number): Promise<readonly Buffer[]> {
     if (this.#loaded !== null && nowMs - this.#checkedAt < RECHECK_MS) return this.#loaded.digests;
     this.#checkedAt = nowMs;
