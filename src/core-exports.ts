@@ -72,7 +72,14 @@ export type {
   SkippedDevice,
   WebGpuBinding,
 } from './device/index.js';
-export type { DigestEngine, DigestRequest, DigestStream, EngineName } from './digest/index.js';
+export type {
+  DigestEngine,
+  DigestRequest,
+  DigestStream,
+  EngineName,
+  HashFileOptions,
+  ReadNatively,
+} from './digest/index.js';
 export type {
   EventContext,
   EventOf,

@@ -1,6 +1,5 @@
 import { throwIfAborted } from '../base/index.js';
-import type { DigestEngine, HostDigest } from '../digest/index.js';
-import { digestFile } from '../node/index.js';
+import type { DigestEngine, DigestRequest, HostDigest } from '../digest/index.js';
 import type { Source } from '../source/index.js';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -19,11 +18,13 @@ export async function digestSource(
   engine: DigestEngine,
   options: DigestSourceOptions,
 ): Promise<HostDigest> {
-  if (!options.sha256) {
-    const digest = await digestFile(source, engine, options);
-    if (digest !== null) return digest;
+  const request: DigestRequest = { byteLength: source.byteLength, sha256: options.sha256, keep: 'root' };
+  if (source.readNatively !== undefined && engine.hashFile !== undefined) {
+    const digest = await engine.hashFile(request, source.readNatively.bind(source), options);
+    await source.unchanged();
+    return digest;
   }
-  const hashing = engine.start({ byteLength: source.byteLength, sha256: options.sha256, keep: 'root' });
+  const hashing = engine.start(request);
   let bytes = 0;
   try {
     for await (const chunk of source.stream({ chunkBytes: CHUNK_BYTES, signal: options.signal })) {

@@ -20,6 +20,8 @@ export {
   GROUP_BYTES,
   HASH_BYTES,
   HASHES_PER_BLOCK,
+  type HashFileOptions,
   type HostDigest,
+  type ReadNatively,
 } from './types.js';
 export { WasmEngine, WasmInstance } from './wasm/index.js';

@@ -49,6 +49,23 @@ export interface DigestStream {
   abort(): void;
 }
 
+/**
+ * Has native code read the `length` bytes at `offset` of a file: `native` gets the file's descriptor, and resolves to how
+ * many of them are there. Errors: SOURCE_MISMATCH if some are missing, INVALID_INPUT if they cannot be read.
+ */
+export type ReadNatively = (
+  offset: number,
+  length: number,
+  native: (descriptor: number) => Promise<number>,
+) => Promise<void>;
+
+/** How a file is hashed. */
+export interface HashFileOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the number of bytes hashed so far. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
+}
+
 /** Hashing on the host. All engines give the same answers. */
 export interface DigestEngine {
   readonly name: EngineName;
@@ -65,6 +82,12 @@ export interface DigestEngine {
    * change, detach or resize either. For memory that no caller holds. Absent where the engine cannot do so.
    */
   hashResident?(blocks: Uint8Array, out: Uint8Array): Promise<void>;
+  /**
+   * The digest of a whole file that the engine's threads read themselves: no byte of it passes through JavaScript. Whether
+   * the file changed meanwhile is for the caller to find out. Absent where the engine cannot do so. Errors: those of `read`,
+   * ABORTED.
+   */
+  hashFile?(request: DigestRequest, read: ReadNatively, options?: HashFileOptions): Promise<HostDigest>;
   /** Stops worker threads, if any were started. */
   close(): Promise<void>;
 }

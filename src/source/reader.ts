@@ -8,6 +8,7 @@ import {
   onEnd,
   VramError,
 } from '../base/index.js';
+import type { ReadNatively } from '../digest/index.js';
 import { hasRanges, requireRanges } from './check.js';
 import { ChunkReader } from './chunk-reader.js';
 import type { Source } from './types.js';
@@ -103,6 +104,17 @@ export class SourceReader {
       'SOURCE_MISMATCH',
       `the source "${this.label}" did not give ${length} bytes at ${offset}`,
     );
+  }
+
+  /**
+   * Reads as the source's own readNatively does; null where it has none. A read that is abandoned may still be under way
+   * afterwards.
+   */
+  get readNatively(): ReadNatively | null {
+    const source = this.#source;
+    if (source.readNatively === undefined) return null;
+    return (offset, length, native) =>
+      this.#call(async () => await source.readNatively?.(offset, length, native));
   }
 
   /** Errors: SOURCE_MISMATCH if the source is no longer what was opened. */

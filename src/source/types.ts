@@ -1,3 +1,5 @@
+import type { ReadNatively } from '../digest/index.js';
+
 /** How a source is read. */
 export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
@@ -22,6 +24,8 @@ export interface Source {
   stream(options: StreamOptions): AsyncIterable<Uint8Array>;
   /** For healing. Absent = cannot heal from it. */
   readRange?(offset: number, length: number, options?: SourceCallOptions): Promise<Uint8Array>;
+  /** For engines that read files themselves. Absent for what is not a file. */
+  readonly readNatively?: ReadNatively;
   /** Throws SOURCE_MISMATCH if the source is no longer what was opened. */
   unchanged(options?: SourceCallOptions): Promise<void>;
   /** Gives up what it holds open. Safe to call twice. */

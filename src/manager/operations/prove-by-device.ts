@@ -1,21 +1,11 @@
 import { VramError } from '../../base/index.js';
 import { FSVERITY_PREFIX } from '../../digest/index.js';
 import { eventError, type Operation, withAuditFailure } from '../../events/index.js';
-import type { SourceReader } from '../../source/index.js';
 import { fetchRetained, leadTo, residentDigest } from '../integrity/index.js';
 import type { Core } from '../state/index.js';
-import type { TimedAllocation } from './allocate.js';
 import { fillRegion } from './fill.js';
+import type { SealWork } from './load.js';
 import type { Proved } from './proved.js';
-import type { SealOptions, SealRequest } from './seal-request.js';
-
-interface UnhashedWork {
-  readonly reader: SourceReader;
-  readonly options: SealOptions;
-  readonly signal: AbortSignal;
-  readonly request: SealRequest;
-  readonly allocation: TimedAllocation;
-}
 
 /**
  * Copies the source into device memory without hashing it on the host. The seal rests on the device's own tree over the
@@ -23,7 +13,7 @@ interface UnhashedWork {
  *
  * Errors: SOURCE_MISMATCH; DEVICE_UNAVAILABLE for a device that contradicts itself.
  */
-export async function proveByDevice(core: Core, operation: Operation, work: UnhashedWork): Promise<Proved> {
+export async function proveByDevice(core: Core, operation: Operation, work: SealWork): Promise<Proved> {
   const { reader, options, signal, request, allocation } = work;
   const { region } = allocation;
   const { byteLength } = request;

@@ -1,9 +1,9 @@
 import { checkOptions, throwIfAborted, VramError } from '../../base/index.js';
 import type { Region } from '../../device/index.js';
-import type { DigestRequest, HostDigest } from '../../digest/index.js';
+import type { HostDigest } from '../../digest/index.js';
 import { eventError, type Operation, runOperation, withAuditFailure } from '../../events/index.js';
-import type { SealedFile, SealedShard } from '../../seal/index.js';
-import type { Source, SourceReader } from '../../source/index.js';
+import type { SealedShard } from '../../seal/index.js';
+import type { Source } from '../../source/index.js';
 import { measure, residentDigest } from '../integrity/index.js';
 import {
   type Core,
@@ -16,19 +16,11 @@ import {
   terminationReason,
   withSignals,
 } from '../state/index.js';
-import { allocate, releaseAllocation, type TimedAllocation } from './allocate.js';
-import { FileDigests } from './file-digests.js';
-import { fillRegion } from './fill.js';
-import { isTensorSource } from './packed-request.js';
+import { allocate, releaseAllocation } from './allocate.js';
+import { load, type SealWork } from './load.js';
 import { proveByDevice } from './prove-by-device.js';
 import type { Proved } from './proved.js';
-import {
-  checkSealRequest,
-  requireDigests,
-  SEAL_KEYS,
-  type SealOptions,
-  type SealRequest,
-} from './seal-request.js';
+import { checkSealRequest, requireDigests, SEAL_KEYS, type SealOptions } from './seal-request.js';
 import { packingOf, sign } from './sign.js';
 
 /** Copies a source into device memory, proves that it arrived, and signs the result. See VramManager.seal. */
@@ -63,15 +55,6 @@ export async function sealShard(core: Core, source: Source, options: SealOptions
       throw terminationReason(core, options.signal, error);
     }
   });
-}
-
-interface SealWork {
-  readonly source: Source;
-  readonly reader: SourceReader;
-  readonly options: SealOptions;
-  readonly signal: AbortSignal;
-  readonly request: SealRequest;
-  readonly allocation: TimedAllocation;
 }
 
 async function sealAllocated(core: Core, operation: Operation, work: SealWork): Promise<LiveShard> {
@@ -144,44 +127,6 @@ async function proveByHost(core: Core, operation: Operation, work: SealWork): Pr
   await proveArrival(core, operation, region, digest, options);
   const { byteLength, sha256, fsverity, root, groups, leaves } = digest;
   return { byteLength, sha256, fsverity, retained: { groups: groups ?? root, leaves }, files, immutability };
-}
-
-interface Loaded {
-  readonly digest: HostDigest;
-  /** The published files behind a tensor source; empty for a plain one. */
-  readonly files: readonly SealedFile[];
-}
-
-/** Reads, hashes and uploads in one pass. */
-async function load(
-  core: Core,
-  operation: Operation,
-  { source, reader, signal, options, request, allocation }: SealWork,
-): Promise<Loaded> {
-  const { byteLength, sha256, packed } = request;
-  const digestRequest: DigestRequest = { byteLength, sha256, keep: core.keep };
-  const began = core.clock.monotonic();
-  const stream = core.engine.start(digestRequest);
-  const hashing = packed === null ? null : new FileDigests(core.engine, packed, sha256);
-  let digest: HostDigest;
-  let files: readonly SealedFile[];
-  try {
-    const read =
-      hashing !== null && isTensorSource(source) ? readerOf(core, hashing.over(source), [signal]) : reader;
-    await fillRegion(operation, read, allocation.region, stream, options);
-    digest = await stream.finish();
-    files = (await hashing?.finish()) ?? [];
-  } finally {
-    stream.abort();
-    hashing?.abort();
-  }
-  const { fsverity } = digest;
-  await operation.record(
-    'digest.computed',
-    { where: 'host', byteLength, sha256: digest.sha256, fsverity, engine: core.engine.name },
-    core.clock.monotonic() - began,
-  );
-  return { digest, files };
 }
 
 /** CI-004: the device's own tree, taken after freeze, must be the host's. */

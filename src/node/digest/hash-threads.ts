@@ -5,9 +5,17 @@ import { WORKER_SOURCE } from './worker-source.js';
 
 const MAX_THREADS = 4;
 
-/** One piece of work, over shared memory; see worker-source.ts. */
+/** One piece of work, over shared memory or a file; see worker-source.ts. */
 export type HashTask =
   | { readonly kind: 'flat'; readonly stream: number; readonly data: Uint8Array; readonly last: boolean }
+  | {
+      readonly kind: 'flat-file';
+      readonly stream: number;
+      readonly descriptor: number;
+      readonly offset: number;
+      readonly length: number;
+      readonly last: boolean;
+    }
   | {
       readonly kind: 'leaves';
       readonly data: Uint8Array;
@@ -53,8 +61,9 @@ export class HashThread {
         return;
       }
       const id = this.#nextId++;
-      this.#pending.set(id, { bytes: task.data.length, resolve, reject });
-      this.#queuedBytes += task.data.length;
+      const bytes = task.kind === 'flat-file' ? task.length : task.data.length;
+      this.#pending.set(id, { bytes, resolve, reject });
+      this.#queuedBytes += bytes;
       this.#worker.ref();
       this.#worker.postMessage({ id, ...task });
     });
@@ -66,8 +75,12 @@ export class HashThread {
   }
 
   async close(): Promise<void> {
+    const reads = this.#pending.size > 0;
     this.#fail(new VramError('ABORTED', 'the digest engine was closed'));
-    await this.#worker.terminate();
+    const ended = this.#worker.terminate();
+    // A thread that waits for a file system ends when that answers, which may be never.
+    if (!reads) await ended;
+    else ended.catch(() => undefined);
   }
 
   #answer(message: unknown): void {

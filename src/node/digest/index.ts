@@ -1,4 +1,3 @@
 // Digest engines in threads, and the addon's hashers.
 export { createNodeEngine } from './create-engine.js';
-export { digestFile } from './file-digest.js';
 export { findNativeHasher, nativeHasherNames } from './native-hasher.js';

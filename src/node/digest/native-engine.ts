@@ -10,6 +10,7 @@ import {
   type SerialHashes,
   SerialStream,
 } from '../../digest/index.js';
+import { FileHash } from './file-hash.js';
 import { HashThreads } from './hash-threads.js';
 import { HASH_THREADS, type NativeHasher } from './native-hasher.js';
 import { blockHasher, flatHash, sha256 } from './node-hashes.js';
@@ -29,22 +30,25 @@ const AT_ONCE_BYTES = 128 * 1024;
 export class NativeEngine implements DigestEngine {
   readonly name = 'native';
   readonly hashResident?: (blocks: Uint8Array, out: Uint8Array) => Promise<void>;
-  /** The addon's, if there is one. */
-  readonly hasher: NativeHasher | null;
+  readonly hashFile?: NonNullable<DigestEngine['hashFile']>;
+  readonly #native: NativeHasher | null;
   readonly #hashBlocks: BlockHasher;
   readonly #threads = new HashThreads();
   readonly #idle = new IdleSlabs();
 
   constructor(native: NativeHasher | null) {
-    this.hasher = native;
+    this.#native = native;
     this.#hashBlocks = blockHasher(native);
-    if (native !== null) this.hashResident = (blocks, out) => hashInThreads(native, blocks, out);
+    if (native === null) return;
+    this.hashResident = (blocks, out) => hashInThreads(native, blocks, out);
+    this.hashFile = (request, read, options = {}) =>
+      new FileHash(request, read, native, this.#threads).run(options);
   }
 
   start(request: DigestRequest): DigestStream {
     const { byteLength } = checkRequest(request);
     if (byteLength < THREADED_BYTES) return new SerialStream(request, (flat) => this.#openSerial(flat));
-    return new ThreadedStream(request, this.#threads, this.#idle, this.hasher);
+    return new ThreadedStream(request, this.#threads, this.#idle, this.#native);
   }
 
   async leaves(bytes: Uint8Array): Promise<Uint8Array> {

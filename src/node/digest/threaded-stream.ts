@@ -13,7 +13,12 @@ import type { NativeHasher } from './native-hasher.js';
 import { blockHasher, sha256 } from './node-hashes.js';
 import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs.js';
 
-let nextStream = 0;
+let streams = 0;
+
+/** The name of one more flat hash at the threads. */
+export function nextStream(): number {
+  return streams++;
+}
 
 /**
  * Hashes in threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat
@@ -27,7 +32,7 @@ export class ThreadedStream implements DigestStream {
   readonly #idle: IdleSlabs;
   readonly #native: NativeHasher | null;
   readonly #tree: TreeAccumulator;
-  readonly #id = nextStream++;
+  readonly #id = nextStream();
   #flatThread: HashThread | null = null;
   #flat: Uint8Array | null = null;
   #dispatchedBytes = 0;

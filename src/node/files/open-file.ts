@@ -150,19 +150,18 @@ export class OpenFile implements RangedSource {
     return outcome.bytes;
   }
 
-  /**
-   * Hashes a range with threads that read it themselves: 32 bytes for each started block to `hashes`, which the caller
-   * may not touch until this settles. Errors: SOURCE_MISMATCH if the file ends before, INVALID_INPUT if it cannot be
-   * read.
-   */
-  async hashBlocks(hasher: RangeHasher, offset: number, length: number, hashes: Uint8Array): Promise<void> {
-    let end: number;
+  async readNatively(
+    offset: number,
+    length: number,
+    native: (descriptor: number) => Promise<number>,
+  ): Promise<void> {
+    let present: number;
     try {
-      end = await hasher.hashFile(this.#handle.fd, offset, length, hashes);
+      present = await native(this.#handle.fd);
     } catch (error) {
-      throw this.#unreadable(error);
+      throw error instanceof VramError ? error : this.#unreadable(error);
     }
-    if (end < length) throw this.#endsAt(offset + end);
+    if (present < length) throw this.#endsAt(offset + present);
   }
 
   async unchanged(): Promise<void> {
@@ -214,11 +213,6 @@ export class OpenFile implements RangedSource {
   #unreadable(cause: unknown): VramError {
     return invalidInput('path', `could not be read (${reasonOf(cause)})`, cause);
   }
-}
-
-/** Hashes 4096-byte blocks of an open file; resolves to how many of `length` bytes are there. */
-interface RangeHasher {
-  hashFile(descriptor: number, offset: number, length: number, hashes: Uint8Array): Promise<number>;
 }
 
 type ReadOutcome = { readonly bytes: Uint8Array } | { readonly error: VramError };

@@ -3,18 +3,21 @@ import { appendFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createPortableEngine, type DigestEngine } from '../../../../src/digest/index.js';
-import { digestFile } from '../../../../src/node/digest/file-digest.js';
+import {
+  createPortableEngine,
+  type DigestEngine,
+  type HashFileOptions,
+} from '../../../../src/digest/index.js';
 import { NativeEngine } from '../../../../src/node/digest/native-engine.js';
 import { findNativeHasher } from '../../../../src/node/digest/native-hasher.js';
-import { fileSource } from '../../../../src/node/files/index.js';
+import { type FileSource, fileSource } from '../../../../src/node/files/index.js';
 import { bytesSource } from '../../../../src/source/index.js';
 import { xorshiftBytes } from '../../../support/xorshift.js';
 import { failure } from '../../manager/fixture.js';
 
 const MIB = 2 ** 20;
-/** Two windows are under way at a time. */
-const WINDOW = 16 * MIB;
+/** Three windows are under way at a time. */
+const WINDOW = 4 * MIB;
 
 const native = findNativeHasher();
 const without = native === null ? ' (skipped: no block hasher runs here)' : '';
@@ -27,21 +30,35 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-/** Hashes the file with the addon's hasher; what opens the engine and the file closes them too. */
-async function digest(options: Parameters<typeof digestFile>[2] = {}) {
+/** Hashes the file as the addon's threads read it; what opens the engine and the file closes them too. */
+async function digest(options: HashFileOptions = {}, sha256 = false) {
   const engine = new NativeEngine(native);
   const source = await fileSource(path);
   try {
-    return await digestFile(source, engine, options);
+    return await hashed(engine, source, options, sha256);
   } finally {
     await source.close();
     await engine.close();
   }
 }
 
+async function hashed(
+  engine: NativeEngine,
+  source: FileSource,
+  options: HashFileOptions = {},
+  sha256 = false,
+) {
+  const { readNatively } = source;
+  if (engine.hashFile === undefined || readNatively === undefined) throw new Error('cannot hash files');
+  const request = { byteLength: source.byteLength, sha256, keep: 'leaves' } as const;
+  const found = await engine.hashFile(request, readNatively.bind(source), options);
+  await source.unchanged();
+  return found;
+}
+
 /** What the same engine finds in the bytes as a stream. */
-async function streamed(engine: DigestEngine, bytes: Uint8Array) {
-  const stream = engine.start({ byteLength: bytes.length, sha256: false, keep: 'root' });
+async function streamed(engine: DigestEngine, bytes: Uint8Array, sha256: boolean) {
+  const stream = engine.start({ byteLength: bytes.length, sha256, keep: 'leaves' });
   await stream.update(bytes);
   return await stream.finish();
 }
@@ -58,31 +75,28 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
     WINDOW - 1,
     WINDOW,
     WINDOW + 1,
-    3 * WINDOW + 4097,
+    5 * WINDOW + 4097,
   ])('%i bytes: the digest of another engine, and progress up to the end', async (size) => {
     const bytes = xorshiftBytes(size + 1, size);
     await writeFile(path, bytes);
     const seen: number[] = [];
     const found = await digest({ onBytes: (done) => seen.push(done) });
-    expect(found).toEqual(await streamed(new NativeEngine(null), bytes));
+    const other = new NativeEngine(null);
+    expect(found).toEqual(await streamed(other, bytes, false));
+    expect(await digest({}, true)).toEqual(await streamed(other, bytes, true));
+    await other.close();
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
     expect(seen.at(-1) ?? 0).toBe(size);
   });
 
-  it('is not taken for a file where something else was asked: another source, another engine', async () => {
-    await writeFile(path, new Uint8Array(10));
-    const source = await fileSource(path);
-    try {
-      expect(await digestFile(source, new NativeEngine(null))).toBeNull();
-      expect(await digestFile(source, createPortableEngine('wasm'))).toBeNull();
-      expect(await digestFile(bytesSource(new Uint8Array(10)), new NativeEngine(native))).toBeNull();
-    } finally {
-      await source.close();
-    }
+  it('is what the addon’s engine can do, with what is a file', async () => {
+    expect(new NativeEngine(null).hashFile).toBeUndefined();
+    expect(createPortableEngine('wasm').hashFile).toBeUndefined();
+    expect(bytesSource(new Uint8Array(10)).readNatively).toBeUndefined();
   });
 
   it('an abort ends it between windows; nothing is left under way', async () => {
-    await writeFile(path, new Uint8Array(4 * WINDOW));
+    await writeFile(path, new Uint8Array(6 * WINDOW));
     const aborting = new AbortController();
     const seen: number[] = [];
     const ended = digest({
@@ -100,16 +114,17 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
   it.each([
     ['in its first window', 4096],
     ['in one that is under way beside it', WINDOW + 5],
-    ['in a later one', 3 * WINDOW - 1],
+    ['in a later one', 4 * WINDOW - 1],
   ])('[IV-006] a file that is cut short %s is told by the byte where it ends', async (_where, end) => {
-    await writeFile(path, new Uint8Array(4 * WINDOW));
+    await writeFile(path, new Uint8Array(6 * WINDOW));
     const engine = new NativeEngine(native);
     const source = await fileSource(path);
     await truncate(path, end);
-    expect(await failure(digestFile(source, engine))).toMatchObject({
-      code: 'SOURCE_MISMATCH',
-      message: `the file "weights.bin" ends at byte ${end} of ${4 * WINDOW}`,
-    });
+    for (const sha256 of [false, true])
+      expect(await failure(hashed(engine, source, {}, sha256))).toMatchObject({
+        code: 'SOURCE_MISMATCH',
+        message: `the file "weights.bin" ends at byte ${end} of ${6 * WINDOW}`,
+      });
     await source.close();
     await engine.close();
   });
@@ -124,7 +139,7 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
       message: expect.stringContaining('grew'),
     });
     await appendFile(path, 'x');
-    expect((await digest())?.byteLength).toBe(3 * WINDOW + 1);
+    expect((await digest()).byteLength).toBe(3 * WINDOW + 1);
   });
 
   it('a file that cannot be read is INVALID_INPUT in the system’s words', async () => {
@@ -138,7 +153,7 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
       },
     });
     const source = await fileSource(path);
-    expect(await failure(digestFile(source, engine))).toMatchObject({
+    expect(await failure(hashed(engine, source))).toMatchObject({
       code: 'INVALID_INPUT',
       argument: 'path',
       message: expect.stringContaining('could not be read (input/output error)'),

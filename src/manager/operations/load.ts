@@ -1,0 +1,150 @@
+import type { DigestRequest, HashFileOptions, HostDigest } from '../../digest/index.js';
+import type { Operation } from '../../events/index.js';
+import type { SealedFile } from '../../seal/index.js';
+import type { Source, SourceReader } from '../../source/index.js';
+import { type Core, readerOf, withSignals } from '../state/index.js';
+import type { TimedAllocation } from './allocate.js';
+import { FileDigests } from './file-digests.js';
+import { fillRegion } from './fill.js';
+import { isTensorSource } from './packed-request.js';
+import type { SealOptions, SealRequest } from './seal-request.js';
+
+/** Smaller files are read once: two passes would take longer to start than to run. */
+const TWO_PASS_BYTES = 4 * 2 ** 20;
+
+/** A seal whose memory is allocated. */
+export interface SealWork {
+  readonly source: Source;
+  readonly reader: SourceReader;
+  readonly options: SealOptions;
+  readonly signal: AbortSignal;
+  readonly request: SealRequest;
+  readonly allocation: TimedAllocation;
+}
+
+/** What the host has found in the source. */
+export interface Loaded {
+  readonly digest: HostDigest;
+  /** The published files behind a tensor source; empty for a plain one. */
+  readonly files: readonly SealedFile[];
+}
+
+/** Reads the source, hashes it on the host, and uploads it. Errors: those of fillRegion, and of the engine. */
+export async function load(core: Core, operation: Operation, work: SealWork): Promise<Loaded> {
+  const { byteLength, sha256, packed } = work.request;
+  const request: DigestRequest = { byteLength, sha256, keep: core.keep };
+  const began = core.clock.monotonic();
+  const twice =
+    packed === null &&
+    byteLength >= TWO_PASS_BYTES &&
+    core.engine.hashFile !== undefined &&
+    work.reader.readNatively !== null;
+  const loaded = await (twice ? inTwoPasses : inOnePass)(core, operation, work, request);
+  const { digest } = loaded;
+  await operation.record(
+    'digest.computed',
+    {
+      where: 'host',
+      byteLength,
+      sha256: digest.sha256,
+      fsverity: digest.fsverity,
+      engine: core.engine.name,
+    },
+    core.clock.monotonic() - began,
+  );
+  return loaded;
+}
+
+/** Each chunk is hashed and uploaded. */
+async function inOnePass(
+  core: Core,
+  operation: Operation,
+  { source, reader, signal, options, request: { sha256, packed }, allocation }: SealWork,
+  request: DigestRequest,
+): Promise<Loaded> {
+  const stream = core.engine.start(request);
+  const hashing = packed === null ? null : new FileDigests(core.engine, packed, sha256);
+  try {
+    const read =
+      hashing !== null && isTensorSource(source) ? readerOf(core, hashing.over(source), [signal]) : reader;
+    await fillRegion(operation, read, allocation.region, stream, options);
+    return { digest: await stream.finish(), files: (await hashing?.finish()) ?? [] };
+  } finally {
+    stream.abort();
+    hashing?.abort();
+  }
+}
+
+/**
+ * One pass uploads the file. The other, at the same time, is made by the engine's threads, which read and hash it
+ * themselves, so that JavaScript copies each byte once and not twice. The passes need not see the same bytes: whether the
+ * file changed is checked afterwards, and the device's tree must be the host's.
+ */
+async function inTwoPasses(
+  core: Core,
+  operation: Operation,
+  { source, signal, options, allocation: { region } }: SealWork,
+  request: DigestRequest,
+): Promise<Loaded> {
+  const failed = new AbortController();
+  const orStopBoth = async <T>(pass: Promise<T>): Promise<T> => {
+    try {
+      return await pass;
+    } catch (error) {
+      if (!failed.signal.aborted) failed.abort(error);
+      throw error;
+    }
+  };
+  const { onUploaded, onHashed } = slowerOf(region.byteLength, options);
+  return await withSignals([signal, failed.signal], async (either) => {
+    const reader = readerOf(core, source, [either]);
+    const [filled, hashed] = await Promise.allSettled([
+      orStopBoth(fillRegion(operation, reader, region, null, { signal: either, onProgress: onUploaded })),
+      orStopBoth(hashByThreads(core, operation, reader, request, { signal: either, onBytes: onHashed })),
+    ]);
+    if (filled.status === 'fulfilled' && hashed.status === 'fulfilled')
+      return { digest: hashed.value, files: [] };
+    // The first failure is the reason; the other pass ended because of it.
+    throw failed.signal.reason;
+  });
+}
+
+async function hashByThreads(
+  { engine, clock }: Core,
+  operation: Operation,
+  { readNatively }: SourceReader,
+  request: DigestRequest,
+  options: HashFileOptions,
+): Promise<HostDigest> {
+  if (engine.hashFile === undefined || readNatively === null)
+    throw new TypeError('unreachable: checked by load()');
+  const began = clock.monotonic();
+  const digest = await engine.hashFile(request, readNatively, options);
+  await operation.stageDone('hash', request.byteLength, began, clock.monotonic() - began);
+  return digest;
+}
+
+/** Progress of two passes as one: what both have done. */
+function slowerOf(
+  totalBytes: number,
+  { onProgress }: SealOptions,
+): { onUploaded(progress: { readonly bytes: number }): void; onHashed(bytes: number): void } {
+  let uploaded = 0;
+  let hashed = 0;
+  let reported = 0;
+  const report = (): void => {
+    const bytes = Math.min(uploaded, hashed);
+    if (bytes > reported) onProgress?.({ phase: 'load', bytes, totalBytes });
+    reported = bytes;
+  };
+  return {
+    onUploaded: ({ bytes }) => {
+      uploaded = bytes;
+      report();
+    },
+    onHashed: (bytes) => {
+      hashed = bytes;
+      report();
+    },
+  };
+}
