@@ -21,6 +21,10 @@ const STEPS = [
   { name: 'hashers-openssl-without-sha', args: ['bench/hashers.mjs'], env: NO_SHA },
   { name: 'bench', args: ['dist/bundle/lib/main.js', 'bench', '--device', 'host', '--json'] },
   { name: 'bench-again', args: ['dist/bundle/lib/main.js', 'bench', '--device', 'host', '--json'] },
+  {
+    name: 'bench-1gib',
+    args: ['dist/bundle/lib/main.js', 'bench', '--device', 'host', '--file-size', String(2 ** 30), '--json'],
+  },
   { name: 'host', args: ['bench/host.mjs'] },
   { name: 'seal-1gib', args: ['bench/seal.mjs', '--size', '1024MiB', '--device', 'host'] },
   {

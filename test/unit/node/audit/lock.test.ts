@@ -171,7 +171,7 @@ describe('the lock', () => {
     const options = { token: TOKEN, keyFile: logs.keyFile };
     const live = await verifyAudit(logs.dir, options);
     expect(live).toMatchObject({ ok: true, records: 1 });
-    expect(live.notes.join()).toContain('in the middle of a line');
+    expect(live.notes.join()).toContain('The last line was still being written.');
     await writeFile(path, whole);
     await log.close();
     await writeFile(path, Buffer.concat([await readFile(path), Buffer.from('{"correl')]));
