@@ -69,6 +69,7 @@ void Reactor::stop() {
   watches_.clear();
   processes_.clear();
   openLinks_ = 0;
+  endings_ = 0;
   wakeUp_.close();
   epoll_.close();
 }
@@ -274,6 +275,7 @@ void Reactor::end(uint64_t id, Link& link, Ending ending) {
   link.connection.close();
   link.ending = ending;
   openLinks_--;
+  endings_++;
   tellEnding(id, link);
 }
 
@@ -373,6 +375,8 @@ void Reactor::forget(uint64_t connection) {
   Link* link = find(connection);
   if (link == nullptr) return;
   end(connection, *link, Ending::kServer);
+  // There was no memory to report it, and nobody waits for it any more.
+  if (!link->endingTold) endings_--;
   const std::shared_ptr<Process> process = std::move(link->process);
   links_.erase(connection);
   if (process == nullptr) return;
@@ -387,9 +391,14 @@ void Reactor::forget(uint64_t connection) {
   if (known != processes_.end() && known->second.use_count() <= 1) processes_.erase(known);
 }
 
+void Reactor::endingHandled() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  endings_--;
+}
+
 bool Reactor::busy() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return !doors_.empty() || openLinks_ > 0;
+  return !doors_.empty() || openLinks_ > 0 || endings_ > 0;
 }
 
 }  // namespace vram

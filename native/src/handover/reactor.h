@@ -61,12 +61,14 @@ class Reactor {
   void closeConnection(uint64_t connection);
   // A line's handler has run: another line may be delivered.
   void handled(uint64_t connection);
+  // A kClosed has been delivered.
+  void endingHandled();
   // Reports kExited, now or later, unless the process cannot be watched.
   void watch(uint64_t connection);
   // Drops the connection: closes it if it is open and delivers no further events of it.
   void forget(uint64_t connection);
 
-  // Whether anything is open.
+  // Whether anything is open, or has ended without its kClosed having been delivered.
   bool busy();
 
  private:
@@ -122,6 +124,8 @@ class Reactor {
   // So that each process costs one descriptor, however often it connects.
   std::map<pid_t, std::weak_ptr<Process>> processes_;
   std::size_t openLinks_ = 0;
+  // Links that have ended and whose kClosed has not been delivered.
+  std::size_t endings_ = 0;
   // When to retry work that failed for lack of memory or descriptors.
   std::optional<std::chrono::steady_clock::time_point> retryAt_;
 };

@@ -162,6 +162,7 @@ void Sockets::tell(const Event& event) {
     throwHostMemory(env_);
   }
   if (open_ && event.kind == Event::Kind::kLine) reactor_->handled(event.connection);
+  if (open_ && event.kind == Event::Kind::kClosed) reactor_->endingHandled();
   refresh();
 }
 

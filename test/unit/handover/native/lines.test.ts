@@ -1,13 +1,38 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { execPath, getgid, getgroups, getuid } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { socketAddon } from '../../../support/share-client.js';
-import { describeSockets, line, openDescriptors, until, withSocket } from './testbed.js';
+import { describeSockets, inDirectory, line, openDescriptors, until, withSocket } from './testbed.js';
 
 const MAX_LINE = 65_536;
+
+/**
+ * A client comes and goes while this program's thread is blocked. Then the listener is closed, before the program has
+ * heard of either, and nothing but the ending is waited for.
+ */
+const WAITS_FOR_AN_ENDING = `
+const addon = require(process.argv[1]);
+const path = process.argv[2];
+(async () => {
+  let ended;
+  const ending = new Promise((resolve) => { ended = resolve; });
+  const sockets = addon.openSockets((kind, _, reason) => { if (kind === 'closed') ended(reason); });
+  const listener = await addon.listenAt(sockets, path, 0o600, null, 65536);
+  // At the end of a turn of the event loop: what comes meanwhile waits for the next turn.
+  setImmediate(() => {
+    require('node:child_process').spawnSync(process.execPath, ['-e',
+      "const c = require('node:net').connect(process.argv[1]); c.on('connect', () => setTimeout(() => c.destroy(), 200));", path]);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+    addon.closeListener(sockets, listener);
+  });
+  console.log(await ending);
+  addon.closeSockets(sockets);
+})();
+`;
 
 describeSockets('lines over a Unix socket', (bed) => {
   const addon = socketAddon(bed.addon);
@@ -179,6 +204,22 @@ describeSockets('lines over a Unix socket', (bed) => {
       const before = openDescriptors();
       for (let k = 0; k < 20; k++) await comeAndGo();
       expect(openDescriptors()).toBeLessThanOrEqual(before);
+    });
+  });
+
+  it('an ending that has not arrived yet keeps the process alive, though nothing is open any more', async () => {
+    await inDirectory(async (directory) => {
+      const child = spawnSync(
+        execPath,
+        ['-e', WAITS_FOR_AN_ENDING, bed.addonPath, join(directory, 's.sock')],
+        {
+          encoding: 'utf8',
+          timeout: 20_000,
+        },
+      );
+      expect(child.stderr).toBe('');
+      expect(child.stdout).toBe('peer\n');
+      expect(child.status).toBe(0);
     });
   });
 
