@@ -375,7 +375,7 @@ void Reactor::forget(uint64_t connection) {
   Link* link = find(connection);
   if (link == nullptr) return;
   end(connection, *link, Ending::kServer);
-  // There was no memory to report it, and nobody waits for it any more.
+  // There was no memory to report it, and it will not be reported any more.
   if (!link->endingTold) endings_--;
   const std::shared_ptr<Process> process = std::move(link->process);
   links_.erase(connection);

@@ -25,7 +25,8 @@ const path = process.argv[2];
   // At the end of a turn of the event loop: what comes meanwhile waits for the next turn.
   setImmediate(() => {
     require('node:child_process').spawnSync(process.execPath, ['-e',
-      "const c = require('node:net').connect(process.argv[1]); c.on('connect', () => setTimeout(() => c.destroy(), 200));", path]);
+      "const c = require('node:net').connect(process.argv[1]);" +
+      "c.on('connect', () => setTimeout(() => c.destroy(), 200));", path]);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
     addon.closeListener(sockets, listener);
   });
