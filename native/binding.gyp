@@ -29,6 +29,8 @@
         'src/memory.cc',
         'src/napi_glue.cc',
         'src/session.cc',
+        'src/sink.cc',
+        'src/sink_calls.cc',
         'src/staging.cc',
         'src/status.cc',
         'src/worker.cc',

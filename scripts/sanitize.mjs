@@ -15,6 +15,7 @@ const TESTS = {
     'test/cuda/uploads.test.ts',
     'test/unit/digest',
     'test/unit/node/digest',
+    'test/unit/manager/operations/load.test.ts',
     ...SOCKETS,
   ],
 };

@@ -77,7 +77,10 @@ export type {
   DigestRequest,
   DigestStream,
   EngineName,
+  FillNatively,
   HashFileOptions,
+  NativeSink,
+  ReadFileOptions,
   ReadNatively,
 } from './digest/index.js';
 export type {

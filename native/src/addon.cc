@@ -12,6 +12,7 @@
 #include "handover/socket_calls.h"
 #include "held_stderr.h"
 #include "huge_pages.h"
+#include "sink_calls.h"
 #include "wipe.h"
 
 namespace vram {
@@ -448,6 +449,10 @@ constexpr Export kExports[] = {
     {"allocationInfo", guarded<allocationInfo>},
     {"pointerInfo", guarded<pointerInfo>},
     {"write", guarded<write>},
+    {"openSink", guarded<openSink>},
+    {"closeSink", guarded<closeSink>},
+    {"reserve", guarded<reserve>},
+    {"writeReserved", guarded<writeReserved>},
     {"drain", guarded<drain>},
     {"read", guarded<read>},
     {"fill", guarded<fill>},
@@ -477,6 +482,7 @@ constexpr Export kExports[] = {
     {"hashBlocks", guarded<hashBlocks>},
     {"hashBlocksAsync", guarded<hashBlocksAsync>},
     {"hashFileAsync", guarded<hashFileAsync>},
+    {"readFileAsync", guarded<readFileAsync>},
     {"holdStderr", guarded<holdStderr>},
     {"adviseHugePages", guarded<adviseHugePages>},
     {"sendDatagram", guarded<sendDatagram>},
@@ -491,7 +497,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       must(napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function));
       set(env, exports, entry.name, function);
     }
-    set(env, exports, "interfaceVersion", makeNumber(env, 4));
+    set(env, exports, "interfaceVersion", makeNumber(env, 5));
   } catch (const NapiError&) {
     throwArgument(env, "the addon could not be initialised");
   } catch (const std::exception&) {

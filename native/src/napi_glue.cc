@@ -105,6 +105,7 @@ void Environment::end() {
   cleanedUp_ = true;
   control.stop();
   for (const std::shared_ptr<Session>& session : sessions) {
+    session->retire();
     session->worker.stop([raw = session.get()] {
       try {
         static_cast<void>(raw->close());

@@ -137,7 +137,7 @@ class Arguments {
   napi_value operator[](std::size_t index) const { return values_[index]; }
 
  private:
-  static constexpr std::size_t kMax = 6;
+  static constexpr std::size_t kMax = 7;
   napi_value values_[kMax] = {};
 };
 

@@ -73,6 +73,10 @@ class Session {
   // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, like retire(), which precedes close().
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
   void retire() { staging_->retire(); }
+  // The same for bytes that threads bring; see Staging.
+  std::shared_ptr<Upload> reserve(std::size_t length) { return staging_->reserve(length); }
+  void submit(const std::shared_ptr<Upload>& upload) { staging_->submit(upload); }
+  void withdraw(const std::shared_ptr<Upload>& upload) { staging_->withdraw(upload); }
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
   // Waits for the copies to `memory`, wipes the staging buffers, and reports the first failure since the last call.
   Status drain(Memory& memory);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "wipe.h"
 
@@ -40,6 +41,28 @@ Status Staging::close() {
 }
 
 std::shared_ptr<Upload> Staging::stage(const void* bytes, std::size_t length) {
+  uint8_t* memory = nullptr;
+  const std::shared_ptr<Upload> upload = acquire(length, memory);
+  std::memcpy(memory, bytes, length);
+  return upload;
+}
+
+std::shared_ptr<Upload> Staging::reserve(std::size_t length) {
+  uint8_t* memory = nullptr;
+  const std::shared_ptr<Upload> upload = acquire(length, memory);
+  upload->sink_ = std::make_shared<Sink>(std::vector<Sink::Span>{{memory, length}});
+  reserved_.insert(upload);
+  return upload;
+}
+
+void Staging::retire() {
+  retired_ = true;
+  for (const std::shared_ptr<Upload>& upload : reserved_) upload->sink_->close();
+  // Wiped here, before close() frees the buffers.
+  reserved_.clear();
+}
+
+std::shared_ptr<Upload> Staging::acquire(std::size_t length, uint8_t*& bytes) {
   const std::shared_ptr<Upload> upload(new Upload());
   upload->length_ = length;
   for (std::size_t index = 0; index < kUploads && !retired_; index++) {
@@ -47,14 +70,14 @@ std::shared_ptr<Upload> Staging::stage(const void* bytes, std::size_t length) {
     if (!take(slot)) continue;
     upload->staging_ = shared_from_this();
     upload->slot_ = index;
-    std::memcpy(slot.buffer, bytes, length);
     // Remains of another copy after these bytes are wiped now, because a drain skips a taken buffer.
     wipe(slot, length);
     slot.dirty = length;
+    bytes = slot.buffer;
     return upload;
   }
   upload->heap_ = wipedBytes(length);
-  std::memcpy(upload->heap_.get(), bytes, length);
+  bytes = upload->heap_.get();
   return upload;
 }
 

@@ -1,5 +1,5 @@
-// All pinned host memory. Two buffers serve uploads: JavaScript's thread fills one while the device's thread copies the
-// other. A third belongs to the device's thread. They hold weight bytes for the duration of a copy and are wiped once
+// All pinned host memory. Three buffers serve uploads: JavaScript's thread, or threads that read a file, fill some while the
+// device's thread copies another. A fourth belongs to the device's thread. They hold weight bytes for the duration of a copy and are wiped once
 // it has been awaited.
 #ifndef VRAM_RESIDENCY_STAGING_H
 #define VRAM_RESIDENCY_STAGING_H
@@ -9,8 +9,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 
 #include "memory.h"
+#include "sink.h"
 
 namespace vram {
 
@@ -23,19 +25,23 @@ class Upload {
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
   std::size_t length() const { return length_; }
+  // Where threads put the bytes of a reserved upload; null for others.
+  const std::shared_ptr<Sink>& sink() const { return sink_; }
 
  private:
   friend class Staging;
   Upload() = default;
 
   std::size_t length_ = 0;
+  std::shared_ptr<Sink> sink_;
   // For a pinned buffer, keeps the staging alive.
   std::shared_ptr<Staging> staging_;
   std::size_t slot_ = 0;
   std::shared_ptr<uint8_t[]> heap_;
 };
 
-// Belongs to the session's worker thread, but for stage() and retire(), which belong to JavaScript's.
+// Belongs to the session's worker thread, but for stage(), reserve(), submit(), withdraw() and retire(), which belong to
+// JavaScript's.
 class Staging : public std::enable_shared_from_this<Staging> {
  public:
   explicit Staging(const Driver& driver) : driver_(driver) {}
@@ -50,8 +56,14 @@ class Staging : public std::enable_shared_from_this<Staging> {
 
   // Copies the bytes, at most size(). Throws std::bad_alloc.
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length);
-  // From here on stage() does not use the pinned buffers.
-  void retire() { retired_ = true; }
+  // Memory for bytes that threads bring, at most size(), through the upload's sink. Throws std::bad_alloc.
+  std::shared_ptr<Upload> reserve(std::size_t length);
+  // A reserved upload, whose sink was closed, is about to be written.
+  void submit(const std::shared_ptr<Upload>& upload) { reserved_.erase(upload); }
+  // A reserved upload is not written. Its sink was closed.
+  void withdraw(const std::shared_ptr<Upload>& upload) { reserved_.erase(upload); }
+  // From here on stage() and reserve() do not use the pinned buffers, and no thread copies to what was reserved.
+  void retire();
 
   // Starts a copy to the device.
   Status write(const std::shared_ptr<Memory>& memory, std::size_t offset, Upload& upload);
@@ -79,11 +91,13 @@ class Staging : public std::enable_shared_from_this<Staging> {
     // Bytes from the start that may hold weights. Belongs to who has the buffer.
     std::size_t dirty = 0;
   };
-  static constexpr std::size_t kUploads = 2;
+  static constexpr std::size_t kUploads = 3;
 
   // The worker's own, which no upload takes.
   Slot& own() { return slots_[kUploads]; }
   static bool take(Slot& slot);
+  // An upload with memory of its own, and that memory.
+  std::shared_ptr<Upload> acquire(std::size_t length, uint8_t*& bytes);
   void release(Slot& slot);
   void wait(Slot& slot);
   static void wipe(Slot& slot, std::size_t from);
@@ -91,6 +105,8 @@ class Staging : public std::enable_shared_from_this<Staging> {
   const Driver& driver_;
   std::size_t size_ = 0;
   bool retired_ = false;
+  // The only owners of uploads that are not yet submitted.
+  std::set<std::shared_ptr<Upload>> reserved_;
   std::array<Slot, kUploads + 1> slots_;
 };
 

@@ -8,7 +8,7 @@ export {
   type Kernels,
   NotInstalled,
 } from './cuda/index.js';
-export { type BlockHasher, hostBackend } from './host/index.js';
+export { type BlockHasher, hostBackend, type NativeSinks } from './host/index.js';
 export { type SkippedDevice, selectDevice } from './select.js';
 export {
   type AllocateOptions,

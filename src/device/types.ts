@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../base/index.js';
+import type { FillNatively } from '../digest/index.js';
 
 /** Where a region's memory lies. */
 export type BackendKind = 'cuda' | 'webgpu' | 'host';
@@ -218,6 +219,11 @@ export interface Region {
    * Before freeze only. `bytes` may be reused when the promise resolves. Calls may overlap; they are carried out in order.
    */
   write(offset: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * As write(), by native code that reads the bytes from a file, past JavaScript. Calls may overlap, if their ranges do
+   * not. Absent where the memory is out of native code's reach. Errors: those of `fill` too.
+   */
+  readonly fillNatively?: FillNatively | undefined;
   /**
    * Waits for all writes, then prevents further ones by the strongest means available. A second call gives the same
    * result.

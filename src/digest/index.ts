@@ -17,11 +17,15 @@ export {
   type DigestRequest,
   type DigestStream,
   type EngineName,
+  FILE_WINDOW_BYTES,
+  type FillNatively,
   GROUP_BYTES,
   HASH_BYTES,
   HASHES_PER_BLOCK,
   type HashFileOptions,
   type HostDigest,
+  type NativeSink,
+  type ReadFileOptions,
   type ReadNatively,
 } from './types.js';
 export { WasmEngine, WasmInstance } from './wasm/index.js';

@@ -10,6 +10,9 @@ export const GROUP_BYTES = BLOCK_BYTES * HASHES_PER_BLOCK;
 /** `hash-wasm` serves where WebAssembly has no SIMD. */
 export type EngineName = 'native' | 'wasm' | 'hash-wasm';
 
+/** The most bytes of a file that native code is asked to read at a time. */
+export const FILE_WINDOW_BYTES = 4 * 1024 * 1024;
+
 /** Which hashes of the tree are handed out at the end: the root alone, level 1 (groups), or level 0 (leaves) as well. */
 export type KeepLevel = 'root' | 'groups' | 'leaves';
 
@@ -59,11 +62,33 @@ export type ReadNatively = (
   native: (descriptor: number) => Promise<number>,
 ) => Promise<void>;
 
-/** How a file is hashed. */
-export interface HashFileOptions {
+/** Memory that native code copies a file's bytes to. Opaque. Its owner can withdraw it at any time. */
+export interface NativeSink {
+  /** Never set: it sets the type apart. */
+  readonly kind?: 'native sink';
+}
+
+/**
+ * Lends memory for `length` bytes at `offset`, at most FILE_WINDOW_BYTES, for as long as `fill` runs. Resolves once the
+ * bytes are on their way. If `fill` rejects, the memory is withdrawn at once, also from threads that have not returned.
+ */
+export type FillNatively = (
+  offset: number,
+  length: number,
+  fill: (sink: NativeSink) => Promise<void>,
+) => Promise<void>;
+
+/** How a file is read by native code. */
+export interface ReadFileOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with the number of bytes hashed so far. */
+  /** Called with the number of bytes read so far. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
+}
+
+/** How a file is hashed. */
+export interface HashFileOptions extends ReadFileOptions {
+  /** Also receives the bytes, as they are hashed. */
+  readonly copyTo?: FillNatively | undefined;
 }
 
 /** Hashing on the host. All engines give the same answers. */
@@ -84,10 +109,17 @@ export interface DigestEngine {
   hashResident?(blocks: Uint8Array, out: Uint8Array): Promise<void>;
   /**
    * The digest of a whole file that the engine's threads read themselves: no byte of it passes through JavaScript. Whether
-   * the file changed meanwhile is for the caller to find out. Absent where the engine cannot do so. Errors: those of `read`,
-   * ABORTED.
+   * the file changed meanwhile is for the caller to find out. Absent where the engine cannot do so. Errors: those of `read`
+   * and of `copyTo`, ABORTED.
    */
   hashFile?(request: DigestRequest, read: ReadNatively, options?: HashFileOptions): Promise<HostDigest>;
+  /** The same without hashing: the bytes are only copied. Present with `hashFile`. */
+  copyFile?(
+    byteLength: number,
+    read: ReadNatively,
+    copyTo: FillNatively,
+    options?: ReadFileOptions,
+  ): Promise<void>;
   /** Stops worker threads, if any were started. */
   close(): Promise<void>;
 }

@@ -1,8 +1,15 @@
 import type { Device, OpenOptions } from '../../src/device/types.js';
-import type { DigestEngine } from '../../src/digest/types.js';
+import type { DigestEngine, NativeSink } from '../../src/digest/types.js';
 
 /** The host's answer to compare with: any engine but the one that the device under test computes with. */
 export type Oracle = Pick<DigestEngine, 'leaves' | 'nodes' | 'sha256'>;
+
+/** A file that native code reads. */
+export interface NativeFile {
+  /** Copies a range of it to the sink, past JavaScript. Errors: CLOSED once the sink is withdrawn. */
+  read(sink: NativeSink, offset: number, length: number): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** One backend under test. */
 export interface ContractTarget {
@@ -17,6 +24,8 @@ export interface ContractTarget {
    * look.
    */
   readonly freed?: () => { readonly allocations: number; readonly unwiped: number };
+  /** Makes a file with these bytes; absent where no native code reads files. */
+  readonly nativeFile?: ((bytes: Uint8Array) => Promise<NativeFile>) | undefined;
   /** A device on which the next allocation, of `byteLength` bytes, runs out of memory; absent where that cannot be had. */
   readonly openOutOfMemory?: () => Promise<{ readonly device: Device; readonly byteLength: number }>;
   /** A device that is lost when `lose` is called; absent where that cannot be brought about. */

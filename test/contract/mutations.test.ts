@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../src/base/errors.js';
 import type { TreeRoot } from '../../src/device/types.js';
+import { nativeSinks } from '../../src/node/devices/sinks.js';
 import { hostTarget } from '../support/host-target.js';
 import type { Breakage } from './broken.js';
 import { broken, overlay } from './broken.js';
@@ -82,6 +83,49 @@ const mutations: readonly Mutation[] = [
     broken: 'the last of exactly 128 blocks is hashed wrong',
     target: spoiledLeaves((blocks) => blocks === 128),
     red: '524288 bytes with the default window',
+  },
+  {
+    broken: 'memory is never taken back from native code',
+    target: () => {
+      const sinks = nativeSinks();
+      return hostTarget('host, sinks stay open', sinks && { sinks: { ...sinks, close: () => undefined } });
+    },
+    red: 'native code that',
+  },
+  {
+    broken: 'native code fills the wrong place',
+    target: device({
+      region: ({ fillNatively }) => ({
+        fillNatively: fillNatively && ((offset, length, fill) => fillNatively(offset >> 1, length, fill)),
+      }),
+    }),
+    red: 'what native code reads from a file',
+  },
+  {
+    broken: 'a failed fill is taken for a whole one',
+    target: device({
+      region: ({ fillNatively }) => ({
+        fillNatively:
+          fillNatively &&
+          ((offset, length, fill) =>
+            fillNatively(offset, length, (sink) => fill(sink).catch(() => undefined))),
+      }),
+    }),
+    red: 'a fill that fails has its own error',
+  },
+  {
+    broken: 'fills are over before they have ended',
+    target: device({
+      region: ({ fillNatively }) => ({
+        fillNatively:
+          fillNatively &&
+          ((offset, length, fill) =>
+            fillNatively(offset, length, async (sink) => {
+              fill(sink).catch(() => undefined);
+            })),
+      }),
+    }),
+    red: 'fills under way together',
   },
   {
     broken: 'a write after freeze is taken and dropped',

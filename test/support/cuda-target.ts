@@ -3,6 +3,7 @@ import type { ContractTarget } from '../contract/cases.js';
 import type { PresentBackend } from './backends.js';
 import type { Emulator } from './cuda.js';
 import { cudaTestbed } from './cuda.js';
+import { nativeFile } from './native-file.js';
 import { nodeOracle } from './oracle.js';
 
 const MIB = 1024 * 1024;
@@ -57,6 +58,7 @@ function target(
     open: (options) => backend.open(index, options),
     oracle: nodeOracle,
     maxBytes: 4 * MIB,
+    nativeFile,
     freed: () => ({ allocations: emulator.freed(), unwiped: emulator.freedUnwiped() }),
     openOutOfMemory: async () => {
       const device = await backend.open(index);

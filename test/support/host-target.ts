@@ -1,6 +1,8 @@
 import { hostBackend } from '../../src/device/host/index.js';
 import type { HostInjection, HostOptions } from '../../src/device/host/options.js';
+import { nativeSinks } from '../../src/node/devices/sinks.js';
 import type { ContractTarget } from '../contract/cases.js';
+import { nativeFile } from './native-file.js';
 import { nodeOracle } from './oracle.js';
 
 const MIB = 1024 * 1024;
@@ -8,9 +10,11 @@ const MIB = 1024 * 1024;
 /** The host backend as a contract target; `inject` and `options` change the device that cases open. */
 export function hostTarget(
   name: string,
-  options: Omit<HostOptions, 'inject'> = {},
+  given: Omit<HostOptions, 'inject'> = {},
   inject: HostInjection = {},
 ): ContractTarget {
+  const sinks = nativeSinks();
+  const options = { ...(sinks && { sinks }), ...given };
   const freed = { allocations: 0, unwiped: 0 };
   const seeing: HostInjection = {
     ...inject,
@@ -25,6 +29,7 @@ export function hostTarget(
     open: (openOptions) => hostBackend({ ...options, inject: seeing }).open(0, openOptions),
     oracle: nodeOracle,
     maxBytes: 80 * MIB,
+    nativeFile,
     freed: () => ({ ...freed }),
     openOutOfMemory: async () => {
       let armed = false;

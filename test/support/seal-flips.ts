@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isVramError } from '../../src/base/errors.js';
 import type { Device, Region } from '../../src/device/index.js';
-import { createPortableEngine } from '../../src/digest/index.js';
+import { createPortableEngine, type FillNatively } from '../../src/digest/index.js';
 import { VramManager } from '../../src/manager/index.js';
 import { fileSource } from '../../src/node/files/file-source.js';
 import { overlay } from '../contract/broken.js';
@@ -33,6 +33,8 @@ export const WINDOW = 48 * BLOCK;
 
 /** Just over a block, a segment of the host's small ones, a window, and a group of 128 blocks, WebGPU's small segment. */
 export const SIZES = [BLOCK + 1, 65_537, WINDOW + 1, 524_289] as const;
+/** A file that native threads read, where they reach the device's memory. */
+export const NATIVE_SIZE = 4 * 2 ** 20 + 5;
 const EDGES = [BLOCK, 65_536, WINDOW, 524_288];
 
 interface Flip {
@@ -189,6 +191,7 @@ function flipping(region: Region, pending: { flip: Flip | null }): Region {
       damaged[at] = (damaged[at] ?? 0) ^ flip.mask;
       await region.write(offset, damaged);
     },
+    ...(region.fillNatively && { fillNatively: nativelyFlipping(region, region.fillNatively, pending) }),
     freeze: async () => {
       const immutability = await region.freeze();
       await inMemory('memory');
@@ -199,4 +202,20 @@ function flipping(region: Region, pending: { flip: Flip | null }): Region {
       return await region.nodes(...args);
     },
   });
+}
+
+/** A flip on the way, made once the native threads have brought the byte. */
+function nativelyFlipping(
+  region: Region,
+  fillNatively: FillNatively,
+  pending: { readonly flip: Flip | null },
+): FillNatively {
+  return async (offset, length, fill) => {
+    await fillNatively(offset, length, fill);
+    const { flip } = pending;
+    const at = (flip?.byte ?? -1) - offset;
+    if (flip?.place !== 'way' || at < 0 || at >= length) return;
+    const [value = 0] = await region.read(flip.byte, 1);
+    await region.write(flip.byte, Uint8Array.of(value ^ flip.mask));
+  };
 }

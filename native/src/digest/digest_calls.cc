@@ -12,6 +12,7 @@
 
 #include "block_hasher.h"
 #include "pieces.h"
+#include "../sink_calls.h"
 
 namespace vram {
 
@@ -51,6 +52,12 @@ Descriptor toFile(napi_env env, napi_value value) {
   Descriptor own(fcntl(given, F_DUPFD_CLOEXEC, 3));
   if (!own.open()) throw StatusError{Status::system("fcntl", errno)};
   return own;
+}
+
+std::shared_ptr<Sink> toSink(napi_env env, napi_value value, uint64_t length) {
+  const std::shared_ptr<Sink>& sink = unwrap<SinkHandle>(env, value).sink;
+  if (sink->length() != length) throw ArgumentError{"the sink must have `length` bytes"};
+  return sink;
 }
 
 // Pieces that threads of libuv's pool hash. The references keep the arrays from being collected.
@@ -161,7 +168,7 @@ napi_value hashBlocksAsync(napi_env env, const Arguments& arguments) {
   const Blocks blocks = toBlocks(env, arguments[1]);
   uint8_t* hashes = toHashes(env, arguments[2], blocks.count);
   const uint64_t threads = toThreads(env, arguments[3]);
-  auto job = std::make_unique<Job>(hasher, blocks.bytes, blocks.count, hashes);
+  auto job = std::make_unique<Job>(Pieces::Hashing{&hasher, hashes}, blocks.bytes, blocks.count);
   return start(env, std::move(job), threads, {arguments[1], arguments[2]});
 }
 
@@ -171,8 +178,19 @@ napi_value hashFileAsync(napi_env env, const Arguments& arguments) {
   const uint64_t length = toInteger(env, arguments[3], "length", kMaxBytes);
   uint8_t* hashes = toHashes(env, arguments[4], (length + kBlockBytes - 1) / kBlockBytes);
   const uint64_t threads = toThreads(env, arguments[5]);
-  auto job = std::make_unique<Job>(hasher, toFile(env, arguments[1]), offset, length, hashes);
+  const bool copied = !isNullish(env, arguments[6]);
+  auto job = std::make_unique<Job>(toFile(env, arguments[1]), offset, length, Pieces::Hashing{&hasher, hashes},
+                                   copied ? toSink(env, arguments[6], length) : nullptr);
   return start(env, std::move(job), threads, {arguments[4]});
+}
+
+napi_value readFileAsync(napi_env env, const Arguments& arguments) {
+  const uint64_t offset = toInteger(env, arguments[1], "offset", kMaxBytes);
+  const uint64_t length = toInteger(env, arguments[2], "length", kMaxBytes);
+  std::shared_ptr<Sink> sink = toSink(env, arguments[3], length);
+  const uint64_t threads = toThreads(env, arguments[4]);
+  auto job = std::make_unique<Job>(toFile(env, arguments[0]), offset, length, Pieces::Hashing{}, std::move(sink));
+  return start(env, std::move(job), threads, {});
 }
 
 }  // namespace vram

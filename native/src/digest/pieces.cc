@@ -8,6 +8,8 @@
 #include <memory>
 #include <new>
 
+#include "../wipe.h"
+
 namespace vram {
 
 namespace {
@@ -15,6 +17,27 @@ namespace {
 // Taken at a time: short enough that all threads end together, and that what was read is hashed from the L2 cache.
 constexpr std::size_t kPieceBytes = 256 * 1024;
 static_assert(kPieceBytes % kBlockBytes == 0);
+
+// A thread's own memory for one piece. Wiped at the end: what it held goes to memory that is wiped too.
+class Buffer {
+ public:
+  Buffer() : bytes_(new (std::nothrow) uint8_t[kPieceBytes]) {}
+  ~Buffer() {
+    if (bytes_ != nullptr) wipeBytes(bytes_.get(), used_);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  // Null if there was no memory.
+  uint8_t* use(std::size_t length) {
+    used_ = std::max(used_, length);
+    return bytes_.get();
+  }
+
+ private:
+  const std::unique_ptr<uint8_t[]> bytes_;
+  std::size_t used_ = 0;
+};
 
 }  // namespace
 
@@ -30,21 +53,27 @@ void Pieces::hashMemory() noexcept {
     const uint64_t from = next_.fetch_add(kPieceBytes);
     if (from >= length_) return;
     const std::size_t blocks = std::min<uint64_t>(kPieceBytes, length_ - from) / kBlockBytes;
-    hasher_.hash(blocks_ + from, blocks, hashes_ + from / kBlockBytes * kHashBytes);
+    hashing_.hasher->hash(blocks_ + from, blocks, hashing_.hashes + from / kBlockBytes * kHashBytes);
   }
 }
 
 void Pieces::hashFile() noexcept {
-  const std::unique_ptr<uint8_t[]> buffer(new (std::nothrow) uint8_t[kPieceBytes]);
-  if (buffer == nullptr) return fail("malloc", ENOMEM);
-  while (error_ == 0 && end_ == length_) {
+  Buffer own;
+  while (error_ == 0 && end_ == length_ && !withdrawn_) {
     const uint64_t from = next_.fetch_add(kPieceBytes);
     if (from >= length_) return;
     const std::size_t length = std::min<uint64_t>(kPieceBytes, length_ - from);
-    if (!read(buffer.get(), from, length)) return;
+    uint8_t* const buffer = own.use(length);
+    if (buffer == nullptr) return fail("malloc", ENOMEM);
+    if (!read(buffer, from, length)) return;
+    if (sink_ != nullptr && !sink_->put(from, buffer, length)) {
+      withdrawn_ = true;
+      return;
+    }
+    if (hashing_.hasher == nullptr) continue;
     const std::size_t blocks = (length + kBlockBytes - 1) / kBlockBytes;
-    std::memset(buffer.get() + length, 0, blocks * kBlockBytes - length);
-    hasher_.hash(buffer.get(), blocks, hashes_ + from / kBlockBytes * kHashBytes);
+    std::memset(buffer + length, 0, blocks * kBlockBytes - length);
+    hashing_.hasher->hash(buffer, blocks, hashing_.hashes + from / kBlockBytes * kHashBytes);
   }
 }
 
@@ -72,6 +101,9 @@ void Pieces::fail(const char* call, int error) noexcept {
   if (error_.compare_exchange_strong(none, error)) failedCall_ = call;
 }
 
-Status Pieces::status() const { return error_ == 0 ? Status{} : Status::system(failedCall_, error_); }
+Status Pieces::status() const {
+  if (error_ != 0) return Status::system(failedCall_, error_);
+  return withdrawn_ ? Status::fail(Failure::kClosed, "the sink is closed") : Status{};
+}
 
 }  // namespace vram

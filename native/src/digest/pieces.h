@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "../descriptor.h"
+#include "../sink.h"
 #include "../status.h"
 #include "block_hasher.h"
 
@@ -15,19 +17,26 @@ namespace vram {
 
 class Pieces {
  public:
+  // Who hashes, and 32 bytes a block for the hashes. Empty: nothing is hashed.
+  struct Hashing {
+    const BlockHasher* hasher = nullptr;
+    uint8_t* hashes = nullptr;
+  };
+
   // Neither array may change, move or end before the last hash() has returned.
-  Pieces(const BlockHasher& hasher, const uint8_t* blocks, std::size_t count, uint8_t* hashes)
-      : hasher_(hasher), blocks_(blocks), length_(count * kBlockBytes), hashes_(hashes) {}
-  // `length` bytes of the file from `offset` on; a last partial block is padded with zeros.
-  Pieces(const BlockHasher& hasher, Descriptor file, uint64_t offset, uint64_t length, uint8_t* hashes)
-      : hasher_(hasher), file_(std::move(file)), offset_(offset), length_(length), end_(length), hashes_(hashes) {}
+  Pieces(Hashing hashing, const uint8_t* blocks, std::size_t count)
+      : hashing_(hashing), blocks_(blocks), length_(count * kBlockBytes) {}
+  // `length` bytes of the file from `offset` on; a last partial block is padded with zeros. What was read is copied to the
+  // sink, if there is one.
+  Pieces(Descriptor file, uint64_t offset, uint64_t length, Hashing hashing, std::shared_ptr<Sink> sink)
+      : hashing_(hashing), file_(std::move(file)), sink_(std::move(sink)), offset_(offset), length_(length), end_(length) {}
 
   bool ofFile() const { return file_.open(); }
 
   // Takes pieces until none is left. From any number of threads at once; one is enough.
   void hash() noexcept;
 
-  // Once every hash() has returned: why the file could not be read, if so.
+  // Once every hash() has returned: why the file could not be read, if so; CLOSED if the sink was closed before the end.
   Status status() const;
   // Once every hash() has returned: how many of the `length` bytes are there, up to the first that is missing.
   uint64_t end() const { return end_; }
@@ -39,8 +48,9 @@ class Pieces {
   bool read(uint8_t* buffer, uint64_t from, std::size_t length) noexcept;
   void fail(const char* call, int error) noexcept;
 
-  const BlockHasher& hasher_;
+  const Hashing hashing_;
   const Descriptor file_;
+  const std::shared_ptr<Sink> sink_;
   const uint64_t offset_ = 0;
   const uint8_t* const blocks_ = nullptr;
   const uint64_t length_;
@@ -49,7 +59,7 @@ class Pieces {
   // errno of the first failure, 0 if there was none. `failedCall_` is written by the thread that sets it.
   std::atomic<int> error_{0};
   const char* failedCall_ = "";
-  uint8_t* const hashes_;
+  std::atomic<bool> withdrawn_{false};
 };
 
 }  // namespace vram

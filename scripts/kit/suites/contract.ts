@@ -1,6 +1,7 @@
 import type { Device } from '../../../src/device/types.js';
 import type { ContractTarget } from '../../../test/contract/cases.js';
 import { ContractRun, contractCases } from '../../../test/contract/cases.js';
+import { nativeFile } from '../../../test/support/native-file.js';
 import { nodeOracle } from '../../../test/support/oracle.js';
 import { CaseSkipped } from './outcome.js';
 import type { SuiteCase } from './run-cases.js';
@@ -56,6 +57,7 @@ function contractTarget(bed: DriverTestbed, maxBytes: number): ContractTarget {
     open: (options) => backend.open(bed.index, options),
     oracle: nodeOracle,
     maxBytes,
+    nativeFile,
     openOutOfMemory: async () => {
       const device = await backend.open(bed.index);
       // The runtime's own scratch is gone from it: all of the device is always too much.

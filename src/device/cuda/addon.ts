@@ -1,3 +1,4 @@
+import type { NativeSink } from '../../digest/index.js';
 import type { KernelImage } from './kernels.js';
 
 /** Handles are opaque: what they refer to, device addresses above all, stays inside the addon (MS-001). */
@@ -74,7 +75,7 @@ export interface Addon {
    */
   driverFiles(driver: DriverHandle): Promise<readonly string[]>;
   devices(driver: DriverHandle): Promise<readonly DeviceRecord[]>;
-  /** Retains the primary context and takes three pinned buffers of `stagingBytes`. */
+  /** Retains the primary context and takes four pinned buffers of `stagingBytes`. */
   open(driver: DriverHandle, index: number, stagingBytes: number): Promise<DeviceHandle>;
   deviceInfo(device: DeviceHandle): {
     readonly granularity: number;
@@ -95,6 +96,15 @@ export interface Addon {
   pointerInfo(memory: MemoryHandle): Promise<{ readonly memoryType: number; readonly managed: boolean }>;
   /** At most `stagingBytes`. Resolves when `bytes` may be reused; the copy may still be under way until drain(). */
   write(memory: MemoryHandle, offset: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * Staging memory of `length` bytes, at most `stagingBytes`, for a write whose bytes native code brings. Throws a
+   * NativeFailure.
+   */
+  reserve(memory: MemoryHandle, length: number): NativeSink;
+  /** As write(), with what was copied to the sink, which is closed. */
+  writeReserved(memory: MemoryHandle, offset: number, sink: NativeSink): Promise<void>;
+  /** Withdraws and wipes the sink's memory, unless it is being written. Safe to call twice. */
+  closeSink(sink: NativeSink): void;
   /** Waits for all writes and wipes the staging buffers. */
   drain(memory: MemoryHandle): Promise<void>;
   /** Waits for writes and kernels first. */

@@ -17,7 +17,7 @@ const DEFAULT_WINDOW_BYTES = 2 ** 32;
 const MAX_WINDOW_BYTES = 2 ** 34;
 /** CUDA 12.0: the PTX is version 8.0 (driver 525). */
 const OLDEST_CUDA = 12_000;
-const ADDON_INTERFACE = 4;
+const ADDON_INTERFACE = 5;
 /** A small allocation whose memory type the driver reports. */
 const PROBE_BYTES = BLOCK_BYTES;
 

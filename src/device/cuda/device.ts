@@ -20,7 +20,7 @@ import { CudaRegion, type RegionOwner } from './region.js';
 import { scratchLayout } from './scratch.js';
 import { TreeEngine } from './tree-engine.js';
 
-/** Size of each of the three pinned buffers: large enough to amortise a copy's set-up, small compared with a shard. */
+/** Size of each of the four pinned buffers: large enough to amortise a copy's set-up, small compared with a shard. */
 export const STAGING_BYTES = 4 * 1024 * 1024;
 
 export interface CudaDeviceSettings {

@@ -1,5 +1,12 @@
 import { checkBytes, type ErrorCode, Serial, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
+import {
+  BLOCK_BYTES,
+  type FillNatively,
+  type NativeSink,
+  type TreeLayout,
+  treeLayout,
+} from '../../digest/index.js';
+import { checkFillLength, NativeFills } from '../native-fills.js';
 import {
   checkFlip,
   checkNodes,
@@ -62,6 +69,7 @@ export class CudaRegion implements Region {
   readonly #virtual: boolean;
   readonly #table: SegmentTable;
   readonly #layout: TreeLayout;
+  readonly #fills: NativeFills;
   readonly #calls = new Serial();
   #state: State = 'filling';
   /** The driver did not make the mapping read-only again after a write: these bytes are not trusted until it has. */
@@ -83,6 +91,7 @@ export class CudaRegion implements Region {
     this.#virtual = virtual;
     this.#table = table;
     this.#layout = treeLayout(byteLength);
+    this.#fills = new NativeFills((sink) => owner.addon.closeSink(sink));
     this.byteLength = byteLength;
     this.allocatedBytes = bytes;
     this.shared = share ? new CudaSharedMemory(bytes, () => this.#export()) : null;
@@ -107,11 +116,38 @@ export class CudaRegion implements Region {
     });
   }
 
+  readonly fillNatively: FillNatively = (offset, length, fill) =>
+    this.#fills.run(() => this.#fill(offset, length, fill));
+
+  async #fill(offset: number, length: number, fill: (sink: NativeSink) => Promise<void>): Promise<void> {
+    this.#checkState('filling');
+    checkFillLength(length);
+    this.#table.resolve(offset, length);
+    const { addon } = this.#owner;
+    const written = <T>(work: () => Promise<T>): Promise<T> =>
+      this.#owner.attempt('DEVICE_UNAVAILABLE', 'write', work);
+    const reserved = await written(async () => addon.reserve(this.#memory, length));
+    try {
+      await this.#fills.lend(reserved, async (sink) => {
+        await fill(sink);
+        this.#checkLive();
+        // Not in turn: a freeze in its turn waits for this.
+        await written(() => addon.writeReserved(this.#memory, offset, sink));
+      });
+    } catch (error) {
+      // Where the memory was withdrawn, that is why the fill failed.
+      this.#checkLive();
+      throw error;
+    }
+    this.#owner.countUpload(length);
+  }
+
   freeze(): Promise<Immutability> {
     return this.#settled(() => {
       this.#checkLive();
       this.#state = 'frozen';
       this.#freezing ??= this.#inTurn('DEVICE_UNAVAILABLE', 'freeze', async () => {
+        await this.#fills.ended();
         await this.#owner.addon.drain(this.#memory);
         return await this.#protect();
       });
@@ -185,6 +221,7 @@ export class CudaRegion implements Region {
   /** Runs once: the first call decides how. */
   #end(what: string, release: () => Promise<void>): Promise<void> {
     this.#state = 'released';
+    this.#fills.withdraw();
     this.#release ??= this.#calls.run(() => this.#releaseMemory(what, release));
     return this.#release;
   }

@@ -183,6 +183,7 @@ export class HostDevice implements Device {
         sha256: (bytes) => engine.sha256(bytes),
       },
       drills,
+      sinks: host.sinks,
       checkPresent: () => this.#checkPresent(),
       serial: (work) => this.#runs.run(work),
       countUpload: (bytes) => {

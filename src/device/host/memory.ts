@@ -45,6 +45,11 @@ export class HostMemory {
     place(this.#toWrite(this.#data, offset, bytes.length, { offset: 'offset', length: 'bytes' }), bytes);
   }
 
+  /** The range in place, to be written; not copies. */
+  toFill(offset: number, length: number): readonly Uint8Array[] {
+    return this.#toWrite(this.#data, offset, length);
+  }
+
   read(offset: number, length: number): Uint8Array {
     const pieces = this.#pieces(this.#data, offset, length);
     const bytes = new Uint8Array(length);

@@ -1,3 +1,4 @@
+import type { NativeSink } from '../../digest/index.js';
 import type { OpenOptions } from '../types.js';
 import type { BlockHasher, HostKernels } from './kernels.js';
 
@@ -15,6 +16,14 @@ export interface HostInjection {
   readonly lost?: Promise<string>;
 }
 
+/** Native code that copies to JavaScript's memory. */
+export interface NativeSinks {
+  /** Consecutive `pieces`; nobody may detach or resize one before the sink is closed. */
+  open(pieces: readonly Uint8Array[]): NativeSink;
+  /** Nothing is copied from here on. Safe to call twice. */
+  close(sink: NativeSink): void;
+}
+
 /** What only the platform can provide. */
 export interface HostOptions {
   /** Hashes faster than the built-in engine; the caller still owns, and closes, it. */
@@ -26,6 +35,8 @@ export interface HostOptions {
   readonly segmentBytes?: number;
   /** Called with each segment of a region, untouched zeros, before it is used. Must not change a byte. */
   readonly prepare?: (segment: Uint8Array) => void;
+  /** Regions are filled by native code from files: `Region.fillNatively`. */
+  readonly sinks?: NativeSinks;
   /**
    * Maximum bytes of released regions that a device keeps, wiped, for reuse. Default 0: none. They count as free for a
    * region that needs them, and against a manager's budget.

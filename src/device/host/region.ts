@@ -1,5 +1,12 @@
 import { checkBytes, isVramError, VramError } from '../../base/index.js';
-import { HASH_BYTES, type TreeLayout, treeLayout } from '../../digest/index.js';
+import {
+  type FillNatively,
+  HASH_BYTES,
+  type NativeSink,
+  type TreeLayout,
+  treeLayout,
+} from '../../digest/index.js';
+import { checkFillLength, NativeFills } from '../native-fills.js';
 import { checkFlip, checkNodes, paddedBlock, releasedError, stateError } from '../region-checks.js';
 import { RootProgress, type RunWatch } from '../root-progress.js';
 import type {
@@ -13,6 +20,7 @@ import type {
 } from '../types.js';
 import { HostLease } from './lease.js';
 import type { HostMemory } from './memory.js';
+import type { NativeSinks } from './options.js';
 import type { HostScratch } from './scratch.js';
 import { type TreeMachine, TreeRun } from './tree-run.js';
 
@@ -23,6 +31,7 @@ const RUN_PROOF_BYTES = 8 + HASH_BYTES;
 export interface HostOwner {
   readonly machine: TreeMachine & { readonly scratch: HostScratch };
   readonly drills: boolean;
+  readonly sinks: NativeSinks | undefined;
   /** Throws DEVICE_LOST if the device is lost. */
   checkPresent(): void;
   /** Runs share one scratch pool: one after another. */
@@ -44,9 +53,11 @@ export class HostRegion implements Region {
   readonly allocatedBytes: number;
   readonly faults: FaultPort | null;
   readonly shared = null;
+  readonly fillNatively: FillNatively | undefined;
   readonly #owner: HostOwner;
   readonly #memory: HostMemory;
   readonly #layout: TreeLayout;
+  readonly #fills: NativeFills;
   #state: State = 'filling';
   #release: Promise<void> | null = null;
 
@@ -56,6 +67,10 @@ export class HostRegion implements Region {
     this.#layout = treeLayout(byteLength);
     this.byteLength = byteLength;
     this.allocatedBytes = this.#memory.byteLength;
+    const { sinks } = owner;
+    this.#fills = new NativeFills((sink) => sinks?.close(sink));
+    this.fillNatively =
+      sinks && ((offset, length, fill) => this.#fills.run(() => this.#fill(sinks, offset, length, fill)));
     this.faults = owner.drills ? { flip: (byte, mask) => this.#flip(byte, mask) } : null;
   }
 
@@ -66,9 +81,29 @@ export class HostRegion implements Region {
     this.#owner.countUpload(bytes.length);
   }
 
+  async #fill(
+    sinks: NativeSinks,
+    offset: number,
+    length: number,
+    fill: (sink: NativeSink) => Promise<void>,
+  ): Promise<void> {
+    this.#checkState('filling');
+    checkFillLength(length);
+    const pieces = this.#memory.toFill(offset, length);
+    try {
+      await this.#fills.lend(sinks.open(pieces), fill);
+    } catch (error) {
+      // Where the memory was withdrawn, that is why the fill failed.
+      this.#checkLive();
+      throw error;
+    }
+    this.#owner.countUpload(length);
+  }
+
   async freeze(): Promise<Immutability> {
     this.#checkLive();
     this.#state = 'frozen';
+    if (this.#fills.anyUnderWay) await this.#fills.ended();
     return 'api-only';
   }
 
@@ -117,6 +152,7 @@ export class HostRegion implements Region {
 
   release(): Promise<void> {
     this.#state = 'released';
+    this.#fills.withdraw();
     // Queued behind the runs: one that was in progress when release was called reads the sealed bytes, not zeros.
     this.#release ??= this.#owner.serial(() => this.#releaseMemory());
     return this.#release;
@@ -149,6 +185,7 @@ export class HostRegion implements Region {
   ): Promise<number> {
     const run = new TreeRun(this.#owner.machine, part, out);
     return await this.#owner.serial(async () => {
+      if (this.#fills.anyUnderWay) await this.#fills.ended();
       this.#owner.checkPresent();
       const blocks = await this.#executed(run, watch);
       this.#owner.countReadback(out.length + RUN_PROOF_BYTES);

@@ -1,4 +1,4 @@
-import type { DigestRequest, HashFileOptions, HostDigest } from '../../digest/index.js';
+import type { DigestEngine, DigestRequest, HashFileOptions, HostDigest } from '../../digest/index.js';
 import type { Operation } from '../../events/index.js';
 import type { SealedFile } from '../../seal/index.js';
 import type { Source, SourceReader } from '../../source/index.js';
@@ -8,9 +8,10 @@ import { FileDigests } from './file-digests.js';
 import { fillRegion } from './fill.js';
 import { isTensorSource } from './packed-request.js';
 import type { SealOptions, SealRequest } from './seal-request.js';
+import { type TimedFill, timedFill } from './timed-fill.js';
 
-/** Smaller files are read once: two passes would take longer to start than to run. */
-const TWO_PASS_BYTES = 4 * 2 ** 20;
+/** Smaller files are read by JavaScript: threads would take longer to start than to run. */
+export const NATIVE_BYTES = 4 * 2 ** 20;
 
 /** A seal whose memory is allocated. */
 export interface SealWork {
@@ -20,6 +21,12 @@ export interface SealWork {
   readonly signal: AbortSignal;
   readonly request: SealRequest;
   readonly allocation: TimedAllocation;
+}
+
+/** What is to be hashed of a file, and by what. */
+interface FileHashing {
+  readonly request: DigestRequest;
+  readonly hashFile: NonNullable<DigestEngine['hashFile']>;
 }
 
 /** What the host has found in the source. */
@@ -34,12 +41,17 @@ export async function load(core: Core, operation: Operation, work: SealWork): Pr
   const { byteLength, sha256, packed } = work.request;
   const request: DigestRequest = { byteLength, sha256, keep: core.keep };
   const began = core.clock.monotonic();
-  const twice =
-    packed === null &&
-    byteLength >= TWO_PASS_BYTES &&
-    core.engine.hashFile !== undefined &&
-    work.reader.readNatively !== null;
-  const loaded = await (twice ? inTwoPasses : inOnePass)(core, operation, work, request);
+  const hashFile =
+    packed === null && byteLength >= NATIVE_BYTES && work.reader.readNatively !== null
+      ? core.engine.hashFile?.bind(core.engine)
+      : undefined;
+  const fill = timedFill(work.allocation.region, core.clock);
+  const loaded =
+    hashFile === undefined
+      ? await inOnePass(core, operation, work, request)
+      : fill === null
+        ? await inTwoPasses(core, operation, work, { request, hashFile })
+        : await byThreads(operation, work, { request, hashFile }, fill);
   const { digest } = loaded;
   await operation.record(
     'digest.computed',
@@ -53,6 +65,24 @@ export async function load(core: Core, operation: Operation, work: SealWork): Pr
     core.clock.monotonic() - began,
   );
   return loaded;
+}
+
+/** Threads read the file, hash it and put it where the device takes it from: JavaScript copies nothing. */
+async function byThreads(
+  operation: Operation,
+  { reader, signal, options, allocation: { region } }: SealWork,
+  hashing: FileHashing,
+  { fill, uploadMs }: TimedFill,
+): Promise<Loaded> {
+  const totalBytes = region.byteLength;
+  const began = operation.clock.monotonic();
+  const digest = await hashByThreads(operation, reader, hashing, {
+    signal,
+    onBytes: (bytes) => options.onProgress?.({ phase: 'load', bytes, totalBytes }),
+    copyTo: fill,
+  });
+  await operation.stageDone('upload', totalBytes, began, uploadMs());
+  return { digest, files: [] };
 }
 
 /** Each chunk is hashed and uploaded. */
@@ -76,15 +106,15 @@ async function inOnePass(
 }
 
 /**
- * One pass uploads the file. The other, at the same time, is made by the engine's threads, which read and hash it
- * themselves, so that JavaScript copies each byte once and not twice. The passes need not see the same bytes: whether the
+ * For memory out of the threads' reach: one pass uploads the file, the other, at the same time, is made by the engine's
+ * threads, which read and hash it themselves, so that JavaScript copies each byte once and not twice. The passes need not see the same bytes: whether the
  * file changed is checked afterwards, and the device's tree must be the host's.
  */
 async function inTwoPasses(
   core: Core,
   operation: Operation,
   { source, signal, options, allocation: { region } }: SealWork,
-  request: DigestRequest,
+  hashing: FileHashing,
 ): Promise<Loaded> {
   const failed = new AbortController();
   const orStopBoth = async <T>(pass: Promise<T>): Promise<T> => {
@@ -100,7 +130,7 @@ async function inTwoPasses(
     const reader = readerOf(core, source, [either]);
     const [filled, hashed] = await Promise.allSettled([
       orStopBoth(fillRegion(operation, reader, region, null, { signal: either, onProgress: onUploaded })),
-      orStopBoth(hashByThreads(core, operation, reader, request, { signal: either, onBytes: onHashed })),
+      orStopBoth(hashByThreads(operation, reader, hashing, { signal: either, onBytes: onHashed })),
     ]);
     if (filled.status === 'fulfilled' && hashed.status === 'fulfilled')
       return { digest: hashed.value, files: [] };
@@ -110,16 +140,15 @@ async function inTwoPasses(
 }
 
 async function hashByThreads(
-  { engine, clock }: Core,
   operation: Operation,
   { readNatively }: SourceReader,
-  request: DigestRequest,
+  { request, hashFile }: FileHashing,
   options: HashFileOptions,
 ): Promise<HostDigest> {
-  if (engine.hashFile === undefined || readNatively === null)
-    throw new TypeError('unreachable: checked by load()');
+  if (readNatively === null) throw new TypeError('unreachable: checked by load()');
+  const { clock } = operation;
   const began = clock.monotonic();
-  const digest = await engine.hashFile(request, readNatively, options);
+  const digest = await hashFile(request, readNatively, options);
   await operation.stageDone('hash', request.byteLength, began, clock.monotonic() - began);
   return digest;
 }

@@ -4,8 +4,9 @@ import { eventError, type Operation, withAuditFailure } from '../../events/index
 import { fetchRetained, leadTo, residentDigest } from '../integrity/index.js';
 import type { Core } from '../state/index.js';
 import { fillRegion } from './fill.js';
-import type { SealWork } from './load.js';
+import { NATIVE_BYTES, type SealWork } from './load.js';
 import type { Proved } from './proved.js';
+import { timedFill } from './timed-fill.js';
 
 /**
  * Copies the source into device memory without hashing it on the host. The seal rests on the device's own tree over the
@@ -18,7 +19,7 @@ export async function proveByDevice(core: Core, operation: Operation, work: Seal
   const { region } = allocation;
   const { byteLength } = request;
   const expected = FSVERITY_PREFIX + (request.required.fsverity ?? '');
-  await fillRegion(operation, reader, region, null, options);
+  await upload(core, operation, work);
   // IV-006: the source must be unchanged since it was read.
   await reader.unchanged();
   const immutability = await operation.stage('freeze', null, () => region.freeze());
@@ -55,6 +56,27 @@ export async function proveByDevice(core: Core, operation: Operation, work: Seal
     files: files.map((file) => ({ sha256: null, fsverity: null, byteLength: file.byteLength })),
     immutability,
   };
+}
+
+/** By the engine's threads where they reach both the file and the memory, else chunk by chunk. */
+async function upload(core: Core, operation: Operation, work: SealWork): Promise<void> {
+  const { reader, options, signal, request, allocation } = work;
+  const { region } = allocation;
+  const { engine, clock } = core;
+  const fill = timedFill(region, clock);
+  const natively = request.packed === null && request.byteLength >= NATIVE_BYTES;
+  const copyFile = natively ? engine.copyFile?.bind(engine) : undefined;
+  const { readNatively } = reader;
+  if (copyFile === undefined || readNatively === null || fill === null)
+    return await fillRegion(operation, reader, region, null, options);
+  const totalBytes = region.byteLength;
+  const began = clock.monotonic();
+  await copyFile(totalBytes, readNatively, fill.fill, {
+    signal,
+    onBytes: (bytes) => options.onProgress?.({ phase: 'load', bytes, totalBytes }),
+  });
+  await operation.stageDone('read', totalBytes, began, clock.monotonic() - began);
+  await operation.stageDone('upload', totalBytes, began, fill.uploadMs());
 }
 
 function otherBytes(actual: string, expected: string): VramError {

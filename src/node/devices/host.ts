@@ -3,6 +3,7 @@ import { constrainedMemory } from 'node:process';
 import { type Backend, type BlockHasher, hostBackend } from '../../device/index.js';
 import { createNodeEngine } from '../digest/index.js';
 import { adviseHugePages } from './huge-pages.js';
+import { nativeSinks } from './sinks.js';
 
 export interface NodeHostOptions {
   /**
@@ -26,11 +27,13 @@ const LIMIT_AGE_MS = 1000;
  */
 export function nodeHostBackend(options: NodeHostOptions = {}): Backend {
   const usableMemory = usableMemoryReader();
+  const sinks = nativeSinks();
   return hostBackend({
     engine: options.engine ?? createNodeEngine(),
     totalMemory: usableMemory,
     freeMemory: () => Math.min(freemem(), usableMemory()),
     prepare: adviseHugePages,
+    ...(sinks && { sinks }),
     poolBytes: POOL_BYTES,
   });
 }

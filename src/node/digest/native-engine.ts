@@ -10,6 +10,7 @@ import {
   type SerialHashes,
   SerialStream,
 } from '../../digest/index.js';
+import { copyFile } from './file-copy.js';
 import { FileHash } from './file-hash.js';
 import { HashThreads } from './hash-threads.js';
 import { HASH_THREADS, type NativeHasher } from './native-hasher.js';
@@ -31,6 +32,7 @@ export class NativeEngine implements DigestEngine {
   readonly name = 'native';
   readonly hashResident?: (blocks: Uint8Array, out: Uint8Array) => Promise<void>;
   readonly hashFile?: NonNullable<DigestEngine['hashFile']>;
+  readonly copyFile?: NonNullable<DigestEngine['copyFile']>;
   readonly #native: NativeHasher | null;
   readonly #hashBlocks: BlockHasher;
   readonly #threads = new HashThreads();
@@ -43,6 +45,8 @@ export class NativeEngine implements DigestEngine {
     this.hashResident = (blocks, out) => hashInThreads(native, blocks, out);
     this.hashFile = (request, read, options = {}) =>
       new FileHash(request, read, native, this.#threads).run(options);
+    this.copyFile = (byteLength, read, copyTo, options = {}) =>
+      copyFile(native, byteLength, { read, copyTo }, options);
   }
 
   start(request: DigestRequest): DigestStream {

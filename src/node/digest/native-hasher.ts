@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { env } from 'node:process';
 import { invalidInput, VramError } from '../../base/index.js';
-import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
+import { BLOCK_BYTES, HASH_BYTES, type NativeSink } from '../../digest/index.js';
 import { hasFunctions, optionalAddon } from '../addon/index.js';
 
 const VARIABLE = 'VRAM_RESIDENCY_HASHER';
@@ -25,9 +25,18 @@ export interface NativeHasher {
   /**
    * Hashes `length` bytes of an open file from `offset` on, which threads read; a last partial block is zero-padded.
    * Resolves to how many of them are there, up to the first that is missing. The descriptor may be closed meanwhile;
-   * `hashes` is bound as above. Errors: the addon's, with `code` SYSTEM and Node's `errno`.
+   * `hashes` is bound as above. The bytes are copied to `sink` too. Errors: the addon's, with `code` SYSTEM and Node's
+   * `errno`, or CLOSED once the sink is withdrawn.
    */
-  hashFile(descriptor: number, offset: number, length: number, hashes: Uint8Array): Promise<number>;
+  hashFile(
+    descriptor: number,
+    offset: number,
+    length: number,
+    hashes: Uint8Array,
+    sink?: NativeSink,
+  ): Promise<number>;
+  /** The same without hashing. */
+  readFile(descriptor: number, offset: number, length: number, sink: NativeSink): Promise<number>;
 }
 
 interface DigestAddon {
@@ -40,6 +49,14 @@ interface DigestAddon {
     offset: number,
     length: number,
     hashes: Uint8Array,
+    threads: number,
+    sink?: NativeSink,
+  ): Promise<number>;
+  readFileAsync(
+    descriptor: number,
+    offset: number,
+    length: number,
+    sink: NativeSink,
     threads: number,
   ): Promise<number>;
 }
@@ -83,8 +100,10 @@ function withAddon(addon: DigestAddon, name: string): NativeHasher {
     name,
     hash: (blocks, hashes) => addon.hashBlocks(name, blocks, hashes),
     hashAsync: (blocks, hashes, threads = 1) => addon.hashBlocksAsync(name, blocks, hashes, threads),
-    hashFile: (descriptor, offset, length, hashes) =>
-      addon.hashFileAsync(name, descriptor, offset, length, hashes, HASH_THREADS),
+    hashFile: (descriptor, offset, length, hashes, sink) =>
+      addon.hashFileAsync(name, descriptor, offset, length, hashes, HASH_THREADS, sink),
+    readFile: (descriptor, offset, length, sink) =>
+      addon.readFileAsync(descriptor, offset, length, sink, HASH_THREADS),
   };
 }
 
@@ -100,6 +119,7 @@ function isDigestAddon(value: unknown): value is DigestAddon {
     'hashBlocks',
     'hashBlocksAsync',
     'hashFileAsync',
+    'readFileAsync',
   ] satisfies (keyof DigestAddon)[]);
 }
 

@@ -2,6 +2,7 @@ import type { ContractCase } from '../context.js';
 import { bindingCases } from './binding.js';
 import { cutCases } from './cuts.js';
 import { faultCases } from './faults.js';
+import { fillingCases } from './filling.js';
 import { isolationCases } from './isolation.js';
 import { memoryCases } from './memory.js';
 import { offsetCases } from './offsets.js';
@@ -24,6 +25,7 @@ export const contractCases: readonly ContractCase[] = [
   ...togetherCases,
   ...offsetCases,
   ...writingCases,
+  ...fillingCases,
   ...stateCases,
   ...patchCases,
   ...faultCases,

@@ -2,11 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Device } from '../../../../src/device/index.js';
+import type { FillNatively } from '../../../../src/digest/index.js';
 import { bytesSource, type ManagerOptions, type Source, VramManager } from '../../../../src/index.js';
+import { nodeHostBackend } from '../../../../src/node/devices/host.js';
 import { fileSource, findNativeHasher } from '../../../../src/node/index.js';
-
 import { xorshiftBytes } from '../../../support/xorshift.js';
-import { failure, Recorder } from '../fixture.js';
+import { failure, overlay, Recorder, wrapRegions } from '../fixture.js';
 
 const MIB = 2 ** 20;
 /** Nine windows of 4 MiB for the threads that hash, 17 chunks of 2 MiB for what is uploaded. */
@@ -19,10 +21,19 @@ let path = '';
 let manager: VramManager;
 let recorder: Recorder;
 
-async function open(options: Partial<ManagerOptions> = {}): Promise<void> {
+/** How a file gets to the device: in one pass of native threads, or in two where they do not reach its memory. */
+type Way = 'one pass' | 'two passes';
+
+async function deviceFor(way: Way): Promise<Device> {
+  const device = await nodeHostBackend().open(0);
+  if (way === 'one pass') return device;
+  return wrapRegions(device, (region) => overlay(region, { fillNatively: undefined }));
+}
+
+async function open(way: Way, options: Partial<ManagerOptions> = {}): Promise<void> {
   recorder = new Recorder();
   manager = await VramManager.open({
-    device: 'host',
+    device: await deviceFor(way),
     workerId: 'loading',
     policy: 'any',
     observers: [recorder],
@@ -56,11 +67,11 @@ async function source(replaced: Partial<Source> = {}, bytes = BYTES): Promise<So
   };
 }
 
-describe(`a file that is uploaded in one pass and hashed in another${without}`, () => {
+describe.each(['one pass', 'two passes'] as const)(`a file that threads read, in %s${without}`, (way) => {
   it.skipIf(without !== '')(
-    'has the digests of its bytes; progress is what both passes have done',
+    'has the digests of its bytes; progress is what has been both hashed and uploaded',
     async () => {
-      await open();
+      await open(way);
       const expected = await manager.seal(bytesSource(BYTES));
       await manager.release(expected);
       for (const digests of [['sha256', 'fsverity'], ['fsverity']] as const) {
@@ -76,6 +87,7 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
           },
         };
         const progress: number[] = [];
+        const before = recorder.of('operation.stage').length;
         const shard = await manager.seal(counting, {
           digests,
           onProgress: ({ phase, bytes }) => void (phase === 'load' && progress.push(bytes)),
@@ -85,8 +97,12 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
         expect(Math.max(...read)).toBe(BYTES.length);
         expect(progress).toEqual([...progress].sort((a, b) => a - b));
         expect(progress.at(-1)).toBe(BYTES.length);
-        const stages = recorder.of('operation.stage').map(({ stage }) => stage);
-        expect(stages).toEqual(expect.arrayContaining(['read', 'upload', 'hash']));
+        const stages = recorder
+          .of('operation.stage')
+          .slice(before)
+          .map(({ stage }) => stage);
+        expect(stages).toEqual(expect.arrayContaining(['upload', 'hash']));
+        expect(stages.includes('read')).toBe(way === 'two passes');
         await manager.verify(shard);
         await manager.release(shard);
         await file.close();
@@ -94,8 +110,8 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
     },
   );
 
-  it.skipIf(without !== '')('does so for 4 MiB and more, and not for what is no file', async () => {
-    await open();
+  it.skipIf(without !== '')('is one of 4 MiB or more', async () => {
+    await open(way);
     let natively = 0;
     const readNatively: Source['readNatively'] = async () => {
       natively++;
@@ -111,8 +127,112 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
     await large.close();
   });
 
+  it.skipIf(without !== '')(
+    'ends with the caller’s signal, and with the limit of a source that stalls',
+    async () => {
+      await open(way);
+      const aborting = new AbortController();
+      const file = await source();
+      const sealing = manager.seal(file, {
+        signal: aborting.signal,
+        onProgress: () => aborting.abort(),
+      });
+      expect(await failure(sealing)).toMatchObject({ code: 'ABORTED' });
+      await file.close();
+      await manager.close();
+      await open(way, { stallMs: 200 });
+      const stalled = await source({ readNatively: () => new Promise(() => undefined) });
+      expect(await failure(manager.seal(stalled))).toMatchObject({
+        code: 'SOURCE_MISMATCH',
+        message: expect.stringContaining('gave nothing for 200 ms'),
+      });
+      await stalled.close();
+    },
+  );
+});
+
+describe(`a file that native threads bring to the device${without}`, () => {
+  it.skipIf(without !== '')('[CI-004] is not sealed if a bit of it changes on the way', async () => {
+    const device = await nodeHostBackend().open(0);
+    const at = 9 * MIB + 77;
+    const damaging = wrapRegions(device, (region) =>
+      overlay(region, {
+        fillNatively: (async (offset, length, fill) => {
+          await region.fillNatively?.(offset, length, fill);
+          if (at < offset || at >= offset + length) return;
+          await region.write(at, Uint8Array.of((BYTES[at] ?? 0) ^ 1));
+        }) satisfies FillNatively,
+      }),
+    );
+    await open('one pass', { device: damaging });
+    const file = await source();
+    expect(await failure(manager.seal(file))).toMatchObject({ code: 'INTEGRITY_VIOLATION' });
+    await file.close();
+  });
+
+  it.skipIf(without !== '')('is uploaded without being hashed where the device hashes', async () => {
+    await open('one pass');
+    const first = await manager.seal(bytesSource(BYTES));
+    await manager.release(first);
+    let streamed = false;
+    const file = await source({
+      stream: () => {
+        streamed = true;
+        return bytesSource(BYTES).stream({ chunkBytes: MIB });
+      },
+    });
+    const progress: number[] = [];
+    const shard = await manager.seal(file, {
+      hashing: 'device',
+      expected: first.fsverity,
+      onProgress: ({ phase, bytes }) => void (phase === 'load' && progress.push(bytes)),
+    });
+    expect(shard.fsverity).toBe(first.fsverity);
+    expect(streamed).toBe(false);
+    expect(progress.at(-1)).toBe(BYTES.length);
+    await manager.release(shard);
+    await file.close();
+  });
+
+  it.skipIf(without !== '')(
+    'gives its memory back at once when the reading hangs, and late threads reach none',
+    async () => {
+      await open('one pass', { stallMs: 200 });
+      const late: (() => Promise<unknown>)[] = [];
+      const file = await source();
+      const { readNatively } = file;
+      const hanging: Source = {
+        ...file,
+        readNatively: async (offset, length, native) => {
+          if (offset === 0) await readNatively?.(offset, length, native);
+          else
+            await new Promise((resolve) => {
+              late.push(async () => {
+                resolve(undefined);
+                await readNatively?.(offset, length, native);
+              });
+            });
+        },
+      };
+      expect(await failure(manager.seal(hanging, { digests: ['fsverity'] }))).toMatchObject({
+        code: 'SOURCE_MISMATCH',
+      });
+      expect(manager.status().liveShards).toBe(0);
+      // A shard of the same size takes the memory that the threads were to fill.
+      const next = new Uint8Array(BYTES.length).fill(7);
+      const shard = await manager.seal(bytesSource(next));
+      expect(late.length).toBeGreaterThan(0);
+      for (const read of late) expect(await failure(read())).toMatchObject({ code: 'INVALID_INPUT' });
+      await manager.verify(shard);
+      await manager.release(shard);
+      await file.close();
+    },
+  );
+});
+
+describe(`a file that is uploaded in one pass and hashed in another${without}`, () => {
   it.skipIf(without !== '')('[CI-004] is not sealed where the two passes saw different bytes', async () => {
-    await open();
+    await open('two passes');
     const other = BYTES.slice();
     other[20 * MIB] = (other[20 * MIB] ?? 0) ^ 1;
     const file = await source({ stream: (options) => bytesSource(other).stream(options) });
@@ -123,7 +243,7 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
   });
 
   it.skipIf(without !== '')('ends both passes when one fails, and tells the first failure', async () => {
-    await open();
+    await open('two passes');
     let left = false;
     const endless = await source({
       stream: async function* () {
@@ -163,27 +283,4 @@ describe(`a file that is uploaded in one pass and hashed in another${without}`, 
     expect(reads).toBe(before);
     await broken.close();
   });
-
-  it.skipIf(without !== '')(
-    'ends with the caller’s signal, and with the limit of a source that stalls',
-    async () => {
-      await open();
-      const aborting = new AbortController();
-      const file = await source();
-      const sealing = manager.seal(file, {
-        signal: aborting.signal,
-        onProgress: () => aborting.abort(),
-      });
-      expect(await failure(sealing)).toMatchObject({ code: 'ABORTED' });
-      await file.close();
-      await manager.close();
-      await open({ stallMs: 200 });
-      const stalled = await source({ readNatively: () => new Promise(() => undefined) });
-      expect(await failure(manager.seal(stalled))).toMatchObject({
-        code: 'SOURCE_MISMATCH',
-        message: expect.stringContaining('gave nothing for 200 ms'),
-      });
-      await stalled.close();
-    },
-  );
 });

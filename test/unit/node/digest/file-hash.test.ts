@@ -148,6 +148,7 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
       name: 'broken',
       hash: () => undefined,
       hashAsync: async () => undefined,
+      readFile: async () => 0,
       hashFile: async () => {
         throw Object.assign(new Error('pread failed'), { code: 'SYSTEM', errno: -5 });
       },
