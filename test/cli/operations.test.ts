@@ -106,7 +106,7 @@ describe.skipIf(missing !== '')(`docs/operations.md${missing}`, () => {
   });
 
   it('exchanges tokens, in two steps of which each leaves one that works', async () => {
-    const [commands = ''] = blocksOf('Tokens are exchanged');
+    const [commands = ''] = blocksOf('Rotate tokens');
     const [add = '', take = ''] = commands.trim().split('\n');
     const before = readFileSync(join(folder, 'etc/admin.tokens'), 'utf8');
     const status = 'ask -o /dev/null -w "%{http_code}" http://localhost/v1/status';
