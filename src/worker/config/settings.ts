@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { invalidInput, isVramError, MAX_TIMER_MS, parseStrictJson, VramError } from '../../base/index.js';
 import { MAX_UID, readInput } from '../../node/index.js';
-import { commitRequest } from '../http/index.js';
+import { commitRequest, refusedField } from '../http/index.js';
 import { z } from '../packages/index.js';
 
 const MAX_CONFIG_BYTES = 1_048_576;
@@ -136,10 +136,8 @@ export async function readSettingsFile(file: string, signal: AbortSignal): Promi
 export function checkSettings(input: unknown): Settings {
   const parsed = settings.safeParse(input);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const field =
-      issue === undefined || issue.path.length === 0 ? 'config' : issue.path.map(String).join('.');
-    throw invalidInput(field, issue?.message ?? 'cannot be used');
+    const { field, message } = refusedField(parsed.error);
+    throw invalidInput(field ?? 'config', message);
   }
   checkTogether(parsed.data);
   return parsed.data;

@@ -9,6 +9,7 @@ import { Idempotency } from './idempotency.js';
 import { OpenStreams } from './open-streams.js';
 import { addPage } from './page-routes.js';
 import { isForeseen, problem, problemOf, problemResponse } from './problem.js';
+import { refusedField } from './refused-field.js';
 import type { Answer, Route } from './route.js';
 import { ROUTES } from './routes.js';
 import type { Caller } from './tokens.js';
@@ -165,9 +166,8 @@ function parseBody(text: string, { body, bodyOptional }: Route): unknown {
   if (body === null) return null;
   const parsed = body.safeParse(text === '' && bodyOptional ? {} : parseJson(text));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const field = issue === undefined || issue.path.length === 0 ? 'body' : issue.path.map(String).join('.');
-  throw new ServiceError('INVALID_INPUT', `"${field}": ${issue?.message ?? 'not what the document says'}`);
+  const { field, message } = refusedField(parsed.error);
+  throw new ServiceError('INVALID_INPUT', `"${field ?? 'body'}": ${message}`);
 }
 
 function parseJson(text: string): unknown {

@@ -2,6 +2,7 @@
 export { Admission } from './admission.js';
 export { workerApp } from './app.js';
 export { type Address, type Listener, listen } from './listener.js';
+export { refusedField } from './refused-field.js';
 export { ROUTES } from './routes.js';
 export { commitRequest } from './schemas.js';
 export { ROLES, type Role, Tokens } from './tokens.js';

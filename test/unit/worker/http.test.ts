@@ -102,6 +102,9 @@ describe('the routes', () => {
     expect(await refused('POST', '/v1/models', { body: { name: '../x', path: '/x' } })).toMatchObject({
       argument: 'name',
     });
+    expect(await refused('POST', '/v1/models', { body: { name: 'm', path: '/m', share: 1 } })).toMatchObject({
+      detail: '"share": Invalid input: expected boolean, received number',
+    });
     expect(
       await refused('POST', '/v1/plan', {
         body: { byteLength: 1 },
