@@ -47,6 +47,10 @@ export class Executions {
   readonly #active = new Map<string, Execution>();
   /** In the order in which they ended. */
   readonly #ended = new Map<string, Execution>();
+  /** Those of the ended whose events are kept, in the same order. */
+  readonly #withEvents = new Set<Execution>();
+  /** Size of the events of all of them. */
+  #eventBytes = 0;
   readonly #queues = new Map<string, ModelQueue>();
   readonly #working = new Set<Promise<void>>();
 
@@ -166,24 +170,30 @@ export class Executions {
   #noteEnd(execution: Execution): void {
     this.#active.delete(execution.id);
     this.#ended.set(execution.id, execution);
+    this.#withEvents.add(execution);
+    this.#eventBytes += execution.events.bytes;
     this.#expire();
   }
 
   /** Drops events that are too old or too many, and the oldest outcomes if there are too many. */
   #expire(): void {
     const now = this.#options.clock.monotonic();
-    let bytes = 0;
-    for (const { events } of this.#ended.values()) bytes += events.bytes;
-    for (const { events, endedMs } of this.#ended.values()) {
-      if (now - endedMs < KEPT_MS && bytes <= MOST_KEPT_BYTES) break;
-      bytes -= events.bytes;
-      events.forget();
+    for (const execution of this.#withEvents) {
+      if (now - execution.endedMs < KEPT_MS && this.#eventBytes <= MOST_KEPT_BYTES) break;
+      this.#forgetEvents(execution);
     }
     while (this.#ended.size > MOST_ENDED) {
-      const [oldest] = this.#ended.keys();
+      const [oldest] = this.#ended.values();
       if (oldest === undefined) return;
-      this.#ended.delete(oldest);
+      this.#forgetEvents(oldest);
+      this.#ended.delete(oldest.id);
     }
+  }
+
+  #forgetEvents(execution: Execution): void {
+    if (!this.#withEvents.delete(execution)) return;
+    this.#eventBytes -= execution.events.bytes;
+    execution.events.forget();
   }
 }
 

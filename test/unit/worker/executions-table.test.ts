@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { EndData, ExecuteRequest } from '../../../src/api-schema/index.js';
 import { VramError } from '../../../src/base/index.js';
-import { ServiceError } from '../../../src/worker/common/index.js';
+import { EventLog, ServiceError } from '../../../src/worker/common/index.js';
 import { type Execution, Executions, type ExecutionsOptions } from '../../../src/worker/executions/index.js';
 import { settle } from '../handover/memory-transport.js';
 import { TestClock } from '../manager/fixture.js';
@@ -226,6 +226,40 @@ describe('what is kept of executions that have ended', () => {
       expect.objectContaining({ code: 'EVENTS_EXPIRED' }),
     );
     executions.get('e1').events.requireKept(0);
+  });
+
+  it('are counted once: a request reads the size of no ended execution', async () => {
+    const { executions, finish } = open();
+    const { get: bytes } = Object.getOwnPropertyDescriptor(EventLog.prototype, 'bytes') ?? {};
+    for (let count = 0; count < 20; count++) {
+      executions.submit(request(`e${count}`));
+      await finish(`e${count}`);
+    }
+    const read = vi.spyOn(EventLog.prototype, 'bytes', 'get').mockImplementation(function (this: EventLog) {
+      return bytes?.call(this);
+    });
+    try {
+      executions.submit(request('next'));
+      executions.get('e0');
+      expect(read).not.toHaveBeenCalled();
+    } finally {
+      read.mockRestore();
+    }
+  });
+
+  it('are dropped with the outcome', async () => {
+    const { executions, running, finish } = open({ atOnce: 20_000 });
+    executions.submit(request('first'));
+    const first = running.get('first')?.execution;
+    first?.output({ event: null, text: '' }, 1_000);
+    await finish('first');
+    for (let count = 0; count < 10_000; count++) {
+      expect(first?.events.bytes).toBe(1_256);
+      executions.submit(request(`e${count}`));
+      executions.cancel(`e${count}`);
+    }
+    expect(() => executions.get('first')).toThrow(GONE);
+    expect(first?.events.bytes).toBe(0);
   });
 
   it('are 10,000 outcomes', () => {
