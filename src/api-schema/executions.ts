@@ -76,8 +76,9 @@ export interface StartedData {
   /** Of the model in the worker's memory; null where a guard watches the engine's own. */
   readonly generation: number | null;
   readonly weights: WeightsClaim;
-  /** Since the verification began that speaks for the weights. */
+  /** Milliseconds since the verification of these weights began. */
   readonly verifiedAgeMs: number;
+  /** Milliseconds from acceptance to here: the wait for its turn and for that verification. */
   readonly queuedMs: number;
 }
 
@@ -103,10 +104,13 @@ export interface EngineOutputData {
 
 /** What an execution took. */
 export interface MetricsData {
+  /** Milliseconds from acceptance to `started`. */
   readonly queuedMs: number;
-  /** From `started` to the last output. */
+  /** Milliseconds from `started` to the success of the run, what follows the last output included. */
   readonly runMs: number;
+  /** Number of `output` events. */
   readonly outputs: number;
+  /** Bytes of their data: of its base64 text for tensors, of its JSON for an engine's events. */
   readonly outputBytes: number;
 }
 
@@ -132,6 +136,7 @@ export interface VerifiedShard {
 /** The end of an execution that succeeded. */
 export interface EndData {
   readonly weights: WeightsClaim;
+  /** As in `started`. */
   readonly verifiedAgeMs: number;
   /** Verifications made for this execution; none where `maxAgeMs` accepted earlier ones, or where a guard makes them. */
   readonly verified: readonly VerifiedShard[];
