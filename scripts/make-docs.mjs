@@ -1,7 +1,7 @@
 // node scripts/make-docs.mjs: writes the tables of docs/observability.md from the typed catalogues of events, narrations
 // and metrics.
-//   --check    changes nothing; exit code 1 if a table is not what the catalogues say
-//   --run      also writes the observed run anew (examples/observed-run.mjs; needs a build)
+//   --check    changes nothing; exit code 1 if a table differs from the catalogues
+//   --run      also rewrites the observed run (examples/observed-run.mjs; needs a build)
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -38,41 +38,43 @@ const code = (text) => `\`${text}\``;
 function tables({ EVENT_MEANINGS, EVENT_TYPES, SAMPLE_PAYLOADS, SAMPLE_ERROR, METRICS, ...narration }) {
   const { createRedactor, NARRATED_ACTIONS, narrate, sampleEvent } = narration;
   const redactor = createRedactor();
-  const told = (event) => narrate(event, redactor, true);
+  const narrated = (event) => narrate(event, redactor, true);
   const failed = { ok: false, error: SAMPLE_ERROR };
   const operations = 'open seal verify execute heal scrub drill attest lend release capacity'.split(' ');
-  const tellings = [
-    told(sampleEvent('seal.verification_failed', { operation: 'verify' })),
-    told(sampleEvent('vram.allocation_failed', { error: { ...SAMPLE_ERROR, code: 'INSUFFICIENT_VRAM' } })),
-    ...EVENT_TYPES.filter((type) => type !== 'operation.finished').map((type) => told(sampleEvent(type))),
-    told(sampleEvent('vram.deallocated', { error: SAMPLE_ERROR, wiped: false })),
-    told(sampleEvent('execution.finished', failed)),
-    told(sampleEvent('scrub.finished', { ok: false })),
-    ...operations.map((operation) => told(sampleEvent('operation.finished', { ...failed, operation }))),
+  const narrations = [
+    narrated(sampleEvent('seal.verification_failed', { operation: 'verify' })),
+    narrated(
+      sampleEvent('vram.allocation_failed', { error: { ...SAMPLE_ERROR, code: 'INSUFFICIENT_VRAM' } }),
+    ),
+    ...EVENT_TYPES.filter((type) => type !== 'operation.finished').map((type) => narrated(sampleEvent(type))),
+    narrated(sampleEvent('vram.deallocated', { error: SAMPLE_ERROR, wiped: false })),
+    narrated(sampleEvent('execution.finished', failed)),
+    narrated(sampleEvent('scrub.finished', { ok: false })),
+    ...operations.map((operation) => narrated(sampleEvent('operation.finished', { ...failed, operation }))),
   ].filter((narration) => narration !== null);
   const example = (action, level, field) => {
-    const found = tellings.find(
+    const found = narrations.find(
       (one) => one.action === action && (one.level === 'info') === (level === 'info'),
     );
     return found === undefined ? '' : found[field];
   };
-  const tellsOf = (type) => {
-    const narration = type === 'operation.finished' ? null : told(sampleEvent(type));
+  const actionOf = (type) => {
+    const narration = type === 'operation.finished' ? null : narrated(sampleEvent(type));
     return narration === null ? '' : code(narration.action);
   };
   const actions = Object.entries(NARRATED_ACTIONS);
   return {
     events: table(
-      ['event', 'when', 'fields of its own', 'told as'],
+      ['event', 'when', 'own fields', 'narrated as'],
       EVENT_TYPES.map((type) => [
         code(type),
         EVENT_MEANINGS[type],
         Object.keys(SAMPLE_PAYLOADS[type]).map(code).join(', '),
-        type === 'operation.finished' ? 'whatever failed, if nothing else has told it' : tellsOf(type),
+        type === 'operation.finished' ? 'any failure that no specific event has reported' : actionOf(type),
       ]),
     ),
     narrations: table(
-      ['action', 'what it tells', 'when all is well', 'when it is not'],
+      ['action', 'meaning', 'on success', 'on failure'],
       actions.map(([action, what]) => [
         code(action),
         what,
@@ -81,14 +83,14 @@ function tables({ EVENT_MEANINGS, EVENT_TYPES, SAMPLE_PAYLOADS, SAMPLE_ERROR, ME
       ]),
     ),
     storybook: table(
-      ['action', 'the second sentence'],
+      ['action', 'second sentence'],
       actions.map(([action]) => [
         code(action),
         example(action, 'info', 'storybook') || example(action, 'not', 'storybook'),
       ]),
     ),
     metrics: table(
-      ['metric', 'kind', 'unit', 'attributes', 'name', 'what it is'],
+      ['metric', 'kind', 'unit', 'attributes', 'name', 'meaning'],
       Object.entries(METRICS).map(([name, { kind, unit, attributes, convention, description }]) => [
         code(name),
         kind,
@@ -121,6 +123,6 @@ for (const [name, content] of Object.entries(tables(await catalogues())))
 if (process.argv.includes('--run')) after = withSection(after, 'run', observedRun());
 if (!process.argv.includes('--check')) writeFileSync(document, after);
 else if (after !== before) {
-  console.error('docs/observability.md is not what the catalogues say: run node scripts/make-docs.mjs');
+  console.error('docs/observability.md differs from the catalogues: run node scripts/make-docs.mjs');
   process.exitCode = 1;
 }

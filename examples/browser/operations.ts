@@ -112,11 +112,11 @@ export class Operations {
       this.#gone();
       this.#times.add(wiped ? 'Wipe and release' : 'Release', { ms, bytes: freed }, '', 'other');
       if (this.#isLost) return;
-      const how = wiped ? 'overwritten with zeros and given back' : 'given back, and not overwritten first';
+      const how = wiped ? 'overwritten with zeros and freed' : 'freed without being overwritten first';
       this.#story.tell(
         wiped ? 'calm' : 'bad',
         'Released',
-        `${bytes(freed)} were ${how}. The log goes on to tell what lay there.`,
+        `${bytes(freed)} were ${how}. The log keeps the record of what was there.`,
       );
     });
   }

@@ -1,7 +1,7 @@
 import type { NarratedAction } from './catalogue.js';
 import type { Narration, NarrationSink } from './types.js';
 
-/** An action, and what else of the narration is to match. */
+/** An action, and any other fields that must match. */
 export type ExpectedNarration = { readonly action: NarratedAction } & Partial<Omit<Narration, 'action'>>;
 
 /** Collects narrations, for tests of services built on this library. */
@@ -12,17 +12,17 @@ export class NarrationCapture implements NarrationSink {
     return this.#told;
   }
 
-  /** Keeps it. */
+  /** Stores a narration. */
   tell(narration: Narration): void {
     this.#told.push(narration);
   }
 
-  /** Forgets what was told. */
+  /** Drops the stored narrations. */
   clear(): void {
     this.#told.length = 0;
   }
 
-  /** The actions in order of narration. */
+  /** The narrated actions, in order. */
   actions(): string[] {
     return this.#told.map(({ action }) => action);
   }
@@ -34,7 +34,7 @@ export class NarrationCapture implements NarrationSink {
       const at = this.#told.findIndex((narration, index) => index >= from && matches(narration, pattern));
       if (at < 0) {
         throw new Error(
-          `narration ${position} (${JSON.stringify(pattern)}) was not told; told from there on: ` +
+          `narration ${position} (${JSON.stringify(pattern)}) was not narrated; narrated from there on: ` +
             `${this.actions().slice(from).join(', ') || 'nothing'}`,
         );
       }
@@ -45,7 +45,7 @@ export class NarrationCapture implements NarrationSink {
   /** Throws if any narration matches. */
   assertNotTold(unwanted: ExpectedNarration): void {
     if (this.#told.some((narration) => matches(narration, unwanted))) {
-      throw new Error(`${JSON.stringify(unwanted)} was told`);
+      throw new Error(`${JSON.stringify(unwanted)} was narrated`);
     }
   }
 }

@@ -14,29 +14,29 @@ export interface Description {
   readonly storybook: string;
 }
 
-/** Every action that is narrated, and what it stands for. The first thirteen are those of the original system. */
+/** Every narrated action and its meaning. The first thirteen are those of the original system. */
 export const NARRATED_ACTIONS = {
-  manager_init: 'a manager opened, or could not',
-  model_sealed: 'a shard was sealed, or could not be',
-  seal_verified: 'the resident bytes are as sealed, or a sample of them is',
+  manager_init: 'a manager opened, or failed to',
+  model_sealed: 'a shard was sealed, or sealing failed',
+  seal_verified: 'the resident bytes match their seal, or a sample of them does',
   seal_verification_failed: 'a verification failed: a bad handle, or damaged bytes',
   vram_allocated: 'device memory was allocated',
   vram_allocation_failed: 'device memory could not be allocated',
-  vram_deallocated: 'device memory was wiped and given back, or given back unwiped',
+  vram_deallocated: 'device memory was zeroed and freed, or freed without zeroing',
   policy_violation: 'the residency policy refused a device',
   digest_computed: 'a digest was computed, on the host or in place on the device',
   signature_generated: 'a seal was signed',
-  device_context_initialised: 'a device was opened and proved its known answers, or could not',
+  device_context_initialised: 'a device was opened and passed its known-answer tests, or failed to',
   validation_failed: 'an input was refused',
-  capacity_query: 'capacity was asked for, and told or not',
-  shard_quarantined: 'a damaged shard was locked away',
-  damage_located: 'the place of the damage was found, or could not be',
+  capacity_query: 'capacity was queried, or the query failed',
+  shard_quarantined: 'a damaged shard was quarantined',
+  damage_located: 'the damage was located, or could not be',
   shard_healed: 'damaged blocks were repaired, or could not be',
   shard_executed: 'work ran on verified weights, or failed',
   shard_scrubbed: 'a background check of a shard ended',
-  shard_lent: 'another process was lent a shard, or was not',
-  lease_revoked: 'another process was told to let go of what it was lent',
-  lease_ended: 'another process gave back what it was lent',
+  shard_lent: 'a shard was lent to another process, or lending failed',
+  lease_revoked: 'a lease of another process was revoked',
+  lease_ended: 'a lease of another process ended',
   guard_claimed: 'a guard in another process registered or reported, or could not be recorded',
   shard_attested: 'a residency statement was signed, or could not be',
   drill_injected: 'a bit is about to be flipped on purpose, or a drill was refused',
@@ -46,13 +46,13 @@ export const NARRATED_ACTIONS = {
   device_lost: 'a device was lost, with every seal on it',
 } as const;
 
-/** The actions that sentences tell of. */
+/** The narrated actions. */
 export type NarratedAction = keyof typeof NARRATED_ACTIONS;
 
 type Describer<T extends EventType> = (event: EventOf<T>) => Description | null;
 type Describers = { readonly [T in EventType]: Describer<T> | null };
 
-/** Under which action the failure of an operation is narrated when no event of its own has reported it. */
+/** The action under which an operation's failure is narrated when no specific event has reported it. */
 const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   open: 'manager_init',
   seal: 'model_sealed',
@@ -70,7 +70,7 @@ const FAILED_OPERATION: Readonly<Record<OperationName, NarratedAction>> = {
   close: 'manager_closed',
 };
 
-/** What an operation is called where it failed. */
+/** The operation, as the beginning of a sentence about its failure. */
 const ATTEMPT: Readonly<Record<OperationName, string>> = {
   open: 'Opening the worker',
   seal: 'Sealing',
@@ -83,11 +83,11 @@ const ATTEMPT: Readonly<Record<OperationName, string>> = {
   lend: 'Lending',
   claim: "Recording a guard's claim",
   release: 'Releasing',
-  capacity: 'Asking for capacity',
+  capacity: 'Querying capacity',
   stop: 'Stopping',
   close: 'Closing',
 };
-/** Operations on one shard: their name wants one behind it. */
+/** Operations on one shard: the shard's name follows theirs in a sentence. */
 const ON_A_SHARD: ReadonlySet<OperationName> = new Set([
   'seal',
   'verify',
@@ -108,7 +108,7 @@ const deviceTarget = (event: OperationEvent): string => event.device?.id ?? 'dev
 const took = (event: OperationEvent): string =>
   event.durationMs === null ? '' : ` in ${msInWords(event.durationMs)}`;
 const free = (bytes: number | null): string =>
-  bytes === null ? 'how much is left is unknown' : `${bytesInWords(bytes)} left`;
+  bytes === null ? 'free memory unknown' : `${bytesInWords(bytes)} free`;
 const attempt = (event: OperationEvent): string =>
   ON_A_SHARD.has(event.operation) ? `${ATTEMPT[event.operation]} ${shard(event)}` : ATTEMPT[event.operation];
 
@@ -132,22 +132,22 @@ function clientInWords({
 
 const REVOKED: Readonly<Record<RevokeReason, string>> = {
   damaged: 'damaged bytes',
-  released: 'the memory is to be released',
-  replaced: 'another version took its place',
+  released: 'the memory is about to be released',
+  replaced: 'a new version replaced it',
   stopped: 'the worker stopped',
-  'device-lost': 'the device is lost',
+  'device-lost': 'the device was lost',
 };
 
 const ENDED: Readonly<Record<EventOf<'lease.ended'>['how'], string>> = {
-  end: 'gave it back',
-  closed: 'went away',
-  cut: 'broke the protocol and was cut off',
+  end: 'ended it',
+  closed: 'disconnected',
+  cut: 'broke the protocol and was disconnected',
 };
 
-/** `byte 5`, `byte 5 of the tensor "a"`, `byte 9 of the tensor "a" (padding behind its last byte)`. */
+/** `byte 5`, `byte 5 of the tensor "a"`, `byte 9 of the tensor "a" (padding after its last byte)`. */
 function flippedByte({ byte, tensor, byteInTensor, padding }: EventOf<'drill.injected'>): string {
   if (tensor === undefined) return `byte ${byte}`;
-  return `byte ${byteInTensor} of the tensor ${named(tensor)}${padding === true ? ' (padding behind its last byte)' : ''}`;
+  return `byte ${byteInTensor} of the tensor ${named(tensor)}${padding === true ? ' (padding after its last byte)' : ''}`;
 }
 
 /** `, in 3 tensors, the first "a"`; empty where none is known. */
@@ -161,24 +161,23 @@ function tensorsInWords(ranges: readonly DamagedRange[]): string {
 }
 
 /**
- * What a failed verification may be: bytes that never arrived, a look that contradicts itself, a sample that settles
- * nothing, damage, a
- * handle that is not genuine.
+ * A verification fails because bytes did not arrive as read, two checks disagree, a sample cannot lift a quarantine,
+ * the bytes are damaged, or a handle is not genuine.
  */
 function verificationFailed(
   event: EventOf<'seal.verification_failed'>,
 ): Pick<Description, 'human' | 'storybook'> {
   const { code } = event.error;
   if (event.operation === 'seal') {
-    const instead = code === 'SOURCE_MISMATCH' ? 'expected of' : 'read for';
+    const intended = code === 'SOURCE_MISMATCH' ? 'expected for' : 'read for';
     return {
-      human: `What arrived on ${device(event)} is not what was ${instead} ${shard(event)} (${code}); nothing was sealed.`,
+      human: `The bytes on ${device(event)} are not those ${intended} ${shard(event)} (${code}); nothing was sealed.`,
       storybook: `The chest that came in was not the chest that was sent, so no wax was wasted on it.`,
     };
   }
   if (event.transient) {
     return {
-      human: `Two looks at ${shard(event)} on ${device(event)} disagreed (${code}): neither clean nor proof of damage.`,
+      human: `Two checks of ${shard(event)} on ${device(event)} disagreed (${code}): neither clean nor proven damaged.`,
       storybook: `The lantern flickered; the keeper rubbed both eyes and will look again.`,
     };
   }
@@ -206,17 +205,17 @@ function damagePlace(event: EventOf<'damage.located'>): string {
   if (damagedGroups === 0)
     return because(`${subject} could not be located`, error?.message ?? 'every part matches');
   const groups = `${counted(damagedGroups, 'group')} of 512 KiB ${damagedGroups === 1 ? 'does' : 'do'} not match`;
-  return `${subject} is located: ${groups}${tensorsInWords(damaged)}.`;
+  return `${subject} was located: ${groups}${tensorsInWords(damaged)}.`;
 }
 
-/** An execution within `maxAgeMs` of a verification makes none of its own: its bytes are as old as that one. */
+/** An execution within `maxAgeMs` of a verification relies on it and makes no new one. */
 function ranOn(event: EventOf<'execution.finished'>): string {
   return event.verifiedMs === null
     ? `${shard(event)}, verified earlier,`
     : `the verified bytes of ${shard(event)}`;
 }
 
-/** One describer an event type; null for events that are timing alone. */
+/** One describer for each event type; null for events that only carry timing. */
 const DESCRIBERS: Describers = {
   'operation.started': null,
   'operation.stage': null,
@@ -247,8 +246,8 @@ const DESCRIBERS: Describers = {
     actor: 'device',
     target: deviceTarget(event),
     human:
-      `${device(event)} (${named(event.device?.name ?? 'unnamed')}) answered its known questions ` +
-      `right${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
+      `${device(event)} (${named(event.device?.name ?? 'unnamed')}) passed its known-answer ` +
+      `tests${took(event)}; memory class ${event.device?.residency ?? 'unknown'}.`,
     storybook: `The vault at ${device(event)} was asked riddles with known answers, and knew them all.`,
   }),
   'device.open_failed': (event) => ({
@@ -265,7 +264,7 @@ const DESCRIBERS: Describers = {
     actor: 'device',
     target: deviceTarget(event),
     human: because(
-      `${device(event)} was lost with ${counted(event.shards, 'sealed shard')}, void from now on`,
+      `${device(event)} was lost with ${counted(event.shards, 'sealed shard')}, now void`,
       event.reason,
     ),
     storybook: `The vault sank into the sea, and every seal in it is now only a story.`,
@@ -276,7 +275,7 @@ const DESCRIBERS: Describers = {
     actor: 'device',
     target: shardTarget(event),
     human:
-      `${bytesInWords(event.allocatedBytes)} on ${device(event)} set aside for ${shard(event)}${took(event)}; ` +
+      `${bytesInWords(event.allocatedBytes)} allocated on ${device(event)} for ${shard(event)}${took(event)}; ` +
       `${free(event.availableBytes)}.`,
     storybook: `A chamber of ${bytesInWords(event.allocatedBytes)} was swept clean and made ready.`,
   }),
@@ -286,7 +285,7 @@ const DESCRIBERS: Describers = {
     actor: 'device',
     target: shardTarget(event),
     human:
-      `${bytesInWords(event.requestedBytes)} could not be had on ${device(event)} (${event.error.code}); ` +
+      `${bytesInWords(event.requestedBytes)} could not be allocated on ${device(event)} (${event.error.code}); ` +
       `${free(event.availableBytes)}.`,
     storybook: `No chamber could be had in the vault, and the newcomer has to wait outside.`,
   }),
@@ -298,11 +297,11 @@ const DESCRIBERS: Describers = {
     human:
       event.error === null
         ? `${bytesInWords(event.freedBytes)} of ${shard(event)} ` +
-          `${event.wiped ? 'overwritten with zeros and ' : ''}given back${took(event)}; ` +
+          `${event.wiped ? 'overwritten with zeros and ' : ''}freed${took(event)}; ` +
           `${bytesInWords(event.usedBytes)} still in use.`
         : event.freedBytes === 0
-          ? because(`${shard(event)} is mapped by other processes still`, event.error.message)
-          : `${bytesInWords(event.freedBytes)} of ${shard(event)} were given back, perhaps not overwritten first ` +
+          ? because(`${shard(event)} is still mapped by other processes`, event.error.message)
+          : `${bytesInWords(event.freedBytes)} of ${shard(event)} were freed, perhaps not overwritten first ` +
             `(${event.error.code}).`,
     storybook:
       event.error === null
@@ -316,7 +315,7 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       event.where === 'device'
-        ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} where they lie${took(event)}.`
+        ? `${device(event)} hashed ${bytesInWords(event.byteLength)} of ${shard(event)} in place${took(event)}.`
         : `The host hashed ${bytesInWords(event.byteLength)} of ${shard(event)} with the ${event.engine} ` +
           `engine${took(event)}.`,
     storybook: `Every leaf of the tree was read, and the tree's name was found again.`,
@@ -346,9 +345,9 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       event.mode === 'sampled'
-        ? `A sample of ${shard(event)} (${bytesInWords(event.byteLength)}) is right on ` +
-          `${device(event)}${took(event)}; the rest was not looked at.`
-        : `${shard(event)} is unharmed: ${bytesInWords(event.byteLength)} verified ` +
+        ? `A sample of ${shard(event)} (${bytesInWords(event.byteLength)}) matches its seal on ` +
+          `${device(event)}${took(event)}; the rest was not checked.`
+        : `${shard(event)} is intact: ${bytesInWords(event.byteLength)} verified ` +
           `${event.mode === 'resident' ? 'in place' : 'by readback'} on ${device(event)}${took(event)}.`,
     storybook:
       event.mode === 'sampled'
@@ -398,9 +397,8 @@ const DESCRIBERS: Describers = {
     actor: 'manager',
     target: shardTarget(event),
     human:
-      `${shard(event)} is locked away ` +
-      `(${event.reason})` +
-      `${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} called back`}.`,
+      `${shard(event)} is quarantined (${event.reason})` +
+      `${event.leasesRevoked === 0 ? '' : `; ${counted(event.leasesRevoked, 'running lease')} revoked`}.`,
     storybook: `A red ribbon across the door: nobody reads from this chamber now.`,
   }),
   'damage.located': (event) => ({
@@ -421,7 +419,7 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       `${counted(event.healedBlocks, 'block')} of ${shard(event)}${tensorsInWords(event.healed)} repaired from ` +
-      `${named(event.source)}, and the whole verified again${took(event)}.`,
+      `${named(event.source)} and the whole shard verified again${took(event)}.`,
     storybook: `The mason cut new stones to the old drawing, and the wall stands as it stood.`,
   }),
   'heal.failed': (event) => ({
@@ -449,7 +447,7 @@ const DESCRIBERS: Describers = {
     target: shardTarget(event),
     human:
       `The background check of ${shard(event)} (${bytesInWords(event.byteLength)}) ` +
-      `${event.ok ? 'found nothing' : 'found a difference'}${took(event)}.`,
+      `${event.ok ? 'found no difference' : 'found a difference'}${took(event)}.`,
     storybook: event.ok
       ? `The night watch went round, and all was well.`
       : `The night watch went round, and rang the bell.`,
@@ -459,7 +457,7 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `A residency statement for ${shard(event)} was signed after verifying it just now${took(event)}.`,
+    human: `${shard(event)} was verified, and a residency statement for it was signed${took(event)}.`,
     storybook: `A letter with today's date: the treasure was seen, whole.`,
   }),
   'shard.lent': (event) => ({
@@ -467,7 +465,7 @@ const DESCRIBERS: Describers = {
     level: 'info',
     actor: 'manager',
     target: shardTarget(event),
-    human: `${shard(event)} is lent to ${clientInWords(event)}: ${bytesInWords(event.mappedBytes)} to map.`,
+    human: `${shard(event)} was lent to ${clientInWords(event)}, which may map ${bytesInWords(event.mappedBytes)}.`,
     storybook: `A neighbour was given a window onto the treasure, and asked not to reach in.`,
   }),
   'lease.revoked': (event) => ({
@@ -476,7 +474,7 @@ const DESCRIBERS: Describers = {
     actor: 'manager',
     target: shardTarget(event),
     human: because(
-      `${clientInWords(event)} was told to let go of ${counted(event.shards, 'shard')}`,
+      `The lease of ${clientInWords(event)} on ${counted(event.shards, 'shard')} was revoked`,
       REVOKED[event.reason],
     ),
     storybook: `The keeper knocked at the neighbour's window: look away now.`,
@@ -499,7 +497,7 @@ const DESCRIBERS: Describers = {
     human:
       `The guard of ${clientInWords(event)} ` +
       `${event.outcome === null ? 'registered for' : `reports ${named(event.outcome)} for`} ` +
-      `${named(event.model)}: its own claim.`,
+      `${named(event.model)}; this worker has not verified it.`,
     storybook: `The neighbour called over the fence what he had found in his own cellar.`,
   }),
   'drill.injected': (event) => ({
@@ -534,18 +532,18 @@ const DESCRIBERS: Describers = {
     human:
       `Worker ${worker(event)} closed${took(event)}; ` +
       (event.shardsReleased === 0
-        ? 'nothing was left to give back.'
-        : `${counted(event.shardsReleased, 'live shard')} given back on the way.`),
+        ? 'no shard was live.'
+        : `${counted(event.shardsReleased, 'live shard')} released.`),
     storybook: `The lantern is out; the vault is empty and clean.`,
   }),
 };
 
-/** Whether such an event has no text: it is only timing, or a successful end. */
+/** Whether an event has no text, because it only carries timing or ends an operation that succeeded. */
 export function isSilent(event: OperationEvent): boolean {
   return DESCRIBERS[event.type] === null || (event.type === 'operation.finished' && event.error === null);
 }
 
-/** The text of an event; null if it has none. */
+/** The text of an event, or null if it has none. */
 export function describe(event: OperationEvent): Description | null {
   // The table pairs every type with a describer for exactly that type, which indexing by a union cannot express.
   const describer = DESCRIBERS[event.type] as ((event: OperationEvent) => Description | null) | null;

@@ -1,5 +1,5 @@
-// One sentence for each event, for people. It observes events; nobody calls it.
-// Wording enters, and what keeps secrets out of it.
+// One sentence for each event, for people. It only observes events; operations never call it.
+// This room holds the wording and the code that keeps secrets out of it.
 export { type ExpectedNarration, NarrationCapture } from './capture.js';
 export { NARRATED_ACTIONS, type NarratedAction } from './catalogue.js';
 export { consoleSink } from './console.js';

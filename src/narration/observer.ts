@@ -8,15 +8,15 @@ import type { Narration, NarrationSink } from './types.js';
 
 const OPTION_KEYS = { sinks: true, storybook: true, token: true } satisfies OptionKeys<NarrationOptions>;
 const EMITTED_BY = `vram-residency@${version}`;
-/** Of one drill. */
-const FLIPS_TOLD = 8;
+/** How many flips of one drill are narrated. */
+const FLIPS_NARRATED = 8;
 
 /** Options of narrationObserver(). */
 export interface NarrationOptions {
   readonly sinks: readonly NarrationSink[];
   /** Also emit the playful sentence. */
   readonly storybook?: boolean | undefined;
-  /** The worker token: taken out of every field in any written form. Only fingerprints of it are kept. */
+  /** The worker token, removed from every field in any written form. Only fingerprints of it are kept. */
   readonly token?: Uint8Array | undefined;
 }
 
@@ -39,7 +39,7 @@ export function narrationObserver(options: NarrationOptions): Observer {
   };
 }
 
-/** Failures of running operations already reported by an event of their own: the operation's end reports the others. */
+/** Failures of running operations that a specific event has reported. The operation's end reports the others. */
 class ReportedFailures {
   readonly #codes = new Map<string, Set<ErrorCode>>();
 
@@ -52,8 +52,7 @@ class ReportedFailures {
   }
 
   /**
-   * Whether this event reports a failure in general that another has reported in particular. With its end an operation is
-   * forgotten.
+   * Whether this general event repeats a failure that a specific one has reported. Forgets the operation when it ends.
    */
   already(event: OperationEvent): boolean {
     const codes = this.#codes.get(event.operationId);
@@ -66,8 +65,8 @@ class ReportedFailures {
 /** The code of the operation's failure that this event reports, or null. */
 function reportedFailure(event: OperationEvent): ErrorCode | null {
   if (event.type === 'policy.violation') return 'POLICY_VIOLATION';
-  // A release fails with a code of its own. Elsewhere memory is freed because something else has failed, which is still
-  // to be reported.
+  // Only a release fails with RELEASE_FAILED. In other operations memory is freed after another failure, which has yet to
+  // be reported.
   if (event.type === 'vram.deallocated') return event.error === null ? null : 'RELEASE_FAILED';
   return 'error' in event && event.error !== null ? event.error.code : null;
 }
@@ -78,21 +77,21 @@ function isOneOfMany(event: OperationEvent, drills: Map<string, number>): boolea
   if (event.type !== 'drill.injected') return false;
   const count = (drills.get(event.operationId) ?? 0) + 1;
   drills.set(event.operationId, count);
-  return count > FLIPS_TOLD;
+  return count > FLIPS_NARRATED;
 }
 
 function emitSafely(sink: NarrationSink, narration: Narration): void {
   try {
     sink.tell(narration);
   } catch {
-    // The narrated operation has happened regardless, and a failing sink cannot take an error report.
+    // The operation has happened regardless of its narration, and a failing sink cannot receive an error report.
   }
 }
 
-/** The narration of one event; null for events that are timing alone. */
+/** The narration of one event; null for events that only carry timing. */
 export function narrate(event: OperationEvent, redactor: Redactor, storybook: boolean): Narration | null {
   if (isSilent(event)) return null;
-  // Before a sentence shortens anything: half a secret would not be known any more.
+  // Redact before sentences shorten names: half a secret would no longer be recognised.
   const clean = cleaned(event, redactor);
   const described = describe(clean);
   if (described === null) return null;
@@ -119,7 +118,7 @@ export function narrate(event: OperationEvent, redactor: Redactor, storybook: bo
   };
 }
 
-/** What the library writes itself, in forms that hold nothing of a caller's. */
+/** Fields that the library writes itself, in forms that cannot hold a caller's text. */
 const OWN_FIELDS: ReadonlySet<string> = new Set([
   'type',
   'operation',
@@ -136,7 +135,7 @@ const OWN_FIELDS: ReadonlySet<string> = new Set([
   'sealedAt',
 ]);
 
-/** The same event, its text redacted. */
+/** The same event with its text redacted. */
 function cleaned(event: OperationEvent, redactor: Redactor): OperationEvent {
   const clean = (value: unknown): unknown => {
     if (typeof value === 'string') return redactor.redact(value);
@@ -145,6 +144,6 @@ function cleaned(event: OperationEvent, redactor: Redactor): OperationEvent {
       Object.entries(value).map(([name, inner]) => [name, OWN_FIELDS.has(name) ? inner : clean(inner)]),
     );
   };
-  // Text stays text and everything else as it was, which a walk over unknown values cannot show the compiler.
+  // The walk replaces strings by strings and keeps everything else, which the compiler cannot see.
   return clean(event) as OperationEvent;
 }

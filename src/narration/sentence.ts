@@ -3,15 +3,15 @@ const MAX_SENTENCE = 160;
 const LONGEST_NAME = 40;
 const DIGEST_DIGITS = 8;
 
-/** A name within a sentence: a long one is shortened to its beginning and its end. */
+/** A name within a sentence; a long one is shortened to its beginning and end. */
 export function named(name: string): string {
   if (name.length <= LONGEST_NAME) return name;
   return `${cutTo(name, 24)}…${cutFrom(name, name.length - 12)}`;
 }
 
 /**
- * What happened and, behind a colon, as much of the reason as one sentence holds: whole words, and of digests the digits
- * that people compare. Everything stands in the error itself.
+ * What happened and, after a colon, as many whole words of the reason as fit. Digests are shortened to the digits that
+ * people compare. The error itself has the full text.
  */
 export function because(what: string, reason: string): string {
   const brief = reason
@@ -24,12 +24,12 @@ export function because(what: string, reason: string): string {
   return `${what}: ${(lastSpace > 0 ? cut.slice(0, lastSpace) : cut).replace(/[,;:.]$/, '')}….`;
 }
 
-/** Never more than the longest sentence, whatever went into it. */
+/** Cuts a sentence to the maximum length. */
 export function bounded(sentence: string): string {
   return sentence.length <= MAX_SENTENCE ? sentence : `${cutTo(sentence, MAX_SENTENCE - 2)}….`;
 }
 
-/** The first `length` units, or one less where that would halve a surrogate pair. */
+/** The first `length` units, or one less if that would split a surrogate pair. */
 function cutTo(text: string, length: number): string {
   return text.slice(0, isLowSurrogate(text, length) ? length - 1 : length);
 }

@@ -60,7 +60,7 @@ export const METRICS = {
   'vram_residency.shards.quarantined': {
     kind: 'counter',
     unit: '{shard}',
-    description: 'Shards locked away because their resident bytes were damaged.',
+    description: 'Shards quarantined because their resident bytes were damaged.',
     convention: 'own',
     attributes: [],
   },

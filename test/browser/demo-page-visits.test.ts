@@ -162,7 +162,7 @@ describe('the page of examples/browser, in less usual visits', { timeout: 120_00
     await visit.press('Release');
     await visit.headline('The seal is void');
     await visit.page.getByText(/GPU device was lost, and every seal on it is void/).waitFor();
-    await visit.page.getByText(/given back, perhaps not overwritten first/).waitFor();
+    await visit.page.getByText(/freed, perhaps not overwritten first/).waitFor();
     await visit.page.locator('#verify[aria-disabled="true"]').waitFor();
     // The headline of the loss stays when the release has come to its end.
     await visit.headline('The seal is void');

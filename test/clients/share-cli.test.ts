@@ -113,9 +113,9 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
       child.kill('SIGTERM');
       const { code, stderr } = await result;
       expect(code).toBe(143);
-      expect(stderr).toContain('is lent to "cli test" (process ');
-      expect(stderr).toContain('the client gave it back');
-      expect(stderr).toContain('overwritten with zeros and given back');
+      expect(stderr).toContain('was lent to "cli test" (process ');
+      expect(stderr).toContain('the client ended it');
+      expect(stderr).toContain('overwritten with zeros and freed');
     },
   );
 
@@ -150,7 +150,7 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
         child.kill('SIGKILL');
       }
       const { stderr } = await result;
-      expect(stderr).toContain('is lent to "cli test" (process unknown, user 0)');
+      expect(stderr).toContain('was lent to "cli test" (process unknown, user 0)');
     },
   );
 
@@ -182,7 +182,7 @@ describe(`vram-residency lend${missing === null ? '' : ` (NOT RUN: ${missing})`}
       const seen = async (pattern: RegExp, times: number): Promise<void> => {
         while ((said.join('').match(pattern)?.length ?? 0) < times) await pause(20);
       };
-      await seen(/is unharmed/g, 3);
+      await seen(/is intact/g, 3);
       const [first, , third] = regions.slice(-3);
       for (const region of [first, third]) await region?.faults?.flip(1, 4);
       await seen(/1 block of .* repaired/g, 2);

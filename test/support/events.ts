@@ -31,31 +31,31 @@ const CONTEXT: EventContext = {
 /** When each event happens. */
 export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'operation.started': 'an operation begins',
-  'operation.stage': 'a timed part of an operation ended well',
-  'operation.finished': 'an operation ended, well or with an error',
+  'operation.stage': 'a timed part of an operation succeeded',
+  'operation.finished': 'an operation succeeded or failed',
   'manager.opened': 'a manager is open',
-  'device.opened': 'its device is open, has proved its known answers and is accepted by the policy',
+  'device.opened': 'the device is open, has passed its known-answer tests and is accepted by the policy',
   'device.open_failed':
-    'a device could not be opened: the one asked for, or one, or a driver that does not load, that `auto` passed over ' +
-    'for it',
-  'device.lost': 'the device went, and every seal on it is void',
-  'vram.allocated': 'device memory was taken for a shard',
-  'vram.allocation_failed': 'device memory could not be taken',
-  'vram.deallocated': 'device memory was given back, overwritten first unless `wiped` says otherwise',
+    'the requested device could not be opened, or `auto` passed over a device that could not be opened or whose driver ' +
+    'does not load',
+  'device.lost': 'the device was lost, and every seal on it is void',
+  'vram.allocated': 'device memory was allocated for a shard',
+  'vram.allocation_failed': 'device memory could not be allocated',
+  'vram.deallocated': 'device memory was freed; `wiped` says whether it was overwritten first',
   'digest.computed':
     'the digest of a shard is known: on the host while it streamed in, in place on the device after freezing',
   'signature.generated': 'a seal was signed',
   'vram.sealed': 'a shard is sealed',
   'seal.verified':
-    'the resident bytes are as sealed; with mode `sampled` a sample of them is, which verifies nothing',
+    'the resident bytes match their seal; with mode `sampled` only a sample does, which does not verify the shard',
   'seal.verification_failed':
-    'a handle was refused, bytes were found damaged, or two looks disagreed (`transient`)',
+    'a handle was refused, bytes were found damaged, or two checks disagreed (`transient`)',
   'policy.violation': 'the policy refused a device',
   'validation.failed': 'an input was refused',
-  'capacity.queried': 'capacity was asked for',
-  'shard.quarantined': 'a damaged shard may no longer be executed from; its leases are revoked',
+  'capacity.queried': 'capacity was queried',
+  'shard.quarantined': 'a damaged shard may no longer be executed on; its leases are revoked',
   'damage.located':
-    'follows `shard.quarantined`: where the damage is, as far as it was found in place, or why no place was found (`error`)',
+    'follows `shard.quarantined`: where the damage is, as far as it was located, or why it was not (`error`)',
   'shard.healed': 'damaged blocks were repaired and the whole shard verified again',
   'heal.failed': 'healing failed; the quarantine stays',
   'execution.finished': 'work on a lease ended',
@@ -63,11 +63,12 @@ export const EVENT_MEANINGS: { readonly [T in EventType]: string } = {
   'drill.injected': 'a bit is about to be flipped on purpose',
   'shard.attested': 'a residency statement is about to be signed',
   'shard.lent': 'the memory of a shard is about to be handed to another process',
-  'lease.revoked': 'another process was told to let go of what it was lent',
-  'lease.ended': 'another process no longer holds what it was lent, or was cut off',
-  'guard.claimed': 'a guard in another process registered or reported: its claim, which nobody checked',
+  'lease.revoked': 'a lease of another process was revoked',
+  'lease.ended': 'a lease of another process ended, or its connection was closed',
+  'guard.claimed':
+    'a guard in another process registered or reported a result, which this worker has not verified',
   'close.failed':
-    'a source, the device or the engine could not be closed, or not in time; no outcome changes by it',
+    'a source, the device or the engine could not be closed, or not in time; this changes no outcome',
   'manager.stopped': 'the manager stopped sealing and executing',
   'manager.closed': 'the manager is closed',
 };

@@ -108,7 +108,7 @@ describe('the sentences of real runs', () => {
       'manager_closed',
     ]);
     expectSound(capture.told);
-    expect(capture.told[2]?.human).toContain('; 536.3 MB left.');
+    expect(capture.told[2]?.human).toContain('; 536.3 MB free.');
     for (const { durationMs, action, workerId, device, errorKind, level } of capture.told) {
       // An adopted device was opened by somebody else.
       if (action !== 'device_context_initialised') expect(durationMs, action).toBeGreaterThan(0);
@@ -213,8 +213,8 @@ describe('the sentences of real runs', () => {
   });
 
   it.each<[string, number, ErrorCode, string]>([
-    ['never', 2, 'INTEGRITY_VIOLATION', 'What arrived on host is not what was read for s1'],
-    ['at the second look', 1, 'DEVICE_UNAVAILABLE', 'What arrived on host is not what was read for s1'],
+    ['never', 2, 'INTEGRITY_VIOLATION', 'The bytes on host are not those read for s1'],
+    ['at the second look', 1, 'DEVICE_UNAVAILABLE', 'The bytes on host are not those read for s1'],
   ])('[NA-001] tells bytes that arrived %s', async (_when, lies, errorKind, words) => {
     const { manager, capture } = await narrated({ wrap: (device) => lieAboutRoot(device, lies) });
     capture.clear();
@@ -286,10 +286,10 @@ describe('the sentences of real runs', () => {
       /^s1 was found damaged on host in .+: its bytes do not match its seal\.$/,
     );
     expect(capture.told[3]?.human).toBe(
-      'The damage in s1 on host is located: 1 group of 512 KiB does not match.',
+      'The damage in s1 on host was located: 1 group of 512 KiB does not match.',
     );
     expect(capture.told[5]?.human).toMatch(
-      /^1 block of s1 repaired from .+, and the whole verified again in /,
+      /^1 block of s1 repaired from .+ and the whole shard verified again in /,
     );
     expectSound(capture.told);
   });
