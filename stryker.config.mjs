@@ -2,8 +2,10 @@
 const folder = process.env.VRAM_RESIDENCY_MUTATE ?? 'all';
 
 export default {
-  testRunner: 'vitest',
-  plugins: ['@stryker-mutator/vitest-runner'],
+  testRunner: 'in-process',
+  buildCommand: 'node scripts/mutate-build.mjs',
+  plugins: ['@stryker-mutator/vitest-runner', './scripts/mutate-ignored.mjs', './scripts/mutate-runner.mjs'],
+  ignorers: ['option-keys'],
   // Looking for related tests costs more than most mutants do; coverage has chosen the tests already.
   vitest: { configFile: 'vitest.stryker.config.ts', related: false },
   coverageAnalysis: 'perTest',

@@ -3,6 +3,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** These take longest, the last most of all. */
 const SLOW = [
+  'unproven',
+  'tamper',
+  'stalled-parts',
+  'residency',
+  'matvec',
   'digest/engine',
   'property/digest',
   'handover/hostile',

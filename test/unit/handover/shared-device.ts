@@ -5,6 +5,8 @@ import { overlay } from '../manager/fixture.js';
 export interface SharedRegion {
   readonly memory: SharedMemory;
   fate: 'held' | 'wiped' | 'abandoned';
+  /** What abandon() fails with. */
+  refuse: Error | null;
 }
 
 /** The host device, whose regions pretend that other processes can map them; `regions` says what became of them. */
@@ -13,7 +15,11 @@ export function sharingDevice(device: Device, regions: SharedRegion[] = []): Dev
     allocate: async (byteLength: number, { share, ...options }: AllocateOptions = {}): Promise<Region> => {
       const region = await device.allocate(byteLength, options);
       if (share !== true) return region;
-      const shared: SharedRegion = { memory: { mappedBytes: region.allocatedBytes }, fate: 'held' };
+      const shared: SharedRegion = {
+        memory: { mappedBytes: region.allocatedBytes },
+        fate: 'held',
+        refuse: null,
+      };
       regions.push(shared);
       return overlay(region, {
         shared: shared.memory,
@@ -22,6 +28,7 @@ export function sharingDevice(device: Device, regions: SharedRegion[] = []): Dev
           await region.release();
         },
         abandon: async () => {
+          if (shared.refuse !== null) throw shared.refuse;
           if (shared.fate === 'held') shared.fate = 'abandoned';
           await region.release();
         },

@@ -169,7 +169,7 @@ describe('sampled verification', () => {
     const options = { mode: 'sampled', groups: 1000 } as const;
     const refusal = {
       code: 'INTEGRITY_VIOLATION',
-      message: expect.stringContaining('is in quarantine'),
+      message: expect.stringMatching(/is in quarantine.*; a sample cannot lift it$/),
       report: { verified: false, sampled: true, transient: false, damaged: [] },
     };
     expect(await failure(manager.verify(shard, options))).toMatchObject(refusal);

@@ -104,6 +104,69 @@ describe('healing', () => {
     await manager.close();
   });
 
+  it('from a source that changes while its blocks are written says how many of them were', async () => {
+    const seen = regionsOf();
+    const { manager } = await openHost({ wrap: seen.wrap, options: { keep: 'leaves' } });
+    const shard = await manager.seal(bytesSource(bytes));
+    for (const block of [1, 3, 5]) await seen.flip(0, block * 4096, 1);
+    let reads = 0;
+    const changing: Source = {
+      ...bytesSource(bytes, 'model.bin'),
+      // Three reads to check the blocks and two to write them: the third write finds other bytes.
+      readRange: async (offset, length) =>
+        ++reads <= 5 ? bytes.slice(offset, offset + length) : new Uint8Array(length),
+    };
+    const error = await failure(manager.heal(shard, changing));
+    expect(error).toMatchObject({
+      code: 'SOURCE_MISMATCH',
+      message:
+        'the source "model.bin" does not hold the bytes that were sealed; it changed after 2 blocks were healed, and ' +
+        'the shard stays in quarantine',
+    });
+    expect(manager.status().quarantined).toEqual([shard.shardId]);
+    expect(await manager.heal(shard, bytesSource(bytes))).toMatchObject({ healedBlocks: 1 });
+    await manager.close();
+  });
+
+  it('puts a shard that is in quarantine already there no second time', async () => {
+    const seen = regionsOf();
+    const { manager, recorder } = await openHost({ wrap: seen.wrap });
+    const shard = await manager.seal(bytesSource(bytes));
+    await seen.flip(0, 0, 1);
+    await failure(manager.verify(shard));
+    await manager.heal(shard, bytesSource(bytes));
+    expect(recorder.of('shard.quarantined')).toHaveLength(1);
+    await manager.close();
+  });
+
+  it('[CI-007] that meets two digests of the same bytes leaves no verification that still counts', async () => {
+    let lie = false;
+    const { manager, recorder } = await openHost({
+      wrap: (device) =>
+        wrapRegions(device, (region) =>
+          overlay(region, {
+            root: async (options?: RunOptions) => {
+              const found = await region.root(options);
+              if (lie) found.root[0] = (found.root[0] ?? 0) ^ 1;
+              lie = false;
+              return found;
+            },
+          }),
+        ),
+    });
+    const shard = await manager.seal(bytesSource(bytes));
+    await manager.verify(shard);
+    await manager.execute(shard, () => 0, { maxAgeMs: 60_000 });
+    expect(recorder.of('seal.verified')).toHaveLength(1);
+    lie = true;
+    expect(await failure(manager.heal(shard, bytesSource(bytes)))).toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+    });
+    await manager.execute(shard, () => 0, { maxAgeMs: 60_000 });
+    expect(recorder.of('seal.verified')).toHaveLength(2);
+    await manager.close();
+  });
+
   it('gives up on memory that fails again and again, and on a device that contradicts itself', async () => {
     const again = regionsOf((device) =>
       wrapRegions(device, (region) => overlay(region, { patch: async () => undefined })),

@@ -53,6 +53,25 @@ describe('[MS-005] release', () => {
     await manager.close();
   });
 
+  it('on a lost device frees what was counted, and says that nothing was overwritten', async () => {
+    let lose: (reason: string) => void = () => undefined;
+    const lost = new Promise<string>((resolve) => {
+      lose = resolve;
+    });
+    const { manager, recorder } = await openHost({ inject: { lost } });
+    const shard = await manager.seal(bytesSource(pattern(5000)));
+    lose('the bus fell off');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await manager.release(shard)).toEqual({
+      released: true,
+      freedBytes: 8192,
+      wiped: false,
+      recorded: true,
+    });
+    expect(recorder.of('vram.deallocated')).toMatchObject([{ wiped: false, usedBytes: 0 }]);
+    await manager.close();
+  });
+
   it('that cannot overwrite says what to do, with the device failure as its cause', async () => {
     let armed = false;
     const { manager } = await openHost({

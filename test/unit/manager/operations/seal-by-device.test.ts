@@ -151,8 +151,19 @@ describe("seal with hashing 'device'", () => {
       const none = await failure(manager.seal(source, { hashing: 'device' }));
       expect(none).toMatchObject({ code: 'INVALID_INPUT', argument: 'expected' });
       expect(none.message).toContain('of the packed tensors');
+      // Without digests of files, and with those of the packed sequence, they are sealed.
+      const expected = await fsverity(packedByHand(FILES));
+      expect(
+        await manager.seal(source, { hashing: 'device', expected, digests: ['fsverity'] }),
+      ).toMatchObject({
+        fsverity: expected,
+      });
       const files = await failure(manager.seal(source, { hashing: 'device', expectedFiles: [null] }));
-      expect(files).toMatchObject({ code: 'INVALID_INPUT', argument: 'expectedFiles' });
+      expect(files).toMatchObject({
+        code: 'INVALID_INPUT',
+        argument: 'expectedFiles',
+        message: '"expectedFiles" needs hashing "host": the device sees the packed tensors, not the files',
+      });
       await manager.close();
     });
   });

@@ -35,6 +35,24 @@ describe('a request to seal', () => {
 
   it.each<[string, object]>([
     ['"reopen" must be a function that opens the source again', { reopen: given({}) }],
+    ['"share" must be true or false', { share: given('yes') }],
+    ['"hashing" must be one of host, device, got string', { hashing: given('gpu') }],
+    [
+      '"digests" must be ["fsverity"], or left out, with hashing "device"',
+      { hashing: 'device', digests: ['sha256'], expected: `fsverity-sha256-12:${ones}` },
+    ],
+    [
+      '"digests" must be ["fsverity"], or left out, with hashing "device"',
+      { hashing: 'device', digests: given('fsverity'), expected: `fsverity-sha256-12:${ones}` },
+    ],
+    [
+      '"expected" has a sha256, which hashing "device" cannot check: give the fsverity digest alone',
+      { hashing: 'device', expected: `sha256:${sha256}` },
+    ],
+    [
+      '"expected" must hold the fsverity-sha256-12 digest of the source with hashing "device"',
+      { hashing: 'device', digests: ['fsverity'] },
+    ],
     [
       '"digests" must be ["fsverity"] or ["sha256", "fsverity"]: fsverity is what is verified in place',
       { digests: ['sha256'] },
@@ -94,6 +112,15 @@ describe('a request to seal', () => {
     const { manager } = await openHost();
     expect((await failure(manager.seal({ ...bytesSource(bytes), byteLength }))).message).toBe(
       message ?? '"source.byteLength" must be an integer of at least 0, got -1',
+    );
+    await manager.close();
+  });
+
+  it('takes a source of maxShardBytes, and none with a byte more', async () => {
+    const { manager } = await openHost({ options: { maxShardBytes: 8192 } });
+    expect(await manager.seal(bytesSource(pattern(8192)))).toMatchObject({ byteLength: 8192 });
+    expect((await failure(manager.seal(bytesSource(pattern(8193))))).message).toBe(
+      '"source" has 8193 bytes, more than maxShardBytes (8192)',
     );
     await manager.close();
   });

@@ -170,7 +170,9 @@ describe('what a seal of tensors expects', () => {
       await fsverity(FILES[1]?.bytes ?? PACKED),
     ];
     await manager.seal(source(), { expected: await fsverity(PACKED), expectedFiles: digests });
-    await manager.seal(source(), { expectedFiles: [null, digests[1] ?? null] });
+    for (const sums of [undefined, ['fsverity'] as const]) {
+      await manager.seal(source(), { digests: sums, expectedFiles: [null, digests[1] ?? null] });
+    }
     for (const [index, wrong] of [
       `sha256:${'0'.repeat(64)}`,
       `fsverity-sha256-12:${'0'.repeat(64)}`,
@@ -182,7 +184,7 @@ describe('what a seal of tensors expects', () => {
     }
     const other = await failure(manager.seal(source(), { expected: `sha256:${'0'.repeat(64)}` }));
     expect(other).toMatchObject({ code: 'SOURCE_MISMATCH' });
-    expect(manager.status().liveShards).toBe(2);
+    expect(manager.status().liveShards).toBe(3);
     await manager.close();
   });
 
@@ -195,6 +197,16 @@ describe('what a seal of tensors expects', () => {
     const { manager, recorder } = await openHost();
     expect(await failure(manager.seal(source(), options))).toMatchObject({ code: 'INVALID_INPUT', argument });
     expect(recorder.of('vram.allocated')).toHaveLength(0);
+    await manager.close();
+  });
+
+  it('needs sha256 among the digests for any file that is expected by it', async () => {
+    const { manager } = await openHost();
+    const expectedFiles = [null, `sha256:${'0'.repeat(64)}`];
+    expect(await failure(manager.seal(source(), { digests: ['fsverity'], expectedFiles }))).toMatchObject({
+      code: 'INVALID_INPUT',
+      message: '"expectedFiles" has a sha256 that "digests" leaves out: add "sha256" there',
+    });
     await manager.close();
   });
 
