@@ -25,6 +25,6 @@ export default {
   jsonReporter: { fileName: `reports/mutation/${folder}.json` },
   thresholds: { high: 90, low: 85, break: 85 },
   // Added to the time that the tests took without a mutant.
-  timeoutMS: 15_000,
+  timeoutMS: 8_000,
   timeoutFactor: 2,
 };

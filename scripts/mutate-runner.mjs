@@ -105,8 +105,11 @@ class Runner {
         nrOfTests++;
         const { status, failureMessage } = await this.#run(test);
         if (ns.hitCount > hitLimit) {
-          this.#poisoned = true;
-          return { status: 'timeout', reason: `Hit limit reached (${ns.hitCount}/${hitLimit})` };
+          const reason = `Hit limit reached (${ns.hitCount}/${hitLimit})`;
+          ns.activeMutant = undefined;
+          ns.hitCount = undefined;
+          this.#poisoned = mutantActivation === 'static' || (await this.#run(test)).status === 1;
+          return { status: 'timeout', reason };
         }
         if (status !== 1) continue;
         if (mutantActivation !== 'static') {

@@ -72,6 +72,31 @@ describe('a log of events', () => {
     expect(await follow(events, 0)).toEqual({ ids: [], error: EXPIRED(1) });
   });
 
+  it('keeps 10,000 of any size unless told otherwise', () => {
+    const events = new EventLog<Draft>(new TestClock());
+    for (let count = 0; count < 10_000; count++) events.append({ type: 'a' }, 2 ** 40);
+    events.requireKept(0);
+    events.append({ type: 'b' });
+    expect(() => events.requireKept(0)).toThrow(EXPIRED(1));
+    events.requireKept(1);
+  });
+
+  it('wakes a reader that waits when all is forgotten, or the log ends', async () => {
+    const events = log();
+    events.append({ type: 'a' });
+    const waiting = [follow(events, 1), follow(events, 1)];
+    await new Promise((resolve) => setImmediate(resolve));
+    events.forget();
+    await new Promise((resolve) => setImmediate(resolve));
+    events.append({ type: 'b' });
+    await new Promise((resolve) => setImmediate(resolve));
+    events.end();
+    expect(await Promise.all(waiting)).toEqual([
+      { ids: [2], error: null },
+      { ids: [2], error: null },
+    ]);
+  });
+
   it('keeps as many bytes as allowed, the newest event in any case', () => {
     const events = log();
     events.append({ type: 'a' }, 60);

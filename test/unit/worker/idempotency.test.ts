@@ -21,6 +21,25 @@ describe('answers kept for idempotency keys', () => {
     await expect(kept.once('e', about(), answer(''))).rejects.toMatchObject({ code: 'QUEUE_FULL' });
   });
 
+  it('take no more than 64 MiB unless told otherwise', async () => {
+    const kept = new Idempotency(new TestClock());
+    await kept.once('a', about(), answer('x'.repeat(64 * 2 ** 20 - 1)));
+    await kept.once('b', about(), answer('x'));
+    await expect(kept.once('c', about(), answer(''))).rejects.toMatchObject({ code: 'QUEUE_FULL' });
+  });
+
+  it('do not count an answer that comes when its key is no longer kept', async () => {
+    const clock = new TestClock();
+    const kept = new Idempotency(clock, 10);
+    let give: (answer: { status: number; body: string }) => void = () => undefined;
+    const slow = kept.once('slow', about(), () => new Promise((resolve) => (give = resolve)));
+    clock.turn(DAY_MS);
+    await kept.once('a', about(), answer('1'));
+    give({ status: 200, body: 'x'.repeat(50) });
+    expect(await slow).toMatchObject({ body: 'x'.repeat(50) });
+    expect(await kept.once('b', about(), answer('2'))).toMatchObject({ body: '2' });
+  });
+
   it('do not count orders that were refused', async () => {
     const kept = new Idempotency(new TestClock(), 1);
     for (const key of ['a', 'b']) {
