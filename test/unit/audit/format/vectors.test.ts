@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { AUDIT_CATALOGUE, AUDIT_COMMON_FIELDS, AUDIT_TYPES } from '../../../../src/audit/format/catalogue.js';
+import { AUDIT_CATALOGUE, AUDIT_TYPES } from '../../../../src/audit/format/catalogue.js';
+import { AUDIT_COMMON_FIELDS, AUDIT_DESCRIPTIONS } from '../../../../src/audit/format/descriptions.js';
 import { verifyLog, verifyProofDocument } from '../../../../src/audit/index.js';
 import { nodeCrypto } from '../../../../src/node/crypto.js';
 import { memoryLogSource } from '../../../support/memory-log-source.js';
@@ -75,11 +76,11 @@ function catalogueTable(): string {
   const list = (fields: readonly (readonly [string, string])[]): string =>
     fields.map(([field, what]) => `\`${field}\`: ${what}`).join('; ');
   const rows = AUDIT_TYPES.map((type) => {
-    const { severity, summary, fields, tensorFields = {} } = AUDIT_CATALOGUE[type];
-    const own = Object.entries(fields).filter(([field]) => !Object.hasOwn(AUDIT_COMMON_FIELDS, field));
+    const { severity } = AUDIT_CATALOGUE[type];
+    const { summary, fields, tensorFields = {} } = AUDIT_DESCRIPTIONS[type];
     const more = Object.entries(tensorFields);
     const ofTensors = more.length === 0 ? '' : `. Of tensors also ${list(more)}`;
-    return `| \`${type}\` | ${severity} | ${summary} | ${list(own)}${ofTensors} |`;
+    return `| \`${type}\` | ${severity} | ${summary} | ${list(Object.entries(fields))}${ofTensors} |`;
   });
   const common = `In every record of an operation: ${list(Object.entries(AUDIT_COMMON_FIELDS))}.`;
   return [common, '', '| type | severity | when | data |', '|---|---|---|---|', ...rows].join('\n');
