@@ -19,7 +19,7 @@ export class LogView {
 
   /** After the lists came into sight: hidden ones cannot scroll. */
   toEnd(): void {
-    for (const list of [this.#sentences, this.#records]) list.scrollTop = list.scrollHeight;
+    for (const list of [this.#sentences, this.#records]) scrollToEnd(list);
   }
 
   sentence({ level, at, text }: Sentence): void {
@@ -52,5 +52,17 @@ function append(list: HTMLOListElement, lines: readonly HTMLElement[]): void {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
   list.append(...lines);
   while (list.childElementCount > MOST_SHOWN) list.firstElementChild?.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (atEnd) scrollToEnd(list);
+}
+
+/** To the last row, with space below it so that the topmost row in sight is a whole one. */
+function scrollToEnd(list: HTMLOListElement): void {
+  list.style.paddingBlockEnd = '0';
+  list.scrollTop = list.scrollHeight;
+  const top = list.getBoundingClientRect().top + list.clientTop;
+  const rowsAt = [...list.children].map((row) => row.getBoundingClientRect().top - top);
+  // Scrolling stops at whole pixels, rows begin between them.
+  const firstWhole = rowsAt.find((at) => at > -1) ?? 0;
+  list.style.paddingBlockEnd = `${firstWhole}px`;
+  list.scrollTop = list.scrollHeight;
 }
