@@ -1,7 +1,7 @@
 // npm run build:web: the page of examples/browser as a folder of static files, build/web, which any web server can serve.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { transformSync } from 'esbuild';
@@ -17,9 +17,10 @@ export const WEB_FOLDER = join(root, 'build/web');
 /**
  * The most bytes of code, styles and markup, after gzip. Each counts the one before it; none counts ONNX Runtime Web.
  * `page`: what the page needs to be seen and used. `start`: with what its worker loads before a model is chosen.
- * `file`: once a file has been sealed. `reader`: once the text reader has read.
+ * `file`: once a file has been sealed, with ONNX's reader, the largest. `reader`: once the text reader has read.
+ * Where there is no WebGPU the host device comes in addition.
  */
-export const MOST_BYTES = { page: 20_000, start: 90_000, file: 117_000, reader: 129_000 };
+export const MOST_BYTES = { page: 18_000, start: 80_000, file: 102_000, reader: 114_000 };
 
 /** No script but the page's own files, nothing from elsewhere. The engine compiles WebAssembly. */
 export const CONTENT_SECURITY_POLICY = [
@@ -44,6 +45,7 @@ export async function buildWeb(folder = WEB_FOLDER) {
     cwd: root,
     input: { page: join(sources, 'main.ts'), worker: join(sources, 'worker.ts') },
     platform: 'browser',
+    preserveEntrySignatures: 'allow-extension',
     resolve: {
       // The modules instead of the bundle that the package carries: only they can be loaded when they are needed.
       alias: {
@@ -57,6 +59,9 @@ export async function buildWeb(folder = WEB_FOLDER) {
       if (level === 'warn') throw new Error(log.message);
     },
   });
+  const engineFile = { name: ENGINE, test: `/node_modules/${ENGINE}/` };
+  const { output: first } = await bundle.generate({ codeSplitting: { groups: [engineFile] } });
+  const files = filesOfModules(first);
   const { output } = await bundle.write({
     dir: folder,
     format: 'es',
@@ -64,7 +69,11 @@ export async function buildWeb(folder = WEB_FOLDER) {
     chunkFileNames: '[name]-[hash].js',
     minify: true,
     comments: false,
-    codeSplitting: { groups: [{ name: ENGINE, test: `/node_modules/${ENGINE}/` }] },
+    codeSplitting: {
+      // A module's own imports are needed by all that need the module, or by more: no two chunks need each other.
+      includeDependenciesRecursively: false,
+      groups: [engineFile, { name: (id) => files.get(id) ?? null, debugName: 'file of a module' }],
+    },
   });
   const html = readFileSync(join(sources, 'index.html'), 'utf8');
   writeFileSync(join(folder, 'index.html'), html.replace('%CSP%', CONTENT_SECURITY_POLICY));
@@ -83,6 +92,42 @@ export async function buildWeb(folder = WEB_FOLDER) {
   return { folder, sizes };
 }
 
+/**
+ * What one of these needs is one file, except what those before it need: a few large files compress better than many small
+ * ones. The worker imports each when it is due.
+ */
+const LOADED_TOGETHER = ['examples/browser/runtime/calls.ts', 'examples/browser/runtime/audit.ts'];
+
+/** By module, the file that it belongs into; `output` is a build that leaves this to the bundler. */
+function filesOfModules(output) {
+  const chunks = chunksOf(output);
+  const files = new Map();
+  for (const start of LOADED_TOGETHER) {
+    for (const { moduleIds } of neededBy(holderOf(start, chunks), chunks))
+      for (const id of moduleIds) if (!files.has(id)) files.set(id, basename(start, '.ts'));
+  }
+  return files;
+}
+
+/** By file name. */
+function chunksOf(output) {
+  return new Map(output.filter(({ type }) => type === 'chunk').map((chunk) => [chunk.fileName, chunk]));
+}
+
+function holderOf(module, chunks) {
+  const holder = [...chunks.values()].find(({ moduleIds }) => moduleIds.includes(join(root, module)));
+  if (holder === undefined) throw new Error(`no file of the page has ${module}`);
+  return holder;
+}
+
+/** A file and all that it imports, however indirectly; not what it only loads later. */
+function neededBy(chunk, chunks) {
+  const found = new Set([chunk]);
+  // A set's loop reaches what is added while it runs.
+  for (const { imports } of found) for (const name of imports) found.add(chunks.get(name));
+  return found;
+}
+
 const gzipped = (path) => gzipSync(readFileSync(path)).length;
 
 /** What the engine loads, and the model that it reads with. */
@@ -96,32 +141,27 @@ function copyEngine(folder) {
 
 /** `shown`: of markup and styles. */
 function sizesOf(output, shown) {
-  const chunks = new Map(
-    output.filter(({ type }) => type === 'chunk').map((chunk) => [chunk.fileName, chunk]),
-  );
+  const chunks = chunksOf(output);
   const loaded = new Set();
   let total = shown;
-  const load = (file) => {
-    if (loaded.has(file)) return;
-    loaded.add(file);
-    const { name, imports, code } = chunks.get(file);
-    if (name === ENGINE) return;
-    total += gzipSync(code).length;
-    for (const next of imports) load(next);
-  };
   /** Loads what holds one of these modules, and what it imports. Gives the size of everything so far. */
   const after = (...modules) => {
-    for (const module of modules) {
-      const holder = [...chunks.values()].find(({ moduleIds }) => moduleIds.includes(join(root, module)));
-      if (holder === undefined) throw new Error(`no file of the page has ${module}`);
-      load(holder.fileName);
+    const needed = modules.flatMap((module) => [...neededBy(holderOf(module, chunks), chunks)]);
+    for (const chunk of needed) {
+      if (loaded.has(chunk) || chunk.name === ENGINE) continue;
+      loaded.add(chunk);
+      total += gzipSync(chunk.code).length;
     }
     return total;
   };
   return {
     page: after('examples/browser/main.ts', 'examples/browser/worker.ts'),
     start: after('examples/browser/runtime/calls.ts'),
-    file: after('examples/browser/runtime/audit.ts', 'examples/browser/runtime/tensors.ts'),
+    file: after(
+      'examples/browser/runtime/audit.ts',
+      'examples/browser/runtime/tensors.ts',
+      'examples/browser/runtime/formats/onnx.ts',
+    ),
     reader: after('dist/engines/onnxruntime/seal-onnx.js', 'examples/browser/runtime/reader.ts'),
   };
 }

@@ -20,19 +20,27 @@ function emit(name, source) {
   if (previous !== text) writeFileSync(path, text);
 }
 
-function texts(folder, extension) {
+/** The files of a folder by their names; `shorten` takes out what is for readers alone. */
+function texts(folder, extension, shorten = (text) => text) {
   const names = readdirSync(`${root}${folder}`).filter((name) => name.endsWith(extension));
   const entries = names.sort().map((name) => {
-    const text = readFileSync(`${root}${folder}/${name}`, 'utf8');
+    const text = shorten(readFileSync(`${root}${folder}/${name}`, 'utf8'));
     return `  ${JSON.stringify(name.slice(0, -extension.length))}: ${JSON.stringify(text)},\n`;
   });
   return `{\n${entries.join('')}}`;
 }
 
+/** WGSL without comments, indentation and empty lines: pages download it. Lines stay, for the compiler's messages. */
+function shortWgsl(text) {
+  if (text.includes('/*')) throw new Error('shaders/: only comments to the end of a line are taken out');
+  const lines = text.split('\n').map((line) => line.replace(/\/\/.*$/, '').trim());
+  return `${lines.filter((line) => line !== '').join('\n')}\n`;
+}
+
 const wasm = readFileSync(`${root}build/vram.wasm`);
 // Hexadecimal: larger than Base64, but servers compress it to three quarters of that, since bytes stay whole digits.
 emit('wasm', `export const wasmHex =\n  '${wasm.toString('hex')}';\n`);
-emit('shaders', `export const shaders = ${texts('shaders', '.wgsl')} as const;\n`);
+emit('shaders', `export const shaders = ${texts('shaders', '.wgsl', shortWgsl)} as const;\n`);
 emit('ptx', `export const ptx: Readonly<Record<string, string>> = ${texts('cuda', '.ptx')};\n`);
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 emit('version', `export const version = ${JSON.stringify(version)};\n`);

@@ -9,7 +9,7 @@ import {
   verifyAttestation as verify,
 } from './attest/index.js';
 import { VramError } from './base/index.js';
-import { hostBackend, webgpuBackend } from './device/index.js';
+import { hostBackendOnFirstCall, webgpuBackend } from './device/index.js';
 import { createPortableEngine } from './digest/index.js';
 import type { Observer } from './events/index.js';
 import { VramManager as Manager, type ManagerOptions, type Platform } from './manager/index.js';
@@ -82,7 +82,7 @@ function pagePlatform(options: ManagerOptions): Platform {
         gpu: pageGpu,
         adviceWithoutAdapter: 'switch on hardware acceleration or update the GPU driver',
       }),
-      hostBackend({ engine: options.engine ?? takingTurns(createPortableEngine()) }),
+      hostBackendOnFirstCall({ engine: options.engine ?? takingTurns(createPortableEngine()) }),
     ],
     crypto: webCrypto,
     engine: () => takingTurns(createPortableEngine()),

@@ -9,6 +9,7 @@ export {
   NotInstalled,
 } from './cuda/index.js';
 export { type BlockHasher, hostBackend, type NativeSinks } from './host/index.js';
+export { hostBackendOnFirstCall } from './host-on-first-call.js';
 export { type SkippedDevice, selectDevice } from './select.js';
 export {
   type AllocateOptions,

@@ -1,11 +1,4 @@
-import {
-  isVramError,
-  type RandomAccess,
-  readGguf,
-  readOnnx,
-  readSafetensors,
-  type TensorIndex,
-} from 'vram-residency/browser';
+import { isVramError, type RandomAccess, type TensorIndex } from 'vram-residency/browser';
 import type { TensorPlace } from '../protocol.js';
 import { placeOf } from './blocks.js';
 import { BrokenModel } from './broken-model.js';
@@ -16,7 +9,8 @@ interface Format {
   readonly name: RegExp;
   /** Whether the first bytes of a file can only mean this format. */
   begins(first: Uint8Array): boolean;
-  read(access: RandomAccess, what: string): Promise<TensorIndex>;
+  /** Each reader is a file of its own, downloaded for the first model of its format. */
+  reader(): Promise<{ read(access: RandomAccess, what: string): Promise<TensorIndex> }>;
 }
 
 /** The longest beginning that a format is known by: safetensors, a length in 8 bytes and then its header. */
@@ -27,21 +21,21 @@ const FORMATS: readonly Format[] = [
     what: 'GGUF',
     name: /\.gguf$/i,
     begins: (first) => String.fromCharCode(...first.subarray(0, 4)) === 'GGUF',
-    read: readGguf,
+    reader: () => import('./formats/gguf.js'),
   },
   {
     what: 'safetensors',
     name: /\.safetensors$/i,
     // A header of under 2^32 bytes that begins as JSON does: by chance once in 2^40 files.
     begins: (first) => first[8] === 0x7b && first.subarray(4, 8).every((byte) => byte === 0),
-    read: readSafetensors,
+    reader: () => import('./formats/safetensors.js'),
   },
   {
     what: 'ONNX',
     name: /\.onnx$/i,
     // Protobuf has no beginning of its own.
     begins: () => false,
-    read: async (access, what) => (await readOnnx(access, what)).tensors,
+    reader: () => import('./formats/onnx.js'),
   },
 ];
 
@@ -54,8 +48,9 @@ export async function tensorsOf(file: Blob, name: string): Promise<TensorPlace[]
   const format =
     FORMATS.find(({ begins }) => begins(first)) ?? FORMATS.find((one) => one.name.test(name)) ?? null;
   if (format === null) return null;
+  const { read } = await format.reader();
   try {
-    return placed(await format.read(blobAccess(file), name));
+    return placed(await read(blobAccess(file), name));
   } catch (error) {
     if (isVramError(error, 'INVALID_INPUT')) throw new BrokenModel(format.what, error.message, error);
     throw error;

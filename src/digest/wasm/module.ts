@@ -6,9 +6,14 @@ type WasmFunction = (...args: number[]) => number;
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 
+/** One place for the text: a bundler that inlines constants would put it into a page twice. */
+function moduleBytes(): Uint8Array<ArrayBuffer> {
+  return fromHex(wasmHex);
+}
+
 /** True where this platform runs the module: WebAssembly with fixed-width SIMD. */
 export function wasmSupported(): boolean {
-  return typeof WebAssembly === 'object' && WebAssembly.validate(fromHex(wasmHex));
+  return typeof WebAssembly === 'object' && WebAssembly.validate(moduleBytes());
 }
 
 /** The module of assembly/, compiled once; an attempt that failed is made again. Errors: DEVICE_UNAVAILABLE. */
@@ -21,7 +26,7 @@ function compileOnce(): Promise<WebAssembly.Module> {
 }
 
 async function compile(): Promise<WebAssembly.Module> {
-  const bytes = fromHex(wasmHex);
+  const bytes = moduleBytes();
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {

@@ -1,0 +1,1 @@
+export { readGguf as read } from 'vram-residency/browser';

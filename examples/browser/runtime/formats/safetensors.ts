@@ -1,0 +1,1 @@
+export { readSafetensors as read } from 'vram-residency/browser';

@@ -1,0 +1,26 @@
+import { VramError } from '../base/index.js';
+import type { HostOptions } from './host/index.js';
+import type { Backend } from './types.js';
+
+/** The host backend for pages, which download its code on first use: most have WebGPU and never need it. */
+export function hostBackendOnFirstCall(options: HostOptions): Backend {
+  let loading: Promise<Backend> | undefined;
+  const loaded = (): Promise<Backend> => {
+    loading ??= load(options);
+    return loading;
+  };
+  return {
+    kind: 'host',
+    list: async () => (await loaded()).list(),
+    problem: async () => (await loaded()).problem(),
+    open: async (index, openOptions) => (await loaded()).open(index, openOptions),
+  };
+}
+
+/** Errors: INVALID_INPUT, as hostBackend() does; DEVICE_UNAVAILABLE where the code does not arrive. */
+async function load(options: HostOptions): Promise<Backend> {
+  const host = await import('./host/index.js').catch((cause: unknown) => {
+    throw new VramError('DEVICE_UNAVAILABLE', 'the code of the host device could not be loaded', { cause });
+  });
+  return host.hostBackend(options);
+}
