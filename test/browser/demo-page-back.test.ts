@@ -3,15 +3,38 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchChromium } from '../support/chromium.mjs';
 import { DemoSite, type Visit } from './demo-visit.js';
 
-/** Shows the page as a browser does that had put it aside. */
-const comesBack = (visit: Visit): Promise<boolean> =>
-  visit.page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+/** Leaves the page and goes back to it; false where the browser made a new one. */
+async function leaveAndReturn(visit: Visit): Promise<boolean> {
+  const { page } = visit;
+  await page.evaluate(() => {
+    addEventListener('pageshow', ({ persisted }) => Object.assign(globalThis, { persisted }));
+  });
+  await page.goto(new URL('models/characters.txt', page.url()).href);
+  // A page that was kept is not loaded again.
+  await page.goBack({ waitUntil: 'commit' });
+  await page.waitForFunction(() => performance.getEntriesByName('interactive').length > 0);
+  return await page.evaluate(() => 'persisted' in globalThis);
+}
 
 describe('the page of examples/browser that was left', { timeout: 120_000 }, () => {
   let site: DemoSite;
+  let keepsPages: boolean;
+
+  /** The page comes back as it was: out of the cache, or, where this browser keeps no page, by the same event. */
+  const comesBack = async (visit: Visit): Promise<void> => {
+    if (keepsPages) expect(await leaveAndReturn(visit)).toBe(true);
+    else
+      await visit.page.evaluate(() => {
+        dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+      });
+  };
 
   beforeAll(async () => {
     site = await DemoSite.open(async () => (await launchChromium({ backForwardCache: true })).browser);
+    const visit = await site.visit();
+    await visit.open();
+    keepsPages = await leaveAndReturn(visit);
+    await visit.end();
   }, 120_000);
   afterAll(async () => {
     await site?.close();
@@ -29,25 +52,21 @@ describe('the page of examples/browser that was left', { timeout: 120_000 }, () 
     await visit.sealDemo();
     await visit.press('Verify');
     await visit.headline('Every block is as it was sealed');
-    await visit.page.evaluate(() => {
-      addEventListener('pageshow', ({ persisted }) => Object.assign(globalThis, { persisted }));
-    });
-    await visit.page.goto(`${visit.page.url()}models/characters.txt`);
-    await visit.page.goBack();
-    await visit.page.waitForFunction(() => performance.getEntriesByName('interactive').length > 0);
-    const kept = await visit.page.evaluate(() => 'persisted' in globalThis);
+    const kept = await leaveAndReturn(visit);
+    expect(kept).toBe(keepsPages);
     if (kept) {
       await visit.headline('Still sealed, not checked');
       await visit.press('Verify');
       await visit.headline('Every block is as it was sealed');
     } else await visit.headline(/Seal a model/);
     await visit.end();
-    // A headless Chromium keeps no page at all: BackForwardCacheDisabledForDelegate.
+    // The headless shell of the npm package keeps no page (BackForwardCacheDisabledForDelegate); a whole Chromium
+    // does, with or without a window.
     if (!kept)
       skip(`this Chromium made a new page, which says that nothing is sealed: ${reasons.join(', ')}`);
   });
 
-  it('says that its seal is held and not checked, and keeps what was found damaged (event simulated)', async () => {
+  it('says that its seal is held and not checked, and keeps what was found damaged', async () => {
     const visit = await site.visit();
     await visit.open('?seed=5');
     await comesBack(visit);
@@ -69,7 +88,7 @@ describe('the page of examples/browser that was left', { timeout: 120_000 }, () 
     await visit.end();
   });
 
-  it('says that its seal is void where the worker is gone (event simulated)', async () => {
+  it('says that its seal is void where the worker is gone', async () => {
     const visit = await site.visit();
     await visit.changeWorker(`
       addEventListener('message', (event) => {

@@ -80,7 +80,8 @@ describe('a page that lives long', () => {
         addEventListener('pageshow', ({ persisted }) => Object.assign(globalThis, { persisted }));
       });
       await page.goto(`${server.url}other`);
-      await page.goBack();
+      // A page that was kept is not loaded again.
+      await page.goBack({ waitUntil: 'commit' });
       await page.waitForFunction(() => 'runtime' in globalThis);
       const persisted = await page.evaluate(() => 'persisted' in globalThis);
       const said = await page.evaluate((asked) => globalThis.runtime.keep(asked), device);
