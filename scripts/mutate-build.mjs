@@ -1,4 +1,5 @@
-// Run by Stryker in its sandbox, see mutate-runner.mjs: TypeScript of src/ and test/ to JavaScript, each file beside its source.
+// Run by Stryker in its sandbox, see mutate-runner.mjs: compiles the TypeScript of src/ and test/, each file beside its
+// source.
 import { readdirSync } from 'node:fs';
 import { build } from 'esbuild';
 

@@ -1,5 +1,5 @@
-// A plugin of Stryker: mutants that no compiler would accept are not tried. In a list of option keys every value is `true` by
-// its type, and only the names are read.
+// A plugin of Stryker that skips mutants that would not compile. In a list of option keys every value is `true` by its type,
+// and only the names are read.
 export const strykerPlugins = [
   {
     kind: 'Ignore',

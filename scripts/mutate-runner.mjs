@@ -1,7 +1,7 @@
-// A test runner for Stryker: tests run in Stryker's own process, with Vitest's functions, and modules are loaded once for all
-// mutants, which takes a tenth of the time of a thread for each. Mutants of what runs while a module loads get a process of
-// their own, as Stryker asks for. A mutant may leave something behind that fails other tests: whatever kills one has to pass
-// again without it, or that mutant is tried once more in a new process.
+// A test runner for Stryker. Tests run in Stryker's own process with Vitest's functions, and modules are loaded once for all
+// mutants: loading them in a new thread for each took most of the time. Mutants of code that runs while a module loads get a
+// new process each, as Stryker requests. A mutant may leave state behind that fails other tests. Therefore a test that
+// killed one has to pass again without it; otherwise that mutant is tried once more in a new process.
 import { relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { collectTests, getFn, getHooks } from '@vitest/runner';

@@ -69,6 +69,7 @@ describe('a share server', () => {
     const shared = await share();
     const clients = [];
     for (let index = 0; index < 64; index++) clients.push(await shared.transport.connect());
+    expect(clients.every(({ closed }) => closed === null)).toBe(true);
     const refused = await shared.transport.connect();
     expect(refused.said).toEqual([{ type: 'error', code: 'BUSY', message: 'there are 64 clients already' }]);
     await clients[0]?.drop();

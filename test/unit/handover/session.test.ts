@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../../src/base/index.js';
+import { tensorSource } from '../../../src/models/index.js';
 import { bytesSource } from '../../../src/source/index.js';
+import { rising, tensorModel } from '../../support/tensor-model.js';
 import { failure, pattern } from '../manager/fixture.js';
 import { BYTES, borrower, closeAll, HELLO, receive, type Shared, share } from './fixture.js';
 import { type MemoryClient, settle } from './memory-transport.js';
@@ -229,7 +231,8 @@ describe('a connection', () => {
     const releasing = shared.manager.release(shared.shard);
     await settle();
     expect(client.last('revoked')).toMatchObject({ reason: 'released' });
-    await client.say({ type: 'received', shardId: 'weights' });
+    // It may have said so twice before it heard of the revocation.
+    for (let count = 0; count < 2; count++) await client.say({ type: 'received', shardId: 'weights' });
     expect(client.closed).toBeNull();
     expect(client.types()).not.toContain('lent');
     await client.say({ type: 'received', shardId: 'other' });
@@ -309,6 +312,67 @@ describe('a lease', () => {
     await shared.manager.verify(shared.shard);
     await turn(shared, 5000);
     expect(ages()).toHaveLength(3);
+    await closeAll(shared);
+  });
+});
+
+describe('a lease that begins', () => {
+  it('is not listed while its shards are still verified', async () => {
+    const shared = await share();
+    let verified: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      verified = resolve;
+    });
+    shared.recorder.onEvent = async ({ type }) => {
+      if (type === 'seal.verified') await gate;
+    };
+    const client = await greeted(shared);
+    await client.say(LEND);
+    expect(shared.recorder.of('seal.verified')).toHaveLength(1);
+    expect(shared.server.leases()).toEqual([]);
+    verified();
+    await settle();
+    expect(shared.server.leases()).toMatchObject([{ state: 'handing' }]);
+    await client.die();
+    await closeAll(shared);
+  });
+
+  it('goes on to report ages after a pause that outlasted a report', async () => {
+    const shared = await share({ pauseLimitMs: 60_000 });
+    const client = await borrower(shared);
+    await shared.manager.drill(shared.shard, { seed: 3 });
+    const healing = shared.manager.heal(shared.shard, source());
+    await settle();
+    await turn(shared, 12_000);
+    await client.say({ type: 'paused', n: 1 });
+    await healing;
+    await shared.manager.verify(shared.shard);
+    client.said.length = 0;
+    await turn(shared, 5000);
+    expect(client.types()).toEqual(['verified']);
+    await closeAll(shared);
+  });
+
+  it('of a seal that does not fit into a line is refused, and the client may ask for another', async () => {
+    const shared = await share();
+    const files = Array.from({ length: 600 }, (_, index) => ({
+      name: `${index}-${'n'.repeat(200)}.safetensors`,
+      bytes: rising(64, 3, index),
+      tensors: [{ name: `tensor-${index}`, at: 8, length: 16 }],
+    }));
+    const long = await shared.manager.seal(tensorSource(tensorModel(files)), {
+      shardId: 'long',
+      share: true,
+    });
+    shared.server.offer('long', long);
+    const client = await greeted(shared);
+    await client.say({ type: 'lend', model: 'long' });
+    expect(wordsOf(client)).toEqual([
+      'INVALID_INPUT',
+      'the seal of shard "long" names too many files to fit into a line',
+    ]);
+    await client.say(LEND);
+    await receive(client);
     await closeAll(shared);
   });
 });
