@@ -1,6 +1,6 @@
-// All pinned host memory. Three buffers serve uploads: JavaScript's thread, or threads that read a file, fill some while the
-// device's thread copies another. A fourth belongs to the device's thread. They hold weight bytes for the duration of a copy and are wiped once
-// it has been awaited.
+// All pinned host memory. Three buffers serve uploads: JavaScript's thread, or threads that read a file, fill some while
+// the device's thread copies another. A fourth belongs to the device's thread. They hold weight bytes for the duration of a
+// copy and are wiped once it has been awaited.
 #ifndef VRAM_RESIDENCY_STAGING_H
 #define VRAM_RESIDENCY_STAGING_H
 

@@ -106,9 +106,9 @@ async function inOnePass(
 }
 
 /**
- * For memory out of the threads' reach: one pass uploads the file, the other, at the same time, is made by the engine's
- * threads, which read and hash it themselves, so that JavaScript copies each byte once and not twice. The passes need not see the same bytes: whether the
- * file changed is checked afterwards, and the device's tree must be the host's.
+ * For memory out of the threads' reach: one pass uploads the file; in the other, at the same time, the engine's threads read
+ * and hash it themselves, so that JavaScript copies each byte once and not twice. The passes need not see the same bytes:
+ * whether the file changed is checked afterwards, and the device's tree must be the host's.
  */
 async function inTwoPasses(
   core: Core,
