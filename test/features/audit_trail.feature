@@ -1,6 +1,6 @@
-Feature: What happened is on record
-  Every operation leaves a record with its severity; the log shows whoever changed it, and what cannot
-  be recorded does not happen.
+Feature: The audit log records what happened
+  Every operation leaves a record with its severity. Changes to the log are detected, and an operation
+  that cannot be recorded does not happen.
 
   Background:
     Given a worker with an audit log
@@ -25,7 +25,7 @@ Feature: What happened is on record
       | CRITICAL | damage.located           |
       | HIGH     | shard.healed             |
       | MEDIUM   | vram.deallocated         |
-    And these sentences are told in this order:
+    And these sentences are narrated in this order:
       | level | actor   | action                     |
       | info  | device  | device_context_initialised |
       | info  | manager | manager_init               |
@@ -41,16 +41,16 @@ Feature: What happened is on record
     And the audit log verifies
 
   @AU-001 @NA-001
-  Scenario: What could not be done is on record too
+  Scenario: A refusal is reported too
     When 0 bytes of weights are sealed as "empty"
     Then it is refused as INVALID_INPUT
     And a sentence says "was refused"
-    And these sentences are told in this order:
+    And these sentences are narrated in this order:
       | level | actor   | action            |
       | warn  | manager | validation_failed |
 
   @AU-001
-  Scenario: A drill is on record before it damages anything
+  Scenario: A drill is recorded before it damages anything
     Given a sealed shard "model" of 9,000 bytes
     When a drill with the seed 3 flips 2 bits of "model"
     Then it succeeds
@@ -62,7 +62,7 @@ Feature: What happened is on record
       | CRITICAL | drill.injected |
 
   @AU-002
-  Scenario Outline: A <change> does not go unseen
+  Scenario Outline: A <change> is detected
     Given the sealed shards "a, b" of 5,000 bytes each
     When "a" is verified
     And "a" is released
@@ -73,7 +73,7 @@ Feature: What happened is on record
     Examples:
       | change                      |
       | changed letter              |
-      | record taken out            |
+      | record removed              |
       | record written twice        |
       | pair of records swapped     |
       | record of an invented event |
@@ -94,7 +94,7 @@ Feature: What happened is on record
     Then it succeeds
 
   @AU-005 @ST-001
-  Scenario: A verdict stands, though it cannot be recorded
+  Scenario: A verdict is returned even if it cannot be recorded
     Given a sealed shard "model" of 5,000 bytes
     And byte 7 of "model" is damaged
     And the audit log cannot be written
@@ -103,11 +103,11 @@ Feature: What happened is on record
     And "model" is in quarantine
 
   @AU-005 @RP-005
-  Scenario: A release is never held up, and is recorded as soon as that is possible
+  Scenario: A release is never delayed, and is recorded as soon as possible
     Given the sealed shards "a, b" of 5,000 bytes each
     And the audit log cannot be written
     When "a" is released
-    Then the memory was overwritten with zeros before it was given back
+    Then the memory was overwritten with zeros before it was freed
     And 1 release waits to be recorded
     When the audit log can be written again
     And "b" is verified

@@ -6,14 +6,14 @@ Feature: After a failure everything is as it was before
     And the sealed shards "a, b" of 60 KiB each
     When 60 KiB of weights are sealed as "c"
     Then it is refused as INSUFFICIENT_VRAM
-    And the refusal tells how many bytes are needed and how many are there
+    And the refusal states the bytes needed and the bytes available
     And "a, b" verifies
     When "a" is released
     Then it succeeds
     When 60 KiB of weights are sealed as "c"
     Then it succeeds
     And "b, c" verifies
-    And no memory is available any more
+    And no memory is left
     And the device memory in use is that of the live shards
 
   @RP-006 @MS-002
@@ -26,7 +26,7 @@ Feature: After a failure everything is as it was before
     And the refusal is retriable
     And 1 shard is live
     And the device memory in use is that of the live shards
-    And "vram.deallocated" was told 1 time
+    And "vram.deallocated" was emitted 1 time
     When 30,000 bytes of weights are sealed as "model"
     Then it succeeds
     And "before, model" verifies
@@ -44,7 +44,7 @@ Feature: After a failure everything is as it was before
     When 30,000 bytes of weights are sealed as "model"
     Then it is refused as INTEGRITY_VIOLATION
     And 0 shards are live
-    And "vram.sealed" was told 0 times
+    And "vram.sealed" was emitted 0 times
     And the device memory in use is that of the live shards
 
   @CI-010 @RP-006
@@ -61,7 +61,7 @@ Feature: After a failure everything is as it was before
     When weights are sealed from a source that <misbehaviour>
     Then it is refused as SOURCE_MISMATCH
     And 0 shards are live
-    And "vram.sealed" was told 0 times
+    And "vram.sealed" was emitted 0 times
     And the device memory in use is that of the live shards
     When 30,000 bytes of weights are sealed as "model"
     Then it succeeds
@@ -90,7 +90,7 @@ Feature: After a failure everything is as it was before
     When "a" is verified
     Then it is refused as INTEGRITY_VIOLATION
     And the worker is "stopped"
-    And "manager.stopped" was told 1 time
+    And "manager.stopped" was emitted 1 time
     When 5,000 bytes of weights are sealed as "c"
     Then it is refused as STOPPED
     When work runs on "b"
@@ -98,14 +98,14 @@ Feature: After a failure everything is as it was before
     And the work has run 0 times
     And "b" verifies
     When "a" is released
-    Then the memory was overwritten with zeros before it was given back
+    Then the memory was overwritten with zeros before it was freed
 
   @ST-003
   Scenario: The device is lost
     Given a worker on a device that can be lost
     When the device is lost
     Then the worker is "lost"
-    And "device.lost" was told 1 time
+    And "device.lost" was emitted 1 time
     When weights are sealed under the id "model"
     Then it is refused as DEVICE_LOST
     And the refusal is fatal

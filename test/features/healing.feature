@@ -1,6 +1,6 @@
 Feature: Healing damaged blocks
-  Damaged blocks are replaced from the source, and only those; what the source gives is checked
-  against the seal before anything is written.
+  Only damaged blocks are replaced from the source, and its bytes are checked against the seal before
+  anything is written.
 
   Background:
     Given a worker
@@ -18,7 +18,7 @@ Feature: Healing damaged blocks
     And "model" verifies
     When work runs on "model"
     Then it succeeds
-    And these events are told in this order:
+    And these events are emitted in this order:
       | event                    |
       | seal.verification_failed |
       | shard.quarantined        |
@@ -27,7 +27,7 @@ Feature: Healing damaged blocks
       | seal.verified            |
     And a sentence says "4 blocks of "
 
-  Scenario: Where nothing is damaged nothing is written
+  Scenario: If nothing is damaged, nothing is written
     When "model" is healed from its source
     Then exactly 0 blocks were healed
     And "model" verifies
@@ -48,7 +48,7 @@ Feature: Healing damaged blocks
     When "model" is healed from a source with other bytes
     Then it is refused as SOURCE_MISMATCH
     And "model" is in quarantine
-    And "heal.failed" was told 1 time
+    And "heal.failed" was emitted 1 time
     When "model" is verified
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks "2"
@@ -70,7 +70,7 @@ Feature: Healing damaged blocks
   Scenario: Damage on purpose is found, named and healed
     When a drill with the seed 7 flips 12 bits of "model"
     Then it succeeds
-    And "drill.injected" was told 12 times
+    And "drill.injected" was emitted 12 times
     When "model" is verified
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks of the drill

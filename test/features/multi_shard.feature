@@ -1,6 +1,5 @@
 Feature: Several shards in one device
-  Shards stand beside each other and answer for themselves: damage, release or failure of one leaves
-  the others as they are.
+  Shards are independent: damage, release or failure of one does not affect the others.
 
   Background:
     Given a worker
@@ -48,14 +47,14 @@ Feature: Several shards in one device
   @RP-002 @RP-005
   Scenario: Released one by one
     When "b" is released
-    Then the memory was overwritten with zeros before it was given back
+    Then the memory was overwritten with zeros before it was freed
     And the device memory in use is that of the live shards
     And "a, c, d" verifies
     When "a" is released
     Then it succeeds
     And the device memory in use is that of the live shards
     And "c, d" verifies
-    And "vram.deallocated" was told 2 times
+    And "vram.deallocated" was emitted 2 times
 
   @MS-005
   Scenario: Released twice
@@ -64,14 +63,14 @@ Feature: Several shards in one device
     When the released "b" is released again
     Then nothing was left to release
     And "a, c, d" verifies
-    And "vram.deallocated" was told 1 time
+    And "vram.deallocated" was emitted 1 time
 
   @MS-005 @RP-005
-  Scenario: Closing gives everything back
+  Scenario: Closing releases everything
     When the worker is closed
     Then the worker is "closed"
     And 0 shards are live
-    And "vram.deallocated" was told 4 times
+    And "vram.deallocated" was emitted 4 times
 
   @WK-001
   Scenario: A tensor-parallel set that is whole

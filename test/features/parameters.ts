@@ -10,7 +10,7 @@ const UNIT_BYTES = new Map([
 ]);
 
 export const TAMPERINGS: Readonly<Record<string, (signature: string, other: string) => unknown>> = {
-  'taken away': () => undefined,
+  removed: () => undefined,
   emptied: () => '',
   'replaced by nothing but A': (signature) => 'A'.repeat(signature.length),
   'replaced by that of another shard': (_, other) => other,
@@ -45,12 +45,12 @@ const DISCRETE: ResidencyFacts = {
 
 /** What a platform might say of its memory. */
 export const MEMORY: Readonly<Record<string, ResidencyFacts>> = {
-  'a GPU with memory of its own': DISCRETE,
+  'a GPU with its own memory': DISCRETE,
   'a GPU that shares its memory with the CPU': { ...DISCRETE, integrated: true },
   'a GPU with managed memory': { ...DISCRETE, memoryType: 'managed' },
   'a GPU whose driver reports host memory': { ...DISCRETE, memoryType: 'host' },
   'a GPU whose memory the system may page out': { ...DISCRETE, pageable: true },
-  'a GPU of which WebGPU tells nothing': {
+  'a GPU that WebGPU does not describe': {
     ...DISCRETE,
     backend: 'webgpu',
     memoryType: null,
@@ -85,7 +85,7 @@ export const MISBEHAVIOURS = [
 ] as const;
 export const LOG_CHANGES = [
   'changed letter',
-  'record taken out',
+  'record removed',
   'record written twice',
   'pair of records swapped',
   'record of an invented event',

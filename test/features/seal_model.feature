@@ -1,6 +1,6 @@
 Feature: Sealing a model
-  Weights go into device memory, are hashed on their way and again where they lie, and get a signed
-  handle. A seal is handed out only if every step went well.
+  Weights are copied into device memory, hashed on the way and again in place, and get a signed handle.
+  A seal is only returned if every step succeeded.
 
   @CI-004 @CI-008
   Scenario Outline: Sealing <size> of <content>
@@ -24,14 +24,14 @@ Feature: Sealing a model
       | 1 byte        | zeros   |
 
   @MS-003 @RP-002
-  Scenario: Nothing cannot be sealed
+  Scenario: Zero bytes cannot be sealed
     Given a worker
     When 0 bytes of weights are sealed as "empty"
     Then it is refused as INVALID_INPUT
     And the refusal names the argument "source"
     And 0 shards are live
     And the device memory in use is that of the live shards
-    And "validation.failed" was told 1 time
+    And "validation.failed" was emitted 1 time
 
   @RP-001 @RP-002
   Scenario: A model that takes exactly what there is
@@ -39,7 +39,7 @@ Feature: Sealing a model
     When 128 KiB of weights are sealed as "fits"
     Then it succeeds
     And "fits" verifies
-    And no memory is available any more
+    And no memory is left
     And the device memory in use is that of the live shards
 
   @VP-004 @RP-001 @RP-004
@@ -48,10 +48,10 @@ Feature: Sealing a model
     When 2,097,153 bytes of weights are sealed as "too-large"
     Then it is refused as INSUFFICIENT_VRAM
     And the refusal is retriable
-    And the refusal tells how many bytes are needed and how many are there
+    And the refusal states the bytes needed and the bytes available
     And the refusal says "release other shards, raise budgetBytes or choose another device"
     And the device memory in use is that of the live shards
-    And "vram.allocation_failed" was told 1 time
+    And "vram.allocation_failed" was emitted 1 time
 
   @IV-001 @RP-003
   Scenario: A model above the configured limit
@@ -95,7 +95,7 @@ Feature: Sealing a model
     When weights are sealed under the id "<id>"
     Then it is refused as INVALID_INPUT
     And the refusal names the argument "shardId"
-    And "vram.allocated" was told 0 times
+    And "vram.allocated" was emitted 0 times
     And the device memory in use is that of the live shards
 
     Examples:
@@ -166,7 +166,7 @@ Feature: Sealing a model
     When 9,000 bytes of weights are sealed as "model", expecting <expectation>
     Then it is refused as SOURCE_MISMATCH
     And 0 shards are live
-    And "vram.sealed" was told 0 times
+    And "vram.sealed" was emitted 0 times
     And the device memory in use is that of the live shards
 
     Examples:
@@ -180,7 +180,7 @@ Feature: Sealing a model
     When 9,000 bytes of weights are sealed as "model", expecting <expectation>
     Then it is refused as INVALID_INPUT
     And the refusal names the argument "expected"
-    And "vram.allocated" was told 0 times
+    And "vram.allocated" was emitted 0 times
 
     Examples:
       | expectation                 |
@@ -192,14 +192,14 @@ Feature: Sealing a model
     Given a worker
     When 40 KiB of ones are sealed as "first"
     And 40 KiB of ones are sealed as "second"
-    Then "first" and "second" have the same digests, but seals of their own
+    Then "first" and "second" have the same digests, but separate seals
 
   @AU-001 @NA-001
-  Scenario: Every step of a seal is told
+  Scenario: Every step of a seal is reported
     Given a worker
     When 10 KiB of weights are sealed as "model"
     Then it succeeds
-    And these events are told in this order:
+    And these events are emitted in this order:
       | event               |
       | operation.started   |
       | device.opened       |
@@ -212,7 +212,7 @@ Feature: Sealing a model
       | signature.generated |
       | vram.sealed         |
       | operation.finished  |
-    And these sentences are told in this order:
+    And these sentences are narrated in this order:
       | level | actor   | action                     |
       | info  | device  | device_context_initialised |
       | info  | manager | manager_init               |

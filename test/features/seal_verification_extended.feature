@@ -1,5 +1,5 @@
 Feature: Verification in detail
-  One flipped bit anywhere is found, named by its block of 4096 bytes, and never taken for clean.
+  One flipped bit anywhere is found and located to its block of 4096 bytes. It never passes as clean.
 
   @ST-001 @CI-004
   Scenario Outline: Bit <bit> of byte <byte> flipped
@@ -35,10 +35,10 @@ Feature: Verification in detail
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks "3"
 
-  Scenario: Behind the last byte, where a block is filled up with zeros
+  Scenario: After the last byte, where a block is padded with zeros
     Given a worker
     And a sealed shard "model" of 12,345 bytes
-    And the padding behind "model" is damaged
+    And the padding after "model" is damaged
     When "model" is verified
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks "3"
@@ -51,16 +51,16 @@ Feature: Verification in detail
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks "0, 1, 5, 127, 128, 146"
 
-  Scenario: Damage is found by bringing the bytes back as well
+  Scenario: Damage is also found by reading the bytes back
     Given a worker
     And a sealed shard "model" of 50,000 bytes
     And byte 20000 of "model" is damaged
-    When "model" is verified by bringing its bytes back
+    When "model" is verified by reading its bytes back
     Then it is refused as INTEGRITY_VIOLATION
     And the damage is reported in the blocks "4"
 
   @CI-010
-  Scenario: Two looks that disagree are neither clean nor damage
+  Scenario: Two checks that disagree prove neither clean bytes nor damage
     Given a worker
     And a sealed shard "model" of 50,000 bytes
     And the device gives 1 wrong digest
@@ -77,9 +77,9 @@ Feature: Verification in detail
     When a sample of 1 groups of "model" is verified
     Then it succeeds
     And the verification was of the kind "sampled"
-    When work runs on "model", content with a verification of the last 60 seconds
+    When work runs on "model", accepting a verification of the last 60 seconds
     Then it succeeds
-    And these events are told in this order:
+    And these events are emitted in this order:
       | event              |
       | vram.sealed        |
       | seal.verified      |
@@ -94,7 +94,7 @@ Feature: Verification in detail
     Then it is refused as INTEGRITY_VIOLATION
 
   @ST-001
-  Scenario: What is in quarantine stays there, though the damage goes away
+  Scenario: A quarantined shard stays in quarantine even if the damage disappears
     Given a worker
     And a sealed shard "model" of 50,000 bytes
     And bit 2 of byte 300 of "model" is flipped
@@ -108,9 +108,9 @@ Feature: Verification in detail
     And the work has run 0 times
 
   @NA-003
-  Scenario: The caller's correlation id goes through everything told
+  Scenario: Everything reported carries the caller's correlation id
     Given a worker
     And a sealed shard "model" of 5,000 bytes
     When "model" is verified under the correlation id "request 7"
     Then it succeeds
-    And everything told of the latest operation carries the correlation id "request 7"
+    And everything reported for the latest operation carries the correlation id "request 7"

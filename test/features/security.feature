@@ -15,7 +15,7 @@ Feature: Nobody but the worker can make a seal, and nothing secret is shown
       | another name  |
 
   @ST-001
-  Scenario: A genuine seal of another worker is known, but its shard is not here
+  Scenario: A genuine seal of a worker with the same keys, whose shard is not here
     Given a worker
     And a sealed shard "model" of 5,000 bytes
     And a second worker with the same token and name
@@ -24,7 +24,7 @@ Feature: Nobody but the worker can make a seal, and nothing secret is shown
     And "model" verifies
 
   @CI-006
-  Scenario: The token is wiped once the keys are made
+  Scenario: The token is wiped once the keys are derived
     Given a worker
     Then the buffer that the token was given in is all zeros
 
@@ -33,7 +33,7 @@ Feature: Nobody but the worker can make a seal, and nothing secret is shown
     Given a worker with an audit log
     And the sealed shards "model, other" of 9,000 bytes each
     When "model" is verified
-    And "model" is verified by bringing its bytes back
+    And "model" is verified by reading its bytes back
     And the handle of "model" is verified with its signature replaced by that of another shard
     Then it is refused as SEAL_VERIFICATION_FAILED
     When weights are sealed under the id "../5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
@@ -52,7 +52,7 @@ Feature: Nobody but the worker can make a seal, and nothing secret is shown
     And no sentence repeats the token
 
   @ST-001 @ST-002
-  Scenario: Forged handles are no way to stop a worker
+  Scenario: Forged handles cannot stop a worker
     Given a worker that stops as soon as it finds damage
     And the sealed shards "model, other" of 5,000 bytes each
     When the handle of "model" is verified with its signature replaced by that of another shard
@@ -66,7 +66,7 @@ Feature: Nobody but the worker can make a seal, and nothing secret is shown
     Then it succeeds
 
   @AU-001
-  Scenario: Forged handles are on record
+  Scenario: Forged handles are recorded
     Given a worker with an audit log
     And a sealed shard "model" of 5,000 bytes
     When the handle of "model" is verified with "shardId" changed to "7"

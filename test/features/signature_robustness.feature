@@ -1,5 +1,5 @@
 Feature: Signatures that were tampered with
-  There is one way to write a signature, and one signature for a handle.
+  A signature has exactly one valid form, and a handle exactly one signature.
 
   Background:
     Given a worker
@@ -9,12 +9,12 @@ Feature: Signatures that were tampered with
     When the handle of "model" is verified with its signature <tampering>
     Then it is refused as NOT_SEALED
     And the refusal is invalid
-    And "seal.verification_failed" was told 1 time
+    And "seal.verification_failed" was emitted 1 time
     And "model, other" verifies
 
     Examples:
       | tampering  |
-      | taken away |
+      | removed    |
       | emptied    |
 
   @CI-001 @CI-002 @ST-001
@@ -22,7 +22,7 @@ Feature: Signatures that were tampered with
     When the handle of "model" is verified with its signature <tampering>
     Then it is refused as SEAL_VERIFICATION_FAILED
     And the refusal is invalid
-    And "seal.verification_failed" was told 1 time
+    And "seal.verification_failed" was emitted 1 time
     And no shard is in quarantine
     And "model, other" verifies
 

@@ -1,4 +1,4 @@
-Feature: Much of the same
+Feature: Many operations in a row
 
   @RP-002
   Scenario: A thousand tiny shards (fifty on software and emulated GPUs)
@@ -23,18 +23,18 @@ Feature: Much of the same
     Given a worker
     When 100 seals and verifications alternate, each shard released before the next
     Then 0 shards are live
-    And "vram.sealed" was told 100 times
-    And "seal.verified" was told 100 times
-    And "vram.deallocated" was told 100 times
+    And "vram.sealed" was emitted 100 times
+    And "seal.verified" was emitted 100 times
+    And "vram.deallocated" was emitted 100 times
     And the device memory in use is that of the live shards
 
   @CI-007
   Scenario: Work in turns on two shards
     Given a worker
     And the sealed shards "a, b" of 4 KiB each
-    When work is asked for 25 times on "a" and on "b", in turns
+    When work is requested 25 times on "a" and on "b", in turns
     Then the work has run 50 times
-    And "seal.verified" was told 50 times
+    And "seal.verified" was emitted 50 times
 
   @ST-001
   Scenario: One damaged shard among twenty

@@ -1,21 +1,21 @@
 Feature: Verifying a seal
-  A handle is checked first, then the bytes that lie in device memory. Only what is as it was sealed
-  verifies; weights do not leave the device for it.
+  A handle is checked first, then the bytes in device memory. Only bytes that match their seal verify,
+  and the weights do not leave the device for it.
 
   Background:
     Given a worker
     And the sealed shards "model, other" of 20,000 bytes each
 
   @CI-010
-  Scenario: Bytes are verified where they lie
+  Scenario: Bytes are verified in place
     When "model" is verified
     Then it succeeds
     And the verification was of the kind "resident"
     And only a few bytes came back from the device
-    And "seal.verified" was told 1 time
+    And "seal.verified" was emitted 1 time
 
-  Scenario: Bytes are verified by bringing them back
-    When "model" is verified by bringing its bytes back
+  Scenario: Bytes are verified by reading them back
+    When "model" is verified by reading its bytes back
     Then it succeeds
     And the verification was of the kind "readback"
     And all bytes of "model" came back from the device
@@ -91,7 +91,7 @@ Feature: Verifying a seal
 
   @CI-002
   Scenario: A handle with something added
-    When the handle of "model" is verified with a field of its own added
+    When the handle of "model" is verified with an extra field
     Then it is refused as SEAL_VERIFICATION_FAILED
 
   Scenario Outline: What is not a handle: <text>
@@ -107,7 +107,7 @@ Feature: Verifying a seal
       | null  |
 
   @ST-001
-  Scenario: Damage is found, and its shard is locked away
+  Scenario: Damage is found, and its shard is quarantined
     Given byte 5000 of "model" is damaged
     When "model" is verified
     Then it is refused as INTEGRITY_VIOLATION
@@ -119,30 +119,30 @@ Feature: Verifying a seal
   @ST-001
   Scenario: A released shard is gone
     When "model" is released
-    Then the memory was overwritten with zeros before it was given back
+    Then the memory was overwritten with zeros before it was freed
     When the released "model" is verified
     Then it is refused as NOT_FOUND
     And no shard is in quarantine
     And "other" verifies
 
   @CI-007
-  Scenario: Work runs on verified bytes alone
+  Scenario: Work only runs on verified bytes
     When work runs on "model"
     Then it succeeds
-    And "seal.verified" was told 1 time
+    And "seal.verified" was emitted 1 time
     When work runs on "model"
     Then it succeeds
-    And "seal.verified" was told 2 times
+    And "seal.verified" was emitted 2 times
     And the work has run 2 times
 
   @CI-007
-  Scenario: Work that is content with a recent verification
+  Scenario: Work that accepts a recent verification
     When "model" is verified
     And 30 seconds pass
-    And work runs on "model", content with a verification of the last 60 seconds
+    And work runs on "model", accepting a verification of the last 60 seconds
     Then it succeeds
-    And "seal.verified" was told 1 time
+    And "seal.verified" was emitted 1 time
     When 31 seconds pass
-    And work runs on "model", content with a verification of the last 60 seconds
+    And work runs on "model", accepting a verification of the last 60 seconds
     Then it succeeds
-    And "seal.verified" was told 2 times
+    And "seal.verified" was emitted 2 times

@@ -70,7 +70,7 @@ function changedLines(change: string, lines: readonly string[]): string[] {
   switch (change) {
     case 'changed letter':
       return [first, second, third.replace('worker-1', 'worker-2'), fourth, ...rest];
-    case 'record taken out':
+    case 'record removed':
       return [first, second, fourth, ...rest];
     case 'record written twice':
       return [first, second, second, third, fourth, ...rest];

@@ -20,7 +20,7 @@ export function damageSteps(book: StepBook<World>): void {
     await faults.flip(bytes.length - 1, 0x80);
   });
 
-  book.define('the padding behind {string} is damaged', async (world, values) => {
+  book.define('the padding after {string} is damaged', async (world, values) => {
     const { bytes, faults } = world.shard(values.text(0));
     expect(bytes.length % BLOCK).not.toBe(0);
     await faults.flip(bytes.length, 0x01);
@@ -88,7 +88,7 @@ export function damageSteps(book: StepBook<World>): void {
     },
   );
 
-  book.define('the work was told to end', (world) => {
+  book.define('the work was signalled to end', (world) => {
     expect(world.leaseRevoked).toBe(true);
   });
 }

@@ -2,16 +2,16 @@ import { expect } from 'vitest';
 import type { StepBook } from '../gherkin.js';
 import type { World } from '../world.js';
 
-/** What was told: events for programs, sentences for people. */
+/** What was reported: events for programs, sentences for people. */
 export function eventSteps(book: StepBook<World>): void {
-  book.define('these events are told in this order:', (world, values) => {
+  book.define('these events are emitted in this order:', (world, values) => {
     expectInOrder(
       world.recorder.events.map(({ type }) => type),
       values.rows.map(([type = '']) => type),
     );
   });
 
-  book.define('these sentences are told in this order:', (world, values) => {
+  book.define('these sentences are narrated in this order:', (world, values) => {
     expectInOrder(
       world.told.told.map(({ level, actor, action }) => `${level} ${actor} ${action}`),
       values.rows.map(([level = '', actor = '', action = '']) => `${level} ${actor} ${action}`),
@@ -26,12 +26,12 @@ export function eventSteps(book: StepBook<World>): void {
     expect(world.told.told.map(({ human }) => human)).toContainEqual(expect.stringContaining(values.text(0)));
   });
 
-  book.define('{string} was told {int} time(s)', (world, values) => {
+  book.define('{string} was emitted {int} time(s)', (world, values) => {
     expect(world.recorder.types().filter((type) => type === values.text(0))).toHaveLength(values.number(1));
   });
 
   book.define(
-    'everything told of the latest operation carries the correlation id {string}',
+    'everything reported for the latest operation carries the correlation id {string}',
     (world, values) => {
       const last = world.recorder.events.at(-1);
       const events = world.recorder.events.filter(({ operationId }) => operationId === last?.operationId);

@@ -13,7 +13,7 @@ export function handleSteps(book: StepBook<World>): void {
     await world.attempt(() => world.manager.verify(world.shard(values.text(0)).handle, { correlationId }));
   });
 
-  book.define('{string} is verified by bringing its bytes back', async (world, values) => {
+  book.define('{string} is verified by reading its bytes back', async (world, values) => {
     await world.attempt(() => world.manager.verify(world.shard(values.text(0)).handle, { mode: 'readback' }));
   });
 
@@ -50,7 +50,7 @@ export function handleSteps(book: StepBook<World>): void {
     await world.attempt(() => world.manager.verify(JSON.stringify(left)));
   });
 
-  book.define('the handle of {string} is verified with a field of its own added', async (world, values) => {
+  book.define('the handle of {string} is verified with an extra field', async (world, values) => {
     const handle = { ...world.shard(values.text(0)).handle.toJSON(), trusted: true };
     await world.attempt(() => world.manager.verify(JSON.stringify(handle)));
   });
@@ -84,7 +84,7 @@ export function handleSteps(book: StepBook<World>): void {
   });
 
   book.define(
-    'work runs on {string}, content with a verification of the last {int} seconds',
+    'work runs on {string}, accepting a verification of the last {int} seconds',
     async (world, values) => {
       await world.attempt(() => execute(world, values.text(0), { maxAgeMs: values.number(1) * 1000 }));
     },

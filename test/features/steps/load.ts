@@ -53,7 +53,7 @@ export function loadSteps(book: StepBook<World>): void {
     },
   );
 
-  book.define('{int} seals of {size} are asked for at the same time', async (world, values) => {
+  book.define('{int} seals of {size} are requested at the same time', async (world, values) => {
     const names = Array.from({ length: values.number(0) }, (_, index) => `rush-${index}`);
     world.rush = await Promise.allSettled(
       names.map(async (name) => {
@@ -78,7 +78,7 @@ export function loadSteps(book: StepBook<World>): void {
   });
 
   book.define(
-    '{int} seals under the one id {string} are asked for at the same time',
+    '{int} seals under the one id {string} are requested at the same time',
     async (world, values) => {
       const shardId = values.text(1);
       const bytes = weightsOf(shardId, 3000);
@@ -92,7 +92,7 @@ export function loadSteps(book: StepBook<World>): void {
     },
   );
 
-  book.define('capacity is asked for {int} times while shards come and go', async (world, values) => {
+  book.define('capacity is queried {int} times while shards come and go', async (world, values) => {
     let running = true;
     const traffic = (async () => {
       for (let index = 0; running; index++) {
@@ -163,7 +163,7 @@ export function loadSteps(book: StepBook<World>): void {
   );
 
   book.define(
-    'work is asked for {int} times on {string} and on {string}, in turns',
+    'work is requested {int} times on {string} and on {string}, in turns',
     async (world, values) => {
       for (let index = 0; index < values.number(0); index++) {
         expect(await execute(world, values.text(1))).toBe(values.text(1));

@@ -31,7 +31,7 @@ export function outcomeSteps(book: StepBook<World>): void {
     expect(world.refusal.message).toContain(values.text(0));
   });
 
-  book.define('the refusal tells how many bytes are needed and how many are there', (world) => {
+  book.define('the refusal states the bytes needed and the bytes available', (world) => {
     const { neededBytes, availableBytes, message } = world.refusal;
     expect(neededBytes).toBeGreaterThan(availableBytes ?? Number.POSITIVE_INFINITY);
     expect(message).toContain(`${neededBytes} bytes`);
@@ -83,7 +83,7 @@ export function outcomeSteps(book: StepBook<World>): void {
     expect(handle.fsverity).toBe(fsverityOf(bytes));
   });
 
-  book.define('{string} and {string} have the same digests, but seals of their own', (world, values) => {
+  book.define('{string} and {string} have the same digests, but separate seals', (world, values) => {
     const [a, b] = [world.shard(values.text(0)).handle, world.shard(values.text(1)).handle];
     expect([a.sha256, a.fsverity]).toEqual([b.sha256, b.fsverity]);
     expect(a.sealId).not.toBe(b.sealId);
@@ -122,11 +122,11 @@ export function outcomeSteps(book: StepBook<World>): void {
     await world.attempt(() => world.capacity());
   });
 
-  book.define('no memory is available any more', async (world) => {
+  book.define('no memory is left', async (world) => {
     expect(await world.capacity()).toMatchObject({ availableBytes: 0 });
   });
 
-  book.define('the memory was overwritten with zeros before it was given back', (world) => {
+  book.define('the memory was overwritten with zeros before it was freed', (world) => {
     expect(world.value).toMatchObject({ released: true, wiped: true });
   });
 
