@@ -12,7 +12,7 @@ export { concatBytes, equalBytes, utf8 } from './bytes.js';
 export { canonicalBytes } from './canonical-json.js';
 export { type Clock, systemClock, timerOf, timestamp } from './clock.js';
 export { counted } from './counted.js';
-export { type End, type Ending, endError, firstEnd, onEnd } from './ending.js';
+export { type End, type Ending, firstEnd, onEnd } from './ending.js';
 export type { ErrorCode, ErrorKind, FatalScope } from './error-codes.js';
 export {
   type ErrorDetails,
@@ -31,9 +31,9 @@ export { KnownSecret, writtenForms } from './known-secret.js';
 export type { DamagedRange, SampleReport, VerificationReport, VerifyMode } from './reports.js';
 export { removeSecretShapes } from './secret-shapes.js';
 export { Serial } from './serial.js';
-export { type SseEvent, type SseLimits, SseReader } from './sse-reader.js';
+export { type SseEvent, SseReader } from './sse-reader.js';
 export { isJsonObject, parseStrictJson } from './strict-json.js';
-export { MAX_TIMER_MS, systemTimer, type Timer } from './timer.js';
+export { MAX_TIMER_MS, systemTimer } from './timer.js';
 export { checkToken } from './token.js';
 export { isCallersTraceparent, parseTraceparent, RECORDED_TRACEPARENT } from './traceparent.js';
 export {

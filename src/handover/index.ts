@@ -7,16 +7,15 @@ import { ShareServer, type ShareServerOptions } from './server.js';
 export type { LeaseState } from './lease.js';
 export type { ShareLimitOptions } from './limits.js';
 export { addonTransport, openAddonTransport } from './native/index.js';
-export {
-  type CloseReason,
-  type Handover,
-  type ListenOptions,
-  MAX_LINE_BYTES,
-  type Peer,
-  type SendResult,
-  type ShareConnection,
-  type ShareListener,
-  type ShareTransport,
+export type {
+  CloseReason,
+  Handover,
+  ListenOptions,
+  Peer,
+  SendResult,
+  ShareConnection,
+  ShareListener,
+  ShareTransport,
 } from './port.js';
 export { ShareServer, type ShareServerOptions } from './server.js';
 export type { LeaseView } from './session.js';

@@ -19,7 +19,6 @@ export {
   type PackedFile,
   type PackedTensor,
   packedLength,
-  paddedLength,
   paddingBytes,
   type TensorManifest,
   tensorIndexAt,

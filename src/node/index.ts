@@ -26,7 +26,7 @@ export { nodeCrypto } from './crypto.js';
 export { datagramSender, type SendDatagram } from './datagram.js';
 export { hostIsForced, loadAddon, nodeBackends, probeReadOnlyStore } from './devices/index.js';
 export { createNodeEngine, findNativeHasher, nativeHasherNames } from './digest/index.js';
-export { type FileLock, fileLocker, type LockFile } from './file-lock.js';
+export { fileLocker, type LockFile } from './file-lock.js';
 export {
   codeOf,
   directoryFault,

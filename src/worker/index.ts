@@ -2,6 +2,5 @@
 export { checkSettings, readSettingsFile, type Settings } from './config/index.js';
 export { takeDeviceLock } from './lock/index.js';
 export { ShardWatch } from './models/index.js';
-export { type ServeOptions, type Service, serve } from './serve.js';
-export { Worker, type WorkerOptions } from './service/index.js';
-export { ServiceManager, type ServiceManagerOptions } from './service-manager.js';
+export { type Service, serve } from './serve.js';
+export { ServiceManager } from './service-manager.js';

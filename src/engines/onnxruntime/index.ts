@@ -10,4 +10,4 @@ export type {
 export type { MovingTensor, StayingTensor, StayReason } from './graph/index.js';
 export { type RunOptions, type RunResult, run, runAndTell, type Witness } from './run.js';
 export { type SealedOnnx, sealOnnx } from './seal-onnx.js';
-export { type Around, makeSession, OnnxSession, type SessionOptions, type SessionState } from './session.js';
+export { makeSession, OnnxSession, type SessionOptions, type SessionState } from './session.js';

@@ -11,7 +11,7 @@ export {
   type WaitLimits,
 } from './core.js';
 export { deviceLoss, revokeLeases, watchDevice } from './device-loss.js';
-export { Freshness, type StartedVerification } from './freshness.js';
+export { Freshness } from './freshness.js';
 export { type Holder, Holders, type Survivor } from './holders.js';
 export { Ledger, type Reservation } from './ledger.js';
 export { Lifecycle, type LifecycleState } from './lifecycle.js';

@@ -11,11 +11,11 @@ export {
   targetOfTemporary,
   writeFully,
 } from './file-system.js';
-export { type InputOptions, readInput } from './input-file.js';
+export { readInput } from './input-file.js';
 export { makeDirectories } from './make-directories.js';
 export { type OpenModelOptions, openModel, openShard } from './model-files.js';
 export type { Model, ModelFile, ModelFormat, ModelShard } from './model-types.js';
 export { placeOfFile } from './place-of-file.js';
-export { checkTrustOwner, directoryFault, MAX_UID, ownerFault, secrecyFault } from './rights.js';
+export { checkTrustOwner, directoryFault, MAX_UID, secrecyFault } from './rights.js';
 export type { SourceFacts } from './source-facts.js';
 export { codeOf, hasCode, withPath } from './system-error.js';

@@ -1,3 +1,2 @@
 // Guards of engines on this host: their claims and their processes.
 export { GuardBook, type GuardClaim } from './guard-book.js';
-export { type KnownProcess, knownProcess } from './known-process.js';

@@ -5,4 +5,4 @@ export { type Address, type Listener, listen } from './listener.js';
 export { refusedField } from './refused-field.js';
 export { ROUTES } from './routes.js';
 export { commitRequest } from './schemas.js';
-export { ROLES, type Role, Tokens } from './tokens.js';
+export { Tokens } from './tokens.js';

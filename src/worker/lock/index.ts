@@ -1,2 +1,2 @@
 // Allows one worker for each device.
-export { type DeviceLock, type DeviceLockOptions, takeDeviceLock } from './device-lock.js';
+export { takeDeviceLock } from './device-lock.js';

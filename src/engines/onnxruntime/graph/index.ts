@@ -1,5 +1,5 @@
 // Separates an ONNX graph from its weights: decides which can move out, and writes the graph without them.
-export { gpuOperands, type Use } from './operands.js';
+export { gpuOperands } from './operands.js';
 export {
   elementTypeOf,
   type GraphPlan,
@@ -8,4 +8,4 @@ export {
   type StayingTensor,
   type StayReason,
 } from './plan.js';
-export { type ReadExternal, rewriteGraph } from './rewrite.js';
+export { rewriteGraph } from './rewrite.js';
