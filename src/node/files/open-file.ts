@@ -211,7 +211,8 @@ export class OpenFile implements RangedSource {
   }
 
   #unreadable(cause: unknown): VramError {
-    return invalidInput('path', `could not be read (${reasonOf(cause)})`, cause);
+    const reason = this.#closed === undefined ? reasonOf(cause) : 'its source was closed';
+    return invalidInput('path', `could not be read (${reason})`, cause);
   }
 }
 

@@ -142,6 +142,19 @@ describe.skipIf(native === null)(`a file that the addon’s threads read and has
     expect((await digest()).byteLength).toBe(3 * WINDOW + 1);
   });
 
+  it('a file whose source was closed is INVALID_INPUT that says so', async () => {
+    await writeFile(path, new Uint8Array(5));
+    const engine = new NativeEngine(native);
+    const source = await fileSource(path);
+    await source.close();
+    expect(await failure(hashed(engine, source))).toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'path',
+      message: expect.stringContaining('could not be read (its source was closed)'),
+    });
+    await engine.close();
+  });
+
   it('a file that cannot be read is INVALID_INPUT in the system’s words', async () => {
     await writeFile(path, new Uint8Array(5));
     const engine = new NativeEngine({
