@@ -34,7 +34,7 @@ export const WINDOW = 48 * BLOCK;
 /** Just over a block, a segment of the host's small ones, a window, and a group of 128 blocks, WebGPU's small segment. */
 export const SIZES = [BLOCK + 1, 65_537, WINDOW + 1, 524_289] as const;
 /** A file that native threads read, where they reach the device's memory. */
-export const NATIVE_SIZE = 4 * 2 ** 20 + 5;
+export const NATIVE_SIZE = 2 ** 20 + 5;
 const EDGES = [BLOCK, 65_536, WINDOW, 524_288];
 
 interface Flip {

@@ -11,7 +11,9 @@ import type { SealOptions, SealRequest } from './seal-request.js';
 import { type TimedFill, timedFill } from './timed-fill.js';
 
 /** Smaller files are read by JavaScript: threads would take longer to start than to run. */
-export const NATIVE_BYTES = 4 * 2 ** 20;
+export const NATIVE_BYTES = 2 ** 20;
+/** The same for two passes, which also wait for each other. */
+const TWO_PASS_BYTES = 4 * 2 ** 20;
 
 /** A seal whose memory is allocated. */
 export interface SealWork {
@@ -41,11 +43,12 @@ export async function load(core: Core, operation: Operation, work: SealWork): Pr
   const { byteLength, sha256, packed } = work.request;
   const request: DigestRequest = { byteLength, sha256, keep: core.keep };
   const began = core.clock.monotonic();
+  const fill = timedFill(work.allocation.region, core.clock);
+  const leastBytes = fill === null ? TWO_PASS_BYTES : NATIVE_BYTES;
   const hashFile =
-    packed === null && byteLength >= NATIVE_BYTES && work.reader.readNatively !== null
+    packed === null && byteLength >= leastBytes && work.reader.readNatively !== null
       ? core.engine.hashFile?.bind(core.engine)
       : undefined;
-  const fill = timedFill(work.allocation.region, core.clock);
   const loaded =
     hashFile === undefined
       ? await inOnePass(core, operation, work, request)
