@@ -1,5 +1,5 @@
-// npm run check:package: packs the package, unpacks it into an empty folder with its dependencies alone, and uses it from
-// there: the entries in Node, the types as a consumer sees them, the page entry through a bundler, the program.
+// npm run check:package: packs the package, unpacks it into an empty folder with only its dependencies, and uses it from
+// there: the entries in Node, the types as a consumer sees them, the page entry through a bundler, and the program.
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
@@ -23,7 +23,7 @@ const work = mkdtempSync(join(tmpdir(), 'vram-package-'));
 const run = (command, args, options = {}) =>
   execFileSync(command, args, { cwd: work, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options });
 const checked = [];
-/** What users import, and the entry behind it. */
+/** The specifiers that users import, and their entries. */
 const ENTRIES = [
   ['vram-residency', 'index', 'node'],
   ['vram-residency/browser', 'browser', 'browser'],
@@ -37,7 +37,7 @@ const must = (what, condition) => {
 };
 
 try {
-  // --ignore-scripts: what prepack would build is there already, and a check must not change the tree.
+  // --ignore-scripts: the output of prepack exists already, and a check must not change the tree.
   const [{ filename, files, size }] = JSON.parse(
     run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work], { cwd: root }),
   );
@@ -62,10 +62,10 @@ try {
     ),
   );
   must(
-    'contains the bundle, not the modules that it is made of',
+    'contains the bundle, not its modules',
     !paths.some((path) => /^dist\/.*\.js$/.test(path) && !path.startsWith(`${BUNDLE}/`)),
   );
-  // They would lead to sources that are not packed; what tsc writes reads like them.
+  // They would point to sources that are not packed; the output of tsc is readable.
   must('contains no source maps', !paths.some((path) => path.endsWith('.map')));
   must(`is under 4 MB packed (${size} bytes)`, size < 4e6);
 
@@ -82,7 +82,7 @@ try {
       .filter((link) => !paths.includes(normalize(join(dirname(path), link))))
       .map((link) => `${path} -> ${link}`),
   );
-  must(['links from its documents to packed files alone', ...dead].join('\n  '), dead.length === 0);
+  must(['its documents link only to packed files', ...dead].join('\n  '), dead.length === 0);
   must(
     'names no source map in its code',
     !readFileSync(join(home, BUNDLE, 'index.js'), 'utf8').includes('sourceMappingURL'),
@@ -159,7 +159,7 @@ try {
        catch (error) { if (isVramError(error, 'NOT_FOUND')) return null; throw error; }
      }`,
   );
-  // Without the types of onnxruntime-web: the entry's own say what it uses of the engine.
+  // Without the types of onnxruntime-web: the entry declares the parts of the engine that it uses.
   writeFileSync(
     join(work, 'engine.ts'),
     `import { createSession, type Engine, type EngineTensor, run, type SealedOnnx } from 'vram-residency/onnxruntime';
@@ -169,7 +169,7 @@ try {
        return (await run(session, {}, { maxAgeMs: 1000 })).witness.binds;
      }`,
   );
-  // Types of its own are checked too: no skipLibCheck. The DOM library of TypeScript 7 declares WebGPU.
+  // No skipLibCheck, so the package's own types are checked too. The DOM library of TypeScript 7 declares WebGPU.
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   for (const name of ['@types/node', 'undici-types']) link(name);
   for (const [module, resolution] of [
@@ -234,7 +234,7 @@ try {
   rmSync(work, { recursive: true, force: true });
 }
 
-/** Where a Markdown text links to, addresses and places within itself apart. */
+/** The files that a Markdown text links to, without URLs and anchors in itself. */
 function relativeLinks(text) {
   return [...text.matchAll(/\]\(([^)\s#:]+)(?:#[^)\s]*)?\)/g)].map(([, path]) => path);
 }
@@ -246,7 +246,7 @@ function link(name) {
   symlinkSync(join(root, 'node_modules', name), target);
 }
 
-/** What the dependencies depend on, as npm laid it out beside them. */
+/** The dependencies of the dependencies, as npm installed them beside these. */
 function transitive(names, seen = new Set(names)) {
   for (const name of [...names]) {
     const path = join(root, 'node_modules', name, 'package.json');

@@ -1,5 +1,5 @@
-// npm run demo: a real OCR model reads a line of text from weights that lie sealed on the GPU; bits of them are flipped, the
-// engine reads something else, the library finds the damage and heals it, and the engine reads right again.
+// npm run demo: a real OCR model reads a line of text with weights sealed on the GPU. Then bits of them are flipped, and the
+// engine misreads the text; the library finds and heals the damage, and the engine reads correctly again.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -25,7 +25,7 @@ async function timed(work) {
   return { result, spent: performance.now() - began };
 }
 
-// Quick when nothing changed much; a stale build would demonstrate something else.
+// Fast if little has changed; a stale build would demonstrate old code.
 await import('./build.mjs');
 const { adapter } = await prepareVulkan();
 if (adapter === 'host') {
@@ -40,7 +40,7 @@ const ort = await import('onnxruntime-web/webgpu');
 const cpu = await import('onnxruntime-web/wasm');
 for (const { env } of [ort, cpu]) {
   env.logLevel = 'error';
-  // One thread: the engine's own need a page's workers.
+  // One thread, because the engine's threads need a page's workers.
   env.wasm.numThreads = 1;
 }
 
@@ -64,7 +64,7 @@ const plain = await timed(async () => {
 const reference = plain.result;
 say('it reads', `${quoted(decode(reference.data, reference.dims, characters))} (${ms(plain.spent)})`);
 
-console.log('\n2. The same weights, sealed in GPU memory, each tensor a buffer of its own');
+console.log('\n2. The same weights, sealed in GPU memory, each tensor in its own buffer');
 const device = await openDevice({ drills: true });
 // "any" accepts every class, so that the demo runs everywhere; the library's default, vram-only, accepts VRAM alone.
 // With the leaf hashes in host memory, damage is located to the block.
@@ -90,7 +90,7 @@ say(
 say('digest', sealed.shard.fsverity);
 
 console.log('\n3. ONNX Runtime Web, unmodified, computes on the sealed memory');
-// Convolutions in this order of axes leave the weights as they are.
+// With this order of axes convolutions do not transform the weights.
 const session = await createSession(ort, sealed, { device, preferredLayout: 'NCHW' });
 const read = async (options) => {
   const { result, spent } = await timed(() => run(session, feeds(session), options));
@@ -119,9 +119,9 @@ say(
 console.log(`\n4. ${FLIPS} bits of the resident weights are flipped, on purpose (seed ${SEED})`);
 const { blocks } = await manager.drill(sealed.shard, { flips: FLIPS, seed: SEED });
 say('flipped', `${FLIPS} bits in ${blocks.length} blocks of 4096 bytes`);
-// Without a fresh verification, as an engine alone would: the last one, from before the damage, is let count.
+// Without a fresh verification, like an engine without this library: the one from before the damage is accepted.
 const damaged = await read({ maxAgeMs: 600_000 });
-say('it reads', `${quoted(damaged.reading)}, and no error anywhere`);
+say('it reads', `${quoted(damaged.reading)}, without any error`);
 
 console.log('\n5. With verification on');
 try {

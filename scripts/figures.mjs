@@ -1,12 +1,12 @@
-// node scripts/figures.mjs: checks docs/figures.md, which tells for each section with a figure where the figure comes from.
-// Prints what is wrong, and exits 1 if anything is.
+// node scripts/figures.mjs: checks docs/figures.md, which states the source of the figures in each section of the documents.
+// Prints its findings, and exits 1 if there are any.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PAGE = 'docs/figures.md';
 const FENCE = /^(```|~~~).*?^\1/gms;
-/** What a script writes between such marks is checked by that script. */
+/** Text between such markers is written and checked by another script. */
 const GENERATED = /<!-- (?:made by .*?begin|\w+: made by .*?) -->.*?<!-- .*?end.*? -->/gs;
 /** A number with a unit of time, rate, size or share. */
 const UNIT = String.raw`(?:ms|s|ns|µs|GB\/s|MB\/s|kB|MB|GB|KiB|MiB|GiB|%)(?![\w-])`;
@@ -14,14 +14,14 @@ const WORD = '(?:microseconds?|seconds?|minutes?|hours?|times|a second)';
 const FIGURE = new RegExp(String.raw`(?<![\w.-])\d[\d,.]*(?: ?${UNIT}| ${WORD})`, 'g');
 const LINK = /\[[^\]]*\]\(([^)\s#]*)(#[^)\s]*)?\)/g;
 
-/** How a row of each of the page's sections is checked: its cells behind "where", to findings. */
+/** For each of the page's sections, the check of a row: from its cells after "where" to findings. */
 const CHECKS = new Map([
   ['From reports of hardware', reportFindings],
   ['Made anew by a command', commandFindings],
   ['Set by the code', codeFindings],
 ]);
 
-/** What is wrong in the tree at `root`, a line each. */
+/** The findings in the tree at `root`, one line each. */
 export function findings(root) {
   const rows = rowsOf(readFileSync(join(root, PAGE), 'utf8'));
   const covered = new Set(rows.flatMap(({ where }) => linksIn(where)));
@@ -29,10 +29,13 @@ export function findings(root) {
   return [
     ...told
       .filter(({ section }) => !covered.has(section))
-      .map(({ section, figures }) => `${section} tells ${figures.join(', ')}, and ${PAGE} has no row for it`),
+      .map(
+        ({ section, figures }) =>
+          `${section} has the figures ${figures.join(', ')}, and ${PAGE} has no row for it`,
+      ),
     ...[...covered]
       .filter((section) => !sectionExists(root, section))
-      .map((section) => `${PAGE} has a row for ${section}, which is not there`),
+      .map((section) => `${PAGE} has a row for ${section}, which does not exist`),
     ...rows.flatMap(({ where, cells, check }) =>
       check(root, where, ...cells).map((finding) => `${PAGE}, row ${where}: ${finding}`),
     ),
@@ -60,7 +63,7 @@ function documents(root) {
   return ['README.md', 'SECURITY.md', ...pages];
 }
 
-/** `path#anchor` of each section of a document that tells figures, with them. */
+/** Each section of a document with figures: its `path#anchor` and the figures. */
 function sectionsWithFigures(root, path) {
   const figuresOf = new Map();
   let section = path;
@@ -74,7 +77,7 @@ function sectionsWithFigures(root, path) {
   return [...figuresOf].map(([section, figures]) => ({ section, figures }));
 }
 
-/** The anchor that hosts of repositories make of a heading. */
+/** The anchor that repository hosts derive from a heading. */
 function anchorOf(heading) {
   const kept = heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '');
   return kept.replaceAll(' ', '-');
@@ -92,7 +95,7 @@ function sectionExists(root, section) {
 
 const codesIn = (cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code);
 
-/** Commands whose script or file is not there. A row without a command says that it was made by hand. */
+/** Commands whose script or file is missing. A row without a command must say "by hand". */
 function commandFindings(root, _where, from = '') {
   const codes = codesIn(from);
   if (codes.length === 0 && !/\bby hand\b/.test(from)) return ['names no command'];
@@ -109,7 +112,7 @@ function commandFindings(root, _where, from = '') {
   });
 }
 
-/** Lines of code that do not stand in their file: `file`: `text`, `text`; `file`: `text`. */
+/** Lines of code that are missing from their file: `file`: `text`, `text`; `file`: `text`. */
 function codeFindings(root, _where, from = '') {
   return from.split('; ').flatMap((part) => {
     const [path, ...texts] = codesIn(part);
@@ -121,17 +124,17 @@ function codeFindings(root, _where, from = '') {
   });
 }
 
-/** Figures that the section does not tell, or that no number of the step rounds to: as it is, in seconds, or in per cent. */
+/** Figures that the section lacks, or that no number of the step rounds to, as it is, in seconds or in per cent. */
 function reportFindings(root, where, report = '', step = '', figures = '') {
   const [path] = linksIn(report);
-  if (path === undefined || !existsSync(join(root, path))) return [`there is no report ${path}`];
+  if (path === undefined || !existsSync(join(root, path))) return [`the report ${path} does not exist`];
   const { steps } = JSON.parse(readFileSync(join(root, path), 'utf8'));
   const numbers = numbersIn(steps.find((candidate) => candidate.step === step)?.figures);
   if (numbers.length === 0) return [`the report has no step ${step}`];
   const numbersTold = new Set(linksIn(where).flatMap((section) => numbersOf(textOf(root, section))));
   return figures.split(', ').flatMap((figure) => {
     const [digits = ''] = figure.split(' ');
-    if (!numbersTold.has(digits)) return [`the section does not tell ${figure}`];
+    if (!numbersTold.has(digits)) return [`the section lacks ${figure}`];
     const half = 0.5 * 10 ** -(digits.split('.')[1]?.length ?? 0);
     const isThere = [1, 0.001, 100].some((unit) =>
       numbers.some((number) => Math.abs(number * unit - Number(digits)) <= half * 1.001),
@@ -140,7 +143,7 @@ function reportFindings(root, where, report = '', step = '', figures = '') {
   });
 }
 
-/** Thousands are told with commas, and kept without in the page's rows. */
+/** Documents write thousands with commas; the page's rows do not. */
 const numbersOf = (text) => text.replace(/(?<=\d),(?=\d{3})/g, '').match(/\d+(?:\.\d+)?/g) ?? [];
 
 function textOf(root, section) {
@@ -149,7 +152,7 @@ function textOf(root, section) {
   return parts.find((part) => section === `${path}#${anchorOf(/^#+ (.*)/.exec(part)?.[1] ?? '')}`) ?? '';
 }
 
-/** All numbers of a step; those of a profiler are texts with a unit. */
+/** All numbers of a step; a profiler's are strings with a unit. */
 function numbersIn(figures) {
   if (typeof figures === 'number') return [figures];
   if (typeof figures === 'string') return /^[\d.]+ %$/.test(figures) ? [Number.parseFloat(figures)] : [];

@@ -1,4 +1,4 @@
-// Structure-aware fuzzing of everything that reads foreign bytes, over the built library:
+// Structure-aware fuzzing of all code that reads foreign bytes, over the built library:
 //   node scripts/fuzz.mjs [--format NAME]... [--runs N | --minutes M] [--seed S] [--only RUN] [--json] [--library FOLDER]
 // A failing input is written to .cache/fuzz/ and its run can be repeated with the same seed and --only.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ const { values } = parseArgs({
   options: {
     format: { type: 'string', multiple: true },
     runs: { type: 'string' },
-    /** For all targets together, an equal part for each. */
+    /** Shared equally among all targets. */
     minutes: { type: 'string' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
@@ -32,7 +32,7 @@ function integer(name, text) {
   return value;
 }
 
-if (values.runs !== undefined && values.minutes !== undefined) usage('--runs or --minutes, not both');
+if (values.runs !== undefined && values.minutes !== undefined) usage('give --runs or --minutes, not both');
 const runs = integer('runs', values.runs ?? '100000');
 const minutes = values.minutes === undefined ? null : integer('minutes', values.minutes);
 const seed = integer('seed', values.seed);

@@ -1,7 +1,6 @@
-// What ran on hardware, for the documents: docs/hardware/*.json, each a report of the kit, become the table in
-// docs/hardware.md and the one of backends in README.md. `hardware.mjs` writes them, `--check` says whether they are
-// current (exit 1 if not), `add DIR` takes in the report in a folder that run.sh wrote. Exit code 2: usage, or no report
-// of hardware.
+// Writes the tables of docs/hardware.md and of the backends in README.md from docs/hardware/*.json, the reports of the
+// hardware kit. `--check` tests whether they are current (exit 1 if not); `add DIR` adds the report in a folder that run.sh
+// wrote. Exit code 2: wrong usage, or a report that is not from hardware.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +17,7 @@ function leave(code, message) {
   process.exit(code);
 }
 
-/** The reports that are kept, the oldest first. */
+/** The stored reports, oldest first. */
 function reports() {
   let names = [];
   try {
@@ -31,7 +30,7 @@ function reports() {
     .sort((a, b) => (a.date + a.name < b.date + b.name ? -1 : 1));
 }
 
-/** A report.ndjson as one document, with what identifies it up front. */
+/** A report.ndjson as one document that begins with its identification. */
 function documentOf(text, date) {
   const steps = text
     .split('\n')
@@ -39,7 +38,7 @@ function documentOf(text, date) {
     .map((line) => JSON.parse(line));
   const environment = steps.find(({ step }) => step === 'environment')?.figures;
   if (environment?.gpu?.execution !== 'hardware') {
-    leave(2, 'the report is of no hardware: nothing of it may stand among what was measured on hardware');
+    leave(2, 'the report is not from hardware and must not appear among hardware measurements');
   }
   return {
     v: 1,
@@ -51,7 +50,7 @@ function documentOf(text, date) {
   };
 }
 
-/** The identity of the individual card is private. */
+/** Removes the identity of the individual card, which is private. */
 function withoutIdentity(value) {
   if (Array.isArray(value)) return value.map(withoutIdentity);
   if (typeof value !== 'object' || value === null) return value;
@@ -162,7 +161,7 @@ function table(head, rows) {
 
 function withTable(text, made, path) {
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) leave(1, `${path} has lost the marks between which its table stands`);
+  if (begin < 0 || end < begin) leave(1, `${path} lacks the markers around its table`);
   return `${text.slice(0, begin + BEGIN.length)}\n${made}\n${text.slice(end)}`;
 }
 

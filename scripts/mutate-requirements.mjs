@@ -1,9 +1,9 @@
-// npm run mutate:requirements: shows that the tests of every requirement can fail. One textual mutation at a time
-// (test/mutations/requirements.json) is made in a copy of the tree, the test that guards the code runs there, and must go
-// red by a test that carries the requirement's id. Before that the same tests must be green in the copy. The table goes
-// into docs/evidence.md, under "Requirements". Where only some mutations were asked for, the rows of the others stay as
-// they were recorded. Arguments: ids to try alone. Options: --new (mutations that docs/evidence.md has no row of), --jobs N
-// (default 2), --keep (leave the copies).
+// npm run mutate:requirements: shows that the tests of every requirement can fail. Each textual mutation in
+// test/mutations/requirements.json is applied alone in a copy of the tree. The test file that guards the code runs there,
+// first without the mutation, when it must be green, then with it, when a test with the requirement's id must fail. The
+// table goes into docs/evidence.md, under "Requirements"; rows of mutations that were not requested stay as recorded.
+// Arguments: ids, to try only these. Options: --new (only mutations without a row in docs/evidence.md), --jobs N (default
+// 2), --keep (leave the copies).
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { replaceSection, requirementIds } from './requirements.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const TABLE = 'test/mutations/requirements.json';
-/** A mutant that never ends counts as not shown: what goes red must do so by a test. */
+/** A mutant that never ends counts as not shown: only a failed test counts as red. */
 const LIMIT_MS = 240_000;
 const NOT_COPIED = new Set([
   'node_modules',
@@ -46,7 +46,7 @@ function copyTree() {
   return copy;
 }
 
-/** Runs one test file in a copy. Gives every test's name with its result, or null where the runner gave no report. */
+/** Runs one test file in a copy. Returns each test's name with its result, or null if the runner wrote no report. */
 function runTests(copy, file, id) {
   return new Promise((resolve) => {
     const out = join(copy, `mutation-${id ?? 'baseline'}.json`);
@@ -75,13 +75,13 @@ function runTests(copy, file, id) {
   });
 }
 
-/** Applies a mutation, and gives what undoes it. */
+/** Applies a mutation and returns a function that undoes it. */
 function mutate(copy, { file, find, replace, all = false }) {
   const path = join(copy, file);
   const text = readFileSync(path, 'utf8');
   const places = text.split(find).length - 1;
   if (places === 0 || (places > 1 && !all)) {
-    throw new Error(`${TABLE}: ${JSON.stringify(find)} stands ${places} times in ${file}`);
+    throw new Error(`${TABLE}: ${JSON.stringify(find)} occurs ${places} times in ${file}`);
   }
   writeFileSync(path, text.split(find).join(replace));
   return () => writeFileSync(path, text);
@@ -117,7 +117,7 @@ function cell(text) {
   return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }
 
-/** What a mutation's row begins with: all but its outcome. */
+/** The beginning of a mutation's row: everything except its outcome. */
 function rowHead({ id, file, what, test }) {
   return `| ${id} | \`${file}\`: ${cell(what)} | \`${test}\` | `;
 }
@@ -128,7 +128,7 @@ function row(mutation, { verdict, red }) {
   return `${rowHead(mutation)}${verdict}: ${first} |`;
 }
 
-/** The row that docs/evidence.md has of a mutation; undefined if none. */
+/** The row of a mutation in docs/evidence.md; undefined if there is none. */
 function recordedRow(mutation) {
   return recorded.find((line) => line.startsWith(rowHead(mutation)));
 }

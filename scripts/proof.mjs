@@ -1,6 +1,6 @@
 // npm run proof [-- --sign KEYFILE]: builds, runs every quick test and writes .proof_bundle/unit/<UTC stamp>-<commit>/ from
 // the results. With a key file (Ed25519, PKCS #8 PEM, made if it does not exist) the bundle's digests are signed as an
-// in-toto statement in a DSSE envelope. Fails unless the bundle is complete: every test green, no group below its number,
+// in-toto statement in a DSSE envelope. Fails unless the bundle is complete: every test green, no group below its minimum,
 // every requirement covered.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';

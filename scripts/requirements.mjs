@@ -1,8 +1,8 @@
 // npm run requirements: counts, from the results of a whole run (.cache/test-results.json, as `npm test` leaves it), which
 // tests show which requirement of docs/requirements.md. Exit 1 if a requirement has a failed test or none that passed, if
-// it has no mutation that went red in docs/evidence.md, or if a test names a requirement that is not there. Where all tests
-// of one were skipped, because the machine lacks what they need, that is told as a warning; --strict makes it an error.
-// --write puts the files of the tests into docs/requirements.md.
+// it has no mutation that went red in docs/evidence.md, or if a test names an unknown requirement. If all tests of one were
+// skipped, because the machine lacks what they need, that is a warning; --strict makes it an error.
+// --write updates the lists of test files in docs/requirements.md.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +21,7 @@ export function requirementIds() {
   return ids;
 }
 
-/** Replaces what stands between a document's markers of this name; appends them if there are none. */
+/** Replaces the text between a document's markers of this name, or appends both if there are none. */
 export function replaceSection(file, name, content) {
   const begin = `<!-- ${name}: made by a script -->`;
   const end = `<!-- end of ${name} -->`;
@@ -55,7 +55,7 @@ function coverage(report) {
   return found;
 }
 
-/** Files of which nothing could run here; one that needs what is missing may not even have made its tests. */
+/** Files in which no test could run here. A file may not even define its tests if a requirement is missing. */
 function filesNotRun(report) {
   const idle = report.testResults.filter(
     ({ assertionResults }) =>
@@ -65,7 +65,7 @@ function filesNotRun(report) {
   return new Set(idle.map(({ name }) => relative(root, name)));
 }
 
-/** The test files that the document names for each id. */
+/** The test files that the document lists for each id. */
 function documentedFiles() {
   const files = new Map();
   let id = '';
@@ -101,7 +101,7 @@ function writeFiles(found) {
 
 function main() {
   if (!existsSync(root + RESULTS)) {
-    console.error(`there is no ${RESULTS}: run npm test first, which writes it`);
+    console.error(`${RESULTS} is missing: run npm test first, which writes it`);
     process.exit(1);
   }
   const strict = process.argv.includes('--strict');
@@ -124,7 +124,7 @@ function main() {
     const entry = found.get(id);
     if (entry === undefined) {
       const idle = (documented.get(id) ?? []).find((file) => notRun.has(file));
-      if (idle === undefined) errors.push(`${id}: no test carries it`);
+      if (idle === undefined) errors.push(`${id}: no test has this id`);
       else skipped.push(`${id}: ${idle} could not run here`);
     } else if (entry.failed.length > 0) errors.push(`${id}: failed: ${entry.failed[0]}`);
     else if (entry.passed === 0) {

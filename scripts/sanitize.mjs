@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const SOCKETS = ['test/unit/handover', 'test/clients/share-processes.test.ts'];
 const TESTS = {
   address: ['test/cuda', 'test/contract/cuda.test.ts', ...SOCKETS],
-  // Threads of our own are in the sockets and in the device's copies; the sweep would take hours.
+  // Our own threads are in the sockets and the device's copies. The whole sweep would take hours.
   thread: [
     'test/cuda/memory-operations.test.ts',
     'test/cuda/uploads.test.ts',
@@ -21,9 +21,9 @@ const TESTS = {
 };
 const LIBRARIES = { address: ['libasan.so', 'libubsan.so'], thread: ['libtsan.so'] };
 const SETTINGS = {
-  // Node itself leaves memory at its exit.
+  // Node itself leaks memory at exit.
   ASAN_OPTIONS: 'detect_leaks=0',
-  // Node and V8 are not instrumented: how they synchronise cannot be seen, so their own accesses are not judged.
+  // Node and V8 are not instrumented. Their synchronisation is invisible, so their own accesses are ignored.
   TSAN_OPTIONS: 'ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66',
 };
 

@@ -65,11 +65,11 @@ const manager = await VramManager.open({
 });
 const atRest = device.stats();
 
-/** One line of measurement, taken while nothing is under way, after the collector has run where it can be asked to. */
+/** One measurement, taken while no call is running, after a garbage collection where one can be requested. */
 async function sample(done) {
   for (let i = 0; i < 2; i++) {
     globalThis.gc?.();
-    // What is collected is given back in later turns of the event loop.
+    // Native memory of collected objects is freed in later turns of the event loop.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
@@ -82,7 +82,7 @@ function median(numbers) {
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
-/** Growth between the medians of the second and the last quarter: the first quarter is warming up. */
+/** Growth between the medians of the second and the last quarter; the first quarter is warm-up. */
 function growth(samples, key) {
   const quarter = Math.floor(samples.length / 4);
   const of = (from, to) => median(samples.slice(from, to).map((one) => one[key]));

@@ -1,7 +1,7 @@
-// npm test: builds, runs every quick test, and says plainly what ran on which device and what could not run. Failures,
+// npm test: builds, runs every quick test, and reports what ran on which device and what could not run. Failures,
 // skips with their reasons and groups come from test/support/summary-reporter.ts. Ends with one line: N passed, N failed, N
-// skipped. With --proof it also writes a proof bundle (scripts/proof.mjs judges it); --skipped=TEXT tells and counts what
-// could not run before; other arguments are handed to vitest.
+// skipped. With --proof it also writes a proof bundle, which scripts/proof.mjs checks. --skipped=TEXT reports and counts a
+// step that could not run before. Other arguments go to vitest.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -42,7 +42,7 @@ must('scripts/hardware.mjs', '--check');
 mkdirSync(`${root}.cache`, { recursive: true });
 const results = `${root}.cache/test-results.json`;
 rmSync(results, { force: true });
-/** As node() does, but without what drivers write to stderr for nothing. */
+/** Like node(), but without irrelevant output of drivers on stderr. */
 function quietly(...args) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['inherit', 'inherit', 'pipe'] });
@@ -82,7 +82,7 @@ const brokenFiles = report.testResults.filter(
 ).length;
 
 console.log('');
-// A run of everything has to show every requirement; what a missing compiler kept from running is a warning.
+// A whole run must show every requirement. Tests that did not run for want of a compiler are a warning.
 const strict = warnings.length === 0 ? ['--strict'] : [];
 const uncovered = filters.length === 0 && node('scripts/requirements.mjs', ...strict).status !== 0;
 for (const warning of warnings) console.log(`WARNING: ${warning}`);

@@ -66,12 +66,12 @@ describe('figures in the documents', () => {
     [
       'a section without a row',
       { 'docs/new.md': '# New\nIt takes 5 minutes.\n' },
-      'docs/new.md#new tells 5 minutes',
+      'docs/new.md#new has the figures 5 minutes',
     ],
     [
       'a row for a section that is gone',
       { 'docs/decisions/one.md': '' },
-      'docs/decisions/one.md#one, which is not there',
+      'docs/decisions/one.md#one, which does not exist',
     ],
     ['a script that is gone', page('npm run bench', 'npm run race'), 'there is no script race'],
     ['a program that is gone', { 'bench/timing.mjs': null }, 'there is no bench/timing.mjs'],
@@ -85,13 +85,13 @@ describe('figures in the documents', () => {
     [
       'a report that is gone',
       { 'docs/hardware/card.json': null },
-      'there is no report docs/hardware/card.json',
+      'the report docs/hardware/card.json does not exist',
     ],
     ['a step that is not in the report', page('| verify |', '| seal |'), 'the report has no step seal'],
     [
-      'a figure that the section does not tell',
+      'a figure that the section lacks',
       page('51.2 ms', '51.3 ms'),
-      'the section does not tell 51.3 ms',
+      'the section lacks 51.3 ms',
     ],
     [
       'a figure that the report does not have',
