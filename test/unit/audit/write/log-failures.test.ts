@@ -398,3 +398,53 @@ describe('what is told of a failure', () => {
     });
   });
 });
+
+describe('refused handles, while the log cannot be written', () => {
+  const forged = (): OperationEvent =>
+    event('seal.verification_failed', {
+      sealId: null,
+      error: {
+        code: 'SEAL_VERIFICATION_FAILED',
+        kind: 'invalid',
+        scope: null,
+        message: 'the handle is not genuine',
+      },
+    });
+
+  it.each([
+    ['stay counted while the queue is full, and share one record afterwards', 2, [5]],
+    ['are queued each second while there is room', 20, [3, 2]],
+  ])('%s', async (_, maxQueue, counts) => {
+    const { log, sink, memory } = await start({ maxQueue, monotonicMs: () => 0 }, { signer: null });
+    await log.on(forged());
+    for (const call of ['append', 'sync']) sink.failing.set(call, systemError('ENOSPC'));
+    const refusals: unknown[] = [];
+    const refuse = async (made: OperationEvent): Promise<void> => {
+      refusals.push(await refusal(async () => log.on(made)));
+    };
+    // The first is with the sinks already, the others fill the queue of two.
+    for (let count = 0; count < 3; count++) await refuse(event('vram.sealed'));
+    for (let count = 0; count < 3; count++) await refuse(forged());
+    await pass(1_000);
+    for (let count = 0; count < 2; count++) await refuse(forged());
+    await pass(1_000);
+    expect(new Set(refusals)).toEqual(new Set(['AUDIT_FAILED: the audit log cannot be written: ENOSPC']));
+    sink.failing.clear();
+    await pass(3_000);
+    expect(memory.records().flatMap(({ data }) => data['refused'] ?? [])).toEqual(counts);
+    await log.close();
+  });
+});
+
+describe('a wait for the log', () => {
+  it('takes no signal that is not one, and writes nothing for it', async () => {
+    const { log, sink } = await start({}, { signer: null });
+    void log.on(verified());
+    const signal = { aborted: false } as AbortSignal;
+    for (const wait of [() => log.flush({ signal }), () => log.close({ signal })]) {
+      expect(await refusal(wait)).toBe('INVALID_INPUT: "signal" must be an AbortSignal');
+    }
+    expect(sink.taken()).toEqual([]);
+    await log.close();
+  });
+});
