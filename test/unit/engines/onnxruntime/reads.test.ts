@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { ModelReads } from '../../../../src/engines/onnxruntime/model-reads.js';
 import { sealOnnx } from '../../../../src/engines/onnxruntime/seal-onnx.js';
 import type { VramManager } from '../../../../src/manager/index.js';
-import { bytesSource, type Source } from '../../../../src/source/index.js';
+import { bytesSource, type Source, streamSource } from '../../../../src/source/index.js';
 import { failure, pattern } from '../../manager/fixture.js';
 
 const bytes = pattern(5000);
@@ -46,12 +46,26 @@ describe('what is read of a model before it is sealed', () => {
         );
         while (asked.mock.calls.length === 0) await Promise.resolve();
         await vi.advanceTimersByTimeAsync(30_000);
-        expect(await reading).toMatchObject({ code: 'SOURCE_MISMATCH' });
+        const error = await reading;
+        expect(error).toMatchObject({ code: 'SOURCE_MISMATCH' });
+        if (part === 'open' || part === 'close') {
+          expect(error.message).toBe(`the file "m.onnx" did not ${part} within 30000 ms`);
+        }
       } finally {
         vi.useRealTimers();
       }
     },
   );
+
+  it('cannot be a stream', async () => {
+    const stream = streamSource([bytes], bytes.length, 'pipe');
+    const refused = failure((async () => new ModelReads(undefined).access(stream))());
+    expect(await refused).toMatchObject({
+      code: 'INVALID_INPUT',
+      argument: 'model',
+      message: '"model" cannot be read at a position: "pipe" is a stream',
+    });
+  });
 
   it('closes a file that opens too late', async () => {
     let answer: (source: Source) => void = () => undefined;
