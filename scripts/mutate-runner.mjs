@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { collectTests, getFn, getHooks } from '@vitest/runner';
 import { glob } from 'tinyglobby';
 
-const TEST_LIMIT_MS = 5_000;
+const TEST_LIMIT_MS = 10_000;
 
 const config = {
   root: process.cwd(),

@@ -273,7 +273,8 @@ describe('hostile clients', () => {
     expect(lent()).toBe(256);
     recorder.events.length = 0;
     const late = await another(user);
-    expect(late.last('error')).toMatchObject({ code: 'BUSY' });
+    const message = 'too many leases in a short time; retry in a second';
+    expect(late.last('error')).toMatchObject({ code: 'BUSY', message });
     // Nothing was verified or recorded for it.
     expect(recorder.types().filter((type) => !type.startsWith('lease.'))).toEqual([]);
     await (await another(process.geteuid?.() === 0 ? 1_000 : 0)).say({ type: 'end' });

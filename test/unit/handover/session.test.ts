@@ -157,25 +157,6 @@ describe('a connection', () => {
     await closeAll(shared);
   });
 
-  it('beyond the rate of its user is told when to retry, and may', async () => {
-    const shared = await share();
-    const uid = process.geteuid?.() ?? 0;
-    for (let count = 0; count < 256; count++) {
-      const one = await shared.transport.connect({ uid });
-      await one.say(HELLO);
-      await one.say(LEND);
-      await one.say({ type: 'end' });
-    }
-    const client = await greeted(shared);
-    await client.say(LEND);
-    expect(wordsOf(client)).toEqual(['BUSY', 'too many leases in a short time; retry in a second']);
-    await turn(shared, 59_000);
-    expect(client.closed).toBeNull();
-    await client.say(LEND);
-    await receive(client);
-    await closeAll(shared);
-  });
-
   it('that does not read what it is handed is closed, and nothing stays open', async () => {
     const shared = await share();
     const client = await greeted(shared);
