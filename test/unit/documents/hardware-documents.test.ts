@@ -79,7 +79,7 @@ describe('what the documents say of hardware', () => {
     const { run, text } = tree();
     const { status, stderr } = run('add', report('emulated'));
     expect(status).toBe(2);
-    expect(stderr).toContain('of no hardware');
+    expect(stderr).toContain('is not from hardware');
     expect(text('docs/hardware.md')).toContain('None yet');
   });
 
