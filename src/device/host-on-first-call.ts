@@ -20,7 +20,12 @@ export function hostBackendOnFirstCall(options: HostOptions): Backend {
 /** Errors: INVALID_INPUT, as hostBackend() does; DEVICE_UNAVAILABLE where the code does not arrive. */
 async function load(options: HostOptions): Promise<Backend> {
   const host = await import('./host/index.js').catch((cause: unknown) => {
-    throw new VramError('DEVICE_UNAVAILABLE', 'the code of the host device could not be loaded', { cause });
+    // Browsers do not download a module again in the same page.
+    throw new VramError(
+      'DEVICE_UNAVAILABLE',
+      'the code of the host device could not be loaded: reload the page',
+      { cause },
+    );
   });
   return host.hostBackend(options);
 }

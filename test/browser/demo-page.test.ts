@@ -213,6 +213,20 @@ describe('the page of examples/browser', { timeout: 120_000 }, () => {
     await visit.headline('One bit was flipped');
     await visit.press('Verify');
     await visit.headline('Caught: 1 block is not what was sealed');
+    expect(visit.files().filter((name) => name.startsWith('host-'))).toHaveLength(1);
+  });
+
+  it('says that the code of the host device could not be loaded', async () => {
+    await visit.changeWorker(`Object.defineProperty(navigator, 'gpu', { value: undefined });`);
+    // As an import that failed, but the browser does not report it as an error of the page.
+    const broken = { contentType: 'text/javascript', body: 'throw new Error("not all of it arrived");' };
+    await visit.page.route('**/host-*.js', (route) => route.fulfill(broken));
+    await visit.open();
+    await visit.choose('tiny.safetensors', demoModel());
+    await visit.page
+      .getByText(/the code of the host device could not be loaded: reload the page/i)
+      .first()
+      .waitFor();
   });
 });
 
