@@ -1,7 +1,7 @@
-// node bench/aims.mjs [--out FOLDER] [--only NAME]...: one after another, everything that the tables "Against peers" and
-// "What was aimed at" of docs/performance.md rest on; some ten minutes on a quiet machine. What each command prints goes to
-// a file of its own, with its time and the machine's load before and after. The steps named "vulkan" need an adapter, which
-// test/support/vulkan.mjs finds; seal-4gib takes 12 GiB of memory and disk.
+// node bench/aims.mjs [--out FOLDER] [--only NAME]...: runs, one after another, every command behind the tables "Against
+// peers" and "What was aimed at" of docs/performance.md; some ten minutes on a quiet machine. The output of each command
+// goes to a separate file, with its time and the machine's load before and after. The steps named "vulkan" need
+// an adapter, which test/support/vulkan.mjs finds; seal-4gib takes 12 GiB of memory and disk.
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';

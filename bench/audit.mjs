@@ -71,8 +71,8 @@ const cpuSeconds = () => {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /**
- * Emits in bursts with a turn of the event loop between them, as operations do; gives seconds and emission times in
- * microseconds.
+ * Emits in bursts with a turn of the event loop between them, as operations do. Returns the duration in seconds and the
+ * emission times in microseconds.
  */
 async function emitAll(count, emit) {
   const times = new Float64Array(count);
@@ -131,7 +131,7 @@ async function oursCritical() {
   return { perSecond, concurrentPerSecond };
 }
 
-/** pino with one synchronous write and one fsync for each line: the same promise. */
+/** pino with one synchronous write and one fsync for each line, which gives the same guarantee. */
 function theirsCritical() {
   const destination = pino.destination({
     dest: join(root, `pino-${next++}.ndjson`),
@@ -157,7 +157,7 @@ async function verify(options, workers) {
   };
 }
 
-/** The same records in several segments, so that threads have something to share. */
+/** The same records in several segments, so that threads can share the work. */
 async function segmented() {
   const options = { ...place(), maxSegmentBytes: 20_000_000 };
   const log = await openAuditDirectory(options);

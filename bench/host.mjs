@@ -1,6 +1,6 @@
 // node bench/host.mjs [--size 1024MiB] [--rounds 5]: the host device with the addon's block hasher beside the same with
-// node:crypto (VRAM_RESIDENCY_HASHER=node): verifying in place, the longest that the event loop stood still meanwhile, and
-// what sealing 1 MiB takes. Each in a process of its own, in turns. Prints a Markdown table of medians.
+// node:crypto (VRAM_RESIDENCY_HASHER=node): verifying in place, the longest stall of the event loop meanwhile, and the
+// time to seal 1 MiB. Each runs in a separate process, in turns. Prints a Markdown table of medians.
 import { fork } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -89,7 +89,7 @@ async function serveRounds() {
       'seal 1 MiB and release it, ms of processor time': cpuMs(used) / SMALL_SEALS,
     };
   };
-  // A first round, not counted: code is compiled and the kernels are proved only once.
+  // The first round does not count: code is compiled and the kernels are proved only once.
   await round();
   process.on('message', async () => process.send(await round()));
   process.once('disconnect', () => manager.close());

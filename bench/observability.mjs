@@ -1,9 +1,8 @@
-// node bench/observability.mjs: what narration and telemetry cost, as a share of sealing 1 MiB on the host device. Needs a
-// build.
+// node bench/observability.mjs: the cost of narration and telemetry, as a share of sealing 1 MiB on the host device. Needs
+// a build.
 //
-// The seal is timed with no observer. Then the events of such a seal are emitted to each observer repeatedly: the
-// differences between seals with and without an observer are far below what seals differ among themselves, and would
-// measure the machine.
+// The seal is timed without observers. Then the events of such a seal are emitted to each observer repeatedly. Timing seals
+// with and without an observer instead would measure the machine: the variation between seals is far larger.
 import { cpus, loadavg } from 'node:os';
 import {
   AggregationTemporality,
@@ -31,7 +30,7 @@ async function open(observers) {
 }
 
 /**
- * Microseconds of processor time that this process has used, its threads included: waiting for a busy machine is not in it.
+ * Microseconds of processor time that this process and its threads have used. Excludes waiting for a busy machine.
  */
 const cpuUs = () => {
   const { user, system } = process.cpuUsage();
@@ -67,7 +66,7 @@ async function told(observer, events) {
     const began = cpuUs();
     for (let index = 0; index < TELLINGS; index += 1) for (const event of events) observer.on(event);
     times.push((cpuUs() - began) / TELLINGS);
-    // Queues of exporters empty here, outside the clock.
+    // The exporters' queues empty here, outside the timed part.
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return median(times.slice(WARM_UP));

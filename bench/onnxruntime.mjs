@@ -1,11 +1,11 @@
-// node bench/onnxruntime.mjs [--model FILE.onnx --shape 1,3,48,64] [--runs N] [--layout NCHW] [--redirected]: what sealed
-// weights cost ONNX Runtime Web. Plain and sealed sessions of one engine on one device, measured in turns: making, first
-// run (shaders are compiled), steady runs; sealed ones without a verification and with one each; "unfolded" is plain
-// without the engine's graph optimiser, which cannot fold weights that it does not hold. Without a model: a chain of four
-// matrix products. Verification is also measured alone, at two sizes in one buffer, which separates its fixed time from its
-// rate. Ratios are medians of the rounds' own, and of each kind's quickest run, which a busy machine disturbs least.
-// --redirected: also all weights in one sealed buffer, at offsets that are put into the engine's bind groups on their way.
-// Over the built library; prints one JSON document: clock and CPU time, and the load of the machine before and after.
+// node bench/onnxruntime.mjs [--model FILE.onnx --shape 1,3,48,64] [--runs N] [--layout NCHW] [--redirected]: the cost of
+// sealed weights in ONNX Runtime Web. Measures plain and sealed sessions of one engine on one device in turns: creation,
+// first run (shaders are compiled) and steady runs, the sealed ones with and without a verification. "unfolded" is plain
+// without the engine's graph optimiser, which cannot fold weights that it does not hold. The default model is a chain of
+// four matrix products. Verification is also measured alone, at two sizes in one buffer, to separate its fixed time from its
+// rate. Ratios are medians over the rounds, and ratios of each kind's fastest run, which a busy machine disturbs least.
+// --redirected: also all weights in one sealed buffer, at offsets that are inserted into the engine's bind groups.
+// Needs a build. Prints one JSON document: clock and CPU time, and the load of the machine before and after.
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -70,7 +70,7 @@ function median(times) {
   return [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)];
 }
 
-/** The bytes of a source as one run, without what says that they are tensors. */
+/** The bytes of a source as one run, without the description of its tensors. */
 function asBytes({ byteLength, label, stream, readRange, unchanged }, source) {
   return {
     byteLength,
@@ -82,7 +82,7 @@ function asBytes({ byteLength, label, stream, readRange, unchanged }, source) {
   };
 }
 
-/** Runs `work`, and gives the buffers of sealed weights that the device made meanwhile. */
+/** Runs `work` and returns the buffers of sealed weights that the device created meanwhile. */
 async function sealedBuffers(gpu, work) {
   const { createBuffer } = gpu;
   const buffers = [];
@@ -101,7 +101,7 @@ async function sealedBuffers(gpu, work) {
   }
 }
 
-/** A device as an engine gets it, which binds ranges of other buffers instead of those that stand for them. */
+/** An engine's view of a device, which binds ranges of other buffers instead of the placeholder buffers. */
 function redirectingDevice(view, ranges) {
   return new Proxy(view, {
     get: (target, key) => {
@@ -119,7 +119,7 @@ function redirectingDevice(view, ranges) {
   });
 }
 
-/** A session over all weights in one sealed buffer, and what it is to be fed for them. */
+/** A session over all weights in one sealed buffer, and the feeds for them. */
 async function redirectedSession(gpu, manager, sealed) {
   const packed = asBytes(sealed.source, sealed.source);
   const { result: shard, buffers } = await sealedBuffers(gpu, () => manager.seal(packed));
@@ -155,7 +155,7 @@ const device = await openDevice();
 const gpu = gpuDeviceOf(device);
 const manager = await VramManager.open({ device, workerId: 'bench', policy: 'any' });
 const sealed = await sealOnnx(manager, bytesSource(model, 'model.onnx'));
-// The plain session gets its device through a view too: in Node the engine runs on none without.
+// The plain session also gets its device through a view; in Node the engine does not run without one.
 const provider = { name: 'webgpu', device: new EngineView(gpu).device, ...layout };
 const plainSession = (graphOptimizationLevel) =>
   withGpuGlobals(() =>
@@ -198,7 +198,7 @@ for (let i = 0; i < RUNS; i++) {
     steady[kind].push(await timed(work));
   }
 }
-/** Medians of what was measured of each kind. */
+/** Medians of each kind's measurements. */
 function medians(of, unit) {
   return Object.fromEntries(
     Object.entries(of).map(([kind, measured]) => [
@@ -207,12 +207,12 @@ function medians(of, unit) {
     ]),
   );
 }
-/** The median over the rounds of sealed / other: what else the machine does in a round touches both. */
+/** The median over the rounds of sealed / other: other load in a round affects both. */
 function ratioOfRounds(other, unit) {
   const ratios = steady.sealed.map((each, round) => each[unit] / steady[other][round][unit]);
   return Number(median(ratios).toFixed(3));
 }
-/** Of the quickest run of each: other work only ever adds. */
+/** The ratio of the fastest runs: other load can only slow a run down. */
 function ratioOfQuickest(other, unit) {
   const quickest = (kind) => Math.min(...steady[kind].map((each) => each[unit]));
   return Number((quickest('sealed') / quickest(other)).toFixed(3));

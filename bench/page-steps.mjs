@@ -9,10 +9,10 @@ const MIB = 2 ** 20;
 const FILE_BYTES = 32 * MIB;
 /** On a software adapter the engine takes long to compile its kernels. */
 const PATIENCE_MS = 600_000;
-/** As large as those that people take. */
+/** The size of a usual photograph. */
 const PHOTOGRAPH = { width: 4_000, height: 3_000 };
 
-/** The page, built and served, in a tab of its own. `folder` is for the steps, and gone afterwards. */
+/** The page, built and served, in a new tab. `folder` is for the steps and is removed afterwards. */
 export async function visitDemo(browser, use) {
   const folder = mkdtempSync(join(tmpdir(), 'vram-page-'));
   const site = await serveWeb((await buildWeb(join(folder, 'web'))).folder);
@@ -34,7 +34,7 @@ const press = (page, name) => page.getByRole('button', { name, exact: true }).cl
 /** A file of 32 MiB: sealed, verified, damaged, healed. */
 export function demoSteps({ page, url, folder }) {
   const chunk = new Uint8Array(MIB).map((_, at) => (at * 31) ^ (at >> 8));
-  // By its path: the debugger would take as long to hand over the bytes as the page to seal them.
+  // By its path: the debugger would need as long to transfer the bytes as the page to seal them.
   const file = join(folder, 'weights.bin');
   writeFileSync(file, Buffer.concat(Array.from({ length: FILE_BYTES / MIB }, () => chunk)));
   const after = (button, name) => () => press(page, button).then(() => shows(page, name));

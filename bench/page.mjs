@@ -1,11 +1,11 @@
-// node bench/page.mjs [--mib 256] [--part memory|thread|workers|demo|reading]...: what the runtime costs a page of Chromium.
-// npm run build comes first. Prints Markdown tables.
+// node bench/page.mjs [--mib 256] [--part memory|thread|workers|demo|reading]...: the cost of the runtime in a page
+// of Chromium. Needs a build. Prints Markdown tables.
 // memory: how far the renderer's peak grows while weights are sealed from a URL on WebGPU, and cached.
-// thread: the longest time for which the page's thread was kept while they are sealed on the host device, with and without
-// digest workers.
+// thread: how long the page's thread was blocked at most while they are sealed on the host device, with and without digest
+// workers.
 // workers: the tree in two workers against one.
-// demo, reading: the longest time for which the thread of the page of examples/browser was kept, step by step; with a file
-// of 32 MiB, and with the text reader.
+// demo, reading: how long the thread of the page of examples/browser was blocked at most, step by step; with a file of
+// 32 MiB, and with the text reader.
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';

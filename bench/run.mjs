@@ -7,10 +7,10 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 if (!existsSync(`${root}dist/bundle/lib/main.js`)) await import('../scripts/build.mjs');
 const { adapter } = await prepareVulkan();
 const has = (option) => process.argv.some((argument) => argument.startsWith(option));
-// SwiftShader hashes some megabytes a second: enough is enough.
+// SwiftShader hashes only some megabytes a second.
 if (adapter === 'swiftshader' && !has('--size')) process.argv.push('--size', '4MiB');
 if (adapter === 'swiftshader' && !has('--file-size')) process.argv.push('--file-size', '4MiB');
 if (adapter === 'host' && !has('--device')) process.argv.push('--device', 'host');
 process.argv.splice(2, 0, 'bench');
-// The bundle, as users have it: it is the program whose start is measured.
+// The bundle, as users run it: the start of this program is measured.
 await import('../dist/bundle/lib/main.js');

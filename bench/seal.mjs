@@ -1,7 +1,7 @@
-// node bench/seal.mjs [--size 256MiB] [--rounds 3] [--device host|webgpu:0]...: how long sealing a file takes, and how
-// much host memory, by who hashes and by layout, beside a flat SHA-256 of the file alone. Every row is a process of its
-// own. Its CPU time is that of all its threads; its memory is the peak of its resident set less that after a first small
-// seal and less the shard. Prints a Markdown table.
+// node bench/seal.mjs [--size 256MiB] [--rounds 3] [--device host|webgpu:0]...: time and host memory of sealing a file, by
+// hashing side and layout, compared with a flat SHA-256 of the file. Every row is a separate process. Its CPU time is that
+// of all its threads; its memory is the peak of its resident set less that after a first small seal and less the shard.
+// Prints a Markdown table.
 import { execFile } from 'node:child_process';
 import { createHash, randomFillSync } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -105,7 +105,7 @@ async function measureRow(row) {
     return shard.byteLength;
   };
   try {
-    // What is loaded, compiled and proved once is not part of a seal.
+    // Loading, compiling and known answers happen once and are not part of a seal.
     await seal(row.small, {});
     globalThis.gc?.();
     const before = resident('VmRSS');
@@ -115,7 +115,7 @@ async function measureRow(row) {
     const times = await timed(async () => {
       byteLength = await seal(row.file, { digests, hashing, expected });
     });
-    // Both devices that run here have their memory in the system's.
+    // The memory of both devices that run here is system memory.
     return { ...times, memory: resident('VmHWM') - before - byteLength, name: manager.device.name };
   } finally {
     await manager.close();

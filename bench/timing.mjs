@@ -1,7 +1,7 @@
-// node bench/timing.mjs [--samples N]: does the time of refusing a forged handle tell where its signature is wrong?
+// node bench/timing.mjs [--samples N]: does the time to refuse a forged handle reveal where its signature is wrong?
 // Signatures with a wrong first byte against a wrong last byte, in random turns, compared with Welch's t-test (as dudect
-// does it: |t| above 4.5 is a leak, below it none was seen). Over the built library; a control with an early-leaving
-// comparison shows that the measurement can see a leak at all.
+// does it: |t| above 4.5 is a leak, below it none was seen). Needs a build. A control with a comparison that returns early
+// shows that the measurement can detect a leak.
 import { createHmac } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { fromBase64Url, toBase64Url } from '../dist/base/base64.js';
@@ -13,7 +13,7 @@ const { values } = parseArgs({ options: { samples: { type: 'string', default: '2
 const SAMPLES = Number(values.samples);
 const WARM_UP = 5_000;
 const THRESHOLD = 4.5;
-/** The slowest part of both classes is cut off: interruptions, not the code under test. */
+/** The slowest part of both classes is dropped: it measures interruptions, not the code under test. */
 const KEPT = 0.95;
 
 const PAYLOAD = {
@@ -89,7 +89,7 @@ for (const [name, crypto] of [
     try {
       await verifySignature(key, handles[which]);
     } catch {
-      // Refused, as it must be: the time until here is what is measured.
+      // Refused, as it must be; the time until here is measured.
       return;
     }
     throw new Error('a forged handle was accepted');
@@ -97,7 +97,7 @@ for (const [name, crypto] of [
   if (Math.abs(t) > THRESHOLD) refusals.leaks++;
 }
 
-// The control compares long strings byte by byte and leaves at the first difference.
+// The control compares long strings byte by byte and returns at the first difference.
 const mac = createHmac('sha256', 'key').update('x').digest();
 const long = Buffer.concat(Array.from({ length: 64 }, () => mac));
 const others = [0, long.length - 1].map((index) => wrongAt(long, index));

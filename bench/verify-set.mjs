@@ -1,6 +1,6 @@
 // node bench/verify-set.mjs [--shards 100] [--size 65536] [--rounds 9] [--device host|webgpu:0|cuda:0]...: verifying many
-// small shards together (verifySet) against one by one. Prints a Markdown table of medians; the ratio is that of rounds that
-// follow each other.
+// small shards together (verifySet) against one by one. Prints a Markdown table of medians; the ratio is the
+// median over the rounds.
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { VramManager } from '../dist/index.js';

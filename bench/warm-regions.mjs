@@ -1,6 +1,6 @@
 // node bench/warm-regions.mjs [--rounds 15]: allocating a region of the host device and filling it, from fresh memory and
-// from the pool of released regions, in turns. Prints a Markdown table of medians; the ratio is that of rounds that follow
-// each other.
+// from the pool of released regions, in turns. Prints a Markdown table of medians; the ratio is the
+// median over the rounds.
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { hostBackend } from '../dist/device/index.js';

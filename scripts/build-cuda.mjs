@@ -2,13 +2,13 @@
 // that the committed PTX belongs to the committed sources: by the hashes in its header always, by compiling again where the
 // compiler that made it is installed. `--machine-code [all|sm_XY,...]` leaves the shipped PTX alone and makes
 // cuda/build/vram.fatbin of it, with machine code for the architectures named, else for the GPUs present, else for all.
-// Exit codes: 0 done, 1 something does not fit together, 2 usage, 3 a tool is missing. NVCC, PTXAS, FATBINARY and NVIDIA_SMI
+// Exit codes: 0 done, 1 PTX and sources do not match, 2 usage, 3 a tool is missing. NVCC, PTXAS, FATBINARY and NVIDIA_SMI
 // name other tools.
 import { availableParallelism } from 'node:os';
 import { buildMachineCode, Refusal } from './build-cuda-machine-code.mjs';
 import { check, compilerVersion, headerProblems, makePtx, programs, SHIPPED } from './cuda-ptx.mjs';
 
-/** `work` of every item, as many at a time as there are cores; the results in order. */
+/** Runs `work` for every item, as many at a time as there are cores. Returns the results in order. */
 async function ofEach(items, work) {
   const results = [];
   let next = 0;
@@ -41,7 +41,7 @@ async function makeAll() {
 
 const USAGE = 'usage: build-cuda [--check | --machine-code [all | sm_XY,...] [--output FILE]]';
 
-/** What the arguments ask for. Throws a Refusal for any that are not understood. */
+/** The requested task. Throws a Refusal for unknown arguments. */
 function readArguments([task, ...rest]) {
   if (![undefined, '--check', '--machine-code'].includes(task)) throw new Refusal(2, USAGE);
   let list = null;

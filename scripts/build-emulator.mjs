@@ -1,6 +1,6 @@
-// Compiles the CUDA test driver (native/emulator) with the C++ compiler at hand: `$CXX`, c++, g++ or clang++. Nothing is
-// fetched. `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer, `--sanitize=thread` one
-// under ThreadSanitizer; `--force` compiles in any case.
+// Compiles the CUDA test driver (native/emulator) with the local C++ compiler: `$CXX`, c++, g++ or clang++. Nothing is
+// downloaded. `--sanitize` builds a second one under AddressSanitizer and UndefinedBehaviorSanitizer, `--sanitize=thread`
+// one under ThreadSanitizer; `--force` compiles in any case.
 // Prints the library's path as its last line. Exit code 3: no compiler.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -23,7 +23,7 @@ const folder = join(root, 'native/emulator');
 const sanitize = sanitizerOf(process.argv);
 const output = join(folder, 'build', sanitizedFolder(sanitize), 'libcuda.so.1');
 
-/** The interpreter's loop; the rest is compiled fast rather than made fast. */
+/** The interpreter's loop. The rest is compiled for a fast build, not for fast code. */
 const HOT = 'execute.cc';
 const FLAGS = compileFlags({ sanitize });
 const compiler = findCompiler();
@@ -55,7 +55,7 @@ function stamp() {
 }
 
 async function compile() {
-  // Of this process alone: two builds may run at once.
+  // Private to this process, because two builds may run at once.
   const objects = join(dirname(output), `objects.${process.pid}`);
   mkdirSync(objects, { recursive: true });
   try {
@@ -78,7 +78,7 @@ async function compileInto(objects) {
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, worker));
   if (results.includes(false)) return false;
-  // Linked aside and renamed: a process that has the old library open keeps it whole.
+  // Linked under another name and renamed, so a process that has the old library open keeps it intact.
   const temporary = `${output}.${process.pid}`;
   const linked = await run(compiler.command, [
     ...sources.map(objectOf),

@@ -61,7 +61,7 @@ if (!existsSync(`${root}node_modules/node-api-headers/include/node_api.h`)) {
   leave(NO_COMPILER, 'the package node-api-headers is missing; run npm ci');
 }
 
-/** What an object file depends on; all headers, since there are few. */
+/** The dependencies of an object file: all headers, since there are few. */
 const found = readdirSync(sources, { recursive: true, encoding: 'utf8' }).sort();
 const headers = [
   ...found.filter((name) => name.endsWith('.h')).map((name) => `${sources}${name}`),
@@ -74,7 +74,7 @@ const units = found.filter((name) => name.endsWith('.cc')).map((name) => `${sour
 if (sanitize === null) units.push(COMPAT_SOURCE);
 
 mkdirSync(out, { recursive: true });
-// Another compiler, other flags or other files: everything is compiled again.
+// With another compiler, other flags or other files everything is compiled again.
 const recipe = JSON.stringify([compiler, flags, link, units]);
 const recipeFile = `${out}recipe.json`;
 const sameRecipe = existsSync(recipeFile) && readFileSync(recipeFile, 'utf8') === recipe;
@@ -84,7 +84,7 @@ const run = (args) => {
   if (result.status !== 0) leave(1, 'the compiler refused the code');
 };
 
-/** Put in place in one step: two builds at once, or a process that holds the old addon, see a whole file. */
+/** Renamed into place, so that concurrent builds and processes with the old addon always see a complete file. */
 function make(target, args) {
   const fresh = `${target}.${process.pid}`;
   run([...args, '-o', fresh]);

@@ -1,6 +1,6 @@
-// What ptxas makes of cuda/vram.ptx and of its variants, for every architecture it knows: registers, spills, machine
-// instructions per 64 bytes hashed, and the throughput these predict. Nothing here is measured: no GPU is asked. The exit
-// code is 1 where the shipped kernels miss a target; `--check` leaves out the variants.
+// Reports what ptxas generates from cuda/vram.ptx and its variants, for every architecture it knows: registers, spills,
+// machine instructions per 64 bytes hashed, and the throughput these predict. Nothing is measured: no GPU is involved. The
+// exit code is 1 if the shipped kernels miss a target; `--check` leaves out the variants.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,7 +74,7 @@ function table(title, architectures, kernels, folder) {
   return rows;
 }
 
-/** What ships, and whether it meets its targets. */
+/** The shipped kernels, and whether they meet their targets. */
 function reportShipped(known, folder) {
   const ptx = read('vram.ptx');
   const kernels = ['vr_leaves', 'vr_nodes'].map((name) => ({ name, ptx }));

@@ -1,4 +1,4 @@
-// What Dawn and the Vulkan loader write to stderr although nothing is wrong, and what every test file says again.
+// Filters what Dawn and the Vulkan loader write to stderr although nothing is wrong, and what every test file repeats.
 const NOISE = [
   /^Warning: Couldn't load Vulkan: /,
   /^Warning: vkCreateInstance/,
@@ -8,7 +8,7 @@ const NOISE = [
 const ONCE = /^WebGPU adapter: /;
 
 /**
- * Takes chunks of text, and hands on the lines that say something, each adapter once. `end` hands on what has no line
+ * Takes chunks of text and passes on the relevant lines, each adapter once. `end` passes on the rest that has no line
  * break.
  */
 export function quietLines(write) {

@@ -1,5 +1,5 @@
-// What a shared library asks of the system that loads it, read from its dynamic section: the libraries it names and the
-// symbol versions it needs of them. 64-bit little-endian ELF alone, which x86-64 and AArch64 use. Layout: the ELF
+// The requirements of a shared library, read from its dynamic section: the libraries it names and the symbol versions it
+// needs from them. Only 64-bit little-endian ELF, which x86-64 and AArch64 use. Layout: the ELF
 // specification and, for versions, the Linux Standard Base, "Symbol Versioning".
 
 const PT_LOAD = 1;
@@ -40,7 +40,7 @@ function read(bytes, view) {
   const dynamic = segments.find(({ type }) => type === PT_DYNAMIC);
   if (dynamic === undefined) throw new Error('the ELF file has no dynamic section');
 
-  /** Where in the file lies what the loader will map at an address. */
+  /** The offset in the file of what the loader maps at an address. */
   const inFile = (address) => {
     const home = segments.find(
       (segment) =>

@@ -20,7 +20,7 @@ function emit(name, source) {
   if (previous !== text) writeFileSync(path, text);
 }
 
-/** The files of a folder by their names; `shorten` takes out what is for readers alone. */
+/** The files of a folder by their names; `shorten` removes what only readers need. */
 function texts(folder, extension, shorten = (text) => text) {
   const names = readdirSync(`${root}${folder}`).filter((name) => name.endsWith(extension));
   const entries = names.sort().map((name) => {
@@ -30,7 +30,7 @@ function texts(folder, extension, shorten = (text) => text) {
   return `{\n${entries.join('')}}`;
 }
 
-/** WGSL without comments, indentation and empty lines: pages download it. Lines stay, for the compiler's messages. */
+/** WGSL without comments, indentation and empty lines, since pages download it. Line breaks stay for compiler messages. */
 function shortWgsl(text) {
   if (text.includes('/*')) throw new Error('shaders/: only comments to the end of a line are taken out');
   const lines = text.split('\n').map((line) => line.replace(/\/\/.*$/, '').trim());

@@ -1,4 +1,4 @@
-// npm run house: prints the rooms of src/, floor by floor, and what breaks a wall; the plan is scripts/house/rooms.json.
+// npm run house: prints the rooms of src/ by floor, and every broken wall; the plan is scripts/house/rooms.json.
 // Exit code 1 if a wall is broken. With --arrows, every arrow between rooms with the number of imports behind it.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 // Mutants of the device code: one constant, bound, operator or index changed at a time. Pure: texts in, mutants out.
 
-/** What may stand in for a token. Numbers change by one; comparisons, logic and arithmetic swap with a neighbour. */
+/** The replacements of a token. Numbers change by one; comparisons, logic and arithmetic swap with a neighbour. */
 const OPERATORS = new Map([
   ['>=', '>'],
   ['<=', '<'],
@@ -35,7 +35,7 @@ export function wgslMutants(name, text) {
   return mutants;
 }
 
-/** Interfaces that the host has to fit, and the address-of operator: a change there does not compile. */
+/** Interfaces that the host has to match, and the address-of operator: a change there does not compile. */
 function isDeclaration(text, index) {
   const start = text.lastIndexOf('\n', index) + 1;
   if (/^(@|fn |struct | {2}[a-z_]+: )/.test(text.slice(start))) return true;

@@ -18,12 +18,12 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 });
-/** A mutant that loops for ever is killed by this. */
+/** Time limit that kills a mutant in an endless loop. */
 const LIMIT_MS = 120_000;
 const HASH_MUTANTS = 40;
 const bundle = `${root}.cache/kernel-mutants/worker.mjs`;
 
-/** Modules that read their texts at each call, so that one process can try many. */
+/** Modules that read their texts at each call, so one process can try many mutants. */
 const replaced = {
   name: 'mutated kernels',
   setup(plugin) {
@@ -119,7 +119,7 @@ function keyOf({ file, source, from, to }) {
   return `${file}: ${source}: ${from} -> ${to}`;
 }
 
-// The unchanged texts have to pass, or nothing that follows means anything.
+// The unchanged texts have to pass; otherwise the results mean nothing.
 for (const backend of values.backend) {
   const verdict = await ask({ backend, texts });
   console.log(`unchanged on ${backend}: ${JSON.stringify(verdict)}`);

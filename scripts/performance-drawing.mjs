@@ -1,6 +1,6 @@
 // node scripts/performance-drawing.mjs: draws docs/performance.svg from docs/performance.json, which `vram-residency bench
-// --json` wrote: a bar a row, its quartiles as a line, on a logarithmic scale around 1. What lies beyond the scale ends at
-// its border; the figure beside it is exact.
+// --json` wrote: one bar for each row, its quartiles as a line, on a logarithmic scale around 1. Longer bars end at the
+// scale's border; the figure beside them is exact.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -1,15 +1,15 @@
 // What the addon and the test driver may need of a system: docs/decisions/addon-glibc.md.
 import { readRequirements } from './elf.mjs';
 
-/** Node 20's own binary needs this one, so nothing is gained by going below. */
+/** Node 20's own binary needs this version, so a lower limit would gain nothing. */
 export const OLDEST_GLIBC = '2.28';
 /** libgcc_s of GCC 7 and newer has it; systems with glibc 2.28 carry GCC 8's. */
 const OLDEST_LIBGCC = '7.0.0';
 const LIBRARIES = /^(lib(c|m|dl|pthread|gcc_s)|ld-linux-(x86-64|aarch64))\.so\.\d+$/;
 
 /**
- * What keeps a shared library from being loaded on some system with glibc 2.28; empty if nothing does. `bytes` is the
- * whole file. Throws as readRequirements does.
+ * The reasons why some system with glibc 2.28 cannot load a shared library; empty if there are none. `bytes` is the whole
+ * file. Throws as readRequirements does.
  */
 export function portabilityProblems(bytes) {
   const { needed, versions } = readRequirements(bytes);

@@ -1,4 +1,4 @@
-/** in-toto Statement v1 over the files of a proof bundle: what is signed with `npm run proof -- --sign KEYFILE`. */
+/** in-toto Statement v1 over the files of a proof bundle: signed by `npm run proof -- --sign KEYFILE`. */
 export function bundleStatement(sums, summary) {
   const subject = sums
     .trimEnd()

@@ -1,4 +1,4 @@
-// What ptxas can make machine code for, by asking it.
+// The architectures that ptxas can make machine code for, as it reports them.
 import { spawnSync } from 'node:child_process';
 
 export const ptxas = process.env['PTXAS'] ?? 'ptxas';
@@ -10,8 +10,8 @@ const OLDEST = 75;
 export const numberOf = (architecture) => Number(architecture.slice(3));
 
 /**
- * Architectures that ptxas knows and the kernels run on, oldest first; of variants (90a, 100f) the plain one. Empty: there
- * is not a ptxas.
+ * Architectures that ptxas knows and the kernels run on, oldest first; of variants (90a, 100f) the plain one. Empty if
+ * there is no ptxas.
  */
 export function knownArchitectures() {
   const asked = spawnSync(ptxas, ['--help'], { encoding: 'utf8' });

@@ -15,7 +15,7 @@ const TYPES = {
   '.onnx': 'application/octet-stream',
 };
 
-/** `port` 0: a free one. Gives the address, and a way to end it. */
+/** `port` 0 picks a free port. Returns the address and a function that stops the server. */
 export async function serveWeb(folder, port = 0) {
   const server = createServer((request, response) => {
     serve(folder, request, response).catch(() => response.writeHead(500).end());
@@ -47,7 +47,7 @@ async function serve(folder, request, response) {
     'x-content-type-options': 'nosniff',
   });
   if (request.method === 'HEAD') return void response.end();
-  // A visitor who goes away ends the stream: no failure of the server.
+  // A visitor who leaves ends the stream, which is not an error of the server.
   pipeline(createReadStream(path), response, () => undefined);
 }
 

@@ -1,12 +1,12 @@
-// The worker's HTTP service stands on packages that no other user of the library needs. They are put into one file of dist/,
-// with their licences beside it, so that nobody installs them with the library.
+// The worker's HTTP service uses packages that other users of the library do not need. They are bundled into one file of
+// dist/, with their licences beside it, so that installing the library does not install them.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
 const FOLDER = 'dist/worker/packages';
 
-/** zod brings its messages in fifty languages; errors are told in one. */
+/** zod has its messages in fifty languages; this service only uses English. */
 const englishAlone = {
   name: 'english alone',
   setup({ onLoad }) {
@@ -16,7 +16,7 @@ const englishAlone = {
   },
 };
 
-/** Replaces what tsc made of `src/worker/packages/index.ts` by a bundle of the packages that it names. */
+/** Replaces tsc's output of `src/worker/packages/index.ts` by a bundle of the packages that it names. */
 export async function bundleServicePackages(root) {
   const { metafile } = await build({
     absWorkingDir: root,

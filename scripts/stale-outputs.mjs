@@ -4,9 +4,8 @@ import { join } from 'node:path';
 const OUTPUT = /\.(?:js|d\.ts)(?:\.map)?$/;
 
 /**
- * Removes from `outputs` what the compiler wrote for files that `sources` no longer has, and folders left empty; gives
- * their paths. The folder
- * `others` in it is somebody else's.
+ * Removes from `outputs` what the compiler wrote for files that `sources` no longer has, and folders left empty. Leaves the
+ * folder `others` alone, which the compiler does not write. Returns the removed paths.
  */
 export function removeStaleOutputs(sources, outputs, others) {
   const removed = [];

@@ -1,7 +1,6 @@
-// A room is entered through its index.js. To a bundler that splits code such a door is a module that needs the whole room:
-// whoever imports one small class would load all that lies beside it. This plugin sends each imported name straight to the
-// module that defines it. No module of ours does anything when it is loaded (`sideEffects: false`), so all that changes is
-// what is loaded when.
+// A room is entered through its index.js. To a bundler that splits code, this is a module that needs the whole room, so an
+// import of one small class would load the entire room. This plugin redirects each imported name to the module that defines
+// it. Our modules do nothing when they are loaded (`sideEffects: false`), so this only changes what is loaded when.
 import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 
@@ -15,7 +14,7 @@ export const straightImports = {
   transform: (text, path) => ({ code: straightened(text, path), map: null }),
 };
 
-/** The text of the module at `path`, its imports sent straight on. */
+/** The text of the module at `path` with its imports redirected. */
 export function straightened(text, path) {
   return text.replaceAll(THROUGH_DOOR, (_, keyword, names, door) =>
     namesOf(names)
@@ -27,7 +26,7 @@ export function straightened(text, path) {
   );
 }
 
-/** Where a name that the module `file` exports is defined, behind as many doors as there are. */
+/** Where a name that the module `file` exports is defined, however many indexes re-export it. */
 function definitionOf(file, name) {
   for (const [, names, from] of readFileSync(file, 'utf8').matchAll(PASSED_ON)) {
     const found = namesOf(names).find(({ as }) => as === name);

@@ -1,5 +1,5 @@
-// Bundles the kit's own programs. What they import from src/ stays outside: the kit runs the package's dist/, not a
-// second copy of it.
+// Bundles the kit's own programs. Their imports from src/ stay external: the kit runs the package's dist/, not a second copy
+// of it.
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -29,7 +29,7 @@ export async function bundleKit(folder) {
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    // Optional, and in the kit's node_modules as they are.
+    // Optional, and copied unchanged into the kit's node_modules.
     external: ['webgpu', 'onnxruntime-web'],
     plugins: [distForSrc],
     logLevel: 'warning',

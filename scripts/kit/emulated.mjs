@@ -1,5 +1,5 @@
-// Loaded first into every Node process of a run over the test driver (`run.sh --emulated`). It brings about the failures
-// that tests ask for: VRAM_KIT_FAULTS is a JSON list of {"step", "settings", "fail", "crash", "hang"}; the entry with
+// Loaded first into every Node process of a run over the test driver (`run.sh --emulated`). It causes the failures that
+// tests request: VRAM_KIT_FAULTS is a JSON list of {"step", "settings", "fail", "crash", "hang"}; the entry with
 // this process's step is carried out. `settings` and `fail` ([call, nth, result] each) go to the test driver; `crash` and
 // `hang` are done here.
 import { dlopen, env, kill, pid } from 'node:process';

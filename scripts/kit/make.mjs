@@ -27,7 +27,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const given = readArguments();
 const out = resolve(given.out ?? join(root, '.kit'));
 const ARCHIVE = 'vram-residency-kit.tar.gz';
-/** What can be carried where files are carried by hand or in one message. Bytes. */
+/** Size limit in bytes: small enough to be carried by hand or in one message. */
 const MAX_BYTES = 58e6;
 const TARGET = 'linux-x64';
 
@@ -77,7 +77,7 @@ function put(from, to = relative(root, from)) {
   return target;
 }
 
-/** Without symbols, which are not needed there; unchanged where strip does not run. */
+/** Strips symbols, which are not needed there; unchanged if strip is not available. */
 function putStripped(from, to) {
   spawnSync(process.env.STRIP || 'strip', ['--strip-unneeded', put(from, to)], { stdio: 'ignore' });
 }
@@ -124,7 +124,7 @@ function putDependency(name, seen) {
   for (const next of Object.keys(packageOf(folder).dependencies ?? {})) putDependency(next, seen);
 }
 
-/** Dawn's binding for this platform alone: the package has those of five. */
+/** Dawn's binding for this platform only; the package has five. */
 function putDawn() {
   const folder = 'node_modules/webgpu';
   if (!existsSync(join(root, folder))) return;
@@ -143,7 +143,7 @@ function putEngine() {
   const wasm = `${folder}/dist/ort-wasm-simd-threaded.asyncify.wasm`;
   const bytes = readFileSync(join(root, wasm));
   const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants;
-  // Quality 10 takes half a minute, and an eighth less room than 9, which takes five seconds: the kit needs it.
+  // Quality 10 takes half a minute but saves an eighth of the size against 9 (five seconds); the kit needs that.
   const params = {
     [BROTLI_PARAM_QUALITY]: 10,
     [BROTLI_PARAM_LGWIN]: 24,
