@@ -2,7 +2,10 @@ import { VramError } from '../base/index.js';
 import type { HostOptions } from './host/index.js';
 import type { Backend } from './types.js';
 
-/** The host backend for pages, which download its code on first use: most have WebGPU and never need it. */
+/**
+ * The host backend for pages, which download its code on first use: a page that asks for WebGPU or brings a device never
+ * needs it. `auto` does, because it lists every backend.
+ */
 export function hostBackendOnFirstCall(options: HostOptions): Backend {
   let loading: Promise<Backend> | undefined;
   const loaded = (): Promise<Backend> => {
