@@ -46,7 +46,7 @@ const char* fatbinFault(const char* bytes, std::size_t length) {
   if (readAt<uint16_t>(bytes, 4) != kVersion) return "is of a version that is not known";
   if (readAt<uint16_t>(bytes, 6) != kHeaderBytes) return "has a header of a wrong size";
   const auto content = readAt<uint64_t>(bytes, 8);
-  if (content > length - kHeaderBytes) return "is cut off: its header tells of more bytes than there are";
+  if (content > length - kHeaderBytes) return "is cut off: its header announces more bytes than there are";
   if (content < length - kHeaderBytes) return "has bytes behind its end";
   if (content == 0) return "holds nothing";
   for (std::size_t at = kHeaderBytes; at < length;) {

@@ -50,7 +50,7 @@ class Staging : public std::enable_shared_from_this<Staging> {
 
   // `size` bytes in each buffer.
   Status open(std::size_t size);
-  // Waits, wipes and releases. retire() was called before, or nobody could call stage() yet.
+  // Waits, wipes and releases. retire() was called before, or stage() could not be called yet.
   Status close();
   std::size_t size() const { return size_; }
 

@@ -7,7 +7,7 @@ import type { Command, Help } from 'commander';
 export const ENVIRONMENT: readonly (readonly [name: string, effect: string])[] = [
   [
     'VRAM_RESIDENCY_FORCE_HOST',
-    '`1`, `true` or `yes`: mock mode. Host memory alone, marked as an override; refused (3) under `vram-only`',
+    '`1`, `true` or `yes`: mock mode. Host memory only, marked as an override; refused (3) under `vram-only`',
   ],
   ['VRAM_RESIDENCY_DIGEST', 'the engine that hashes on the host: `native` (default), `wasm` or `hash-wasm`'],
   [
@@ -28,7 +28,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, effect: string])[] =
   ],
   [
     'XDG_STATE_HOME',
-    'an absolute path: where private keys lie, in its folder `vram-residency`; default `~/.local/state`',
+    'an absolute path: private keys are in its folder `vram-residency`; default `~/.local/state`',
   ],
   ['LOCALAPPDATA', 'the same on Windows, where `XDG_STATE_HOME` is not set'],
   ['NOTIFY_SOCKET', 'the socket of the service manager that started `serve`, as systemd sets it'],

@@ -75,8 +75,8 @@ export async function withManager<T>(
 }
 
 /**
- * What `auto` passed over, on stderr; where none could be opened the error names them all. The narration tells what failed
- * by itself, and as JSON it is all there is on stderr.
+ * What `auto` passed over, on stderr; where none could be opened the error names them all. The narration reports
+ * what failed, and with --log json it is all there is on stderr.
  */
 function printPassedOver(
   manager: VramManager,

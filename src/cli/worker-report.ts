@@ -50,6 +50,6 @@ export function verifiedText({ label, durationMs, fsverity, ok }: ShardOutcome):
   const time = durationMs === null ? '' : ` in ${formatMs(durationMs)}`;
   return (
     `  verified  in place${time}: ${escapeForTerminal(label)}, every byte is as sealed\n` +
-    `  fsverity  ${escapeForTerminal(fsverity ?? 'not told')}\n`
+    `  fsverity  ${escapeForTerminal(fsverity ?? 'not reported')}\n`
   );
 }

@@ -122,7 +122,7 @@ function cacheKey(expected: string | readonly string[]): string {
   const all: readonly unknown[] = Array.isArray(expected) ? expected : [expected];
   const key = all.find((one) => checkDigest('expected', one).algorithm === 'fsverity') ?? all[0];
   if (typeof key !== 'string') {
-    throw invalidInput('expected', 'must be given: nothing else tells the weights from what a server sends');
+    throw invalidInput('expected', 'must be given: without it, whatever the server sends would be sealed');
   }
   return key;
 }

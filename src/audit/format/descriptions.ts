@@ -95,7 +95,7 @@ const BY_TYPE: Descriptions = {
       transient: 'true where a repetition did not show it again',
       damaged:
         `ranges of damaged 4096-byte blocks, at most ${MAX_RANGES}: [{firstBlock, blocks}]; null where ` +
-        `\`damage.located\` tells them`,
+        `\`damage.located\` lists them`,
       damagedRanges: 'number of all damaged ranges, or null',
       damagedGroups: 'number of damaged groups of 128 blocks, or null',
     },

@@ -198,7 +198,7 @@ function reportText({ statement: { predicate }, ageMs, fresh }: AttestationRepor
       'device',
       `${device.backend}:${device.index} ${device.name}, ${device.uuid ?? 'no UUID'}, ECC ${device.ecc}`,
     ],
-    ['driver', device.driver ?? 'not told'],
+    ['driver', device.driver ?? 'not reported'],
     ['worker', predicate.workerId],
     [
       'audit log',

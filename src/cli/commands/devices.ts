@@ -82,7 +82,7 @@ function listedText(info: DeviceInfo): string {
     ['class', `${residencyInWords(residency)} - ${why}`],
     ['capacity', capacity],
     ['runs as', info.execution],
-    ['driver', info.driver ?? 'not told'],
+    ['driver', info.driver ?? 'not reported'],
     ['ECC', info.ecc],
   ];
   const head = `${deviceId(info)}  ${escapeForTerminal(info.name)}\n`;
