@@ -436,6 +436,17 @@ describe('refused handles, while the log cannot be written', () => {
   });
 });
 
+it('[AU-003] a record of refused handles is synced at once although nobody waits for it', async () => {
+  const { log, sink } = await start({}, { signer: null });
+  const error = { code: 'SEAL_VERIFICATION_FAILED', kind: 'invalid', scope: null, message: 'x' } as const;
+  await log.on(event('seal.verification_failed', { sealId: null, error }));
+  expect(log.on(event('seal.verification_failed', { sealId: null, error }))).toBeUndefined();
+  sink.taken();
+  await pass(1_000);
+  expect(sink.taken()).toEqual(['append 1-1', 'sync']);
+  await log.close();
+});
+
 describe('a wait for the log', () => {
   it('takes no signal that is not one, and writes nothing for it', async () => {
     const { log, sink } = await start({}, { signer: null });
