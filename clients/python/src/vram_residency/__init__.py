@@ -1,4 +1,4 @@
-"""Watches the weights of the engine that you already run: hashes CUDA tensors in place, with the engine none the wiser."""
+"""Watches the weights of the engine that you already run: hashes CUDA tensors in place, without changes to the engine."""
 
 from .errors import (
     Busy,

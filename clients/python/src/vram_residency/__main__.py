@@ -1,4 +1,4 @@
-"""python -m vram_residency selftest: whether this GPU, this driver and the PTX of this package hash rightly together."""
+"""python -m vram_residency selftest: checks that this GPU, driver and the package's PTX hash correctly together."""
 from __future__ import annotations
 
 import argparse
@@ -22,7 +22,7 @@ class _Arguments(argparse.ArgumentParser):
 
 
 def selftest(device: int) -> Tuple[int, Dict[str, Any]]:
-    """Exit code and findings. Errors: InvalidInput for a device that is not there."""
+    """Exit code and findings. Errors: InvalidInput for a device that does not exist."""
     found: Dict[str, Any] = {"v": 1, "version": __version__, "ptxBytes": len(shipped_ptx()), "ok": False}
     try:
         driver = Driver()

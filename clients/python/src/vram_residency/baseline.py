@@ -1,4 +1,4 @@
-"""The baseline of later runs, on the host: roots, and the hashes of all blocks where they are kept."""
+"""The baseline of later runs, on the host: roots, and the hashes of all blocks if they are kept."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def leaf_bytes_of(ranges: Sequence[Range]) -> int:
 
 
 class LeafStore:
-    """Block hashes of all ranges, in memory that is taken once."""
+    """Block hashes of all ranges, in memory that is allocated once."""
 
     def __init__(self, byte_length: int) -> None:
         self._bytes = bytearray(byte_length)
@@ -76,7 +76,7 @@ class Baseline:
         return Baseline(tuple(states), tuple(ranges), tuple(roots), leaves, tuple(cover), expected)
 
     def entries(self) -> List[Entry]:
-        """One for each tensor, in the order that they were given in."""
+        """One for each tensor, in the order given."""
         roots: Dict[Key, bytes] = {(r.address, r.byte_length): root for r, root in zip(self.ranges, self.roots)}
         return [
             Entry(s.name, s.dtype, s.shape, s.byte_length, digest_of_root(roots.get(_key(s), EMPTY_ROOT), s.byte_length))
@@ -93,7 +93,7 @@ class Baseline:
         return [block for block, begin, end in bounds if kept[begin:end] != leaves[begin:end]]
 
     def finding(self, position: int, block: Optional[int]) -> Finding:
-        """Names the tensor, and every other one that has some of these bytes."""
+        """Names the tensor and every other one that shares some of these bytes."""
         r = self.ranges[position]
         tensor = r.tensors[0]
         begin = r.address + (block or 0) * BLOCK_BYTES

@@ -1,4 +1,4 @@
-"""Telling what somebody did to the tensors on purpose. It comes before any verdict about their bytes."""
+"""Detects deliberate changes of the tensors, before any verdict about their bytes."""
 from __future__ import annotations
 
 from typing import Any, Iterable, List, Optional, Sequence, Tuple

@@ -1,4 +1,4 @@
-"""Comparing a run with the baseline. A mismatch is measured twice before it is damage."""
+"""Compares a run with the baseline. A mismatch is measured twice before it counts as damage."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The context that the guarded tensors live in, entered and left so that the engine notices nothing."""
+"""The CUDA context of the guarded tensors, entered and left without the engine noticing."""
 from __future__ import annotations
 
 import ctypes
@@ -54,7 +54,7 @@ class Context:
             self.driver.call("cuCtxPopCurrent_v2", ctypes.byref(Handle()))
 
     def release(self) -> None:
-        """Gives back what the constructor retained; harmless when repeated. Errors: DriverFailure."""
+        """Releases what the constructor retained. Does nothing when repeated. Errors: DriverFailure."""
         if self._retained:
             self._retained = False
             self.driver.call("cuDevicePrimaryCtxRelease_v2", self.device)

@@ -1,4 +1,4 @@
-"""The CUDA driver through ctypes. Importing needs no driver; loading one says what is missing."""
+"""The CUDA driver through ctypes. Importing needs no driver; loading one reports what is missing."""
 from __future__ import annotations
 
 import ctypes
@@ -117,13 +117,13 @@ class Driver:
         return int(function(*arguments))
 
     def call(self, name: str, *arguments: Any) -> None:
-        """A driver call that has to succeed. Errors: DriverFailure."""
+        """Makes a driver call that must succeed. Errors: DriverFailure."""
         result = self.result(name, *arguments)
         if result != SUCCESS:
             raise self.failure(name, result)
 
     def get(self, kind: Any, name: str, *arguments: Any) -> Any:
-        """What a driver call puts where its first argument points. Errors: DriverFailure."""
+        """Returns what a driver call writes through its first argument. Errors: DriverFailure."""
         answer = kind()
         self.call(name, ctypes.byref(answer), *arguments)
         return answer.value

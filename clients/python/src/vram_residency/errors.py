@@ -1,4 +1,4 @@
-"""What can go wrong. Only Damaged says that weights are damaged; nothing else is a verdict about their bytes."""
+"""The errors. Only Damaged says that weights are damaged; no other error is a verdict about their bytes."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, Optional, Sequence
@@ -18,7 +18,7 @@ class GuardError(Exception):
     report: Optional[Report] = None
 
     def details(self) -> Dict[str, Any]:
-        """Fields of a report that this error fills."""
+        """The fields that this error sets in a report."""
         return {}
 
 
@@ -54,7 +54,7 @@ class DriverFailure(Unavailable):
 
 
 class Busy(GuardError):
-    """A CUDA graph is being captured in a stream that the guard would wait for. Nothing was touched: ask again later."""
+    """A CUDA graph is being captured in a stream that the guard would wait for. Nothing was touched; try again later."""
 
     code = "BUSY"
     outcome = "busy"
@@ -68,7 +68,7 @@ class Suspended(GuardError):
 
 
 class WrongThread(GuardError):
-    """The call came from another thread than the one that built the guard, and `any_thread` was not set."""
+    """The call came from a thread other than the one that built the guard, and `any_thread` was not set."""
 
     code = "WRONG_THREAD"
 
@@ -96,7 +96,7 @@ class Changed(GuardError):
 
 
 class Transient(GuardError):
-    """A mismatch that did not repeat: `tensors`. The memory, the bus or the computation slipped once."""
+    """A mismatch that did not repeat: `tensors`. The memory, the bus or the computation failed once."""
 
     code = "TRANSIENT"
     outcome = "transient"

@@ -1,4 +1,4 @@
-"""The guard: hashes an engine's own CUDA tensors where they lie, and says when their bytes are no longer what they were."""
+"""The guard: hashes an engine's own CUDA tensors in place and reports when their bytes have changed."""
 from __future__ import annotations
 
 import threading
@@ -154,7 +154,7 @@ class Guard:
             return tuple(self._changes(self._require_baseline().states))
 
     def suspend(self) -> None:
-        """Waits for a running call; from then on nothing touches the tensors: before they sleep, move or are updated."""
+        """Call before the tensors sleep, move or are updated. Waits for a running call; then nothing touches the tensors."""
         with self._lock:
             self._suspended = True
 
@@ -172,7 +172,7 @@ class Guard:
             return write_manifest(self._require_baseline().entries())
 
     def close(self) -> None:
-        """Gives everything back; harmless when repeated, and in a forked child. Errors: DriverFailure."""
+        """Releases everything. Does nothing when repeated or in a forked child. Errors: DriverFailure."""
         with self._lock:
             self._closed = True
             self._machine.release()
@@ -300,7 +300,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class _Run:
-    """Where the counters stood when a run began."""
+    """The counters at the start of a run."""
 
     operation: str
     started: float

@@ -80,7 +80,7 @@ class Hasher:
             self._sink = None
 
     def roots(self, count: int) -> List[bytes]:
-        """Of the run before, one a range. Errors: WrongHash if one was never written, DriverFailure."""
+        """The roots of the last run, one for each range. Errors: WrongHash if one was never written, DriverFailure."""
         packed = self._fetch(self._scratch.device + self._scratch.layout.roots, count * HASH_BYTES)
         roots = [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
         if self._pattern * (HASH_BYTES // 4) in roots:
@@ -167,7 +167,7 @@ class Hasher:
             self._flush(level)
 
     def _flush(self, level: int) -> None:
-        """Hashes what waits at a level into the level above."""
+        """Hashes the pending hashes of a level into the level above."""
         count = self._waiting[level]
         if count == 0:
             return

@@ -30,18 +30,18 @@ class Kernels:
         except BaseException:
             self.unload()
             raise
-        # The driver copies arguments during the launch, so that these cells serve all launches.
+        # The driver copies arguments during the launch, so these cells serve all launches.
         self._cells = (ctypes.c_uint64 * _ARGUMENTS)()
         width = ctypes.sizeof(ctypes.c_uint64)
         first = ctypes.addressof(self._cells)
         self._pointers = (Handle * _ARGUMENTS)(*[first + width * index for index in range(_ARGUMENTS)])
 
     def leaves(self, data: int, blocks: int, canary: int, out: int, counter: int) -> None:
-        """Hashes blocks in place to `out`, then the canary's block behind them. Addresses are multiples of 16."""
+        """Hashes blocks in place to `out`, followed by the canary's block. Addresses are multiples of 16."""
         self._launch(self._leaves, blocks + 1, data, blocks, canary, out, counter)
 
     def nodes(self, hashes: int, count: int, canary: int, out: int, counter: int) -> None:
-        """Hashes packed hashes, 128 to a block, to `out`, then the canary's block behind them."""
+        """Hashes packed hashes, 128 to a block, to `out`, followed by the canary's block."""
         self._launch(self._nodes, -(-count // HASHES_PER_BLOCK) + 1, hashes, count, canary, out, counter)
 
     def unload(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether this GPU, this driver and this PTX hash as hashlib does: fresh random bytes in the guard's own scratch."""
+"""Checks that this GPU, driver and PTX hash as hashlib does, over fresh random bytes in the guard's own scratch."""
 from __future__ import annotations
 
 import os
@@ -14,7 +14,7 @@ CASES = ((16, 100), (BLOCK_BYTES + 2, 3 * BLOCK_BYTES + 5), (0, (KNOWN_BLOCKS - 
 
 
 def require_known_answers(hasher: Hasher, scratch: Scratch) -> None:
-    """Errors: WrongHash if a root is wrong, or blind to one changed bit."""
+    """Errors: WrongHash if a root is wrong, or does not change with one bit."""
     base = scratch.device + scratch.layout.known
     data = bytearray(os.urandom(KNOWN_BLOCKS * BLOCK_BYTES))
     ranges = [Range(base + offset, length, ()) for offset, length in CASES]

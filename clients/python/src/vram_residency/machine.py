@@ -1,4 +1,4 @@
-"""What a guard holds on the GPU: context, memory, kernels. Taken once, released once, never in a forked child."""
+"""A guard's resources on the GPU: context, memory, kernels. Acquired once, released once, never in a forked child."""
 from __future__ import annotations
 
 import weakref
@@ -18,7 +18,7 @@ class Machine:
     """Ready to hash: the known answers were right."""
 
     def __init__(self, device: int, layout: Layout, streams: Optional[Streams]) -> None:
-        """Errors: Unavailable, InvalidInput for a device that is not there; nothing is left allocated then."""
+        """Errors: Unavailable, InvalidInput for a device that does not exist; nothing stays allocated then."""
         self.driver = Driver()
         self.facts = device_facts(self.driver, device)
         self.context = Context(self.driver, device)
@@ -48,7 +48,7 @@ class Machine:
             yield
 
     def wait_for_streams(self) -> None:
-        """The run that follows starts after what the engine's streams hold now."""
+        """Makes the next run start after the work queued in the engine's streams now."""
         self.streams.order_before(self.scratch.stream, self.scratch.event)
 
     def wait_for_context(self) -> None:

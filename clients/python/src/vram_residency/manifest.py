@@ -25,7 +25,7 @@ class Entry:
 
 
 def write_manifest(entries: Sequence[Entry]) -> str:
-    """JSON, as parse_manifest reads it. A guard knows of no files: `files` is empty, `packed` null."""
+    """JSON, as parse_manifest reads it. A guard knows no files, so `files` is empty and `packed` null."""
     tensors = [
         {"name": e.name, "dtype": e.dtype, "shape": list(e.shape), "byteLength": e.byte_length, "fsverity": e.fsverity}
         for e in entries

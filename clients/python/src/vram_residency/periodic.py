@@ -1,4 +1,4 @@
-"""Verification between steps, every so often: the loop that serves requests calls poll() and pays only when it is due."""
+"""Periodic verification between steps: the loop that serves requests calls poll() and pays only when one is due."""
 from __future__ import annotations
 
 import time
@@ -30,7 +30,7 @@ class Periodic:
         self._due = clock() + every_s
 
     def poll(self) -> Optional[Report]:
-        """None while it is not due. Errors: as guard.check()."""
+        """Returns None if no verification is due. Errors: as guard.check()."""
         if self._clock() < self._due:
             return None
         report = self._guard.check()

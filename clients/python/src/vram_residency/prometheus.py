@@ -1,4 +1,4 @@
-"""A guard's figures in Prometheus' text format, version 0.0.4, for whatever serves /metrics."""
+"""A guard's figures in Prometheus' text format, version 0.0.4, for the program that serves /metrics."""
 from __future__ import annotations
 
 from typing import Dict, List, Mapping, Optional
@@ -10,7 +10,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 
 
 def render(guard: Guard, labels: Optional[Mapping[str, str]] = None) -> str:
-    """`labels`: of your own, such as the model; `device` is there already."""
+    """`labels`: additional labels, such as the model; `device` is always set."""
     stats = guard.stats
     common = {"device": str(guard.device["uuid"]), **(labels or {})}
     lines: List[str] = []

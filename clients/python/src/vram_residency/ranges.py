@@ -24,7 +24,7 @@ from .tree import BLOCK_BYTES, blocks_of
 
 @dataclass(frozen=True)
 class Range:
-    """Device bytes that are hashed as one sequence, and the tensors that have exactly these."""
+    """Device bytes that are hashed as one sequence, and the tensors that consist of exactly these."""
 
     address: int
     byte_length: int
@@ -50,7 +50,7 @@ def ranges_of(states: Sequence[TensorState]) -> List[Range]:
 
 
 def covering(ranges: Sequence[Range]) -> List[int]:
-    """Positions of the ranges that lie in no other one: they hold every guarded byte, and shared storage once."""
+    """Positions of the ranges that are not inside another one. They cover every guarded byte, and shared storage once."""
     by_address = sorted(range(len(ranges)), key=lambda i: (ranges[i].address, -ranges[i].byte_length))
     outer, reached = [], 0
     for position in by_address:

@@ -1,4 +1,4 @@
-"""What a run found, for programs: one line of JSON each."""
+"""The result of a run, for programs: one line of JSON each."""
 from __future__ import annotations
 
 import json
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional, Tuple
 
-# Findings that a report lists; the number of damaged blocks is always whole.
+# Findings that a report lists at most; the number of damaged blocks is always complete.
 MAX_FINDINGS = 256
 OUTCOMES = ("clean", "damaged", "changed", "transient", "busy", "suspended", "unavailable")
 
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Change:
-    """A tensor that is not what it was: `what` says how, in words."""
+    """A tensor that changed; `what` describes the change."""
 
     tensor: str
     what: str
@@ -71,7 +71,7 @@ class Report:
         return self.outcome == "clean"
 
     def line(self) -> str:
-        """One line of JSON, keys in order; what an audit log can take as a claim of this process."""
+        """One line of JSON with sorted keys, which an audit log can record as a claim of this process."""
         return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
 
     def as_dict(self) -> Dict[str, Any]:

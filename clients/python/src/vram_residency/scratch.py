@@ -1,4 +1,4 @@
-"""All memory that a guard takes: one device allocation, one pinned one, a stream and an event, for as long as it lives."""
+"""All resources of a guard for its lifetime: one device allocation, one pinned allocation, a stream and an event."""
 from __future__ import annotations
 
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ PINNED_BYTES = PINNED_BOUNCE + BOUNCE_BYTES
 
 @dataclass(frozen=True)
 class Level:
-    """Where the hashes of one level wait for the level above. One hash more fits behind `capacity`: the canary's."""
+    """Where the hashes of one level wait for the next. Holds one hash beyond `capacity`: the canary's."""
 
     offset: int
     capacity: int
@@ -112,5 +112,5 @@ class Scratch:
             self._undo = undo.pop_all()
 
     def release(self) -> None:
-        """In reverse order; all of it even if a part fails; harmless when repeated. Errors: DriverFailure."""
+        """Frees in reverse order, everything even if a part fails. Does nothing when repeated. Errors: DriverFailure."""
         self._undo.close()

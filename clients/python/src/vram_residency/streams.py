@@ -1,4 +1,4 @@
-"""Waiting for the engine's work without disturbing a capture: by events, after asking which streams are captured."""
+"""Waits for the engine's work without disturbing a capture: by events, after checking which streams are captured."""
 from __future__ import annotations
 
 import ctypes
@@ -29,7 +29,7 @@ class EngineStreams:
         self._named = named
 
     def require_no_capture(self) -> None:
-        """Asking disturbs nothing. Errors: Busy."""
+        """The check disturbs nothing. Errors: Busy."""
         for stream in self._streams():
             status = Int()
             result = self._driver.result("cuStreamIsCapturing", stream, ctypes.byref(status))
@@ -39,7 +39,7 @@ class EngineStreams:
                 raise self._driver.failure("cuStreamIsCapturing", result)
 
     def order_before(self, stream: Optional[int], event: Optional[int]) -> None:
-        """Lets `stream` wait for what these streams hold now."""
+        """Makes `stream` wait for the work queued in these streams now."""
         for other in self._streams():
             self._driver.call("cuEventRecord", event, other)
             self._driver.call("cuStreamWaitEvent", stream, event, EVENT_WAIT_DEFAULT)
@@ -59,7 +59,7 @@ def _handle_of(stream: Any) -> int:
 
 
 def _streams_of_pytorch(device: int) -> List[Any]:
-    """Nothing where the engine is not PyTorch's: this module never imports it."""
+    """Empty if the engine does not use PyTorch, which this module never imports."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

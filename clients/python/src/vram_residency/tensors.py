@@ -12,7 +12,7 @@ MAX_NAME_BYTES = 1024
 MAX_BYTES = 1 << 46  # a bound on arithmetic, beyond every GPU
 WHOLE_STORAGE = " (whole storage)"
 
-# Names of the safetensors format. What it has no word for keeps PyTorch's, without "torch.".
+# Names of the safetensors format. Types without a name there keep PyTorch's, without "torch.".
 SAFETENSORS = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
     "uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
@@ -26,7 +26,7 @@ Source = Callable[[], List[Tuple[str, Any]]]
 
 @dataclass(frozen=True)
 class TensorState:
-    """A tensor as it is now. `version` is None where PyTorch counts no writes (tensors made in inference mode)."""
+    """A tensor at this moment. `version` is None if PyTorch counts no writes (tensors made in inference mode)."""
 
     name: str
     address: int
@@ -70,7 +70,7 @@ def _describe(name: str, tensor: Any) -> TensorState:
     begin, storage_bytes = int(storage.data_ptr()), int(storage.nbytes())
     within = begin <= address and address + byte_length <= begin + storage_bytes
     if not tensor.is_contiguous() or not within:
-        # Strides, or elements narrower than a byte: its bytes are not a range of their own, so all of the storage counts.
+        # Strides, or elements narrower than a byte: its bytes are not one contiguous range, so the whole storage counts.
         name, dtype, shape = name + WHOLE_STORAGE, "U8", (storage_bytes,)
         return TensorState(name, begin, _bounded(storage_bytes), dtype, shape, device, version, None)
     return TensorState(name, address, _bounded(byte_length), dtype, shape, device, version, item_bytes)
@@ -90,7 +90,7 @@ def _version_of(tensor: Any) -> Optional[int]:
 
 
 def describe_all(named: Iterable[Tuple[str, Any]]) -> List[TensorState]:
-    """Errors: InvalidInput for names twice or no text, too many tensors, none at all, tensors on several devices."""
+    """Errors: InvalidInput for repeated or non-string names, too many or no tensors, tensors on several devices."""
     states: List[TensorState] = []
     seen = set()
     for name, tensor in named:
@@ -136,7 +136,7 @@ def source_of_module(module: Any) -> Source:
 
 
 def _with_duplicates(members: Callable[..., Iterable[Tuple[str, Any]]]) -> List[Tuple[str, Any]]:
-    """Tied weights under all of their names, where this PyTorch can (2.0 and newer)."""
+    """Tied weights under all of their names, if this PyTorch supports it (2.0 and newer)."""
     try:
         return list(members(remove_duplicate=False))
     except TypeError:

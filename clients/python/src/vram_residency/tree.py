@@ -20,7 +20,7 @@ PREFIX = f"fsverity-sha256-{LOG2_BLOCK_BYTES}:"
 
 
 def blocks_of(byte_length: int) -> int:
-    """Blocks of so many bytes; the last one may be partial."""
+    """The number of blocks of this many bytes; the last one may be partial."""
     return -(-byte_length // BLOCK_BYTES)
 
 
@@ -35,7 +35,7 @@ def level_above(data: bytes) -> bytes:
 
 
 def levels_above(blocks: int) -> int:
-    """Levels between so many leaves and the root: 0 for one leaf."""
+    """The number of levels between this many leaves and the root: 0 for one leaf."""
     levels = 0
     while blocks > 1:
         blocks = -(-blocks // HASHES_PER_BLOCK)
@@ -44,7 +44,7 @@ def levels_above(blocks: int) -> int:
 
 
 def root_of_leaves(leaves: bytes) -> bytes:
-    """The root over packed leaf hashes; all zeros where there are none."""
+    """The root over packed leaf hashes; all zeros if there are none."""
     while len(leaves) > HASH_BYTES:
         leaves = level_above(leaves)
     return leaves or EMPTY_ROOT

@@ -1,4 +1,4 @@
-"""Weights that a vram-residency worker holds, mapped into this process: verified there, computed on here, copied nowhere."""
+"""Weights that a vram-residency worker holds, mapped into this process: verified by the worker, used here, never copied."""
 
 from .assign import assign
 from .client import Client, connect

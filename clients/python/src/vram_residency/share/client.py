@@ -1,4 +1,4 @@
-"""Asking a worker for weights."""
+"""Requests weights from a worker."""
 from __future__ import annotations
 
 import os
@@ -19,9 +19,9 @@ from .wire import Message, Wire
 
 VERSION = 1
 MAX_CLIENT_BYTES = 128
-# A worker verifies before it lends: a large model on a busy GPU takes its time.
+# A worker verifies before it lends, which takes long for a large model on a busy GPU.
 LEND_SECONDS = 120.0
-# The first ages come right behind the lease: a check that follows it at once shall know them.
+# The first ages arrive right after the lease, and a check directly after it needs them.
 FIRST_AGE_SECONDS = 1.0
 MAX_MAPPED_BYTES = 1 << 46  # beyond every GPU
 MAX_SHARDS = 1024  # of one model, as workers have it
@@ -87,13 +87,13 @@ class Client:
             taken.close()
             raise
         except BaseException:
-            # Unmapped before the worker hears that nothing is mapped any more.
+            # Unmap before telling the worker that nothing is mapped any more.
             taken.close()
             self.close()
             raise
 
     def close(self) -> None:
-        """Of a connection whose lease goes on: the lease. Harmless when repeated."""
+        """Also ends a lease that is still live. Does nothing when repeated."""
         self._wire.close()
 
     def _lend(self, taken: ExitStack, timeout: float) -> Lease:

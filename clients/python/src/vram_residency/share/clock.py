@@ -1,9 +1,9 @@
-"""A clock that goes on while the machine sleeps."""
+"""A clock that keeps running while the machine sleeps."""
 from __future__ import annotations
 
 import time
 
-# Without it (not Linux) the age of a verification would stand still in a suspended machine.
+# Without it (not Linux) the age of a verification would not grow while the machine is suspended.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

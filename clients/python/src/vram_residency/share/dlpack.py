@@ -45,13 +45,13 @@ _new = ctypes.pythonapi.PyCapsule_New
 _new.restype, _new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 _is_valid = ctypes.pythonapi.PyCapsule_IsValid
 _is_valid.restype, _is_valid.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_char_p]
-# In a destructor the capsule is on its way out: it may not become a Python object again.
+# In a destructor the capsule is being freed and must not become a Python object again.
 _valid_at = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _pointer_at = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
 
-# What consumers hold: the structures, and what keeps the memory alive, until their deleter is called.
+# Keeps the structures and the memory alive until the consumer calls the deleter.
 _alive: Dict[int, Tuple[Any, Callable[[], None]]] = {}
 
 UNVERSIONED_NAME, VERSIONED_NAME = b"dltensor", b"dltensor_versioned"

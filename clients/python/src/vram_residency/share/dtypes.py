@@ -32,7 +32,7 @@ DTYPES: Dict[str, Dtype] = {
 
 
 def dtype_of(name: str) -> Dtype:
-    """Errors: InvalidInput for one that no array library has."""
+    """Errors: InvalidInput for a type that no array library has."""
     dtype = DTYPES.get(name)
     if dtype is None:
         raise InvalidInput(f"the type {name} has no counterpart in DLPack: take the tensor's `raw` bytes")
@@ -40,7 +40,7 @@ def dtype_of(name: str) -> Dtype:
 
 
 def byte_length_of(name: str, shape: Sequence[int]) -> int:
-    """Errors: InvalidInput for a type whose elements have no size of their own."""
+    """Errors: InvalidInput for a type whose elements have no size in whole bytes."""
     count = 1
     for size in shape:
         count *= size

@@ -1,4 +1,4 @@
-"""What can go wrong with weights that another process lends."""
+"""Errors of weights that another process lends."""
 from __future__ import annotations
 
 from typing import ClassVar, Optional
@@ -13,7 +13,7 @@ class ShareError(GuardError):
 
 
 class Refused(ShareError):
-    """The worker said no: `reason` is its code, such as NOT_FOUND, INTEGRITY_VIOLATION or FORBIDDEN."""
+    """The worker refused: `reason` is its code, such as NOT_FOUND, INTEGRITY_VIOLATION or FORBIDDEN."""
 
     code = "REFUSED"
 
@@ -23,7 +23,7 @@ class Refused(ShareError):
 
 
 class ProtocolFailure(ShareError):
-    """The other side does not speak vram-residency/share/1, or sent what cannot be."""
+    """The other side does not speak vram-residency/share/1, or sent an invalid message."""
 
     code = "PROTOCOL_FAILURE"
 
@@ -41,7 +41,7 @@ class DeviceNotVisible(ShareError):
 
 
 class MpsRefused(ShareError):
-    """A CUDA MPS server would run this process's work. What its clients may read there is not this library's to say."""
+    """A CUDA MPS server would run this process's work. This library cannot tell what its clients may read there."""
 
     code = "MPS_REFUSED"
 
@@ -53,7 +53,7 @@ class AccessRefused(ShareError):
 
 
 class ManifestMismatch(ShareError):
-    """The manifest is not the one that was sealed, or a tensor of it does not lie in the mapping. Nothing was used."""
+    """The manifest is not the one that was sealed, or one of its tensors is outside the mapping. Nothing was used."""
 
     code = "MANIFEST_MISMATCH"
 
@@ -72,7 +72,7 @@ class Revoked(ShareError):
 
 
 class Paused(ShareError):
-    """The worker heals the weights, and has not finished in the time given. Compute nothing; check again."""
+    """The worker is healing the weights and did not finish in time. Compute nothing; check again."""
 
     code = "PAUSED"
 

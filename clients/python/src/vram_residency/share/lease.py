@@ -84,7 +84,7 @@ class Lease:
                 raise Stale(shard.shard_id, age, max_age_ms)
 
     def await_ages(self, seconds: float) -> None:
-        """Waits until the age of every shard is known, at most so long. How a lease ended is for check() to say."""
+        """Waits for the age of every shard, up to a time limit. check() reports how a lease ended."""
         until = now_ms() + seconds * 1000
         while len(self._ages) < len(self.shards) and self._ended is None and now_ms() < until:
             try:
@@ -110,10 +110,10 @@ class Lease:
             self._finish()
 
     def _listen(self, seconds: float) -> None:
-        """Hears everything that has come. Errors: how the lease ended."""
+        """Reads all messages that have arrived. Errors: how the lease ended."""
         while self._ended is None:
             # What is read now may have been sent at any time since everything was last read: its age counts from there.
-            # A process that was stopped must not take old words for new ones.
+            # A process that was stopped must not take old messages for new ones.
             since = self._heard
             try:
                 message = self._wire.next(seconds)
@@ -151,7 +151,7 @@ class Lease:
         self._synchronize()
         self._wire.say({"type": "paused", "n": self._pending_pause})
         self.pauses += 1
-        # What was verified before the pause says nothing about what was healed in it.
+        # A verification from before the pause says nothing about bytes healed during it.
         self._ages.clear()
         until = now_ms() + timeout_ms
         while self._pending_pause is not None:

@@ -51,7 +51,7 @@ class Mapping:
         self._taken = taken
 
     def close(self) -> None:
-        """Unmaps; harmless when repeated. Errors: DriverFailure."""
+        """Unmaps; does nothing when repeated. Errors: DriverFailure."""
         self._undo(self._taken)
 
     def _undo(self, taken: ExitStack) -> None:

@@ -20,7 +20,7 @@ MAX_NAME_BYTES = 65_536
 KEYS = {"name", "dtype", "shape", "offset", "byteLength", "file", "fileOffset"}
 
 F_GET_SEALS = 1034
-# Nobody shrinks, grows or writes it any more: what is checked is what is read.
+# Nothing can shrink, grow or write it any more, so the bytes that are checked are the bytes that are read.
 NEEDED_SEALS = 0x2 | 0x4 | 0x8
 
 

@@ -1,4 +1,4 @@
-"""Where a worker's socket may lie, and who may answer there: the peer decides which bytes are computed on."""
+"""Where a worker's socket may be, and who may answer there: the peer decides which bytes are computed on."""
 from __future__ import annotations
 
 import os

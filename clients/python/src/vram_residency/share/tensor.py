@@ -1,4 +1,4 @@
-"""A lent tensor: its name, type and shape, and the ways array libraries take it."""
+"""A lent tensor: its name, type and shape, and the protocols by which array libraries import it."""
 from __future__ import annotations
 
 import ctypes
@@ -74,11 +74,11 @@ class LentTensor:
         }  # fmt: skip
 
     def buffer(self) -> memoryview:
-        """The bytes as a read-only buffer, under the emulated driver alone. Errors: InvalidInput on a GPU."""
+        """The bytes as a read-only buffer, only under the emulated driver. Errors: InvalidInput on a GPU."""
         if self._mapping.host is None:
             raise InvalidInput("the memory is in a GPU: take it by DLPack")
         view = (ctypes.c_ubyte * self.nbytes).from_address(self._address)
-        # The array object dies with the last view of it.
+        # The array object lives until its last view is gone.
         weakref.finalize(view, self._mapping.users.take()).atexit = False
         return memoryview(view).cast("B").toreadonly()
 

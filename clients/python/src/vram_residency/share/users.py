@@ -1,4 +1,4 @@
-"""Who uses a mapping beside its lease."""
+"""The users of a mapping besides its lease."""
 from __future__ import annotations
 
 import threading
@@ -6,14 +6,14 @@ from typing import Callable
 
 
 class Users:
-    """Counts them. Array libraries let go from whatever thread they like."""
+    """Counts them. Array libraries may release a mapping from any thread."""
 
     def __init__(self) -> None:
         self.count = 0
         self._lock = threading.Lock()
 
     def take(self) -> Callable[[], None]:
-        """One user more; gives how to discount it, which does nothing when repeated."""
+        """Adds a user. Returns a function that removes it, which does nothing when repeated."""
         taken = True
         with self._lock:
             self.count += 1

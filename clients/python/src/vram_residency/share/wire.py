@@ -19,7 +19,7 @@ Message = Dict[str, Any]
 
 
 class Wire:
-    """One connection. Owns the socket, and the descriptors that came and were not taken yet."""
+    """One connection. Owns the socket and the received descriptors that were not taken yet."""
 
     def __init__(self, path: str, timeout: float, trust_owner: Optional[int] = None) -> None:
         """`timeout`: seconds for connecting and for each answer. Errors: Disconnected, InvalidInput (place.py)."""
@@ -65,7 +65,7 @@ class Wire:
             self._receive()
 
     def take_descriptors(self) -> Tuple[int, int]:
-        """The two of a `shard` message: memory and manifest, which are the caller's to close. Errors: ProtocolFailure."""
+        """The two of a `shard` message: memory and manifest. The caller closes them. Errors: ProtocolFailure."""
         if len(self._descriptors) != DESCRIPTORS_PER_SHARD:
             raise ProtocolFailure("a shard came without its two descriptors")
         memory, manifest = self._descriptors
@@ -73,7 +73,7 @@ class Wire:
         return memory, manifest
 
     def close(self) -> None:
-        """Harmless when repeated."""
+        """Does nothing when repeated."""
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors = []
