@@ -2,7 +2,7 @@
 
 /** Everything that starts an operation. */
 const ALL = '#model button, #another, #plain';
-/** What needs a live seal. */
+/** The controls that need a live seal. */
 const ON_A_SEAL = '#actions button, #reading button, #compare';
 
 export class Controls {

@@ -1,4 +1,4 @@
-// The page: its parts, what the worker tells them, and how a model is opened.
+// The page: its parts, the worker's messages to them, and the opening of a model.
 import { RuntimeClient } from './client.js';
 import { Controls } from './controls.js';
 import { Operations } from './operations.js';
@@ -26,7 +26,7 @@ const times = new Times();
 const log = new LogView();
 const start = new StartView(open);
 const operations = new Operations(client, { controls, story, map, times });
-/** Made with the first model that reads: nobody sees its sheet before. */
+/** Created with the first model that reads text; its sheet is hidden before. */
 let reading: ReadingView | null = null;
 let opened = false;
 
@@ -89,7 +89,7 @@ function showModel(answer: Opened): void {
   log.toEnd();
   operations.begin(model);
   byId('reading', HTMLElement).hidden = !model.reads;
-  // The sheet's first drawing is a task of its own, behind the frame that shows the model.
+  // The sheet is first drawn in a separate task, after the frame that shows the model.
   if (model.reads) requestAnimationFrame(() => setTimeout(showReading));
   times.add('Load, hash and seal', sealed);
   showFacts(answer);
@@ -118,5 +118,5 @@ for (const [id, action] of Object.entries(actions)) onClick(id, action);
 addEventListener('pageshow', ({ persisted }) => {
   if (persisted) operations.returned();
 });
-// From here on the page does what a visitor asks for.
+// From here on the page reacts to the visitor.
 performance.mark('interactive');

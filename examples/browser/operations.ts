@@ -1,4 +1,4 @@
-// What can be done with the sealed model, and what is shown of it.
+// The operations on the sealed model, and how the page shows them.
 import type { RuntimeClient } from './client.js';
 import type { Controls } from './controls.js';
 import type { BlockRange, ModelFacts, Reading, TensorPlace, Verdict } from './protocol.js';
@@ -35,7 +35,7 @@ export class Operations {
   /** Blocks with flipped bits that nothing has noticed yet. */
   #flipped: readonly number[] = [];
   #isLost = false;
-  /** What was found damaged is in quarantine. */
+  /** The damaged shard is in quarantine. */
   #caught = false;
 
   constructor(client: RuntimeClient, { controls, story, map, times }: Views) {
@@ -56,14 +56,14 @@ export class Operations {
     this.#map.show(model);
   }
 
-  /** One thing at a time. What goes wrong is said, never swallowed. */
+  /** Runs one operation at a time. Errors are shown, never swallowed. */
   exclusively(what: string, work: () => Promise<void>): void {
     if (this.#controls.busy) return;
     this.#controls.setBusy(true);
     this.#story.working(what);
     work()
       .catch((error: unknown) => {
-        // What a loss makes fail would hide the loss itself, which is told already.
+        // A failure caused by the loss would hide the loss itself, which is shown already.
         if (!this.#isLost) this.#story.tell('bad', 'That did not work', failureText(error));
       })
       .finally(() => {

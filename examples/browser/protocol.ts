@@ -1,4 +1,4 @@
-// What the page and its worker say to each other. Everything here can be cloned from one thread to the other.
+// The messages between the page and its worker. All of them can be cloned from one thread to the other.
 
 export type ModelChoice =
   | { readonly kind: 'bundled' }
@@ -9,7 +9,7 @@ export type ModelChoice =
       readonly plain: boolean;
     };
 
-/** Whole blocks of 4096 bytes, counted from the first of what is sealed. Neighbours may share a block. */
+/** Whole blocks of 4096 bytes, counted from the first sealed block. Neighbours may share a block. */
 export interface BlockRange {
   readonly firstBlock: number;
   readonly blocks: number;
@@ -42,7 +42,7 @@ export interface ModelFacts {
   readonly tensorNote: string | null;
   /** Whether an engine can read text with it. */
   readonly reads: boolean;
-  /** Of the bundled model: what stays in the graph, unsealed. */
+  /** The part of the bundled model that stays in the graph, unsealed. */
   readonly stayingBytes: number;
 }
 
@@ -67,7 +67,7 @@ export interface Flip {
 export interface Verdict extends Timed {
   readonly verified: boolean;
   readonly damaged: readonly BlockRange[];
-  /** What the library says of the damage; empty where there is none. */
+  /** The library's description of the damage; empty if there is none. */
   readonly message: string;
   /** Bytes that came back from the device for it; null on the host device, where all of them lie in main memory. */
   readonly readbackBytes: number | null;
@@ -107,7 +107,7 @@ export interface Reading {
   readonly tensors: number;
 }
 
-/** What the page can ask of its worker. One call at a time changes the model; the worker keeps them in order. */
+/** The calls from the page to its worker. One call at a time changes the model; the worker keeps them in order. */
 export interface Runtime {
   open(choice: ModelChoice): Promise<Opened>;
   verify(): Promise<Verdict>;
@@ -130,12 +130,12 @@ export interface Request {
 }
 
 export interface Failure {
-  /** A code of the library; null for what it did not foresee. */
+  /** A code of the library; null for unexpected errors. */
   readonly code: string | null;
   readonly message: string;
   /** Whether the file is not the model that it calls itself: it can be sealed as plain bytes. */
   readonly broken: boolean;
-  /** Of a refused read: where the damage lies. */
+  /** For a refused read: where the damage is. */
   readonly damaged: readonly BlockRange[];
 }
 
@@ -157,7 +157,7 @@ export interface RecordLine {
   readonly text: string;
 }
 
-/** What the worker tells without being asked. */
+/** Messages that the worker sends unrequested. */
 export type Notice =
   | {
       readonly notice: 'progress';

@@ -1,4 +1,4 @@
-// The page's module worker: device, seals, engine and log live here, so that none of it ever blocks the page.
+// The page's module worker: device, seals, engine and log are here, so they never block the page.
 import type { Request, Response } from './protocol.js';
 
 // The library is loaded while the visitor looks at the page.

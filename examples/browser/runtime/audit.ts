@@ -72,7 +72,7 @@ export class Account {
   }
 }
 
-/** Null where the browser has no Ed25519: the log then has no signature, and everything else goes on. */
+/** Null if the browser has no Ed25519; the log then has no signature, and everything else works. */
 async function newSigner(): Promise<Signer | null> {
   try {
     return await generateSigner();

@@ -1,4 +1,4 @@
-// What the page may ask for, over the one model that is open.
+// The calls of the page, over the one open model.
 import { isVramError } from 'vram-residency/browser';
 import type { Failure, ModelChoice, Notice, Runtime } from '../protocol.js';
 import { BrokenModel } from './broken-model.js';

@@ -9,7 +9,7 @@ const SOFTWARE_WINDOW_BYTES = 2 ** 20;
 export interface OpenedGpu {
   readonly device: Device;
   readonly gpu: GPUDevice;
-  /** What the adapter calls itself; an empty text where it says nothing. */
+  /** The adapter's own name; empty if it has none. */
   readonly name: string;
 }
 

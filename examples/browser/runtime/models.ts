@@ -27,7 +27,7 @@ export interface LoadedModel {
   readonly sealed: SealedOnnx | null;
 }
 
-/** Seals what the visitor chose. Errors: those of seal(), BrokenModel, and a failed download. */
+/** Seals the visitor's choice. Errors: those of seal(), BrokenModel, and a failed download. */
 export async function loadModel(
   choice: ModelChoice,
   manager: VramManager,
@@ -70,7 +70,7 @@ async function sealFile(
   };
 }
 
-/** Each weight becomes a buffer of its own, which ONNX Runtime binds as it lies. */
+/** Each weight gets its own buffer, which ONNX Runtime binds in place. */
 async function sealForEngine(blob: Blob, manager: VramManager, onProgress: OnProgress): Promise<LoadedModel> {
   const { sealOnnx } = await import('vram-residency/onnxruntime');
   const began = performance.now();
@@ -89,7 +89,7 @@ async function sealForEngine(blob: Blob, manager: VramManager, onProgress: OnPro
   };
 }
 
-/** What sentences and records call it: the file's name with what an id may have. */
+/** Its id in sentences and records: the characters of the file's name that an id may contain. */
 function shardIdOf(name: string): string {
   const id = name.replace(/[^A-Za-z0-9_-]+/g, '-').replace(/^-+|-+$/g, '');
   return id === '' ? 'model' : id.slice(0, MAX_LABEL);

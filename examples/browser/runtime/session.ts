@@ -212,7 +212,7 @@ function isIn(block: number, { firstBlock, blocks }: BlockRange): boolean {
   return block >= firstBlock && block < firstBlock + blocks;
 }
 
-/** `gpu`: what was opened, or why there is none. */
+/** `gpu`: the opened device, or the reason why there is none. */
 function deviceFacts(manager: VramManager, gpu: OpenedGpu | string): DeviceFacts {
   const { deviceName, residency, residencyReason } = manager.status();
   const fallback = typeof gpu === 'string' ? gpu : null;

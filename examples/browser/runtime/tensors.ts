@@ -9,7 +9,7 @@ interface Format {
   readonly name: RegExp;
   /** Whether the first bytes of a file can only mean this format. */
   begins(first: Uint8Array): boolean;
-  /** Each reader is a file of its own, downloaded for the first model of its format. */
+  /** Each reader is a separate file, downloaded for the first model of its format. */
   reader(): Promise<{ read(access: RandomAccess, what: string): Promise<TensorIndex> }>;
 }
 
@@ -33,7 +33,7 @@ const FORMATS: readonly Format[] = [
   {
     what: 'ONNX',
     name: /\.onnx$/i,
-    // Protobuf has no beginning of its own.
+    // Protobuf has no magic number.
     begins: () => false,
     reader: () => import('./formats/onnx.js'),
   },
@@ -41,7 +41,7 @@ const FORMATS: readonly Format[] = [
 
 /**
  * Where the tensors of a model file lie; null for a file that is none, by its first bytes and by its name.
- * Errors: BrokenModel for one that calls itself a model; what Blob throws for a file that was changed or removed.
+ * Errors: BrokenModel for a file that claims to be a model; Blob's errors for a file that was changed or removed.
  */
 export async function tensorsOf(file: Blob, name: string): Promise<TensorPlace[] | null> {
   const first = new Uint8Array(await file.slice(0, FIRST_BYTES).arrayBuffer());

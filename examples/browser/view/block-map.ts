@@ -4,19 +4,19 @@ import { areasOf, type CellRange, cellsOf, type Grid, outlineOf, planGrid } from
 
 export type Tone = 'sealed' | 'verified' | 'quarantined' | 'released';
 
-/** What is to be seen. Blocks before `swept` were hashed in the verification that runs; its verdict comes at the end. */
+/** The state to draw. Blocks before `swept` were hashed in the running verification; its verdict comes at the end. */
 export interface MapState {
   readonly blocks: number;
   readonly tensors: readonly TensorPlace[];
   readonly tone: Tone;
-  /** While it sweeps, what is behind the front is not known, whatever it was before. */
+  /** During a sweep, the state of blocks behind the front is unknown, whatever it was before. */
   readonly sweeping: boolean;
   readonly swept: number;
   readonly flipped: readonly number[];
   readonly damaged: readonly BlockRange[];
 }
 
-/** Every second tensor is so much paler, so that one sees where two meet. */
+/** How much paler every second tensor is, so that their borders are visible. */
 const WEAKER = 0.2;
 const DAMAGE_HALO = 2;
 
@@ -71,7 +71,7 @@ export class BlockMap {
     for (const one of [this.#blocks, this.#damage, this.#pointer]) resize(one, columns * pitch, rows * pitch);
   }
 
-  /** Leaves a performance measure, `block-map`: what drawing took of the page's thread. */
+  /** Records a performance measure, `block-map`: the drawing time on the page's thread. */
   draw(state: MapState): void {
     const start = performance.now();
     this.#drawBlocks(state);
@@ -164,7 +164,7 @@ export class BlockMap {
     for (let row = 1; row <= rows; row++) context.clearRect(0, row * pitch - 1, columns * pitch, 1);
   }
 
-  /** Flipped, and nobody has noticed: a ring, and the cell as it was. */
+  /** Flipped but not yet detected: a ring around an unchanged cell. */
   #ring(context: CanvasRenderingContext2D, cells: CellRange): void {
     const { pitch } = this.#grid;
     context.strokeStyle = this.#colour('flipped');

@@ -4,7 +4,7 @@ import { findTensor } from './tensor-at.js';
 
 const MOST_NAMED = 3;
 
-/** Where the damage lies, in a sentence: the first few blocks with their tensors, and how many more there are. */
+/** Where the damage is, in a sentence: the first few blocks with their tensors, and how many more there are. */
 export function damageText(damaged: readonly BlockRange[], tensors: readonly TensorPlace[]): string {
   const named = damaged.slice(0, MOST_NAMED).map((range) => {
     const tensor = tensors[findTensor(tensors, range.firstBlock, range.blocks)];

@@ -17,7 +17,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Only a change is written: what a screen reader is about to say stays. */
+/** Writes only changes, so that a screen reader's pending text stays. */
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }

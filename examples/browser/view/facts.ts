@@ -1,4 +1,4 @@
-// What is sealed, and where.
+// Facts about the sealed model and its memory.
 import type { Opened } from '../protocol.js';
 import { byId, element } from './dom.js';
 import { bytes } from './format.js';

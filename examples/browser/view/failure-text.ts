@@ -1,6 +1,6 @@
 import { Refusal } from '../client.js';
 
-/** What went wrong, as a sentence; with the library's code where it has one. */
+/** An error as a sentence, with the library's code if it has one. */
 export function failureText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Refusal && error.code !== null ? ` (${error.code})` : '';

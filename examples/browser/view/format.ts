@@ -21,7 +21,7 @@ export function bytes(value: number): string {
   return `${size.toFixed(digits)} ${UNITS[unit] ?? ''}`;
 }
 
-/** What a check brought back from the device; empty where nothing has to, on the host device. */
+/** The bytes that a check read back from the device; empty for the host device, which reads none back. */
 export function cameBack(readbackBytes: number | null): string {
   return readbackBytes === null ? '' : `${bytes(readbackBytes)} came back`;
 }
@@ -31,7 +31,7 @@ export function duration(ms: number): string {
   return ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(2)} s`;
 }
 
-/** Bytes a second, for what took `ms`. */
+/** Bytes per second over `ms`. */
 export function rate(value: number, ms: number): string {
   return `${bytes((value / Math.max(ms, 0.001)) * 1_000)}/s`;
 }

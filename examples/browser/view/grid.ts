@@ -7,7 +7,7 @@ const SMALLEST_PITCH = 4;
 
 export interface Grid {
   readonly blocks: number;
-  /** 1 where every block has a cell of its own. */
+  /** 1 if every block has its own cell. */
   readonly blocksPerCell: number;
   readonly cells: number;
   readonly columns: number;

@@ -55,7 +55,7 @@ function append(list: HTMLOListElement, lines: readonly HTMLElement[]): void {
   if (atEnd) scrollToEnd(list);
 }
 
-/** To the last row, with space below it so that the topmost row in sight is a whole one. */
+/** Scrolls to the last row, with space below it so that the topmost visible row is complete. */
 function scrollToEnd(list: HTMLOListElement): void {
   list.style.paddingBlockEnd = '0';
   list.scrollTop = list.scrollHeight;

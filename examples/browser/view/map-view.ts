@@ -8,8 +8,8 @@ import { blockAt } from './grid.js';
 import { findTensor } from './tensor-at.js';
 
 /**
- * A sweep is drawn over at least this long, so that one sees it where the device takes less. Its front is never ahead of
- * what the device says it has hashed. The figures beside it are the measured ones.
+ * A sweep lasts at least this long, so that it is visible if the device is faster. Its front is never ahead of the device's
+ * reported progress. The figures beside it are the measured ones.
  */
 const SWEEP_MS = 700;
 const TALL = 352;
@@ -118,7 +118,7 @@ export class MapView {
     this.rest();
   }
 
-  /** Nothing sweeps any more, whether it came to its end or not: what was known before is shown again. */
+  /** Ends the sweep, complete or not, and shows the previous state again. */
   rest(): void {
     delete this.#frame.dataset['busy'];
     this.#onArrival = null;

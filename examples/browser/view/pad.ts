@@ -2,9 +2,9 @@
 import { drawText } from '../../ocr/picture.mjs';
 import type { InkPicture } from '../protocol.js';
 
-/** What PP-OCR's recogniser takes. */
+/** The input height of PP-OCR's recogniser. */
 const ROWS = 48;
-/** Widths are multiples of this, so that the engine meets few shapes. */
+/** Widths are multiples of this, so that the engine sees few shapes. */
 const WIDTH_STEP = 32;
 const MOST_COLUMNS = 960;
 const PEN = 9;
@@ -21,7 +21,7 @@ export class Pad {
   readonly #onInk: () => void;
   #last: { readonly x: number; readonly y: number } | null = null;
 
-  /** `onInk` is told when something was written by hand. */
+  /** `onInk` is called when something was written by hand. */
   constructor(canvas: HTMLCanvasElement, onInk: () => void) {
     const context = canvas.getContext('2d', { willReadFrequently: true });
     if (context === null) throw new Error('canvas: has no 2d context');
@@ -72,7 +72,7 @@ export class Pad {
     this.#context.fillText(line, width / 2, height / 2);
   }
 
-  /** As large as it fits. Errors: those of createImageBitmap, for what is not a picture. */
+  /** Draws it as large as fits. Errors: those of createImageBitmap, if it is not a picture. */
   async picture(file: Blob): Promise<void> {
     const bitmap = await createImageBitmap(file);
     try {
@@ -92,7 +92,7 @@ export class Pad {
     const box = inkBox(this.#context.getImageData(0, 0, width, height));
     if (box === null) return null;
     const line = ROWS * LINE_SHARE;
-    // A low line, such as a dash, is not blown up to full height.
+    // A low line, such as a dash, is not enlarged to full height.
     const scale = Math.min(line / Math.max(box.height, height / 4), (MOST_COLUMNS - ROWS) / box.width);
     const [wide, high] = [box.width * scale, box.height * scale];
     const columns = Math.ceil((wide + ROWS / 2) / WIDTH_STEP) * WIDTH_STEP;

@@ -24,7 +24,7 @@ export class ReadingView {
   readonly #pad: Pad;
   readonly #words = byId('words', HTMLInputElement);
   readonly #list = byId('readings', HTMLOListElement);
-  /** What the sheet says, where somebody typed it. */
+  /** The text on the sheet, if it was typed. */
   #expected: string | null = null;
 
   constructor(client: RuntimeClient, actions: ReadingActions) {

@@ -1,4 +1,4 @@
-// What has just happened, in one headline and one sentence.
+// The latest event, in one headline and one sentence.
 import { byId, setText } from './dom.js';
 
 export type Mood = 'calm' | 'good' | 'bad';
@@ -37,7 +37,7 @@ export class Story {
     }, 1_000);
   }
 
-  /** What ran is over and had nothing to tell. */
+  /** The operation has ended without anything to report. */
   rested(): void {
     this.#stop();
     if (this.#before !== null) setText(this.#text, this.#before);

@@ -1,4 +1,4 @@
-// What operations took: a line of throughput while one runs, and a bar for each that is done.
+// Durations of operations: a line of throughput while one runs, and a bar for each completed one.
 import type { Comparison, Timed } from '../protocol.js';
 import { byId, element, setText } from './dom.js';
 import { cameBack, duration, rate } from './format.js';
@@ -39,7 +39,7 @@ export class Times {
     this.#draw();
   }
 
-  /** A phase that follows another begins a line of its own, and so does a second look. Few steps make none. */
+  /** A following phase starts a new line, and so does a second check. Too few steps draw none. */
   progress(phase: string, done: number): void {
     if (PHASES[phase] === undefined) return;
     const now = performance.now();
