@@ -88,11 +88,7 @@ describe('figures in the documents', () => {
       'the report docs/hardware/card.json does not exist',
     ],
     ['a step that is not in the report', page('| verify |', '| seal |'), 'the report has no step seal'],
-    [
-      'a figure that the section lacks',
-      page('51.2 ms', '51.3 ms'),
-      'the section lacks 51.3 ms',
-    ],
+    ['a figure that the section lacks', page('51.2 ms', '51.3 ms'), 'the section lacks 51.3 ms'],
     [
       'a figure that the report does not have',
       {
