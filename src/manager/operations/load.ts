@@ -79,11 +79,15 @@ async function byThreads(
 ): Promise<Loaded> {
   const totalBytes = region.byteLength;
   const began = operation.clock.monotonic();
-  const digest = await hashByThreads(operation, reader, hashing, {
+  const digest = await hashedByThreads(reader, hashing, {
     signal,
     onBytes: (bytes) => options.onProgress?.({ phase: 'load', bytes, totalBytes }),
     copyTo: fill,
   });
+  const tookMs = operation.clock.monotonic() - began;
+  // Each thread reads and hashes in turn: both stages take as long as the pass.
+  await operation.stageDone('read', totalBytes, began, tookMs);
+  await operation.stageDone('hash', totalBytes, began, tookMs);
   await operation.stageDone('upload', totalBytes, began, uploadMs());
   return { digest, files: [] };
 }
@@ -133,7 +137,7 @@ async function inTwoPasses(
     const reader = readerOf(core, source, [either]);
     const [filled, hashed] = await Promise.allSettled([
       orStopBoth(fillRegion(operation, reader, region, null, { signal: either, onProgress: onUploaded })),
-      orStopBoth(hashByThreads(operation, reader, hashing, { signal: either, onBytes: onHashed })),
+      orStopBoth(hashPass(operation, reader, hashing, { signal: either, onBytes: onHashed })),
     ]);
     if (filled.status === 'fulfilled' && hashed.status === 'fulfilled')
       return { digest: hashed.value, files: [] };
@@ -142,18 +146,26 @@ async function inTwoPasses(
   });
 }
 
-async function hashByThreads(
+async function hashPass(
   operation: Operation,
+  reader: SourceReader,
+  hashing: FileHashing,
+  options: HashFileOptions,
+): Promise<HostDigest> {
+  const { clock } = operation;
+  const began = clock.monotonic();
+  const digest = await hashedByThreads(reader, hashing, options);
+  await operation.stageDone('hash', hashing.request.byteLength, began, clock.monotonic() - began);
+  return digest;
+}
+
+async function hashedByThreads(
   { readNatively }: SourceReader,
   { request, hashFile }: FileHashing,
   options: HashFileOptions,
 ): Promise<HostDigest> {
   if (readNatively === null) throw new TypeError('unreachable: checked by load()');
-  const { clock } = operation;
-  const began = clock.monotonic();
-  const digest = await hashFile(request, readNatively, options);
-  await operation.stageDone('hash', request.byteLength, began, clock.monotonic() - began);
-  return digest;
+  return await hashFile(request, readNatively, options);
 }
 
 /** Progress of two passes as one: what both have done. */
