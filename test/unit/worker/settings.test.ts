@@ -189,6 +189,10 @@ describe('settings', () => {
       lockScope: 'container',
     });
     checkSettings({ socket, onnx: true, device: 'auto' });
+    for (const policy of ['vram-only', 'gpu', 'any']) checkSettings({ socket, policy, lockScope: 'host' });
+    checkSettings({ socket, audit: '/log', tokenFile: '/token' });
+    const listen = { host: '127.10.200.3', port: 1, names: ['worker.example'] };
+    checkSettings({ listen, tokens: { admin: '/t' } });
   });
 
   it('are read from a file of JSON, each key once', async () => {
