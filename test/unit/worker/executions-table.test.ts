@@ -157,6 +157,41 @@ describe('executions by their ids', () => {
   });
 });
 
+describe('executions that are ended from outside', () => {
+  it('are those that were cancelled, and all of them where the worker stops, queued ones too', () => {
+    const { executions } = open({ atOnce: 1 });
+    for (const id of ['a', 'b', 'c']) executions.submit(request(id));
+    const cancelled = { code: 'ABORTED', detail: 'it was cancelled', retriable: false };
+    expect(executions.cancel('a').terminal).toMatchObject({ type: 'error', data: cancelled });
+    const stopped = { code: 'STOPPED', detail: 'the worker is stopping', retriable: true } as const;
+    executions.endAll(stopped);
+    for (const id of ['b', 'c']) expect(executions.get(id).view().terminal).toMatchObject({ data: stopped });
+    expect(executions.get('a').view().terminal).toMatchObject({ data: cancelled });
+  });
+
+  it('are not those that wait while the weights are found damaged: they meet the damage in their turn', async () => {
+    const { executions } = open({ atOnce: 1 });
+    for (const id of ['a', 'b']) executions.submit(request(id));
+    executions.damaged('m');
+    expect(codeOf(executions, 'a')).toBe('INTEGRITY_VIOLATION');
+    expect(codeOf(executions, 'b')).toBeNull();
+    executions.cancel('b');
+  });
+
+  it('are, where a guard finds damage, those that run on guarded weights', () => {
+    const run = (execution: Execution) => {
+      execution.start({ generation: 1, weights: 'guarded', verifiedAgeMs: 0 });
+      return new Promise<EndData>(() => undefined);
+    };
+    const { executions } = open({ prepare: () => ({ atOnce: 9, run }) });
+    executions.submit(request('a'));
+    executions.damaged('m');
+    expect(codeOf(executions, 'a')).toBeNull();
+    executions.damaged('m', 'guarded');
+    expect(codeOf(executions, 'a')).toBe('INTEGRITY_VIOLATION');
+  });
+});
+
 describe('what work fails with', () => {
   it('is the end of its execution; what nobody foresaw is passed on too', async () => {
     const { executions, running, unforeseen } = open();
