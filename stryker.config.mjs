@@ -4,10 +4,8 @@ const folder = process.env.VRAM_RESIDENCY_MUTATE ?? 'all';
 export default {
   testRunner: 'in-process',
   buildCommand: 'node scripts/mutate-build.mjs',
-  plugins: ['@stryker-mutator/vitest-runner', './scripts/mutate-ignored.mjs', './scripts/mutate-runner.mjs'],
+  plugins: ['./scripts/mutate-ignored.mjs', './scripts/mutate-runner.mjs'],
   ignorers: ['option-keys'],
-  // Looking for related tests costs more than most mutants do; coverage has chosen the tests already.
-  vitest: { configFile: 'vitest.stryker.config.ts', related: false },
   coverageAnalysis: 'perTest',
   concurrency: 1,
   // Stryker would rewrite a tsconfig for its sandbox with TypeScript's JavaScript API; nothing compiles there.
