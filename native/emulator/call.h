@@ -44,7 +44,7 @@ CUresult enter(Call which, F body, bool early = false) {
   return injected != CUDA_SUCCESS ? injected : result;
 }
 
-// The same in the current context. After a sticky error the context answers every call with it; releasing functions
+// The same in the current context. After a sticky error every call in the context returns that error; releasing functions
 // still release.
 template <typename F>
 CUresult enterContext(Call which, F body) {

@@ -83,7 +83,7 @@ napi_value reset(const Js& js, Driver& driver, const Arguments& arguments) {
   return nullptr;
 }
 
-// Changes the settings and leaves everything that is alive as it is; the number of devices stays.
+// Changes the settings but no live objects; the number of devices stays.
 napi_value configure(const Js& js, Driver& driver, const Arguments& arguments) {
   Config config = driver.config;
   apply(js, argument(arguments, 0), config);
@@ -171,7 +171,7 @@ napi_value eccError(const Js& js, Driver& driver, const Arguments& arguments) {
   return nullptr;
 }
 
-// ---- what is there
+// ---- inspection
 
 napi_value calls(const Js& js, Driver& driver, const Arguments&) {
   const napi_value result = js.object();
@@ -218,7 +218,7 @@ napi_value pinnedResidue(const Js& js, Driver& driver, const Arguments&) {
   return js.of(count);
 }
 
-// Pieces of device memory that went back since reset(), and those of them with something in them.
+// Pieces of device memory released since reset(), and how many of them were not zero.
 napi_value freed(const Js& js, Driver&, const Arguments&) { return js.of(static_cast<double>(Physical::freed.load())); }
 napi_value freedUnwiped(const Js& js, Driver&, const Arguments&) {
   return js.of(static_cast<double>(Physical::freedUnwiped.load()));

@@ -1,18 +1,18 @@
 // The test driver's controls for a process without Node, such as Python through ctypes: C functions, texts in UTF-8. They
 // act on the same state as the controls for JavaScript (control.cc). Device addresses pass as unsigned long long.
 //
-//   const char* vr_emulator_reset(settings)       a fresh driver; what was alive is forgotten
-//   const char* vr_emulator_configure(settings)   changes settings under whatever is alive; not the number of devices
+//   const char* vr_emulator_reset(settings)       a fresh driver; live objects are forgotten
+//   const char* vr_emulator_configure(settings)   changes settings but no live objects; not the number of devices
 //   const char* vr_emulator_fail_call(name, nth, result)
-//                                                 the nth call from now on of a driver function answers `result`; one that
-//                                                 releases something does so all the same
+//                                                 the nth call from now on of a driver function returns `result`; one that
+//                                                 releases something still releases it
 //   const char* vr_emulator_flip(address, mask)   changes bits of one byte of device memory, past every access right
 //   const char* vr_emulator_lose_device(device, result)
-//                                                 every call on the device answers `result` from now on
+//                                                 every call on the device returns `result` from now on
 //   const char* vr_emulator_state()               JSON, below
 //
-// Settings: the text that VRAM_EMULATOR takes ("driverVersion=11080;devices=2;totalBytes=1048576"). All but the last answer
-// null, or what was wrong. A text stays valid until the same thread's next call of one of these functions.
+// Settings: text as in VRAM_EMULATOR ("driverVersion=11080;devices=2;totalBytes=1048576"). All functions but the last
+// return null, or an error message. A text stays valid until the same thread's next call of one of these functions.
 #include <algorithm>
 #include <cstdio>
 
@@ -28,7 +28,7 @@ const char* answer(std::string text) {
   return kept.empty() ? nullptr : kept.c_str();
 }
 
-// Runs `body`, which gives an error or an empty text, under the driver's lock. No exception crosses the boundary.
+// Runs `body`, which returns an error message or "", under the driver's lock. No exception crosses the boundary.
 template <typename F>
 const char* controlled(F body) {
   try {

@@ -173,7 +173,7 @@ Live Driver::live() const {
   live.events = events.size();
   live.modules = modules.size();
   live.contexts = contexts.size();
-  live.streams = streams.size() - contexts.size();  // every context has a default stream of its own
+  live.streams = streams.size() - contexts.size();  // every context has its own default stream
   live.abandoned = abandoned;
   return live;
 }

@@ -41,7 +41,7 @@ struct DeviceConfig {
   int major = 9, minor = 0;
   bool integrated = false, managed = false, ecc = true, vmm = true, tcc = false;
   bool posixHandles = true;  // memory can be exported as a descriptor
-  unsigned memoryType = CU_MEMORYTYPE_DEVICE;  // what pointer attributes say of allocations
+  unsigned memoryType = CU_MEMORYTYPE_DEVICE;  // what pointer attributes report for allocations
   uint64_t totalBytes = uint64_t{4} << 30;
   uint64_t usedByOthers = 0;
   int multiprocessors = 4;
@@ -121,7 +121,7 @@ struct Context {
 
 struct Device {
   DeviceConfig config;
-  uint64_t context = 0;      // the primary one, 0 while nobody holds it
+  uint64_t context = 0;      // the primary one, 0 while not retained
   uint64_t usedBytes = 0;
   CUresult lost = CUDA_SUCCESS;
 };
@@ -144,12 +144,12 @@ struct Injection {
   Call call;
   uint64_t nth;        // counted from the moment of the request
   CUresult code;
-  bool effect;         // the call does its work all the same
+  bool effect;         // the call does its work anyway
   uint64_t seen = 0;
   bool reached = false;
 };
 
-// What has been created and not been released. A destroyed context takes its own with it: those are `abandoned`.
+// Objects created and not released. Destroying a context destroys its objects too: those are `abandoned`.
 struct Live {
   size_t memory = 0, physical = 0, reservations = 0, mappings = 0, pinned = 0, streams = 0, events = 0, modules = 0,
          contexts = 0;
@@ -178,7 +178,7 @@ class Driver {
   std::map<const uint8_t*, Pinned> pinned;
   size_t abandoned = 0;
   uint64_t waitsOnEventLoop = 0;
-  uint64_t bytesToHost = 0;  // copied out of device memory, whichever way
+  uint64_t bytesToHost = 0;  // copied out of device memory, by any call
   pid_t process = 0;         // that called cuInit: after a fork the child has no driver
   std::string lastFault;
 
@@ -208,7 +208,7 @@ class Driver {
   void destroyContext(uint64_t context);
   void makeSticky(uint64_t context, CUresult result, const std::string& message);
 
-  // The stream's number, the default one's for null. Errors: CUDA_ERROR_INVALID_HANDLE if this context has no such stream,
+  // The stream's number; null is the default stream. Errors: CUDA_ERROR_INVALID_HANDLE if this context has no such stream,
   // CUDA_ERROR_STREAM_CAPTURE_IMPLICIT if the legacy stream would wait for a captured one, which the attempt invalidates.
   CUresult streamOf(uint64_t context, CUstream stream, uint64_t& number);
   bool legacyConflict(uint64_t context) const;

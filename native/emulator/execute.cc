@@ -13,7 +13,7 @@
 
 // Results and sources are the same slot or different ones, never shifted against each other: lanes do not depend on lanes.
 #if defined(__clang__)
-#pragma clang diagnostic ignored "-Wpass-failed"  // loops that it cannot make vectors of are as they are
+#pragma clang diagnostic ignored "-Wpass-failed"  // loops that clang cannot vectorize are fine
 #define VR_LANE_LOOP _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define VR_LANE_LOOP _Pragma("GCC ivdep")

@@ -12,7 +12,7 @@
 
 namespace emulator {
 
-// A piece of device address space as one device sees it, and the host memory that stands for it.
+// A piece of device address space as one device sees it, and the host memory that backs it.
 struct Window {
   uint64_t begin, end;
   uint8_t* memory;

@@ -1,5 +1,5 @@
 // Device memory that other processes can map: a memfd of the pages, followed by one page that identifies their device.
-// A duplicate of its descriptor is what cuMemExportToShareableHandle gives.
+// cuMemExportToShareableHandle returns a duplicate of its descriptor.
 #ifndef VRAM_RESIDENCY_EMULATOR_EXPORTED_PAGES_H
 #define VRAM_RESIDENCY_EMULATOR_EXPORTED_PAGES_H
 

@@ -17,13 +17,13 @@ bool rightProperties(const Driver& driver, const CUmemAllocationProp* p) {
          p->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 }
 
-// The device has such memory, and such handles of it.
+// Whether the device supports this memory, and these handles of it.
 bool supported(const Driver& driver, const CUmemAllocationProp& p) {
   const DeviceConfig& config = driver.devices[static_cast<size_t>(p.location.id)].config;
   return config.vmm && (p.requestedHandleTypes == CU_MEM_HANDLE_TYPE_NONE || config.posixHandles);
 }
 
-// Takes `bytes` of the device's memory. The figure falls when the last owner, handle or mapping, goes.
+// Takes `bytes` of the device's memory, which are returned when the last owner, handle or mapping, is gone.
 std::shared_ptr<Physical> taken(Driver& driver, std::unique_ptr<Physical> memory) {
   const uint64_t epoch = driver.epoch;
   driver.devices[static_cast<size_t>(memory->device)].usedBytes += memory->pages.size();

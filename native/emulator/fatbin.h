@@ -14,7 +14,7 @@ struct FatbinError : std::runtime_error {
 
 bool isFatbin(const void* image);
 // The uncompressed PTX for the newest architecture that is no newer than `architecture` (75 for sm_75); none: no such
-// entry. Like a driver, this receives only the start of the container and has to believe its header for the end.
+// entry. Like a driver, this receives only the start of the container and has to trust its header for the length.
 // Errors: FatbinError.
 std::optional<std::string> ptxOf(const void* image, int architecture);
 

@@ -56,7 +56,7 @@ struct Physical {
   GuardedPages pages;
 };
 
-// Addresses that stand for memory.
+// A range of addresses mapped to memory.
 struct Mapping {
   uint64_t begin = 0;
   uint64_t bytes = 0;

@@ -426,7 +426,7 @@ class BodyParser {
       } else if (part == "nc" || part == "ca" || part == "cg" || part == "cs" || part == "cv" || part == "volatile" ||
                  part == "relaxed" || part == "gpu" || part == "cta" || part == "sys" || part == "wb" || part == "wt" ||
                  part == "lu" || part == "weak") {
-        continue;  // caching hints and orderings change nothing where nothing is cached
+        continue;  // caching hints and orderings have no effect without a cache
       } else if (base == "atom" || base == "red") {
         if (!operation.empty()) unknown(name);
         operation = part;
@@ -696,7 +696,7 @@ void parseParameters(PtxText& text, Kernel& kernel) {
     const auto found = type.size() > 1 ? kTypes.find(type.substr(1)) : kTypes.end();
     if (found == kTypes.end() || found->second == Type::Predicate) text.fail("type '" + type + "' is not supported");
     const uint32_t bytes = bytesOf(found->second);
-    // Pointer attributes say nothing that the interpreter could use.
+    // The interpreter has no use for pointer attributes.
     if (text.accept(".ptr")) {
       text.accept(".global");
       if (text.accept(".align")) text.take();

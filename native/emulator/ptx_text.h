@@ -1,4 +1,4 @@
-// The words of PTX text, with the line each stands in.
+// The words of PTX text, each with its line number.
 #ifndef VRAM_RESIDENCY_EMULATOR_PTX_TEXT_H
 #define VRAM_RESIDENCY_EMULATOR_PTX_TEXT_H
 

@@ -27,11 +27,11 @@ class SharedMemory {
   // All threads of the block have reached the barrier, which orders earlier accesses before later ones.
   void barrier();
 
-  // Where the bytes lie; null if not all of them are inside.
+  // The address of the bytes; null if not all of them are inside.
   uint8_t* at(uint64_t address, unsigned bytes);
 
-  // Notes an access to bytes that at() gave. False for a race: another thread has touched some of them, one of the two
-  // accesses writes, not both are atomic, and no barrier lies between. Stores of equal values race, too.
+  // Records an access to bytes that at() returned. False for a race: another thread has accessed some of them, at least one
+  // of the two accesses writes, they are not both atomic, and no barrier separates them. Stores of equal values race, too.
   bool note(Access access, const ThreadPoint& thread, const uint8_t* at, unsigned bytes);
 
  private:

@@ -1,6 +1,6 @@
 // Direct driver measurements for the hardware kit, as a reference for the addon: timed copies and a few device figures.
-// A separate addon, so that none of this is in the one that ships. Calls block: they run in a process that does nothing
-// else.
+// A separate addon, so that none of this is in the one that ships. Calls block, so they belong in a process that does
+// nothing else.
 #include <chrono>
 #include <cstring>
 #include <vector>
@@ -15,7 +15,7 @@ namespace {
 constexpr uint64_t kMaxBytes = uint64_t{1} << 32;
 constexpr uint64_t kMaxRepeats = 1000;
 
-// The primary context of one device, current on this thread, with a stream; both are given back.
+// The primary context of one device, current on this thread, with a stream; both are released.
 class Context {
  public:
   explicit Context(const Driver& driver) : driver_(driver) {}

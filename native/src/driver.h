@@ -98,7 +98,7 @@ class Driver {
   const Functions& fn() const { return functions_; }
   // The file of cuInit, from loadedFrom; the requested name where the kernel does not report one.
   const std::string& path() const { return path_; }
-  // Every file that the driver's code is in now: of each function that the addon calls, and of the libraries that the
+  // Every file that holds code of the driver now: those of the functions that the addon calls, and the libraries that the
   // driver has loaded, such as its PTX compiler. Empty if the kernel does not report them. See loadedFrom.
   std::vector<std::string> files() const;
   // 1000 * major + 10 * minor of the newest CUDA that the driver serves: 12000 from driver 525 on.

@@ -41,8 +41,8 @@ class Memory {
 
   // On failure empty() may still be false: call release() again.
   Status allocate();
-  // Maps another process's memory, read-only, and asks the driver what rights that gave. `descriptor` stays the caller's.
-  // On failure as allocate().
+  // Maps another process's memory, read-only, and asks the driver what rights that gave. The caller keeps `descriptor`.
+  // Fails as allocate() does.
   Status import(const Descriptor& descriptor, int& granted);
   // One more descriptor of kShared memory.
   Status exportTo(Descriptor& out);

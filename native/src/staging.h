@@ -77,8 +77,8 @@ class Staging : public std::enable_shared_from_this<Staging> {
 
   enum class State {
     kFree,      // whoever changes this to kTaken has the buffer
-    kTaken,     // an upload's that has not been started, or being wiped
-    kUnderWay,  // the worker's
+    kTaken,     // owned by an upload that has not been started, or being wiped
+    kUnderWay,  // owned by the worker
   };
   struct Slot {
     std::atomic<State> state{State::kFree};

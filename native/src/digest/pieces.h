@@ -26,8 +26,8 @@ class Pieces {
   // Neither array may change, move or end before the last hash() has returned.
   Pieces(Hashing hashing, const uint8_t* blocks, std::size_t count)
       : hashing_(hashing), blocks_(blocks), length_(count * kBlockBytes) {}
-  // `length` bytes of the file from `offset` on; a last partial block is padded with zeros. What was read is copied to the
-  // sink, if there is one.
+  // `length` bytes of the file from `offset` on; a last partial block is padded with zeros. The bytes read are copied to
+  // the sink, if there is one.
   Pieces(Descriptor file, uint64_t offset, uint64_t length, Hashing hashing, std::shared_ptr<Sink> sink)
       : hashing_(hashing), file_(std::move(file)), sink_(std::move(sink)), offset_(offset), length_(length), end_(length) {}
 

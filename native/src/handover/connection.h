@@ -37,7 +37,7 @@ struct Outgoing {
   std::size_t sent = 0;
 };
 
-// One received line, without its newline. A server's connection takes no descriptors, a client's does.
+// One received line, without its newline. A server's connection accepts no descriptors, a client's does.
 struct Incoming {
   std::string bytes;
   std::vector<SharedDescriptor> descriptors;

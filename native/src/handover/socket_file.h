@@ -20,9 +20,9 @@ Status addressOf(const std::string& path, sockaddr_un& out);
 
 class SocketFile {
  public:
-  // Makes the file with `mode`, and with `group` if there is one, before anybody can connect. A stale socket of an
-  // ended server is removed first if it is this user's own. Waits at most a second for other processes that do the same
-  // in the directory.
+  // Makes the file with `mode`, and with `group` if there is one, before any client can connect. A stale socket of a
+  // server that has ended is removed first if this user owns it. Waits at most a second for other processes that do the
+  // same in the directory.
   static Status listen(const std::string& path, mode_t mode, std::optional<gid_t> group, std::unique_ptr<SocketFile>& out);
   // Removes the file, if it is still the one that was made.
   ~SocketFile();
