@@ -1,5 +1,5 @@
-// The functions that JavaScript sees. Each one parses its arguments, checks bounds and queues the work on a thread;
-// policy is the caller's.
+// The functions exported to JavaScript. Each one parses its arguments, checks bounds and queues the work on a thread.
+// Policy is left to the caller.
 #include <climits>
 #include <cstring>
 
@@ -20,9 +20,9 @@ namespace vram {
 namespace {
 
 constexpr uint64_t kMaxSafe = 9007199254740991u;
-// Enough for every kernel parameter list: the driver takes 4096 bytes of them.
+// Enough for every kernel parameter list: the driver accepts at most 4096 bytes of parameters.
 constexpr uint32_t kMaxArguments = 512;
-// Far more than kernels need: machine code for every existing architecture has about a megabyte.
+// Far more than kernels need: machine code for every existing architecture takes about a megabyte.
 constexpr std::size_t kMaxKernelBytes = std::size_t{64} << 20;
 
 struct MemoryRange {

@@ -20,7 +20,7 @@ napi_value sendDatagram(napi_env env, const Arguments& arguments) {
   if (path.front() == '@') address.sun_path[0] = '\0';
   const Descriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.open()) return makeBoolean(env, false);
-  // A name in the abstract namespace has no end but the address's.
+  // A name in the abstract namespace is not null-terminated: it ends where the address ends.
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   const auto sent = ::sendto(socket.get(), text.data(), text.size(), MSG_NOSIGNAL,
                              reinterpret_cast<const sockaddr*>(&address), length);

@@ -1,4 +1,4 @@
-// One message to a datagram socket of this machine, which Node's own modules cannot send.
+// Sends one message to a Unix datagram socket, which Node's own modules cannot do.
 #ifndef VRAM_RESIDENCY_DATAGRAM_H
 #define VRAM_RESIDENCY_DATAGRAM_H
 
@@ -6,8 +6,7 @@
 
 namespace vram {
 
-// (path, text) -> whether it was sent. The path is a Unix socket's; one that begins with @ is in the abstract namespace.
-// Never waits.
+// (path, text) -> whether it was sent. `path` names a Unix socket; a leading @ means the abstract namespace. Never blocks.
 napi_value sendDatagram(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

@@ -56,7 +56,7 @@ std::vector<std::string> Driver::files() const {
 #define VRAM_PLACE(name) places.push_back(reinterpret_cast<const void*>(functions_.name));
   VRAM_USED_FUNCTIONS(VRAM_PLACE)
 #undef VRAM_PLACE
-  // Excludes libcudart and similar libraries, which belong to other users in the process.
+  // Excludes libcudart and similar libraries, which other users in the process have loaded.
   for (const void* place : librariesNamed({"libcuda.so", "libcudadebugger.so", "libnvidia-"})) places.push_back(place);
   return loadedFrom(places);
 }

@@ -101,7 +101,7 @@ class Driver {
   // Every file that holds code of the driver now: those of the functions that the addon calls, and the libraries that the
   // driver has loaded, such as its PTX compiler. Empty if the kernel does not report them. See loadedFrom.
   std::vector<std::string> files() const;
-  // 1000 * major + 10 * minor of the newest CUDA that the driver serves: 12000 from driver 525 on.
+  // 1000 * major + 10 * minor of the newest CUDA version that the driver supports: 12000 from driver 525 on.
   int version() const { return version_; }
   // Whether the library identifies itself as a test driver.
   bool emulated() const { return emulated_; }

@@ -7,8 +7,8 @@ namespace vram {
 
 namespace {
 
-// Little-endian, as all of it: a header of 16 bytes, then entries, each with a header and a payload. The toolkit's fatbinary
-// writes it so; there is no published specification.
+// All fields are little-endian: a header of 16 bytes, then entries, each with a header and a payload. This is what the
+// toolkit's fatbinary writes; no specification is published.
 constexpr uint32_t kMagic = 0xba55ed50;
 constexpr uint16_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 16;

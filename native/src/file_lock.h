@@ -1,4 +1,4 @@
-// A file that one process at a time holds, for as long as it lives: flock(2), which Node's own modules do not have.
+// A file that one process at a time can lock, for as long as it lives: flock(2), which Node's own modules do not offer.
 #ifndef VRAM_RESIDENCY_FILE_LOCK_H
 #define VRAM_RESIDENCY_FILE_LOCK_H
 
@@ -6,8 +6,8 @@
 
 namespace vram {
 
-// (path) -> { lock, holder }. `lock` is a descriptor that closeDescriptor() gives back, or null where another one holds the
-// file; `holder` is the process id that the holder wrote into it, or null. Makes the file where there is none; never waits.
+// (path) -> { lock, holder }. `lock` is a descriptor, released by closeDescriptor(), or null if another process holds the
+// file; `holder` is the process id that the holder wrote into it, or null. Creates a missing file; never blocks.
 napi_value lockFile(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

@@ -6,8 +6,8 @@
 
 namespace vram {
 
-// (bytes) -> whether the kernel took the advice to back the array with huge pages. It finds a page for each 4096 bytes when
-// they are first written otherwise, which takes longer than writing them. Changes no byte.
+// (bytes) -> whether the kernel accepted the advice to back the array with huge pages. Otherwise it allocates a page for
+// each 4096 bytes when they are first written, which takes longer than writing them. Changes no bytes.
 napi_value adviseHugePages(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

@@ -43,7 +43,8 @@ struct Mapping {
   std::string path;
 };
 
-// A hexadecimal number, `at` left behind it. By hand, because strtoull with new headers is bound to a newer glibc.
+// Parses a hexadecimal number and leaves `at` after it. Written by hand, because strtoull with new headers is bound to a
+// newer glibc.
 uintptr_t hexadecimal(const std::string& text, std::size_t& at) {
   uintptr_t value = 0;
   for (; at < text.size(); at++) {
@@ -59,7 +60,7 @@ uintptr_t hexadecimal(const std::string& text, std::size_t& at) {
   return value;
 }
 
-// proc(5): "begin-end rights offset device inode path", the path behind spaces, and absent for memory without a file.
+// proc(5): "begin-end rights offset device inode path"; spaces precede the path, which is absent for memory without a file.
 Mapping parse(const std::string& line) {
   Mapping mapping;
   std::size_t at = 0;

@@ -99,7 +99,7 @@ Status Memory::release() {
   Status first;
   usable_ = false;
   if (kind_ == MemoryKind::kPlain) {
-    // Freed even when an error is returned: that may be one of earlier work.
+    // Freed even when an error is returned: the error may be one of earlier work.
     if (address_ != 0) first.keep(VRAM_CALL(driver_, cuMemFree_v2, std::exchange(address_, 0)));
     return first;
   }

@@ -49,11 +49,11 @@ class Memory {
   // Sets the access rights of mapped memory and asks the driver what they now are.
   Status protect(bool readOnly, int& granted);
   // Releases what is still held: each step is tried whether or not the one before succeeded. A call that fails may have
-  // done its work all the same; on a later attempt the driver's "invalid handle" or "invalid value" counts as success.
+  // done its work anyway; on a later attempt the driver's "invalid handle" or "invalid value" counts as success.
   Status release();
 
   bool usable() const { return usable_; }
-  // Whether this process may wipe the bytes: no other process got them.
+  // Whether this process may wipe the bytes: no other process has received them.
   bool isPrivate() const { return kind_ != MemoryKind::kImported && !exported_; }
   bool writable() const { return usable_ && !readOnly_; }
   // Whether all driver objects have been released.

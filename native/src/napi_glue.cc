@@ -77,7 +77,7 @@ void Environment::create(napi_env env) {
   must(napi_unref_threadsafe_function(env, environment->settle_));
   const auto run = [](napi_env to, napi_value, void*, void* data) {
     const std::unique_ptr<Delivery> delivery(static_cast<Delivery*>(data));
-    // Without an environment it is only thrown away.
+    // Without an environment it is only discarded.
     if (to != nullptr) delivery->run(to);
   };
   must(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, run,
@@ -110,7 +110,7 @@ void Environment::end() {
       try {
         static_cast<void>(raw->close());
       } catch (const std::exception&) {
-        // A failure has no receiver any more; unreleased resources end with the process.
+        // Nothing is left to receive a failure; unreleased resources end with the process.
       }
     });
   }
@@ -133,7 +133,7 @@ void Environment::unawait(napi_env env) noexcept {
   if (--awaiting_ == 0 && !cleanedUp_) static_cast<void>(napi_unref_threadsafe_function(env, deliver_));
 }
 
-// All that this needs is allocated here: the worker thread only hands it on.
+// Everything that this needs is allocated here: the worker thread only passes it on.
 Worker::Work Environment::workFor(const std::shared_ptr<Completion>& completion, Operation operation) const {
   using Message = std::unique_ptr<std::shared_ptr<Completion>>;
   auto message = std::make_shared<Message>(std::make_unique<std::shared_ptr<Completion>>(completion));
@@ -172,7 +172,7 @@ napi_value Environment::start(napi_env env, Worker& worker, Operation operation,
     reject(env, deferred, posted);
     return promise;
   }
-  // If that fails the process may end before the work.
+  // If that fails the process may end before the work does.
   if (underWay_++ == 0) static_cast<void>(napi_ref_threadsafe_function(env, settle_));
   return promise;
 }
@@ -202,7 +202,7 @@ void Environment::closeSilently(const std::shared_ptr<Session>& session) {
 void Environment::settle(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<std::shared_ptr<Completion>> message(static_cast<std::shared_ptr<Completion>*>(data));
   Completion& completion = **message;
-  // Without an environment the message is only thrown away.
+  // Without an environment the message is only discarded.
   if (env == nullptr) return;
   if (completion.afterwards) completion.afterwards();
   if (completion.deferred == nullptr) return;
@@ -392,7 +392,7 @@ void reject(napi_env env, napi_deferred deferred, const Status& status) noexcept
     if (status.failure != Failure::kHostMemory) return reject(env, deferred, Status::outOfHostMemory());
   }
   if (error == nullptr && napi_get_undefined(env, &error) != napi_ok) return;
-  // Fails only while the environment ends, when the promise has no waiter.
+  // Fails only while the environment ends, when nothing awaits the promise.
   static_cast<void>(napi_reject_deferred(env, deferred, error));
 }
 

@@ -61,7 +61,7 @@ class Environment {
   void await(napi_env env) noexcept;
   void unawait(napi_env env) noexcept;
 
-  // Opening and listing: calls that belong to no session.
+  // For opening and listing, which belong to no session.
   Worker control;
   std::set<std::shared_ptr<Session>> sessions;
   std::set<std::shared_ptr<Background>> backgrounds;
@@ -115,7 +115,7 @@ struct ModuleHandle {
   void dropped();
 };
 
-// Thrown inside the addon where a call that answers at once has failed; becomes an Error with the status' code.
+// Thrown inside the addon where a synchronous call has failed; becomes an Error with the status's code.
 struct StatusError {
   Status status;
 };

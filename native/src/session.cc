@@ -85,7 +85,7 @@ Status Session::take(MemoryKind kind, std::size_t size, std::shared_ptr<Memory>&
   memories_.insert(memory);
   Status status = step(*memory);
   if (!status.ok()) {
-    // Memory that cannot be released now is tried again when the device is closed.
+    // If memory cannot be released now, closing the device tries again.
     static_cast<void>(memory->release());
     if (memory->empty()) memories_.erase(memory);
     return status;

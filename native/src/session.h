@@ -1,5 +1,5 @@
-// One opened device: its primary context, one thread that makes every call to it, its streams, and all that was allocated on
-// it.
+// One opened device: its primary context, one thread that makes every call to it, its streams, and everything allocated
+// on it.
 #ifndef VRAM_RESIDENCY_SESSION_H
 #define VRAM_RESIDENCY_SESSION_H
 
@@ -73,7 +73,7 @@ class Session {
   // Copies bytes, at most stagingBytes(), for a write. On JavaScript's thread, like retire(), which precedes close().
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length) { return staging_->stage(bytes, length); }
   void retire() { staging_->retire(); }
-  // The same for bytes that threads bring; see Staging.
+  // The same for bytes that threads copy in; see Staging.
   std::shared_ptr<Upload> reserve(std::size_t length) { return staging_->reserve(length); }
   void submit(const std::shared_ptr<Upload>& upload) { staging_->submit(upload); }
   void withdraw(const std::shared_ptr<Upload>& upload) { staging_->withdraw(upload); }

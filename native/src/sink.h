@@ -1,4 +1,4 @@
-// Memory that threads copy to, and that can be withdrawn from them at any time.
+// Memory that threads copy to, and that can be withdrawn at any time.
 #ifndef VRAM_RESIDENCY_SINK_H
 #define VRAM_RESIDENCY_SINK_H
 
@@ -11,8 +11,8 @@
 
 namespace vram {
 
-// A thread that reads a file reads it into memory of its own and puts it here once it has it: so a read that hangs, of a
-// file on a network for instance, holds nothing that anybody waits for.
+// A thread reads a file into its own memory and copies the bytes here afterwards. A read that hangs, for instance on a
+// network file system, therefore blocks only its own thread.
 class Sink {
  public:
   struct Span {
@@ -32,7 +32,7 @@ class Sink {
   // number of threads at once.
   bool put(std::size_t offset, const uint8_t* bytes, std::size_t length) noexcept;
 
-  // Waits for copies under way, which wait for nothing themselves. Nothing is copied afterwards.
+  // Waits for copies in progress, which never block. Nothing is copied afterwards.
   void close() noexcept;
 
  private:

@@ -28,7 +28,7 @@ void SinkHandle::close() noexcept {
 napi_value openSink(napi_env env, const Arguments& arguments) {
   const uint32_t count = arrayLength(env, arguments[0], "pieces");
   if (count > kMaxSpans) throw ArgumentError{"pieces must be at most 4096"};
-  // An array of its own: the caller may change the given one.
+  // A copy: the caller may change the original array.
   napi_value kept = nullptr;
   must(napi_create_array_with_length(env, count, &kept));
   std::vector<Sink::Span> spans;

@@ -1,4 +1,4 @@
-// Sinks as JavaScript sees them: opaque handles of memory that threads copy a file's bytes to.
+// Sinks for JavaScript: opaque handles of memory that threads copy a file's bytes to.
 #ifndef VRAM_RESIDENCY_SINK_CALLS_H
 #define VRAM_RESIDENCY_SINK_CALLS_H
 
@@ -14,7 +14,7 @@ struct SinkHandle {
   static constexpr napi_type_tag kTag{0x8f0f2f6b6c2d4a11, 0x9d0b7ac5d1e34f07};
   static constexpr char kName[] = "sink";
   std::shared_ptr<Sink> sink;
-  // Of an upload: whose staging memory it is. Null for a sink over JavaScript's memory.
+  // The upload that owns the staging memory. Null for a sink over JavaScript's memory.
   std::shared_ptr<Session> session;
   std::weak_ptr<Upload> upload;
   // Over JavaScript's memory: keeps it from being collected while threads may copy to it.
@@ -27,7 +27,7 @@ struct SinkHandle {
   void dropped() noexcept { close(); }
 };
 
-// A sink over consecutive arrays, which nobody may detach or resize until it is closed.
+// A sink over consecutive arrays, which must not be detached or resized until it is closed.
 napi_value openSink(napi_env env, const Arguments& arguments);
 // A sink over staging memory for a write to device memory, which writeReserved() carries out.
 napi_value reserve(napi_env env, const Arguments& arguments);

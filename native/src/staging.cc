@@ -127,7 +127,7 @@ Status Staging::write(const std::shared_ptr<Memory>& memory, std::size_t offset,
   slot.target = memory;
   slot.offset = offset;
   slot.length = length;
-  // The copies before this one had its filling to end in: they are waited for so that the next upload finds a buffer.
+  // Earlier copies ran while this buffer was filled. They are waited for here so that the next upload finds a free buffer.
   for (Slot& other : slots_) {
     if (&other != &slot) wait(other);
   }

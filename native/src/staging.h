@@ -18,14 +18,14 @@ namespace vram {
 
 class Staging;
 
-// Bytes on their way to the device: in a pinned buffer if one was free, else on the heap. Wiped if they do not get there.
+// Bytes to be copied to the device: in a pinned buffer if one was free, else on the heap. Wiped if they are never copied.
 class Upload {
  public:
   ~Upload();
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
   std::size_t length() const { return length_; }
-  // Where threads put the bytes of a reserved upload; null for others.
+  // Receives the bytes that threads read for a reserved upload; null for others.
   const std::shared_ptr<Sink>& sink() const { return sink_; }
 
  private:
@@ -56,7 +56,7 @@ class Staging : public std::enable_shared_from_this<Staging> {
 
   // Copies the bytes, at most size(). Throws std::bad_alloc.
   std::shared_ptr<Upload> stage(const void* bytes, std::size_t length);
-  // Memory for bytes that threads bring, at most size(), through the upload's sink. Throws std::bad_alloc.
+  // Memory for bytes, at most size(), that threads copy in through the upload's sink. Throws std::bad_alloc.
   std::shared_ptr<Upload> reserve(std::size_t length);
   // A reserved upload, whose sink was closed, is about to be written.
   void submit(const std::shared_ptr<Upload>& upload) { reserved_.erase(upload); }
@@ -76,7 +76,7 @@ class Staging : public std::enable_shared_from_this<Staging> {
   friend class Upload;
 
   enum class State {
-    kFree,      // whoever changes this to kTaken has the buffer
+    kFree,      // the thread that changes this to kTaken owns the buffer
     kTaken,     // owned by an upload that has not been started, or being wiped
     kUnderWay,  // owned by the worker
   };
@@ -84,19 +84,19 @@ class Staging : public std::enable_shared_from_this<Staging> {
     std::atomic<State> state{State::kFree};
     uint8_t* buffer = nullptr;
     CUstream stream = nullptr;
-    // The copy under way, if any.
+    // The copy in progress, if any.
     std::shared_ptr<Memory> target;
     std::size_t offset = 0;
     std::size_t length = 0;
-    // Bytes from the start that may hold weights. Belongs to who has the buffer.
+    // Bytes from the start that may hold weights. Only the buffer's owner may use it.
     std::size_t dirty = 0;
   };
   static constexpr std::size_t kUploads = 3;
 
-  // The worker's own, which no upload takes.
+  // The worker's buffer, which no upload takes.
   Slot& own() { return slots_[kUploads]; }
   static bool take(Slot& slot);
-  // An upload with memory of its own, and that memory.
+  // An upload with separate heap memory, and that memory.
   std::shared_ptr<Upload> acquire(std::size_t length, uint8_t*& bytes);
   void release(Slot& slot);
   void wait(Slot& slot);

@@ -5,7 +5,7 @@
 namespace vram {
 
 Status Status::system(const char* call, int error) {
-  // The GNU form: it may leave `buffer` alone and answer with a text of its own.
+  // The GNU variant: it may leave `buffer` unused and return a pointer to another string.
   char buffer[128] = "";
   Status status;
   status.failure = Failure::kSystem;

@@ -26,7 +26,7 @@ struct [[nodiscard]] Status {
   CUresult result = CUDA_SUCCESS;
   // The driver function or system call that failed.
   const char* call = "";
-  // The driver's own name for the result, CUDA_ERROR_OUT_OF_MEMORY; the system's words for it.
+  // The driver's name for the result, such as CUDA_ERROR_OUT_OF_MEMORY; or the system's text for the error.
   std::string name;
   // Details: a loader's message, the PTX compiler's log.
   std::string detail;

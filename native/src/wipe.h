@@ -9,7 +9,7 @@
 
 namespace vram {
 
-// A memset that the compiler must not drop: the barrier makes the zeros observable.
+// A memset that the compiler cannot remove: the barrier makes the zeros observable.
 inline void wipeBytes(void* memory, std::size_t length) {
   std::memset(memory, 0, length);
   __asm__ __volatile__("" : : "r"(memory) : "memory");

@@ -1,5 +1,5 @@
-// SHA-256 of many 4096-byte blocks at once: the leaves, and the nodes, of an fs-verity tree. A processor has one or several
-// ways to do so faster than one block after another; each is a BlockHasher, in a file of its own.
+// SHA-256 of many 4096-byte blocks at once: the leaves and the nodes of an fs-verity tree. Most processors can do this
+// faster than one block after another, some in several ways; each way is a BlockHasher, in a separate file.
 #ifndef VRAM_RESIDENCY_BLOCK_HASHER_H
 #define VRAM_RESIDENCY_BLOCK_HASHER_H
 
@@ -20,10 +20,10 @@ struct BlockHasher {
   void (*hash)(const uint8_t* blocks, std::size_t count, uint8_t* hashes);
 };
 
-// Those that this build has and this processor can run, the fastest first. None on a processor without any of them.
+// The hashers that this build has and this processor can run, the fastest first; empty if it can run none of them.
 const std::vector<const BlockHasher*>& blockHashers();
 
-// Null where there is none of that name, or this processor cannot run it.
+// Null if no hasher has that name, or this processor cannot run it.
 const BlockHasher* findBlockHasher(const char* name);
 
 #if defined(__x86_64__)

@@ -19,7 +19,7 @@ namespace vram {
 namespace {
 
 constexpr uint64_t kMaxThreads = 64;
-// What a file's offset and a length may be: JavaScript's largest exact integer.
+// The largest file offset and length: JavaScript's largest safe integer.
 constexpr uint64_t kMaxBytes = (uint64_t{1} << 53) - 1;
 
 const BlockHasher& toHasher(napi_env env, napi_value value) {
@@ -28,7 +28,7 @@ const BlockHasher& toHasher(napi_env env, napi_value value) {
   return *hasher;
 }
 
-// The bytes that `count` hashes go to.
+// The bytes that receive `count` hashes.
 uint8_t* toHashes(napi_env env, napi_value value, uint64_t count) {
   const TypedBytes hashes = toBytes(env, value, "hashes", "a Uint8Array");
   if (hashes.length != count * kHashBytes) throw ArgumentError{"hashes must have 32 bytes a block"};
@@ -46,7 +46,7 @@ Blocks toBlocks(napi_env env, napi_value value) {
   return {static_cast<const uint8_t*>(bytes.data), bytes.length / kBlockBytes};
 }
 
-// A descriptor of its own: the caller may close his while threads read.
+// A duplicate: the caller may close the original while threads read.
 Descriptor toFile(napi_env env, napi_value value) {
   const int given = static_cast<int>(toInteger(env, value, "descriptor", INT_MAX));
   Descriptor own(fcntl(given, F_DUPFD_CLOEXEC, 3));
@@ -60,7 +60,7 @@ std::shared_ptr<Sink> toSink(napi_env env, napi_value value, uint64_t length) {
   return sink;
 }
 
-// Pieces that threads of libuv's pool hash. The references keep the arrays from being collected.
+// Pieces hashed by threads of libuv's pool. The references keep the arrays from being collected.
 struct Job {
   template <typename... Content>
   explicit Job(Content&&... content) : pieces(std::forward<Content>(content)...) {}
@@ -74,7 +74,7 @@ struct Job {
   napi_ref references[2] = {};
 };
 
-// Failures here mean that the environment is ending: nobody is left to receive them.
+// Failures here mean that the environment is ending: nothing is left to receive them.
 void release(napi_env env, const Job& job) {
   for (napi_ref reference : job.references) {
     if (reference != nullptr) static_cast<void>(napi_delete_reference(env, reference));
@@ -107,8 +107,8 @@ void settle(napi_env env, napi_status status, void* data) {
   }
 }
 
-// Hands the job to the pool; `keep` are the arrays that it reads and writes. One thread is enough to carry it out, so what
-// could not be queued after the first is no failure.
+// Passes the job to the pool; `keep` holds the arrays that it reads and writes. One thread is enough to carry it out, so
+// it is not a failure if no further thread can be queued after the first.
 napi_value start(napi_env env, std::unique_ptr<Job> job, uint64_t threads, std::initializer_list<napi_value> keep) {
   napi_value promise = nullptr;
   must(napi_create_promise(env, &job->deferred, &promise));

@@ -14,11 +14,11 @@ namespace vram {
 
 namespace {
 
-// Taken at a time: short enough that all threads end together, and that what was read is hashed from the L2 cache.
+// Size of one piece: short enough that all threads finish together, and that bytes just read are hashed from the L2 cache.
 constexpr std::size_t kPieceBytes = 256 * 1024;
 static_assert(kPieceBytes % kBlockBytes == 0);
 
-// A thread's own memory for one piece. Wiped at the end: what it held goes to memory that is wiped too.
+// A thread's own memory for one piece. Wiped at the end, as is the memory that its bytes are copied to.
 class Buffer {
  public:
   Buffer() : bytes_(new (std::nothrow) uint8_t[kPieceBytes]) {}

@@ -1,4 +1,5 @@
-// Blocks that several threads hash together, a piece at a time. They lie in memory, or in a file that the threads read.
+// Blocks that several threads hash together, one piece at a time. The blocks are in memory, or in a file that the threads
+// read.
 #ifndef VRAM_RESIDENCY_PIECES_H
 #define VRAM_RESIDENCY_PIECES_H
 
@@ -17,13 +18,13 @@ namespace vram {
 
 class Pieces {
  public:
-  // Who hashes, and 32 bytes a block for the hashes. Empty: nothing is hashed.
+  // The hasher, and 32 bytes per block for the hashes. Empty: nothing is hashed.
   struct Hashing {
     const BlockHasher* hasher = nullptr;
     uint8_t* hashes = nullptr;
   };
 
-  // Neither array may change, move or end before the last hash() has returned.
+  // Neither array may change, move or be freed before the last hash() has returned.
   Pieces(Hashing hashing, const uint8_t* blocks, std::size_t count)
       : hashing_(hashing), blocks_(blocks), length_(count * kBlockBytes) {}
   // `length` bytes of the file from `offset` on; a last partial block is padded with zeros. The bytes read are copied to
@@ -33,12 +34,12 @@ class Pieces {
 
   bool ofFile() const { return file_.open(); }
 
-  // Takes pieces until none is left. From any number of threads at once; one is enough.
+  // Takes pieces until none is left. Any number of threads may call it at once; one is enough.
   void hash() noexcept;
 
-  // Once every hash() has returned: why the file could not be read, if so; CLOSED if the sink was closed before the end.
+  // Once every hash() has returned: why the file could not be read, if it could not; CLOSED if the sink was closed early.
   Status status() const;
-  // Once every hash() has returned: how many of the `length` bytes are there, up to the first that is missing.
+  // Once every hash() has returned: how many of the `length` bytes are present, up to the first that is missing.
   uint64_t end() const { return end_; }
 
  private:

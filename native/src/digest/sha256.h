@@ -1,4 +1,4 @@
-// SHA-256 as FIPS 180-4 defines it, as far as all block hashers share it.
+// The parts of SHA-256 (FIPS 180-4) that all block hashers share.
 #ifndef VRAM_RESIDENCY_SHA256_H
 #define VRAM_RESIDENCY_SHA256_H
 
@@ -11,7 +11,7 @@
 namespace vram {
 
 constexpr std::size_t kRounds = 64;
-// What one compression takes in.
+// Bytes that one compression consumes.
 constexpr std::size_t kChunkBytes = 64;
 constexpr std::size_t kStateWords = kHashBytes / sizeof(uint32_t);
 
@@ -45,8 +45,8 @@ inline void storeHash(const uint32_t* state, uint8_t* hash) {
   }
 }
 
-// Calls group(blocks, hashes) for every `lanes` blocks; the rest is made up to a group with its own last block, whose
-// surplus hashes are dropped. `group` takes one pointer a lane.
+// Calls group(blocks, hashes) for every `lanes` blocks. A partial last group is filled up by repeating its last block,
+// and the surplus hashes are dropped. `group` takes one pointer per lane.
 template <std::size_t lanes, typename Group>
 void hashInGroups(const uint8_t* blocks, std::size_t count, uint8_t* hashes, Group group) {
   const uint8_t* from[lanes];

@@ -16,7 +16,7 @@ namespace vram {
 namespace {
 
 constexpr std::size_t kLanes = 4;
-// HWCAP_SHA2 of the kernel's headers, which not every toolchain has.
+// HWCAP_SHA2 from the kernel's headers, which some toolchains lack.
 constexpr unsigned long kHardwareSha2 = 1ul << 6;
 
 struct State {
@@ -24,7 +24,7 @@ struct State {
   uint32x4_t efgh;
 };
 
-// One chunk of each lane; afterwards `from` points behind it.
+// Compresses one chunk of each lane; afterwards `from` points past it.
 VRAM_TARGET void compress(State* states, const uint8_t** from) {
   State now[kLanes];
   uint32x4_t words[kLanes][4];

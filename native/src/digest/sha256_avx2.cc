@@ -45,7 +45,7 @@ VRAM_INLINE void loadWords(const uint8_t** from, std::size_t offset, __m256i* wo
   }
 }
 
-// One chunk of each lane; afterwards `from` points behind it.
+// Compresses one chunk of each lane; afterwards `from` points past it.
 VRAM_TARGET void compress(__m256i* state, const uint8_t** from) {
   __m256i w[16];
   loadWords(from, 0, w);

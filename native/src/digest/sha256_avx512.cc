@@ -27,7 +27,7 @@ constexpr int kMajority = 0xe8;
 VRAM_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
 VRAM_INLINE __m512i xor3(__m512i a, __m512i b, __m512i c) { return _mm512_ternarylogic_epi32(a, b, c, kXor); }
 
-// The sixteen words of a chunk of each lane: words[i] holds word i of all lanes. Loads a row a lane and transposes.
+// The sixteen words of a chunk of each lane: words[i] holds word i of all lanes. Loads one row per lane and transposes.
 VRAM_INLINE void loadWords(const uint8_t** from, __m512i* words) {
   const __m512i swap = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203));
   __m512i rows[16];
@@ -57,7 +57,7 @@ VRAM_INLINE void loadWords(const uint8_t** from, __m512i* words) {
   }
 }
 
-// One chunk of each lane; afterwards `from` points behind it.
+// Compresses one chunk of each lane; afterwards `from` points past it.
 VRAM_TARGET void compress(__m512i* state, const uint8_t** from) {
   __m512i w[16];
   loadWords(from, w);
@@ -110,14 +110,14 @@ VRAM_TARGET void hashGroup(const uint8_t** from, uint8_t* hashes) {
 
 bool supported() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"); }
 
-// Asked once: CPUID leaves a virtual machine, which takes as long as hashing ten blocks.
+// Queried once: in a virtual machine CPUID causes an exit, which takes as long as hashing ten blocks.
 bool shaNiSupported() {
   static const bool answer = kShaNiHasher.supported();
   return answer;
 }
 
 void hash(const uint8_t* blocks, std::size_t count, uint8_t* hashes) {
-  // A group costs the same however many of its lanes count, so a short rest goes to the SHA extensions where they are.
+  // A group costs the same however few of its lanes are used, so a short remainder goes to the SHA extensions if present.
   const std::size_t rest = count % kLanes;
   const bool short_rest = rest != 0 && rest <= kLanes / 2 && shaNiSupported();
   const std::size_t here = short_rest ? count - rest : count;

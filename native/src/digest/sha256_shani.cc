@@ -1,5 +1,5 @@
-// Four blocks at once with the x86 SHA extensions: an instruction does two rounds but takes several cycles to answer, so
-// that four independent chains keep the unit busy.
+// Four blocks at once with the x86 SHA extensions. An instruction does two rounds but has a latency of several cycles;
+// four independent chains keep the unit busy.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -14,13 +14,13 @@ namespace {
 
 constexpr std::size_t kLanes = 4;
 
-// The state as the instructions want it: words A B E F in one register, C D G H in the other.
+// The state in the layout of the instructions: words A B E F in one register, C D G H in the other.
 struct State {
   __m128i abef;
   __m128i cdgh;
 };
 
-// One chunk of each lane; afterwards `from` points behind it.
+// Compresses one chunk of each lane; afterwards `from` points past it.
 VRAM_TARGET void compress(State* states, const uint8_t** from) {
   const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
   State now[kLanes];

@@ -27,12 +27,12 @@ union Control {
 
 Ending endingOf(int error) { return error == EPIPE || error == ECONNRESET ? Ending::kPeer : Ending::kFailed; }
 
-// Owns all received descriptors, also those that the caller then refuses.
+// Owns all received descriptors, including those that the caller then refuses.
 void takeDescriptors(msghdr& message, std::vector<SharedDescriptor>& out) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = std::min((header->cmsg_len - CMSG_LEN(0)) / sizeof(int), kMaxDescriptors);
-    // Takes ownership of all first: later steps may fail for lack of memory.
+    // Takes ownership of all of them first: later steps may fail for lack of memory.
     std::array<Descriptor, kMaxDescriptors> owned;
     for (std::size_t k = 0; k < count; k++) {
       int value = -1;
@@ -64,7 +64,7 @@ Ending Connection::receiveChunk(std::string& chunk, std::vector<SharedDescriptor
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  // Without room for them the kernel closes descriptors instead of installing them, and says so by MSG_CTRUNC.
+  // If there is no room for them the kernel closes descriptors instead of installing them, and reports it by MSG_CTRUNC.
   if (takesDescriptors_) {
     message.msg_control = control.bytes;
     message.msg_controllen = sizeof control.bytes;
@@ -78,7 +78,7 @@ Ending Connection::receiveChunk(std::string& chunk, std::vector<SharedDescriptor
   return got == 0 ? Ending::kPeer : Ending::kNone;
 }
 
-// Once a chunk: lines may be one byte long.
+// Once per chunk: lines may be one byte long.
 void Connection::dropTaken() {
   arrived_.erase(0, taken_);
   for (Carried& one : carried_) one.end -= taken_;
@@ -157,7 +157,7 @@ Ending Connection::sendSome(Outgoing& message) {
       return errno == EAGAIN || errno == EWOULDBLOCK ? Ending::kNone : endingOf(errno);
     }
     message.sent += static_cast<std::size_t>(went);
-    // Descriptors went with the first byte.
+    // The descriptors were sent with the first byte.
     message.descriptors.clear();
   }
   return Ending::kNone;

@@ -59,7 +59,7 @@ class Connection {
   // False if there is no complete line; `ending` is then set if there will be none.
   bool nextLine(Incoming& out, Ending& ending);
 
-  // Behind what is queued. `message` is left as it was if the answer is kFull. `ending` is set if the socket has failed.
+  // Sends after what is queued. `message` is unchanged if the result is kFull. `ending` is set if the socket has failed.
   Sending send(Outgoing& message, Ending& ending);
   // Sends as much of the queue as the peer accepts.
   Ending flush();
@@ -70,7 +70,7 @@ class Connection {
 
  private:
   struct Carried {
-    // The byte behind the chunk that they came with: its last byte is in their line.
+    // The byte after the chunk that they came with: the chunk's last byte is in their line.
     std::size_t end;
     SharedDescriptor descriptor;
   };
@@ -82,9 +82,9 @@ class Connection {
   const std::size_t maxLineBytes_;
   const bool takesDescriptors_;
   std::string arrived_;
-  // Bytes of it that lines were made of.
+  // Bytes of it that lines have consumed.
   std::size_t taken_ = 0;
-  // Where the search for a newline goes on.
+  // Where the search for a newline continues.
   std::size_t searched_ = 0;
   std::vector<Carried> carried_;
   std::list<Outgoing> queue_;

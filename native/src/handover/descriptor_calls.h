@@ -1,4 +1,4 @@
-// The functions that JavaScript sees of memory and files for other processes.
+// The functions exported to JavaScript for memory and files that other processes receive.
 #ifndef VRAM_RESIDENCY_HANDOVER_DESCRIPTOR_CALLS_H
 #define VRAM_RESIDENCY_HANDOVER_DESCRIPTOR_CALLS_H
 
@@ -21,7 +21,7 @@ napi_value exportMemory(napi_env env, const Arguments& arguments);
 // (device, descriptor, bytes): maps another process's memory read-only; a promise for { memory, granted }.
 napi_value importMemory(napi_env env, const Arguments& arguments);
 
-// (bytes): a promise for the descriptor of a sealed file with them.
+// (bytes): a promise for the descriptor of a sealed file with these bytes.
 napi_value sealBytes(napi_env env, const Arguments& arguments);
 
 // (descriptor, limit): a promise for the bytes of a sealed file.
@@ -30,7 +30,7 @@ napi_value readSealedBytes(napi_env env, const Arguments& arguments);
 // (descriptor): one more handle of it.
 napi_value shareDescriptor(napi_env env, const Arguments& arguments);
 
-// (descriptor): closes it, unless something else stands for the same one. Safe to call twice.
+// (descriptor): closes it, unless it is still in use elsewhere. Safe to call twice.
 napi_value closeDescriptor(napi_env env, const Arguments& arguments);
 
 }  // namespace vram

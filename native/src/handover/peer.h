@@ -12,7 +12,7 @@
 
 namespace vram {
 
-// Of the moment at which it connected.
+// As of the moment at which it connected.
 struct Peer {
   // 0 for a process in a PID namespace that this process does not see.
   pid_t pid = 0;
@@ -34,7 +34,7 @@ Status readPeer(const Descriptor& socket, Peer& out);
 
 // Without a descriptor for a PID of 0, for a process that is gone, and before Linux 5.3.
 std::shared_ptr<Process> openProcess(const Descriptor& socket, pid_t pid);
-// Its end can be seen, and has not come.
+// It can be watched, and has not ended.
 bool stillRuns(const Process& process);
 
 }  // namespace vram

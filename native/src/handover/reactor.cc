@@ -108,7 +108,7 @@ int Reactor::timeout() const {
 
 void Reactor::tryAgainSoon() {
   retryAt_ = std::chrono::steady_clock::now() + kRetryPause;
-  // The waiting thread does not yet have the new deadline.
+  // The waiting thread does not know the new deadline yet.
   if (std::this_thread::get_id() != thread_.get_id()) wake();
 }
 

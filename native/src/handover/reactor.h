@@ -56,7 +56,7 @@ class Reactor {
   // Closes the listener; its connections stay open.
   void closeListener(uint64_t listener);
 
-  // `message` is left as it was if the answer is kFull. A closed connection accepts everything.
+  // `message` is unchanged if the result is kFull. A closed connection accepts everything.
   Sending send(uint64_t connection, Outgoing& message);
   void closeConnection(uint64_t connection);
   // A line's handler has run: another line may be delivered.
@@ -121,7 +121,7 @@ class Reactor {
   std::map<uint64_t, Door> doors_;
   std::map<uint64_t, std::unique_ptr<Link>> links_;
   std::map<pid_t, Watch> watches_;
-  // So that each process costs one descriptor, however often it connects.
+  // Keyed by process: each costs one descriptor, however often it connects.
   std::map<pid_t, std::weak_ptr<Process>> processes_;
   std::size_t openLinks_ = 0;
   // Links that have ended and whose kClosed has not been delivered.

@@ -1,4 +1,4 @@
-// Immutable bytes in a memfd, sent to another process with the memory.
+// Immutable bytes in a memfd, which is sent to another process together with the memory.
 #ifndef VRAM_RESIDENCY_HANDOVER_SEALED_FILE_H
 #define VRAM_RESIDENCY_HANDOVER_SEALED_FILE_H
 

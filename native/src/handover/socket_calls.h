@@ -1,4 +1,4 @@
-// The functions that JavaScript sees of Unix sockets. Connections and listeners are numbers that count up.
+// The functions exported to JavaScript for Unix sockets. Connections and listeners are identified by increasing numbers.
 #ifndef VRAM_RESIDENCY_HANDOVER_SOCKET_CALLS_H
 #define VRAM_RESIDENCY_HANDOVER_SOCKET_CALLS_H
 
@@ -16,10 +16,10 @@ napi_value closeSockets(napi_env env, const Arguments& arguments);
 // (sockets, path, mode, group or null, maxLineBytes): a promise for the listener.
 napi_value listenAt(napi_env env, const Arguments& arguments);
 
-// (sockets, listener): removes its file. Its connections go on. Safe to call twice.
+// (sockets, listener): closes it and removes its file. Its connections stay open. Safe to call twice.
 napi_value closeListener(napi_env env, const Arguments& arguments);
 
-// (sockets, path, maxLineBytes): the connection of a client, which takes descriptors.
+// (sockets, path, maxLineBytes): the connection of a client, which accepts descriptors.
 napi_value connectTo(napi_env env, const Arguments& arguments);
 
 // (sockets, connection, line, descriptors): 'sent', 'queued' or 'full'. The handles of descriptors are empty afterwards,

@@ -24,7 +24,7 @@ class SocketFile {
   // server that has ended is removed first if this user owns it. Waits at most a second for other processes that do the
   // same in the directory.
   static Status listen(const std::string& path, mode_t mode, std::optional<gid_t> group, std::unique_ptr<SocketFile>& out);
-  // Removes the file, if it is still the one that was made.
+  // Removes the file if it is still the one made here.
   ~SocketFile();
   SocketFile(const SocketFile&) = delete;
   SocketFile& operator=(const SocketFile&) = delete;
