@@ -7,7 +7,7 @@ import { bundleSuites } from './suites/bundle.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** `../../src/x.js` becomes `../dist/x.js`, seen from the kit's folder of programs. */
+/** Turns `../../src/x.js` into `../dist/x.js`, relative to the kit's folder of programs. */
 const distForSrc = {
   name: 'dist-for-src',
   setup({ onResolve }) {

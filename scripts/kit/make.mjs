@@ -1,6 +1,6 @@
-// npm run kit: makes .kit/ (run.sh, MANIFEST and one archive), which proves this project on a Linux x64 server that has
-// an NVIDIA driver and nothing else. Everything that it packs is built here, from this working tree; with --built it is
-// taken as npm test has just built it. --out DIR makes another folder. Exit codes: 0 made, 1 something could not be built
+// npm run kit: makes .kit/ (run.sh, MANIFEST and one archive), which tests this project on a Linux x64 server that has
+// an NVIDIA driver and nothing else. Everything in it is built here, from this working tree; with --built the build that
+// npm test has just made is used. --out DIR writes to another folder. Exit codes: 0 made, 1 something could not be built
 // or the kit is too large, 2 usage, 3 no compiler, or not Linux on x86-64.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -77,7 +77,7 @@ function put(from, to = relative(root, from)) {
   return target;
 }
 
-/** Strips symbols, which are not needed there; unchanged if strip is not available. */
+/** Strips symbols, which the kit does not need; leaves the file unchanged if strip is not available. */
 function putStripped(from, to) {
   spawnSync(process.env.STRIP || 'strip', ['--strip-unneeded', put(from, to)], { stdio: 'ignore' });
 }
@@ -109,7 +109,7 @@ function putPackage() {
   }
 }
 
-/** A package and what it depends on, as npm laid them out: without types, maps, and documents that only people read. */
+/** A package and its dependencies, as npm laid them out, without types, maps and documentation. */
 function putDependency(name, seen) {
   if (seen.has(name)) return;
   seen.add(name);
@@ -180,7 +180,7 @@ async function putPrograms() {
   writeFileSync(join(stage, 'kit/kit.json'), JSON.stringify(description(), null, 2));
 }
 
-/** Machine code for the architectures that ptxas knows, where ptxas is: for the step that measures what it saves. */
+/** Machine code for the architectures that ptxas supports, if ptxas is installed: for the step that measures its benefit. */
 function putMachineCode() {
   const target = join(stage, 'cuda/vram.fatbin');
   const made = spawnSync(
@@ -232,7 +232,7 @@ putMachineCode();
 putGuard();
 await putPrograms();
 const inside = [...filesIn(stage)].map((path) => `${sha256(path)}  ${relative(stage, path)}`);
-// The same files give the same archive: names in order, no times, no owners.
+// Reproducible, so that equal files give equal archives: sorted names, no times, no owners.
 const order = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--mode=u+rwX,go-w'];
 execFileSync('tar', [...order, '-I', 'gzip -9n', '-cf', join(out, ARCHIVE), '-C', stage, '.']);
 rmSync(stage, { recursive: true });

@@ -87,6 +87,6 @@ function readSteps(text: string | undefined, quick: boolean): readonly StepPlan[
       `--steps: there is no step "${unknown}"; steps: ${PLAN.map(({ name }) => name).join(', ')}`,
     );
   }
-  // In the kit's own order, whatever order they were named in; the first one finds out whether there is a GPU for the rest.
+  // In the kit's own order, not the order of the command line: the first step finds out whether the rest have a GPU.
   return PLAN.filter(({ name }, i) => i === 0 || names.includes(name));
 }

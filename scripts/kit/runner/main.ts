@@ -1,6 +1,6 @@
-// The kit's runner: runs the steps one after another, each in a process of its own, and reports. Started by run.sh, which
-// has checked the kit's files before. Exit codes: 0 all that ran passed, 1 a step failed, 2 bad arguments or an
-// unwritable --out, 3 no usable GPU, 129, 130, 143 interrupted.
+// The kit's runner: runs the steps one after another, each in a separate process, and writes the report. Started by
+// run.sh, which has already checked the kit's files. Exit codes: 0 all steps that ran passed, 1 a step failed, 2 bad
+// arguments or an unwritable --out, 3 no usable GPU, 129, 130, 143 interrupted.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -14,7 +14,7 @@ import { lineInWords, totals } from './summary.js';
 
 const EXIT = { ok: 0, failed: 1, usage: 2, unusable: 3 } as const;
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-/** With less than this share of what a step aims to take, it is not started: it would only be killed. */
+/** A step is not started with less than this share of its target time left: it would only be killed. */
 const LEAST_SHARE = 0.5;
 const LEAST_MS = 1000;
 
@@ -59,7 +59,7 @@ function openOutput(out: string | null): Output {
   }
 }
 
-/** Writes into the report's folder; where that is no longer possible, the run cannot report its findings. */
+/** Writes into the report's folder. If that is no longer possible, the run cannot report its findings. */
 function keep({ folder }: Output, write: () => void): void {
   try {
     write();
@@ -77,7 +77,7 @@ function stepEnvironment({ emulated }: Arguments, work: string): Record<string, 
     HOME: work,
     CUDA_CACHE_PATH: join(work, 'cuda-cache'),
   };
-  // Settings of the caller would change what is measured.
+  // The caller's settings would change what is measured.
   for (const name of Object.keys(own)) if (name.startsWith('VRAM_RESIDENCY_')) delete own[name];
   delete own['NODE_OPTIONS'];
   if (emulated) {
@@ -96,7 +96,7 @@ function packLogs({ folder }: Output): void {
     execFileSync('tar', ['-czf', 'logs.tgz', 'logs'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     rmSync(join(folder, 'logs'), { recursive: true });
   } catch (error) {
-    // The logs themselves are there all the same.
+    // The logs themselves still exist.
     say(
       `logs.tgz could not be made (${error instanceof Error ? error.message : String(error)}); see ${folder}/logs`,
     );

@@ -1,7 +1,7 @@
 /** What the kit does, in order: the most valuable first, so that a run that is cut short has the most results. */
 export interface StepPlan {
   readonly name: string;
-  /** For people: what a pass shows. */
+  /** What a pass shows, for human readers. */
   readonly shows: string;
   readonly quick: boolean;
   /** The step is killed after this. Milliseconds. */
@@ -10,7 +10,7 @@ export interface StepPlan {
   readonly budgetMs: number;
   /** Figures that a passed line must carry: paths into `figures`. Without one of them the step has failed. */
   readonly figures: readonly string[];
-  /** The same, but only on real hardware: the test driver has neither clocks nor a speed. */
+  /** The same, but only on real hardware: the test driver has no clocks and no meaningful speed. */
   readonly hardwareFigures?: readonly string[];
 }
 

@@ -25,7 +25,7 @@ export interface ReportLine {
   readonly figures: Figures;
 }
 
-/** The report on disk: a line is there, whole, as soon as its step has ended, whatever happens next. */
+/** The report on disk: a line is complete as soon as its step has ended, whatever happens next. */
 export class ReportFile {
   readonly #file: number;
 
@@ -54,7 +54,7 @@ export function figureAt(figures: Figures, path: string): Figure | undefined {
   return at;
 }
 
-/** Paths that carry nothing: absent, null, or an empty list. */
+/** Paths without a value: absent, null, or an empty list. */
 export function missingFigures(figures: Figures, paths: readonly string[]): string[] {
   return paths.filter((path) => {
     const figure = figureAt(figures, path);

@@ -14,7 +14,7 @@ export interface StepRun {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly setting: Omit<StepSetting, 'resultFile' | 'workFolder'>;
   readonly limitMs: number;
-  /** What the step prints goes to a file in it. */
+  /** The step's output goes to a file in it. */
   readonly logFolder: string;
   /** Holds the step's own temporary files. */
   readonly workFolder: string;
@@ -26,12 +26,12 @@ export interface StepOutcome {
   readonly unusable: boolean;
 }
 
-/** After a kill, how long a process may take to be gone: one that waits in the driver can take some time. */
+/** How long a killed process may take to end: one that waits in the driver can take some time. */
 const REAP_MS = 5000;
 
 /**
- * Runs one step in a process group of its own and kills the whole group at the limit or on abort. Never rejects: whatever
- * a step does becomes its line.
+ * Runs one step in its own process group and kills the whole group at the time limit or on abort. Never rejects: every
+ * outcome of a step becomes its line in the report.
  */
 export async function runStep(run: StepRun): Promise<StepOutcome> {
   const started = performance.now();
@@ -115,7 +115,7 @@ async function runToEnd(run: StepRun, setting: StepSetting): Promise<Ended> {
   });
   let why: Ended['why'] = 'exit';
   let giveUp: NodeJS.Timeout | undefined;
-  // A process that hangs in the kernel cannot be killed: the run goes on without it.
+  // A process that hangs in the kernel cannot be killed: the run continues without it.
   const unkillable = new Promise<string>((resolve) => {
     const stop = (reason: Ended['why']) => (): void => {
       why = reason;
@@ -133,7 +133,7 @@ async function runToEnd(run: StepRun, setting: StepSetting): Promise<Ended> {
     });
   });
   const how = await Promise.race([exited, unkillable]);
-  // What the step started and left running would disturb the next one.
+  // Processes that the step left running would disturb the next one.
   killGroup(child);
   return { why, how, lastWords: lastLine(logPath) };
 }
@@ -160,7 +160,7 @@ function readResult(path: string): StepResult {
 
 const MAX_WORDS = 400;
 
-/** The error that a log ends with, or else its last line: Node puts its version behind an error that nobody caught. */
+/** The error that a log ends with, or else its last line: Node prints its version after an uncaught error. */
 function lastLine(logPath: string): string {
   const lines = readFileSync(logPath, 'utf8')
     .split('\n')

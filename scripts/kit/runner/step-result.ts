@@ -1,11 +1,11 @@
 import type { Figures } from './report.js';
 
 /**
- * What a step's process writes into its result file, again and again as figures come in: a step that is killed leaves
- * what it had.
+ * What a step's process writes into its result file, again whenever figures come in: a step that is killed leaves
+ * the figures it had.
  */
 export interface StepResult {
-  /** `running` until the step has come to its end. */
+  /** `running` until the step has ended. */
   readonly status: 'running' | 'passed' | 'failed' | 'skipped';
   readonly reason: string | null;
   readonly figures: Figures;
@@ -29,7 +29,7 @@ export function parseStepResult(text: string): StepResult {
   ) {
     throw new Error('the step left a result of another form');
   }
-  // What JSON.parse gives is JSON.
+  // JSON.parse returns JSON values only.
   return { status: known, reason, figures: figures as Figures, unusable };
 }
 

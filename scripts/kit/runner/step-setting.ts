@@ -1,21 +1,21 @@
-/** What the runner tells a step's process, as JSON in the environment variable VRAM_KIT_STEP. */
+/** Settings that the runner passes to a step's process, as JSON in the environment variable VRAM_KIT_STEP. */
 export interface StepSetting {
   /** Index of the CUDA device. */
   readonly device: number;
-  /** Over the test driver: small sizes, no clocks, and any residency class will do. */
+  /** The run uses the test driver: small sizes, no clocks, and any residency class is accepted. */
   readonly emulated: boolean;
-  /** What sweeps aim to take, in milliseconds. */
+  /** Target time of sweeps, in milliseconds. */
   readonly budgetMs: number;
   readonly resultFile: string;
-  /** A folder of the step's own for temporary files; gone after the run. */
+  /** The step's own folder for temporary files; deleted after the run. */
   readonly workFolder: string;
 }
 
 export const SETTING_VARIABLE = 'VRAM_KIT_STEP';
-/** Inherited by whatever a step starts: emulated.mjs brings failures about in one step's processes alone. */
+/** Inherited by every process that a step starts, so that emulated.mjs causes failures in one step's processes only. */
 export const STEP_NAME_VARIABLE = 'VRAM_KIT_STEP_NAME';
 
-/** Errors: a TypeError where the variable is missing or of another form. */
+/** Errors: a TypeError if the variable is missing or malformed. */
 export function readSetting(text: string | undefined): StepSetting {
   const value: unknown = JSON.parse(text ?? 'null');
   if (typeof value !== 'object' || value === null) {

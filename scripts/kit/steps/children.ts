@@ -1,5 +1,5 @@
-// What steps run in processes of their own, since it measures a fresh process or destroys its context. Each prints one
-// JSON document.
+// Work that steps run in separate processes, because it measures a fresh process or destroys its context. Each process
+// prints one JSON document.
 
 import { isVramError } from '../../../src/base/errors.js';
 import type { Region } from '../../../src/device/types.js';
@@ -8,7 +8,7 @@ import { CHUNK, CHUNK_BYTES } from './data.js';
 
 const PROFILED_BYTES = 2 ** 30;
 
-/** Opens the device, which proves its known answers, and tells how long that took. */
+/** Opens the device, which checks its known answers, and reports how long that took. */
 export async function openChild(index: number): Promise<Record<string, number>> {
   const started = performance.now();
   const device = await nodeCudaBackend().open(index);
@@ -33,7 +33,7 @@ export async function verifyChild(index: number): Promise<Record<string, number>
   return { byteLength, blocks };
 }
 
-/** One thread stores one word behind the end of everything that was allocated. */
+/** One thread stores one word past the end of everything allocated. */
 const STORE_FAR = `.version 8.0
 .target sm_75
 .address_size 64
@@ -51,8 +51,7 @@ const STORE_FAR = `.version 8.0
 `;
 
 /**
- * Destroys its own context by a store to an address where nothing is mapped, and tells what the device answers
- * afterwards.
+ * Destroys its own context by a store to an unmapped address, and reports what calls on the device return afterwards.
  */
 export async function loseChild(index: number): Promise<Record<string, string>> {
   const backend = nodeCudaBackend();

@@ -17,7 +17,7 @@ export class Unusable extends Error {
   override readonly name = 'Unusable';
 }
 
-/** Something that the step looks for is not as it must be. */
+/** A check of the step failed. */
 export class Failure extends Error {
   override readonly name = 'Failure';
 }
@@ -37,13 +37,13 @@ export class StepContext {
     this.#write({ status: 'running', reason: null, unusable: false });
   }
 
-  /** Kept at once: a step that is killed later has told it. */
+  /** Saved at once, so that figures survive if the step is killed later. */
   figure(name: string, value: Figure): void {
     this.#figures[name] = value;
     this.#write({ status: 'running', reason: null, unusable: false });
   }
 
-  /** What has been told up to now. */
+  /** The figures reported so far. */
   figures(): Figures {
     return this.#figures;
   }
@@ -62,7 +62,7 @@ export class StepContext {
     return this.setting.emulated ? Math.min(bytes, EMULATED_MAX_BYTES) : bytes;
   }
 
-  /** The CUDA backend as a user of the package gets it. */
+  /** The CUDA backend that a user of the package gets. */
   backend() {
     return nodeCudaBackend();
   }
@@ -71,17 +71,17 @@ export class StepContext {
     return `cuda:${this.setting.device}`;
   }
 
-  /** What only the real driver's memory satisfies; over the test driver anything will do. */
+  /** The policy that only the real driver's memory satisfies; with the test driver, any memory is accepted. */
   policy(): 'vram-only' | 'any' {
     return this.setting.emulated ? 'any' : 'vram-only';
   }
 
-  /** The package's own command line, in a process of its own. */
+  /** Runs the package's command line in a separate process. */
   commandLine(args: readonly string[]): Promise<ProgramResult> {
     return runProgram(execPath, [kitPath('../dist/cli/main.js'), ...args]);
   }
 
-  /** Another of the kit's own programs. */
+  /** Runs another of the kit's own programs. */
   kitProgram(
     file: string,
     args: readonly string[],
@@ -98,7 +98,7 @@ export class StepContext {
   }
 }
 
-/** A file of the kit, named from the folder of its programs. */
+/** A file of the kit, relative to the folder of its programs. */
 export function kitPath(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));
 }

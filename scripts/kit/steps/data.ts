@@ -4,15 +4,15 @@ import { createNodeEngine } from '../../../src/node/digest/create-engine.js';
 import type { Source } from '../../../src/source/types.js';
 
 /**
- * One chunk of made data, and the unit of what is made of it: a power of two, so that the tree over its repetitions
- * repeats as well.
+ * One chunk of generated data, the unit of everything built from it: a power of two, so that the tree over its
+ * repetitions repeats too.
  */
 export const CHUNK_BYTES = 2 ** 20;
 
-/** Random bytes, the same ones all through one process. Real weights switch as many bits; zeros would not. */
+/** Random bytes, the same throughout one process. They switch as many bits as real weights; zeros would not. */
 export const CHUNK: Uint8Array = randomFillSync(new Uint8Array(CHUNK_BYTES));
 
-/** `byteLength` bytes that repeat the chunk, readable as often as one likes, and fit to heal from. */
+/** `byteLength` bytes that repeat the chunk. They can be read any number of times, also to heal from. */
 export function repeatedSource(byteLength: number, label = 'made data'): Source {
   return {
     byteLength,
@@ -35,7 +35,7 @@ export function repeatedSource(byteLength: number, label = 'made data'): Source 
       return bytes;
     },
     async unchanged() {
-      // Made, not stored: it cannot change.
+      // Generated, not stored: it cannot change.
     },
     async close() {
       // Nothing is open.
@@ -45,7 +45,7 @@ export function repeatedSource(byteLength: number, label = 'made data'): Source 
 
 /**
  * Root of the fs-verity tree over `byteLength` bytes of repeated chunks (a power of two, at least one chunk), computed on
- * the host: a level is one run of hashes and how often it repeats, so that only what differs is hashed.
+ * the host: a level is one run of hashes and its repeat count, so that equal parts are hashed once.
  */
 export async function repeatedRoot(byteLength: number): Promise<Uint8Array> {
   const engine = createNodeEngine();

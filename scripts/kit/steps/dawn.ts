@@ -1,6 +1,6 @@
 import { Skip } from './context.js';
 
-/** Dawn's binding is built for newer systems than the rest of the kit. Errors: Skip, saying what it misses here. */
+/** Dawn's binding is built for newer systems than the rest of the kit. Errors: Skip, naming what this system lacks. */
 export async function requireDawn(): Promise<void> {
   try {
     await import('webgpu');

@@ -14,8 +14,7 @@ const SEEDS = [1, 2, 3];
 const GIB = 2 ** 30;
 
 /**
- * Flips bits of sealed memory and expects that exactly their blocks are named, and that healing makes the shard whole
- * again.
+ * Flips bits of sealed memory and expects that exactly their blocks are reported, and that healing repairs the shard.
  */
 export async function drill(context: StepContext): Promise<void> {
   const manager = await VramManager.open({

@@ -23,9 +23,9 @@ type Ort = typeof import('onnxruntime-web/webgpu');
 type Feeds = Readonly<Record<string, Tensor>>;
 
 const RECOGNISER = kitPath('../models/ch_PP-OCRv4_rec_infer.onnx');
-/** The engine's WebAssembly, which is too large for the kit as it is. */
+/** The engine's WebAssembly, which is too large for the kit uncompressed. */
 const WASM = kitPath('../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.wasm.br');
-/** max|a - b| / max|b| against the CPU: another order of additions makes no more, a wrong weight makes far more. */
+/** max|a - b| / max|b| against the CPU: a different order of additions stays below it, a wrong weight far exceeds it. */
 const MAX_DIFFERENCE = 1e-4;
 const DRILL = { flips: 64, seed: 9 };
 const REPEATS = 5;
@@ -48,8 +48,8 @@ async function subjectFor({ info }: Device): Promise<Subject> {
 }
 
 /**
- * ONNX Runtime Web computes on sealed weights, on the first WebGPU adapter: as it does on the CPU, refused once bits are
- * flipped, and the same again bit for bit after healing.
+ * ONNX Runtime Web computes on sealed weights, on the first WebGPU adapter: the output agrees with the CPU's, runs are
+ * refused once bits are flipped, and after healing the output is the same bit for bit.
  */
 export async function engine(context: StepContext): Promise<void> {
   await requireDawn();
@@ -144,7 +144,7 @@ async function onCpu(
   return { expected, feeds };
 }
 
-/** Flipped bits change what the engine gives, are refused with the tensors they are in, and heal to the same output. */
+/** Flipped bits change the engine's output, are refused with their tensors named, and heal to the same output. */
 async function damageAndHeal(
   session: OnnxSession<Tensor>,
   { manager, shard, source }: SealedOnnx,
@@ -193,7 +193,7 @@ interface Measured {
   readonly feeds: Feeds;
 }
 
-/** A run, plain and sealed, without a verification and with one; and a verification alone. Milliseconds. */
+/** Times of a run, plain and sealed, without and with a verification, and of a verification alone. Milliseconds. */
 async function steadyMs({ sealed, session, plain, feeds }: Measured): Promise<Record<string, number>> {
   return {
     plain: rounded(await medianMs(REPEATS, () => plain.run(feeds))),

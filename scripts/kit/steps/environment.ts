@@ -7,12 +7,12 @@ import { Failure, kitPath, type StepContext, Unusable } from './context.js';
 import { askNvidiaSmi } from './nvidia-smi.js';
 import { driverPath, measureAddon } from './raw-device.js';
 
-/** Turing: the PTX is made for sm_75. */
+/** Turing: the PTX targets sm_75. */
 const OLDEST_CAPABILITY = 7.5;
-/** The contract suite and the drills need about this much. */
+/** The contract suite and the drills need about this much memory. */
 const LEAST_FREE_BYTES = 2 ** 30;
 
-/** What this machine is. A machine on which no step could run is told here, once. */
+/** Describes this machine. If no step can run on it, this step reports that, once. */
 export async function environment(context: StepContext): Promise<void> {
   const { setting } = context;
   context.figure('kit', kitDescription());
@@ -54,7 +54,7 @@ export async function environment(context: StepContext): Promise<void> {
   if (major + minor / 10 < OLDEST_CAPABILITY) {
     throw new Unusable(`${info.name} has compute capability ${major}.${minor}; 7.5 is needed`);
   }
-  // Opening proves the known answers; what it refuses is told by the selftest step.
+  // Opening checks the known answers; the selftest step reports a refusal.
   const device = await backend.open(setting.device);
   const { freeBytes } = await device.capacity();
   await device.close();

@@ -3,7 +3,7 @@ import { endInWords } from './program.js';
 import { figuresOf, runPython } from './python.js';
 
 const WEIGHTS_BYTES = 16 * 10 ** 9;
-/** What stays free beside the weights, for the guard, PyTorch and activations. */
+/** Memory left free beside the weights, for the guard, PyTorch and activations. */
 const HEADROOM_BYTES = 4 * 10 ** 9;
 const NO_GPU = 3;
 /** The measurements' share of the step's time: the checks take the rest. */

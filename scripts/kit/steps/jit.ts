@@ -8,8 +8,8 @@ import { endInWords } from './program.js';
 const FAT_BINARY = '../cuda/vram.fatbin';
 
 /**
- * How long a fresh process takes to open the device: compiling the PTX, finding it compiled, and with machine code at
- * hand.
+ * How long a fresh process takes to open the device: compiling the PTX, with the compiled PTX cached, and with machine
+ * code supplied.
  */
 export async function jit(context: StepContext): Promise<void> {
   const ptxCache = { CUDA_CACHE_PATH: join(context.setting.workFolder, 'ptx-cache') };

@@ -1,4 +1,4 @@
-// What the steps about lent memory share: a shard that can be lent, and processes that borrow it.
+// Shared by the steps that lend memory: a shard that can be lent, and processes that borrow it.
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const WAIT_MS = 20_000;
 const POLL_MS = 50;
 export const MODEL = 'model';
 
-/** A manager, one shard of made data, and the server that lends it. */
+/** A manager, one shard of generated data, and the server that lends it. */
 export class Lending {
   readonly manager: VramManager;
   readonly source: Source;
@@ -89,13 +89,13 @@ export function openManager(context: StepContext): Promise<VramManager> {
   });
 }
 
-/** Starts to borrow; its first answer says whether it could. */
+/** Starts to borrow; the first line reports whether it could. */
 export function borrowFrom(socket: string): LineChild {
   const program = kitPath('../clients/python/kit/borrower.py');
   return new LineChild('the borrower', 'python3', [program, socket, MODEL]);
 }
 
-/** The code of the error that `work` ends with, and its message. Errors: Failure where it succeeds. */
+/** The code and the message of the error that `work` throws. Errors: Failure if it succeeds. */
 export async function refused(
   work: Promise<unknown>,
   what: string,
@@ -118,7 +118,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
   }
 }
 
-/** Bytes of the device that nobody has; what the driver says of all processes together. */
+/** Free bytes of the device, as the driver reports them for all processes together. */
 export async function freeBytes(manager: VramManager): Promise<number> {
   const { availableBytes } = await manager.capacity();
   if (availableBytes === null) throw new Failure('the driver does not say how much memory is free');

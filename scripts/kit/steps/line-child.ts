@@ -8,14 +8,14 @@ const ANSWER_MS = 60_000;
 /** Exit code of a program that finds no usable GPU. */
 const NO_GPU = 3;
 
-/** A process that a step talks to, a line to it and a line back. What it says on stderr goes to the step's log. */
+/** A process that a step talks to: one line to it, one line back. Its stderr goes to the step's log. */
 export class LineChild {
   readonly #name: string;
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #ended: Promise<number | string | null>;
 
-  /** `name`: for people. Errors come with the first answer. */
+  /** `name`: for messages. Errors are reported by the first answer(). */
   constructor(name: string, command: string, args: readonly string[]) {
     this.#name = name;
     const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -28,7 +28,7 @@ export class LineChild {
       );
     });
     this.#ended.catch(() => undefined);
-    // A child that is gone is told by the answer that does not come.
+    // If the child has ended, the missing answer reports it.
     child.stdin.on('error', () => undefined);
   }
 
@@ -36,7 +36,7 @@ export class LineChild {
     return this.#process.pid ?? 0;
   }
 
-  /** The next line. Errors: Failure where none comes, Skip where the child finds no usable GPU or cannot be started. */
+  /** The next line. Errors: Failure if none comes, Skip if the child finds no usable GPU or cannot be started. */
   async line(): Promise<string> {
     const limit = AbortSignal.timeout(ANSWER_MS);
     const late = new Promise<never>((_, reject) => {
@@ -61,7 +61,7 @@ export class LineChild {
     return await this.answer();
   }
 
-  /** Ends the process at once and waits until it is gone. Harmless when repeated. */
+  /** Kills the process and waits until it has ended. Safe to call twice. */
   async kill(): Promise<void> {
     this.#process.kill('SIGKILL');
     await this.#ended.catch(() => undefined);

@@ -2,7 +2,7 @@ import { Failure, type StepContext } from './context.js';
 import { Fields, parseDocument } from './json.js';
 import { endInWords } from './program.js';
 
-/** What is left of a process's context after an illegal store, and that a process after it finds the device well. */
+/** What remains of a process's context after an illegal store, and that the next process finds the device working. */
 export async function loss(context: StepContext): Promise<void> {
   const { device } = context.setting;
   const run = await context.kitProgram('steps.mjs', ['--lose', String(device)]);

@@ -70,7 +70,7 @@ async function runStep(name: string): Promise<void> {
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     if (error instanceof Skip) return context.end({ status: 'skipped', reason, unusable: false });
-    // The stack goes to the log; failures that a step looks for need none.
+    // The stack goes to the log; a failed check needs none.
     if (!(error instanceof Failure || error instanceof Unusable)) console.error(error);
     context.end({ status: 'failed', reason, unusable: error instanceof Unusable });
   }

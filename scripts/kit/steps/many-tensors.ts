@@ -8,20 +8,20 @@ import { CHUNK } from './data.js';
 import { elapsedMs, rounded } from './measuring.js';
 
 /**
- * As many as the largest model known here has: 896 experts in each of 92 layers, weights and scales of three projections.
+ * As many as the largest known model has: 896 experts in each of 92 layers, weights and scales of three projections.
  */
 const TENSORS = 494_592;
 const FILES = 16;
 const TENSOR_BYTES = 32;
-/** What stays free beside the shard. */
+/** Memory left free beside the shard. */
 const HEADROOM_BYTES = 2 ** 30;
-/** Of host memory beside the shard: manifest, names and buffers of so many tensors. */
+/** Host memory needed beside the shard: manifest, names and buffers of so many tensors. */
 const HOST_LIMIT_BYTES = 2 ** 30;
 /** Tensors of one block each over the test driver, as many as it hashes in some seconds. */
 const EMULATED_TENSORS = 1024;
 
 /**
- * Half a million tensors, each on a block of its own, in one mapping: sealed, verified, one damaged, found by its name, and
+ * Half a million tensors in one mapping, each on a separate block: sealed, verified, one damaged, found by name, and
  * healed.
  */
 export async function manyTensors(context: StepContext): Promise<void> {
@@ -82,7 +82,7 @@ async function damagedTensors(manager: VramManager, shard: SealedShard): Promise
   }
 }
 
-/** Files of small tensors that lie one behind the other. */
+/** Files of small tensors, one after another. */
 function model(tensors: number): TensorModel {
   const perFile = Math.ceil(tensors / FILES);
   const bytes = CHUNK.subarray(0, perFile * TENSOR_BYTES);

@@ -12,16 +12,16 @@ const BUSY_BLOCKS = { hardware: MAX_BLOCKS, emulated: 2 } as const;
 /** Some milliseconds on a large GPU. */
 const ITERATIONS = { hardware: 20_000, emulated: 100 } as const;
 
-/** Keeps the arithmetic units busy, launch by launch. */
+/** Keeps the arithmetic units busy for one launch after another. */
 export interface BusyKernel {
   run(): Promise<void>;
 }
 
-/** The kernels of cuda/variants/measure.cu: yardsticks, no part of the package. */
+/** The kernels of cuda/variants/measure.cu: yardsticks, not part of the package. */
 export interface MeasureKernels {
-  /** Reads `bytes` of made data and adds them up. */
+  /** Reads `bytes` of generated data and adds them up. */
   sum(data: MemoryHandle, bytes: number): Promise<void>;
-  /** The same once, and its result against the host's. Errors: Failure. */
+  /** The same once, and compares the result with the host's. Errors: Failure. */
   proveSum(data: MemoryHandle, bytes: number): Promise<void>;
   busy(emulated: boolean): BusyKernel;
 }

@@ -1,6 +1,6 @@
 import { median } from '../../../src/cli/bench/measure.js';
 
-/** Gigabytes (10^9) a second, three digits; 0 ms gives null. */
+/** Gigabytes (10^9 bytes) per second, three digits; null for 0 ms. */
 export function gigabytesPerSecond(bytes: number, ms: number): number | null {
   return ms > 0 ? rounded(bytes / ms / 1e6) : null;
 }
@@ -25,8 +25,8 @@ export async function medianMs(repeats: number, work: () => Promise<unknown>): P
 }
 
 /**
- * The line ms = fixed + bytes * perByte through measured points, by least squares over relative errors: the small sizes
- * decide about the fixed part, the large ones about the slope. Needs two sizes.
+ * Fits ms = fixed + bytes * perByte to measured points, by least squares over relative errors: the small sizes determine
+ * the fixed part, the large ones the slope. Needs two sizes.
  */
 export function fitLine(points: readonly { readonly bytes: number; readonly ms: number }[]): {
   readonly fixedMs: number;

@@ -13,7 +13,7 @@ const QUERY = [
 ] as const;
 type Column = (typeof QUERY)[number];
 
-/** What nvidia-smi says of one GPU; a column it cannot tell is absent. */
+/** What nvidia-smi reports for one GPU; a column that it cannot fill is absent. */
 export type SmiRow = Readonly<Partial<Record<Column, string>>>;
 
 function queryArguments(gpu: string): string[] {
@@ -31,7 +31,7 @@ function parseRow(line: string): SmiRow {
   return row;
 }
 
-/** Asks once about the GPU with this UUID; null where there is no nvidia-smi or it does not know the GPU. */
+/** Queries the GPU with this UUID once; null if nvidia-smi is missing or does not know the GPU. */
 export async function askNvidiaSmi(uuid: string): Promise<SmiRow | null> {
   try {
     const { code, stdout } = await runProgram('nvidia-smi', queryArguments(uuid));
@@ -83,7 +83,7 @@ function startSampler(uuid: string, onRow: (row: SmiRow) => void): { stop(): Pro
     rest = lines.pop() ?? '';
     for (const line of lines) if (line.trim() !== '') onRow(parseRow(line));
   });
-  // Without nvidia-smi there are no samples; the figures say so.
+  // Without nvidia-smi there are no samples; the figures show that.
   const ended = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('close', () => resolve());

@@ -2,7 +2,7 @@ import { Failure, kitPath, type StepContext } from './context.js';
 import { endInWords } from './program.js';
 import { figuresOf, runPython } from './python.js';
 
-/** probe.py: the shipped PTX by python3 and ctypes alone. */
+/** probe.py: runs the shipped PTX with nothing but python3 and ctypes. */
 export async function probe(context: StepContext): Promise<void> {
   const maxGiB = context.affordable(4 * 2 ** 30) / 2 ** 30;
   const run = await runPython('probe.py', [

@@ -4,8 +4,7 @@ import { Failure, kitPath, Skip, type StepContext } from './context.js';
 import { endInWords, isAbsent, type ProgramResult, runProgram } from './program.js';
 
 /**
- * Busy share of the pipes, memory throughput, registers: what decides whether the kernel is bound as the arithmetic
- * says.
+ * Pipe utilisation, memory throughput, registers: they show whether the kernel is bound by what the arithmetic predicts.
  */
 const METRICS = [
   'gpu__time_duration.sum',
@@ -20,7 +19,7 @@ const METRICS = [
 /** Opening launches the kernel on small inputs first; this many launches reach a large one. */
 const LAUNCHES = 40;
 
-/** The leaf kernel under Nsight Compute. */
+/** Profiles the leaf kernel with Nsight Compute. */
 export async function profile(context: StepContext): Promise<void> {
   const run = await ncu([
     '--csv',
@@ -49,7 +48,7 @@ async function ncu(args: readonly string[]): Promise<ProgramResult> {
 }
 
 /**
- * The last launch's metrics, by name, each as `value unit`. The first line of the table has the names, the second the
+ * The metrics of the last launch, by name, each as `value unit`. The table's first line has the names, the second the
  * units.
  */
 function parseLast(csv: string): Figure | null {

@@ -8,13 +8,13 @@ export interface ProgramResult {
   readonly stderr: string;
 }
 
-/** More than any program of the kit prints. */
+/** More bytes than any program of the kit prints. */
 const MAX_OUTPUT = 16 * 2 ** 20;
 
 /**
- * Runs a program to its end and gives what it printed. What it writes to stderr goes to the step's log as well. The
- * runner's time limit kills the whole group, so there is none here. Errors: the program cannot be started (ENOENT,
- * EACCES), or prints more than 16 MiB.
+ * Runs a program to its end and resolves to its output. Its stderr also goes to the step's log. The runner's time limit
+ * kills the whole group, so there is no limit here. Errors: the program cannot be started (ENOENT, EACCES), or prints
+ * more than 16 MiB.
  */
 export async function runProgram(
   command: string,
@@ -51,12 +51,12 @@ export async function runProgram(
   return { code, signal, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
 }
 
-/** Whether a failure to start says that there is no such program, or none that we may run. */
+/** Whether a failure to start means that the program is missing or may not be run. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES');
 }
 
-/** How a program ended, in words, with the last line it said. */
+/** How a program ended, in words, with the last line it printed. */
 export function endInWords({ code, signal, stderr, stdout }: ProgramResult): string {
   const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
   const said = (stderr.trim() === '' ? stdout : stderr).trim().split('\n').at(-1)?.slice(0, 300) ?? '';

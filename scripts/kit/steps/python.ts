@@ -4,7 +4,7 @@ import { Failure, kitPath, Skip } from './context.js';
 import { parseDocument } from './json.js';
 import { isAbsent, type ProgramResult, runProgram } from './program.js';
 
-/** Runs a Python program of the kit, named from the folder of its programs. Errors: Skip where there is no python3. */
+/** Runs a Python program of the kit; its path is relative to the folder of programs. Errors: Skip without python3. */
 export async function runPython(program: string, args: readonly string[]): Promise<ProgramResult> {
   const path = kitPath(program);
   if (!existsSync(path)) throw new Failure(`${program} is not in this kit`);
@@ -21,6 +21,6 @@ export function figuresOf(
   run: ProgramResult,
   program: string,
 ): readonly (readonly [name: string, value: Figure])[] {
-  // What parseDocument gives is JSON.
+  // parseDocument returns JSON values only.
   return Object.entries(parseDocument(run.stdout, program)) as [string, Figure][];
 }

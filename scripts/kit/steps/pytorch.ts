@@ -8,11 +8,11 @@ import { figuresOf, runPython } from './python.js';
 
 const HIDDEN = 4096;
 const EMULATED_HIDDEN = 256;
-/** Exit code of a Python without PyTorch, or with one that finds no GPU. */
+/** Exit code if PyTorch is missing or finds no GPU. */
 const NOT_HERE = 3;
 const PROGRAM = '../clients/python/kit/lent_torch_step.py';
 
-/** PyTorch computes on lent weights as on the file's, in a process of its own; its in-place write changes nothing here. */
+/** PyTorch in a separate process computes the same on lent weights as on the file; its in-place write changes nothing. */
 export async function pytorch(context: StepContext): Promise<void> {
   const { workFolder, emulated } = context.setting;
   const path = join(workFolder, 'linear.safetensors');

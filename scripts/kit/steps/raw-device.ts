@@ -13,14 +13,14 @@ import { CHUNK, CHUNK_BYTES } from './data.js';
 
 const STAGING_BYTES = 4 * 2 ** 20;
 
-/** The driver that this run is about; null for the system's. */
+/** The driver under test; null for the system's. */
 export function driverPath(): string | null {
   return env['VRAM_RESIDENCY_LIBCUDA'] ?? null;
 }
 
 /**
- * The device through the addon alone, for kernels that are not part of the package. Close it: what was allocated goes
- * with it.
+ * The device through the addon alone, for kernels that are not part of the package. close() frees everything allocated
+ * on it.
  */
 export class RawDevice {
   readonly addon: Addon;
@@ -45,7 +45,7 @@ export class RawDevice {
     return this.addon.loadModule(this.handle, ptx);
   }
 
-  /** Allocates and fills with the chunk of made data, repeated by copies within the device. `bytes` is a power of two. */
+  /** Allocates memory filled with the repeated chunk, by copies within the device. `bytes` is a power of two. */
   async made(bytes: number): Promise<MemoryHandle> {
     const memory = await this.allocate(bytes);
     await this.addon.write(memory, 0, CHUNK.subarray(0, Math.min(bytes, CHUNK_BYTES)));

@@ -3,8 +3,8 @@ import { Failure, type StepContext } from './context.js';
 import { CHUNK, CHUNK_BYTES, repeatedRoot } from './data.js';
 
 /**
- * Whether sealed memory withstands a store by a kernel of another process, and whether this process's own data outlives
- * that fault.
+ * Whether sealed memory withstands a store by another process's kernel, and whether this process's data survives that
+ * fault.
  */
 export async function readonlyProbe(context: StepContext): Promise<void> {
   const device = await context.backend().open(context.setting.device);

@@ -9,12 +9,12 @@ import { RawDevice } from './raw-device.js';
 
 const SHARES = [0.01, 0.1];
 const GIB = 2 ** 30;
-/** The least that scrub() takes: one group a second. */
+/** The lowest rate that scrub() accepts: one group per second. */
 const LEAST_RATE = 524_288;
-/** Phases of the step: the neighbour alone, and for each share the scrub alone and both together. */
+/** Phases of the step: the other kernel alone, then for each share the scrub alone and both together. */
 const PHASES = 1 + 2 * SHARES.length;
 const LEAST_PHASE_MS = 200;
-/** Its speed means nothing; one walk through 4 MiB is enough. */
+/** For the test driver, whose speed means nothing: one walk through 4 MiB is enough. */
 const EMULATED_PHASE_MS = 700;
 
 /** A scrub at 1 and 10 % of the bandwidth beside a kernel that keeps the device busy: how much slower each gets. */
@@ -61,7 +61,7 @@ export async function scrub(context: StepContext): Promise<void> {
   }
 }
 
-/** Launches a second, over `ms` milliseconds at least. */
+/** Launches per second, over at least `ms` milliseconds. */
 async function busyRate(busy: BusyKernel, ms: number): Promise<number> {
   const started = performance.now();
   let launches = 0;
@@ -76,7 +76,7 @@ function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Counts what scrubbers have walked through, by their own events. */
+/** Counts the bytes that scrubbers have verified, from their events. */
 class Walks implements Observer {
   readonly name = 'scrub-walks';
   readonly required = false;
@@ -89,7 +89,7 @@ class Walks implements Observer {
     this.#ms += event.durationMs ?? 0;
   }
 
-  /** What a scrubber does while `work` runs, in GB/s over whole walks; null if it finished none. */
+  /** A scrubber's rate while `work` runs, in GB/s over whole walks; null if it finished none. */
   async during(
     manager: VramManager,
     options: { readonly intervalMs: number; readonly bytesPerSecond: number },

@@ -7,18 +7,18 @@ import { elapsedMs, gigabytesPerSecond, rounded } from './measuring.js';
 
 const GIB = 2 ** 30;
 const SIZES = [GIB, 16 * GIB];
-/** Each after the one before it, which has told what the device must find where the host does not hash. */
+/** In this order: each run supplies the digest that the device must find in later runs, where the host does not hash. */
 const CHOICES = [
   { hashing: 'host', digests: ['fsverity'] },
   { hashing: 'host', digests: ['sha256', 'fsverity'] },
   { hashing: 'device', digests: ['fsverity'] },
 ] as const;
-/** What stays free beside the shard. */
+/** Memory left free beside the shard. */
 const HEADROOM_BYTES = GIB;
 
 /**
- * Sealing from memory, with each choice of digests and of who hashes, against a flat SHA-256 of as many bytes by
- * node:crypto.
+ * Sealing from memory, with each choice of digests and of host or device hashing, against a flat SHA-256 of as many bytes
+ * by node:crypto.
  */
 export async function seal(context: StepContext): Promise<void> {
   const manager = await VramManager.open({
@@ -36,7 +36,7 @@ export async function seal(context: StepContext): Promise<void> {
       let expected: string | null = null;
       for (const { hashing, digests } of CHOICES) {
         if (hashing === 'device' && expected === null) continue;
-        // The last rate says what the next one will take.
+        // Estimates the next time from the last rate.
         if (bytes * msPerByte > context.budgetLeftMs()) continue;
         const known = hashing === 'device' && expected !== null ? { expected } : {};
         const ms = await elapsedMs(async () => {

@@ -9,8 +9,8 @@ const REPEATS = 5;
 const READ_ONLY = 1;
 
 /**
- * A shard lent to another process: it reads the sealed bytes, cannot store to them, and hears of damage; healed, the shard
- * is lent again.
+ * A shard lent to another process, which reads the sealed bytes, cannot store to them, and is notified of damage. After
+ * healing the shard is lent again.
  */
 export async function sharing(context: StepContext): Promise<void> {
   const manager = await openManager(context);
@@ -71,7 +71,7 @@ async function damage(context: StepContext, lending: Lending): Promise<void> {
   await next.kill();
 }
 
-/** What the driver gives a borrower that asks for more: recorded, for the driver alone decides it. */
+/** What the driver grants a borrower that requests more rights. Recorded only, because the driver alone decides it. */
 async function rights(context: StepContext, lending: Lending): Promise<void> {
   const borrower = await lending.borrow();
   const cuIpcGetMemHandle = (await borrower.order('ipc')).text('outcome');
@@ -84,7 +84,7 @@ async function rights(context: StepContext, lending: Lending): Promise<void> {
   await borrower.kill();
 }
 
-/** What a descriptor handle costs an allocation, with its mapping and its release. */
+/** The extra time that exportable memory takes to allocate, map and release. */
 async function allocations(context: StepContext): Promise<void> {
   const device = await context.backend().open(context.setting.device);
   const rows: Figure[] = [];

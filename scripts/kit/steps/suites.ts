@@ -5,7 +5,7 @@ import { endInWords } from './program.js';
 
 const SHOWN = 3;
 
-/** One of the suites of suites.mjs over the CUDA device. Every skip must be one that expected-skips.json names. */
+/** Runs a suite of suites.mjs on the CUDA device. expected-skips.json must name every skip. */
 export function suite(name: 'contract' | 'groups'): (context: StepContext) => Promise<void> {
   return async (context) => {
     const outcome = await runSuite(context, name, context.affordable(2 ** 28));
@@ -16,11 +16,11 @@ export function suite(name: 'contract' | 'groups'): (context: StepContext) => Pr
 
 export interface SuiteOutcome {
   readonly figures: Figures;
-  /** What is not as it must be, in words; null if nothing. */
+  /** What is wrong, in words; null if nothing is. */
   readonly wrong: string | null;
 }
 
-/** Runs a suite in a process of its own. Errors: Failure if it gives no result. */
+/** Runs a suite in a separate process. Errors: Failure if it prints no result. */
 export async function runSuite(
   context: StepContext,
   name: 'contract' | 'groups' | 'webgpu',

@@ -6,15 +6,15 @@ import { borrowFrom, freeBytes, Lending, MODEL, openManager, refused, until } fr
 import { LineChild } from './line-child.js';
 import { writeLinear } from './linear-model.js';
 
-/** A borrower that holds on is given up after this. */
+/** A borrower that does not release its memory is given up after this. */
 const RELEASE_LIMIT_MS = 1000;
-/** What others may take of the device, or give back, while the step runs. */
+/** How far the device's free memory may change through other processes while the step runs. */
 const SLACK_BYTES = 2 ** 26;
 /** Weights of 64 MiB: more than the slack would hide is lost with them and the context of one process. */
 const HIDDEN = 4096;
 const EMULATED_HIDDEN = 256;
 
-/** Kills of borrower and owner, and a release under a mapping: what becomes of the memory, counted before and after. */
+/** Kills borrower and owner, and releases mapped memory: what happens to the memory, counted before and after. */
 export async function survivors(context: StepContext): Promise<void> {
   const manager = await openManager(context);
   try {
@@ -72,7 +72,7 @@ async function releasedUnderMapping(context: StepContext, manager: VramManager):
   }
 }
 
-/** The owner is `vram-residency lend`, as people run it; this process only counts. */
+/** The owner is `vram-residency lend`, as a user runs it; this process only counts. */
 async function ownerKilled(context: StepContext, manager: VramManager): Promise<void> {
   const { workFolder, emulated } = context.setting;
   const model = join(workFolder, 'owned.safetensors');
@@ -85,7 +85,7 @@ async function ownerKilled(context: StepContext, manager: VramManager): Promise<
   ]);
   const borrowers: LineChild[] = [];
   try {
-    // The first line of its document: it listens.
+    // The first line of its document means that it listens.
     await owner.line();
     for (let k = 0; k < 2; k++) {
       const borrower = borrowFrom(socket);

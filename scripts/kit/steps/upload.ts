@@ -17,7 +17,7 @@ export async function upload(context: StepContext): Promise<void> {
       times.push(
         await elapsedMs(async () => {
           for (let at = 0; at < bytes; at += CHUNK_BYTES) await region.write(at, CHUNK);
-          // Waits for the copies that are still under way.
+          // Waits for the copies in progress.
           await region.freeze();
         }),
       );

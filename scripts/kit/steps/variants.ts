@@ -12,7 +12,7 @@ const MIB = 2 ** 20;
 /** Bytes of one launch: what a window of the tree run is. */
 const WINDOWS = { first: 256 * MIB, last: 16_384 * MIB };
 const REPEATS = 5;
-/** The window at which variants are compared: the default of the backend. */
+/** The window at which variants are compared: the backend's default. */
 const COMPARED = 4096 * MIB;
 const SHIPPED = { name: 'shipped', file: '../vram.ptx', blocksPerThread: 1, threads: [64, 128, 256] };
 const SHIPPED_THREADS = 128;
@@ -83,7 +83,7 @@ function compare(context: StepContext, measured: readonly Measured[], bytes: num
   });
 }
 
-/** What a launch of the leaf kernel works on. */
+/** The memory of one launch of the leaf kernel. */
 class Bench {
   readonly bytes: number;
   readonly #device: RawDevice;
@@ -157,7 +157,7 @@ class Bench {
   }
 }
 
-/** The variants that the kit carries, as their manifest tells them. Errors: Failure for a manifest of another form. */
+/** The kit's variants, from their manifest. Errors: Failure for a malformed manifest. */
 function readVariants(): Variant[] {
   const manifest: unknown = JSON.parse(readFileSync(kitPath('../cuda/variants/variants.json'), 'utf8'));
   if (!Array.isArray(manifest)) throw new Failure('variants.json holds no list of variants');

@@ -12,11 +12,11 @@ const GIB = 2 ** 30;
 const MAX_BYTES = 32 * GIB;
 const REPEATS = 5;
 const WINDOWS = { first: 2 ** 28, last: 2 ** 34 };
-/** What stays free beside the largest region: scratch, the driver's own, rounding. */
+/** Memory left free beside the largest region: for scratch, the driver and rounding. */
 const HEADROOM_BYTES = 512 * 2 ** 20;
 /** The readback path is slow: it is compared at this size at most. */
 const READBACK_BYTES = GIB;
-/** Clocks settle under load; long enough for some samples of nvidia-smi. */
+/** Lets clocks settle under load; long enough for some samples of nvidia-smi. */
 const CLOCK_MS = 1500;
 
 /**
@@ -31,7 +31,7 @@ interface Point {
   readonly ms: number;
 }
 
-/** Verification in place at every power of two that fits, and what the same bytes cost otherwise. */
+/** Verification in place at every power of two that fits, and the cost of other ways to verify the same bytes. */
 export async function verifySweep(context: StepContext): Promise<void> {
   const device = await context.backend().open(context.setting.device);
   const points: Point[] = [];
@@ -40,7 +40,7 @@ export async function verifySweep(context: StepContext): Promise<void> {
     const { freeBytes } = await device.capacity();
     const largest = context.affordable(Math.min(MAX_BYTES, (freeBytes ?? GIB) - HEADROOM_BYTES));
     for (const bytes of powersOfTwo(CHUNK_BYTES, largest)) {
-      // A size costs about as much as all smaller ones together; up to the readback's they are quick.
+      // A size costs about as much as all smaller ones together; sizes up to the readback limit are quick.
       if (bytes > READBACK_BYTES && context.budgetLeftMs() < 0) break;
       clocks = await withRegion(device, bytes, async (region) => {
         points.push({ bytes, ms: await medianMs(REPEATS, () => region.root()) });
@@ -61,13 +61,13 @@ export async function verifySweep(context: StepContext): Promise<void> {
   await againstKernels(context, points.at(-1)?.bytes ?? CHUNK_BYTES);
 }
 
-/** The largest size once more, with other windows: how much is hashed in one launch, and so how much scratch a run takes. */
+/** The largest size again, with other windows: a window is hashed in one launch and determines a run's scratch. */
 async function windowSizes(context: StepContext, bytes: number): Promise<void> {
   const windows: Figure[] = [];
   for (const windowBytes of powersOfTwo(Math.min(WINDOWS.first, bytes / 4), Math.min(WINDOWS.last, bytes))) {
     const device = await context.backend().open(context.setting.device, { windowBytes });
     try {
-      // Zeros take as long as anything else: the sweep has shown the hashes to be right.
+      // Zeros take as long as other data, and the sweep has already checked the hashes.
       const region = await device.allocate(bytes);
       await region.freeze();
       const ms = await medianMs(REPEATS, () => region.root());
@@ -96,7 +96,7 @@ function tellPoints(context: StepContext, points: readonly Point[]): void {
   context.figure('sizes', sizes);
 }
 
-/** Gives a frozen region of made data to `work`, after its root was compared with the host's. */
+/** Passes a frozen region of generated data to `work`, after comparing its root with the host's. */
 async function withRegion<T>(
   device: Device,
   bytes: number,
@@ -116,7 +116,7 @@ async function withRegion<T>(
   }
 }
 
-/** What a verification without the device's help costs: every byte comes back and is hashed on the CPU. */
+/** The cost of verifying without the device: every byte is read back and hashed on the CPU. */
 async function againstReadback(context: StepContext, device: Device, region: Region): Promise<void> {
   const engine = createNodeEngine();
   try {
@@ -154,7 +154,7 @@ async function clocksUnderLoad(
   });
 }
 
-/** The arithmetic of docs/decisions/cuda-kernels.md, with this card's multiprocessors and the clock that it kept. */
+/** The arithmetic of docs/decisions/cuda-kernels.md, for this card's multiprocessors and its measured clock. */
 function predict(context: StepContext, GBps: number, clocks: ClockSamples | null): void {
   if (context.setting.emulated) return;
   const { multiprocessors = 0, maxClockKHz = 0 } = measureAddon().attributes(
@@ -174,7 +174,7 @@ function predict(context: StepContext, GBps: number, clocks: ClockSamples | null
   });
 }
 
-/** The bandwidth that this memory has: a copy within the device, and a kernel that reads everything and only adds it up. */
+/** The memory bandwidth: of a copy within the device, and of a kernel that only reads everything and adds it up. */
 async function againstKernels(context: StepContext, bytes: number): Promise<void> {
   const device = await RawDevice.open(context.setting.device);
   try {

@@ -8,8 +8,8 @@ import { runSuite } from './suites.js';
 const DEVICE_FAILURE = 5;
 
 /**
- * `vram-residency selftest` and the contract suite on the first WebGPU adapter. WebGPU tells nobody where memory lies:
- * the class is `unproven` at best.
+ * `vram-residency selftest` and the contract suite on the first WebGPU adapter. WebGPU does not report where memory lies,
+ * so the class is `unproven` at best.
  */
 export async function webgpu(context: StepContext): Promise<void> {
   await requireDawn();

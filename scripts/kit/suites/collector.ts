@@ -1,4 +1,4 @@
-// Stands in for vitest's describe and it when the groups are bundled: they collect, and run nothing.
+// Replaces vitest's describe and it when the groups are bundled: these only collect the cases and run nothing.
 import { format } from 'node:util';
 import { CaseSkipped } from './outcome.js';
 import type { SuiteCase } from './run-cases.js';
@@ -27,7 +27,7 @@ export function it(title: string, body: () => unknown): void {
   });
 }
 
-/** Shown as skipped; the expected skips decide whether it may be. */
+/** Reported as skipped; the expected skips decide whether that is allowed. */
 it.skip = (title: string): void => {
   collect(title, async () => {
     throw new CaseSkipped('skipped in the source');

@@ -60,7 +60,7 @@ function contractTarget(bed: DriverTestbed, maxBytes: number): ContractTarget {
     nativeFile,
     openOutOfMemory: async () => {
       const device = await backend.open(bed.index);
-      // The runtime's own scratch is gone from it: all of the device is always too much.
+      // The runtime's own scratch takes part of it, so the whole device is always too much.
       const { totalBytes } = await device.capacity();
       if (totalBytes === null) throw new Error('the driver does not tell how much memory there is');
       return { device, byteLength: totalBytes };
@@ -73,7 +73,7 @@ function contractTarget(bed: DriverTestbed, maxBytes: number): ContractTarget {
   };
 }
 
-/** A kernel that faults voids the context, and the runtime learns of it where it waits for the kernel. */
+/** A kernel that faults voids the context; the runtime notices when it waits for the kernel. */
 async function loseByFault(device: Device): Promise<void> {
   const region = await device.allocate(4096);
   await region.freeze();

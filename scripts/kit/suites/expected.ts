@@ -10,8 +10,8 @@ const TARGETS: Readonly<Record<SuiteName, string | null>> = {
 };
 
 /**
- * What expected-skips.json names for this run. `tooLarge` holds the bytes that a case needs: where it may have them, it
- * has to run.
+ * The skips that expected-skips.json lists for this run. `tooLarge` holds the bytes that a case needs: if that many are
+ * allowed, the case has to run.
  */
 export function expectedSkips(
   suite: SuiteName,

@@ -50,7 +50,7 @@ function readArguments(args: readonly string[]): Request {
   };
 }
 
-/** Default: the addon that lies with the package. */
+/** Default: the addon in the package. */
 function addonPath(given: string | undefined): string {
   const path = given ?? addonPaths().find((one) => existsSync(one));
   if (path === undefined)

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { argv, execPath } from 'node:process';
 import type { Outcome } from './outcome.js';
 
-/** For the process to start and open its device, before the case begins. */
+/** Time for the process to start and open its device, before the case begins. */
 const START_MS = 30_000;
 const MAX_OUTPUT_BYTES = 2 ** 20;
 
@@ -30,13 +30,13 @@ export async function runInOwnProcess(
   );
 }
 
-/** null: not the result of exactly this one case. */
+/** null unless it is the result of exactly this one case. */
 function outcomeOf(name: string, stdout: string): Outcome | null {
   let result: unknown;
   try {
     result = JSON.parse(stdout);
   } catch {
-    // A process that crashed prints nothing, or the beginning of something.
+    // A process that crashed prints nothing, or an incomplete document.
     return null;
   }
   if (typeof result !== 'object' || result === null || !('total' in result) || result.total !== 1)

@@ -1,6 +1,6 @@
 import type { Outcome } from './outcome.js';
 
-/** What a suite prints: one JSON document. */
+/** The one JSON document that a suite prints. */
 export interface SuiteResult {
   readonly v: 1;
   readonly suite: string;
@@ -45,7 +45,7 @@ export function judge(suite: string, outcomes: readonly Outcome[], expected: Exp
   return { v: 1, suite, total: outcomes.length, passed, failed, skipped, unexpected };
 }
 
-/** A suite in which nothing passed has proved nothing. */
+/** A suite in which no case passed has shown nothing. */
 export function isGreen({ passed, failed, unexpected }: SuiteResult): boolean {
   return passed > 0 && failed.length === 0 && unexpected.length === 0;
 }

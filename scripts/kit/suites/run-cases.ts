@@ -13,7 +13,7 @@ export interface RunOptions {
   ownProcess(name: string): Promise<Outcome>;
 }
 
-/** One case after another. A case that hangs has failed; what it left behind may make the following ones fail too. */
+/** Runs the cases in turn. A case that hangs has failed; what it leaves behind may make later ones fail too. */
 export async function runCases(
   cases: readonly SuiteCase[],
   options: RunOptions,
@@ -46,7 +46,7 @@ async function withinLimit(work: Promise<void>, limitMs: number): Promise<void> 
   }
 }
 
-/** The error as people read it in a report, at most 2000 characters. */
+/** The error as text for a report, at most 2000 characters. */
 export function inWords(error: unknown): string {
   if (!(error instanceof Error)) return String(error).slice(0, 2000);
   const code = 'code' in error ? ` ${String(error.code)}` : '';

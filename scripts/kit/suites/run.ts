@@ -29,12 +29,12 @@ export interface SuiteOptions {
   readonly only: string | null;
 }
 
-/** The result with what it was made on; `device` is null if it could not be opened. */
+/** The result with the device it was made on; `device` is null if it could not be opened. */
 export interface SuiteDocument extends SuiteResult {
   readonly device: Pick<DeviceInfo, 'index' | 'name' | 'uuid' | 'driver' | 'execution'> | null;
 }
 
-/** The contract suite over the real driver: what every backend has to pass. */
+/** The contract suite, which every backend has to pass, on the real driver. */
 export function runContract(options: SuiteOptions): Promise<SuiteDocument> {
   return runSuite('contract', options, async (bed) => contractSuite(bed, options.maxBytes));
 }
@@ -45,8 +45,7 @@ export function runGroups(options: SuiteOptions): Promise<SuiteDocument> {
 }
 
 /**
- * The contract suite over the first WebGPU adapter that Dawn finds; of the options, `addonPath` and `index` are not
- * used.
+ * The contract suite on the first WebGPU adapter that Dawn finds. The options `addonPath` and `index` are ignored.
  */
 export async function runWebGpu({ maxBytes, limitMs, only }: SuiteOptions): Promise<SuiteDocument> {
   const [info] = await nodeWebGpuBackend().list();
@@ -67,7 +66,7 @@ export async function runWebGpu({ maxBytes, limitMs, only }: SuiteOptions): Prom
   return { ...result, device: { index, name, uuid, driver, execution } };
 }
 
-/** WebGPU's devices are lost one by one: no case voids its process. */
+/** WebGPU devices are lost individually, so no case voids its process. */
 function noOwnProcess(name: string): Promise<Outcome> {
   return Promise.resolve({ name, status: 'failed', error: 'asked for a process of its own' });
 }

@@ -7,7 +7,7 @@ import { loadAddon } from '../../../src/node/devices/cuda/loader.js';
 import type { Emulator, PresentTestbed } from '../../../test/support/cuda.js';
 import { CaseSkipped, NeedsOwnProcess } from './outcome.js';
 
-/** Room for what a driver takes for itself during a suite. An estimate: not measured on a GPU yet. */
+/** Allowance for memory that the driver itself takes during a suite. An estimate: not measured on a GPU yet. */
 const SLACK_BYTES = 16 * 1024 * 1024;
 
 export interface DriverOptions {
@@ -63,7 +63,7 @@ export async function openTestbed({ addonPath, index, ownProcess }: DriverOption
   return opened;
 }
 
-/** What the groups call. Errors: Error before openTestbed(). */
+/** Called by the groups. Errors: Error before openTestbed(). */
 export async function cudaTestbed(): Promise<PresentTestbed> {
   if (opened === null) throw new Error('openTestbed() comes first');
   return opened;
