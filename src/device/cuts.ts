@@ -2,7 +2,7 @@ import { checkInteger, invalidInput } from '../base/index.js';
 import { BLOCK_BYTES } from '../digest/index.js';
 
 /**
- * A checked copy of the offsets at which a region's buffers begin; null where the caller gave none. Copied because the
+ * A checked copy of the offsets at which a region's buffers begin; null if the caller gave none. Copied because the
  * caller may change its array while memory is being allocated.
  *
  * Errors: INVALID_INPUT naming the cut.

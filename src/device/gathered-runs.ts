@@ -31,7 +31,7 @@ export class GatheredRuns<Request extends { readonly signal?: AbortSignal | unde
   run(request: Request): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, resolve, reject });
-      // Never rejects. The request whose turn comes first carries out the others too.
+      // Never rejects. The first request to get its turn carries out the others too.
       void this.#turns.run(() => this.#runWaiting());
     });
   }

@@ -20,7 +20,7 @@ export function hostBackendOnFirstCall(options: HostOptions): Backend {
   };
 }
 
-/** Errors: INVALID_INPUT, as hostBackend() does; DEVICE_UNAVAILABLE where the code does not arrive. */
+/** Errors: INVALID_INPUT, as hostBackend() does; DEVICE_UNAVAILABLE if the code cannot be downloaded. */
 async function load(options: HostOptions): Promise<Backend> {
   const host = await import('./host/index.js').catch((cause: unknown) => {
     // Browsers do not download a module again in the same page.

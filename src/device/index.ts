@@ -1,5 +1,5 @@
-// Device and Region: memory that is allocated, filled, frozen, hashed in place, wiped and freed. Backends enter, and what
-// they share. They depend on no seals, policy or events.
+// Device and Region: memory that is allocated, filled, frozen, hashed in place, wiped and freed. This room holds the
+// backends and the code that they share. It does not depend on seals, policy or events.
 export {
   type Addon,
   cudaBackend,

@@ -10,7 +10,7 @@ interface KnownAnswer {
 
 /**
  * One byte, a whole block, the first two-level tree, a padded last block among several, and the first three-level tree.
- * The roots were made outside this project and lead to the digests that `fsverity digest` prints for the same bytes.
+ * The roots were computed outside this project and give the digests that `fsverity digest` prints for the same bytes.
  */
 const KNOWN_ANSWERS: readonly KnownAnswer[] = [
   {

@@ -1,7 +1,7 @@
 import { checkInteger } from '../base/index.js';
 import { FILE_WINDOW_BYTES, type NativeSink } from '../digest/index.js';
 
-/** The fills of one region by native code that are under way. */
+/** The native fills of one region that are in progress. */
 export class NativeFills {
   readonly #close: (sink: NativeSink) => void;
   readonly #sinks = new Set<NativeSink>();
@@ -32,7 +32,7 @@ export class NativeFills {
     }
   }
 
-  /** Withdraws the memory of every fill under way, which then fail. */
+  /** Withdraws the memory of every fill in progress; these fills then fail. */
   withdraw(): void {
     for (const sink of this.#sinks) this.#close(sink);
   }
@@ -41,7 +41,7 @@ export class NativeFills {
     return this.#underWay.size > 0;
   }
 
-  /** Resolves once the fills that were under way have ended. Never rejects. */
+  /** Resolves once the fills that were in progress have ended. Never rejects. */
   async ended(): Promise<void> {
     await Promise.allSettled([...this.#underWay]);
   }

@@ -58,7 +58,7 @@ class RangeResolver {
     this.#loaded = lengths;
   }
 
-  /** Pieces, three numbers each, in memory that the next call reuses; or a status below zero. */
+  /** Pieces, three numbers each, in memory that the next call reuses; or a negative status. */
   resolve(offset: number, length: number): Float64Array | number {
     const count = this.#resolve(offset, length);
     if (count < 0) return count;
@@ -106,7 +106,7 @@ export class SegmentTable {
     if (!Array.isArray(segmentLengths) || segmentLengths.length > MAX_SEGMENTS) {
       throw invalidInput('segmentLengths', `must be an array of at most ${MAX_SEGMENTS} lengths`);
     }
-    // Numbers alone: Float64Array.from would turn "1" and null into numbers.
+    // Only numbers are accepted: Float64Array.from would turn "1" and null into numbers.
     const lengths = Float64Array.from(segmentLengths, (length) =>
       typeof length === 'number' ? length : Number.NaN,
     );

@@ -7,7 +7,7 @@ export type BackendKind = 'cuda' | 'webgpu' | 'host';
 /** The processor that runs the kernels: a real GPU, a CPU (software Vulkan, host), or a test driver. */
 export type KernelExecution = 'hardware' | 'software' | 'emulated';
 
-/** How the region is kept from being written after freeze; see docs/architecture.md, "Words". */
+/** How the region is protected from writes after freeze; see docs/architecture.md, "Words". */
 export type Immutability = 'mmu-readonly' | 'usage-locked' | 'api-only';
 
 /** Facts about where this device's memory lives. null = the platform does not say. */
@@ -163,7 +163,7 @@ export interface CutLimits {
 /** An open device: it allocates, counts and hashes regions. */
 export interface Device {
   readonly info: DeviceInfo;
-  /** null where cuts make no buffers of their own. */
+  /** null where cuts make no separate buffers. */
   readonly cutLimits: CutLimits | null;
   /** Total and used memory, now. */
   capacity(): Promise<DeviceCapacity>;
@@ -229,7 +229,7 @@ export interface Region {
    * result.
    */
   freeze(): Promise<Immutability>;
-  /** In place. After freeze only. Brings back the root, its count and its canary, nothing more. */
+  /** In place. After freeze only. Reads back the root, its count and its canary, nothing more. */
   root(options?: RootOptions): Promise<TreeRoot>;
   /** In place. Nodes [first, first + count) of a level, 32 bytes each; level 0 = leaves, level 1 = groups. */
   nodes(level: number, first: number, count: number, options?: RunOptions): Promise<Uint8Array>;

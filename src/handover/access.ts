@@ -1,6 +1,6 @@
 import type { Peer } from './port.js';
 
-/** The user id that the kernel reports for a user whom this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
+/** The user id that the kernel reports for a user that this user namespace does not map (`/proc/sys/kernel/overflowuid`). */
 const DEFAULT_OVERFLOW_UID = 65_534;
 const ROOT_UID = 0;
 

@@ -41,7 +41,7 @@ export const LINES: Allowance = { burst: 64, perSecond: 10 };
  * device busy and fill the log.
  */
 const LEASES: Allowance = { burst: 256, perSecond: 1 };
-/** Users that have a budget of their own. Beyond them, the least recently used budget is dropped. */
+/** The most users with a separate budget. Beyond that, the least recently used budget is dropped. */
 const MOST_USERS = 1_024;
 
 export class LeaseBudgets {

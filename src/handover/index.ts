@@ -1,5 +1,5 @@
 // Lends sealed CUDA memory to other processes over a Unix socket: the protocol vram-residency/share/1.
-// The protocol enters. Sockets and descriptors are the addon's, behind port.ts and native/.
+// This room holds the protocol. The addon handles sockets and descriptors, behind port.ts and native/.
 import type { VramManager } from '../manager/index.js';
 import { openAddonTransport } from './native/index.js';
 import { ShareServer, type ShareServerOptions } from './server.js';

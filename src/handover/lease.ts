@@ -10,7 +10,7 @@ import type { Peer } from './port.js';
 export type LeaseEnd = Parameters<Loan['end']>[0];
 
 /**
- * handing: shards are handed over one by one. lent and paused alternate. revoked: the client must release the memory.
+ * handing: shards are transferred one after another. lent and paused alternate. revoked: the client must release the memory.
  * ended: it no longer counts as mapping the memory.
  */
 export type LeaseState = 'handing' | 'lent' | 'paused' | 'revoked' | 'ended';
@@ -20,7 +20,7 @@ export interface LeaseSettings {
   readonly limits: ShareLimits;
   readonly outbox: Outbox;
   readonly peer: Peer;
-  /** Resolves when the client's process is gone. */
+  /** Resolves when the client's process has ended. */
   readonly processExited: () => Promise<void>;
   /** Whether a newer generation of the model has replaced this one. */
   readonly replaced: () => boolean;
@@ -35,13 +35,13 @@ export class ShareLease implements Holder {
   #handedOver = false;
   /** Number of the latest pause, which the client's answer repeats. */
   #n = 0;
-  /** Healings under way, during which the client must not compute. */
+  /** Healings in progress, during which the client must not compute. */
   #pauses = 0;
   #answer: Waiter | null = null;
   #revokedMs: number | null = null;
   #reason: RevokeReason = 'stopped';
   readonly #ended = waiter();
-  /** The connection ended while the client may map the memory. It counts as mapping it until its process is gone. */
+  /** The connection ended while the client may map the memory. It counts as mapping it until its process has ended. */
   #cut = false;
   readonly #lentWhenFree: (() => void)[] = [];
 
@@ -57,7 +57,7 @@ export class ShareLease implements Holder {
     return this.#loan;
   }
 
-  /** Whether the client was handed memory. */
+  /** Whether the client has received memory. */
   get mapped(): boolean {
     return this.#handedOver;
   }
@@ -139,7 +139,7 @@ export class ShareLease implements Holder {
     return left ? null : { pid: peer.pid, gone };
   }
 
-  /** The client said `end`, or its connection is closed. */
+  /** The client sent `end`, or its connection is closed. */
   end(how: LeaseEnd): void {
     if (this.#state === 'ended' || this.#cut) return;
     // A lost connection does not release the memory: the process may map it as long as it runs.

@@ -30,7 +30,7 @@ const DEFAULT_LIMITS: ShareLimits = {
 
 /** The limits that a caller may set. */
 export interface ShareLimitOptions {
-  /** How long clients may take to answer `pause` before damaged blocks are patched all the same. Default 5,000 ms. */
+  /** How long clients may take to answer `pause` before damaged blocks are patched anyway. Default 5,000 ms. */
   readonly pauseLimitMs?: number | undefined;
   /** How long revoked clients may take to release their memory before it is abandoned unwiped. Default 30,000 ms. */
   readonly releaseLimitMs?: number | undefined;

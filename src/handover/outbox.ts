@@ -7,7 +7,7 @@ const RETRY_MS = 250;
 
 /**
  * Sends messages that a client must not miss. If it does not read, they are queued in order and retried: a handful at
- * most, since each waits for an answer to the one before. Periodic messages are skipped instead and sent at the next
+ * most, since each waits for an answer to the previous one. Periodic messages are skipped instead and sent at the next
  * interval.
  */
 export class Outbox {

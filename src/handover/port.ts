@@ -20,8 +20,8 @@ export interface Peer {
 export type CloseReason = 'peer' | 'line-too-long' | 'nul-byte' | 'descriptor' | 'failed' | 'server';
 
 /**
- * Two descriptors for one client: the memory, and a sealed memfd with the manifest. send() consumes it when it answers
- * `sent` or `queued`, or when the connection is closed; after `full` it is still the caller's.
+ * Two descriptors for one client: the memory, and a sealed memfd with the manifest. send() consumes it when it returns
+ * `sent` or `queued`, or when the connection is closed; after `full` the caller still owns it.
  */
 export interface Handover {
   /** Closes both, unless send() has consumed them. Safe to call twice. */
@@ -49,7 +49,7 @@ export interface ShareConnection {
   /** Drops the queue. Safe to call twice. */
   close(): void;
   /**
-   * Resolves when the process that connected is gone, by its pidfd; never where its pid is null. Requested before the
+   * Resolves when the process that connected has ended, by its pidfd; never if its pid is null. Requested before the
    * handler of onClosed returns, it stays pending after that; requested later, it never resolves, so that a closed
    * connection costs nothing.
    */
@@ -69,13 +69,13 @@ export interface ListenOptions {
 }
 
 export interface ShareListener {
-  /** No new connections; the socket file is removed. Connections go on. Safe to call twice. */
+  /** Accepts no new connections and removes the socket file. Connections stay open. Safe to call twice. */
   close(): Promise<void>;
 }
 
 /** Unix sockets that pass descriptors. */
 export interface ShareTransport {
-  /** Errors: INVALID_INPUT that says what is wrong with the path, DEVICE_UNAVAILABLE where the addon is missing. */
+  /** Errors: INVALID_INPUT with what is wrong with the path, DEVICE_UNAVAILABLE if the addon is missing. */
   listen(options: ListenOptions): Promise<ShareListener>;
   /**
    * Exports the memory and puts the manifest into a memfd, which is kept for every later client that is given the same

@@ -5,7 +5,7 @@ import type { ShareLimits } from './limits.js';
 import type { Offers } from './offers.js';
 import type { Handover } from './port.js';
 
-/** The server, as its sessions see it. */
+/** The server's interface for its sessions. */
 export interface SessionHost {
   readonly clock: Clock;
   readonly limits: ShareLimits;

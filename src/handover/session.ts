@@ -83,7 +83,7 @@ export class ShareSession {
     await lease?.ended;
   }
 
-  /** Refuses a connection before it says anything. */
+  /** Refuses a connection before it sends anything. */
   refuse(code: ShareCode, message: string): void {
     this.#cut(code, message);
   }
@@ -140,7 +140,7 @@ export class ShareSession {
       version: SHARE_VERSION,
       workerId,
       instance,
-      // The driver gives a MIG device's own UUID as the device's.
+      // For a MIG device the driver reports that device's own UUID.
       device: { uuid: device.uuid, migUuid: null, name: device.name },
       models: this.#host.offers.names(),
     });

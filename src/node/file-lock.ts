@@ -1,14 +1,14 @@
 import { hasFunctions, optionalAddon } from './addon/index.js';
 
-/** A file that this process holds alone, until it releases it or ends, however it ends. */
+/** A file that this process has locked until it releases the lock or ends, in whatever way. */
 export interface FileLock {
   /** Safe to call twice. */
   release(): void;
 }
 
 /**
- * Takes a file that one process at a time holds, and makes it where there is none; never waits. `held` where another one
- * has it, with the process id that it wrote into the file. Errors: what the system says.
+ * Locks a file that one process at a time can hold, and creates it if missing; never waits. `held` if another process has
+ * it, with the process id that it wrote into the file. Errors: the system's.
  */
 export type LockFile = (path: string) => FileLock | { readonly held: true; readonly holder: number | null };
 

@@ -28,7 +28,7 @@ function loadPino(): typeof pino {
 
 const COLOURS = { info: '\u001b[32m', warn: '\u001b[33m', error: '\u001b[31m' } as const;
 
-/** One sentence a line, for people; coloured on a terminal. */
+/** One sentence per line, for human readers; coloured on a terminal. */
 export function prettySink(target: TextTarget, options: { readonly colour: boolean }): NarrationSink {
   return {
     tell({ level, human, storybook, emittedAt }) {

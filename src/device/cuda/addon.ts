@@ -25,7 +25,7 @@ export interface DriverInfo {
    * The file that the library was loaded from, links resolved, as the kernel reports it; otherwise the requested name.
    */
   readonly path: string;
-  /** 1000 * major + 10 * minor of the newest CUDA that the driver serves. */
+  /** 1000 * major + 10 * minor of the newest CUDA version that the driver supports. */
   readonly version: number;
   /** The library identifies itself as a test driver. */
   readonly emulated: boolean;
@@ -69,8 +69,8 @@ export interface Addon {
   load(path: string | null): Promise<DriverHandle>;
   driverInfo(driver: DriverHandle): DriverInfo;
   /**
-   * Every file that the driver's code is in now, as the kernel reports them: of each function that the addon calls, and
-   * of the libraries that the driver has loaded. An empty string stands for code without a file; an empty list means
+   * Every file that holds code of the driver now, as the kernel reports them: of each function that the addon calls, and
+   * of the libraries that the driver has loaded. An empty string means code without a file; an empty list means
    * that the kernel does not report.
    */
   driverFiles(driver: DriverHandle): Promise<readonly string[]>;
@@ -94,14 +94,14 @@ export interface Addon {
   allocationInfo(memory: MemoryHandle): { readonly bytes: number; readonly virtual: boolean };
   /** The driver's pointer attributes: 1 host, 2 device, 4 unified. */
   pointerInfo(memory: MemoryHandle): Promise<{ readonly memoryType: number; readonly managed: boolean }>;
-  /** At most `stagingBytes`. Resolves when `bytes` may be reused; the copy may still be under way until drain(). */
+  /** At most `stagingBytes`. Resolves when `bytes` may be reused; the copy may still be in progress until drain(). */
   write(memory: MemoryHandle, offset: number, bytes: Uint8Array): Promise<void>;
   /**
-   * Staging memory of `length` bytes, at most `stagingBytes`, for a write whose bytes native code brings. Throws a
+   * Staging memory of `length` bytes, at most `stagingBytes`, for a write whose bytes native code copies in. Throws a
    * NativeFailure.
    */
   reserve(memory: MemoryHandle, length: number): NativeSink;
-  /** As write(), with what was copied to the sink, which is closed. */
+  /** As write(), with the bytes that were copied to the sink, which is now closed. */
   writeReserved(memory: MemoryHandle, offset: number, sink: NativeSink): Promise<void>;
   /** Withdraws and wipes the sink's memory, unless it is being written. Safe to call twice. */
   closeSink(sink: NativeSink): void;

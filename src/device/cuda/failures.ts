@@ -37,7 +37,7 @@ const NOT_SUPPORTED = 801;
  * Results after which the context is void: every later call on the device fails (CUDA driver API, CUresult). Shut down,
  * invalid or destroyed context, uncorrectable ECC and NVLink errors, a contained error, illegal address, launch timeout,
  * assertion, stack error, illegal instruction, misaligned address, invalid address space or program counter, launch
- * failure; and 999, an unknown error, which is what a GPU that fell off its bus answers.
+ * failure; and 999, an unknown error, which calls return for a GPU that fell off its bus.
  */
 const CONTEXT_LOST = new Set([
   4, 201, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999,

@@ -1,4 +1,4 @@
-// The CUDA backend, over the addon's functions. Loading the addon is node/devices' part.
+// The CUDA backend, over the addon's functions. node/devices loads the addon.
 export type { Addon, DescriptorHandle } from './addon.js';
 export { cudaBackend } from './backend.js';
 export { NotInstalled } from './failures.js';

@@ -119,7 +119,7 @@ export class CudaLease implements CudaBinding {
     return module;
   }
 
-  /** Some results of the driver are the fault of the caller's program. */
+  /** Some errors of the driver are caused by the caller's program. */
   async #program<T>(argument: string, work: () => Promise<T>): Promise<T> {
     return await this.#owner.attempt('DEVICE_UNAVAILABLE', argument, async () => {
       try {

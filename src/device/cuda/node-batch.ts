@@ -57,7 +57,7 @@ export class NodeBatch {
     this.#proof = new RunProof(machine);
   }
 
-  /** Bytes brought back so far. */
+  /** Bytes read back so far. */
   get readbackBytes(): number {
     return this.#readbackBytes;
   }

@@ -135,7 +135,7 @@ export class CudaRegion implements Region {
         await written(() => addon.writeReserved(this.#memory, offset, sink));
       });
     } catch (error) {
-      // Where the memory was withdrawn, that is why the fill failed.
+      // If the memory was withdrawn, that is why the fill failed.
       this.#checkLive();
       throw error;
     }

@@ -4,7 +4,7 @@ import { BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK } from '../../digest/index.js
 const MAX_LEVELS = 7;
 export const COUNTER_BYTES = 8;
 
-/** The first bytes of the pool, in one piece so that one copy brings back a run's proof. */
+/** The first bytes of the pool, in one piece so that one copy reads back a run's proof. */
 export const ROOT_OFFSET = 0;
 /** Blocks hashed, nodes hashed: two u64. */
 export const LEAF_COUNTER_OFFSET = HASH_BYTES;

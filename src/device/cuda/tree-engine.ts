@@ -30,7 +30,7 @@ export class TreeEngine {
     return this.#machine.layout.byteLength;
   }
 
-  /** Bytes brought back by all runs so far. */
+  /** Bytes read back by all runs so far. */
   get readbackBytes(): number {
     return this.#readbackBytes;
   }

@@ -24,7 +24,7 @@ export interface TreeMachine extends ProofTools {
   readonly layout: ScratchLayout;
 }
 
-/** One dispatch of a tree kernel: `outputs` hashes from `outOffset` of scratch on, the canary's behind them. */
+/** One dispatch of a tree kernel: `outputs` hashes from `outOffset` of scratch on, the canary's after them. */
 export interface Dispatch {
   readonly kernel: 'vr_leaves' | 'vr_nodes';
   readonly memory: MemoryHandle;

@@ -34,7 +34,7 @@ export class TreeRun {
     this.#proof = new RunProof(machine);
   }
 
-  /** Bytes brought back so far. */
+  /** Bytes read back so far. */
   get readbackBytes(): number {
     return this.#readbackBytes;
   }
@@ -104,7 +104,7 @@ export class TreeRun {
     else if (waiting === this.#level(level).capacity) await this.#collect();
   }
 
-  /** Hashes what waits at a level into the level above. */
+  /** Hashes the waiting hashes of a level into the level above. */
   async #flush(level: number): Promise<void> {
     const count = this.#waiting[level] ?? 0;
     if (count === 0) return;
@@ -137,7 +137,7 @@ export class TreeRun {
     this.#readbackBytes += length;
   }
 
-  /** Root, counts and canary come back in one copy; several nodes in a copy of their own before it. */
+  /** Reads back root, counts and canary in one copy; several nodes in a separate copy before it. */
   async #finish(): Promise<number> {
     const { addon, scratch } = this.#machine;
     const single = this.#out.length === HASH_BYTES && this.#outLength === 0;

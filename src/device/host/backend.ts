@@ -8,14 +8,14 @@ import type { HostOpenOptions, HostOptions } from './options.js';
 
 /** Below the size at which an engine without the addon would copy a window to worker threads. */
 const DEFAULT_WINDOW_BYTES = 2 * 1024 * 1024;
-/** Where the engine hashes resident bytes in threads: a window ends with a wait for all of them, so there should be few. */
+/** For an engine that hashes in threads: each window ends with a wait for all of them, so there should be few windows. */
 const THREADED_WINDOW_BYTES = 8 * 1024 * 1024;
-/** Above this a larger window hashes no faster and only takes scratch. */
+/** Above this, a larger window is no faster and only needs more scratch. */
 const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
 const DEFAULT_SEGMENT_BYTES = 256 * 1024 * 1024;
 
 /**
- * The backend over system memory: one device, `host`, always there. Class `host`, so the default policy refuses it.
+ * The backend over system memory: one device, `host`, always present. Class `host`, so the default policy refuses it.
  *
  * Errors: INVALID_INPUT for a segment size that is not a positive multiple of 4096.
  */

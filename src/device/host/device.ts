@@ -17,7 +17,7 @@ import { HostPool } from './pool.js';
 import { type HostOwner, HostRegion } from './region.js';
 import { HostScratch } from './scratch.js';
 
-/** Where free memory is unknown, a region beyond this is refused before the system is asked for it: 1 TiB. */
+/** If free memory is unknown, a larger region is refused without an attempt to allocate it: 1 TiB. */
 const MAX_REGION_BYTES = 2 ** 40;
 
 export interface HostDeviceSettings {
@@ -155,7 +155,7 @@ export class HostDevice implements Device {
   }
 
   async #close(): Promise<void> {
-    // Regions that cannot be wiped have still ended their accounting: closing goes on, and never throws (MS-005).
+    // Regions that cannot be wiped have still ended their accounting: closing continues, and never throws (MS-005).
     await Promise.allSettled([...this.#regions].map((region) => region.release()));
     this.#pool.shrink(0);
     this.#lose({ reason: 'closed', message: 'the device was closed' });

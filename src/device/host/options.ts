@@ -6,7 +6,7 @@ import type { BlockHasher, HostKernels } from './kernels.js';
 export interface HostInjection {
   /** Wraps the kernels: one that skips, is late, or does not hash the canary. */
   readonly kernels?: (sound: HostKernels) => HostKernels;
-  /** Called before memory is allocated; its exception stands for one of the system. */
+  /** Called before memory is allocated; its exception simulates one of the system. */
   readonly beforeAllocate?: (byteLength: number) => void;
   /** Replaces the zero fill of one segment at release. */
   readonly wipe?: (segment: Uint8Array) => void;
@@ -18,15 +18,15 @@ export interface HostInjection {
 
 /** Native code that copies to JavaScript's memory. */
 export interface NativeSinks {
-  /** Consecutive `pieces`; nobody may detach or resize one before the sink is closed. */
+  /** Consecutive `pieces`, which must not be detached or resized before the sink is closed. */
   open(pieces: readonly Uint8Array[]): NativeSink;
-  /** Nothing is copied from here on. Safe to call twice. */
+  /** Nothing is copied afterwards. Safe to call twice. */
   close(sink: NativeSink): void;
 }
 
-/** What only the platform can provide. */
+/** Functions and limits that only the platform can provide. */
 export interface HostOptions {
-  /** Hashes faster than the built-in engine; the caller still owns, and closes, it. */
+  /** Hashes faster than the built-in engine; the caller owns and closes it. */
   readonly engine?: BlockHasher;
   /** Bytes of system memory that this process may use. */
   readonly totalMemory?: () => number;

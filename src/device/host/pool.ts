@@ -16,7 +16,7 @@ export class HostPool {
     return this.#byteLength;
   }
 
-  /** A segment of exactly this length, all zeros; undefined where there is none. */
+  /** A segment of exactly this length, all zeros; undefined if there is none. */
   take(length: number): Uint8Array | undefined {
     const at = this.#segments.findLastIndex((segment) => segment.length === length);
     if (at === -1) return undefined;

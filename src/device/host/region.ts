@@ -24,7 +24,7 @@ import type { NativeSinks } from './options.js';
 import type { HostScratch } from './scratch.js';
 import { type TreeMachine, TreeRun } from './tree-run.js';
 
-/** Bytes that come back with every run beside its nodes: the count (u64) and the hash of the canary. */
+/** Bytes read back with every run besides its nodes: the count (u64) and the hash of the canary. */
 const RUN_PROOF_BYTES = 8 + HASH_BYTES;
 
 /** A device, as its regions see it. */
@@ -93,7 +93,7 @@ export class HostRegion implements Region {
     try {
       await this.#fills.lend(sinks.open(pieces), fill);
     } catch (error) {
-      // Where the memory was withdrawn, that is why the fill failed.
+      // If the memory was withdrawn, that is why the fill failed.
       this.#checkLive();
       throw error;
     }
@@ -145,7 +145,7 @@ export class HostRegion implements Region {
     return new HostLease(length, (from, bytes) => this.read(offset + from, bytes));
   }
 
-  /** Nobody else maps it: wiping does no harm. */
+  /** No other process maps it, so wiping is safe. */
   abandon(): Promise<void> {
     return this.release();
   }

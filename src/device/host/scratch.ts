@@ -15,7 +15,7 @@ export class HostScratch {
   readonly windowBlocks: number;
   /** Bytes of all buffers together. */
   readonly byteLength: number;
-  /** Leaf hashes of two windows: one being hashed, one handed on. */
+  /** Leaf hashes of two windows: one being hashed, one passed on to the next level. */
   readonly leaves: readonly Uint8Array[];
   /** Hashes of level n that wait to be hashed into level n + 1. */
   readonly stages: readonly Uint8Array[];
@@ -54,11 +54,11 @@ export class HostScratch {
   mark(buffer: Uint8Array): void {
     if (buffer.length === 0) return;
     buffer.set(this.pattern);
-    // What is filled already is copied behind itself: few large copies.
+    // Doubles the filled part by copying it after itself: few large copies.
     for (let filled = HASH_BYTES; filled < buffer.length; filled *= 2) buffer.copyWithin(filled, 0, filled);
   }
 
-  /** True if one of the hashes in `buffer` is the pattern still. */
+  /** True if one of the hashes in `buffer` is still the pattern. */
   isMarked(buffer: Uint8Array): boolean {
     for (let at = 0; at < buffer.length; at += HASH_BYTES) {
       let same = 0;

@@ -6,12 +6,12 @@ import type { HostKernels } from './kernels.js';
 import type { HostMemory } from './memory.js';
 import type { HostScratch } from './scratch.js';
 
-/** Hashed at a stretch before timers, I/O and an abort get their turn: 32 MiB, some 30 ms. */
+/** Hashed in one go before timers, I/O and an abort get their turn: 32 MiB, some 30 ms. */
 const UNBROKEN_BLOCKS = (32 * 1024 * 1024) / BLOCK_BYTES;
 
 /** A window whose blocks are being hashed. `settled` never rejects. */
 interface UnderWay {
-  /** `end`: the block of the part behind the window. */
+  /** `end`: the first block of the part after the window. */
   readonly hashed: Promise<{ readonly end: number; readonly hashes: Uint8Array }>;
   readonly settled: Promise<unknown>;
 }
@@ -50,7 +50,7 @@ export class TreeRun {
     scratch.renew();
     scratch.mark(this.#out);
     let unbroken = 0;
-    // Two at a time, so that threads have the next window while the hashes of this one are handed on.
+    // Two at a time, so that threads have the next window while the hashes of this one are passed on.
     const underWay = [this.#startWindow(memory, 0), this.#startWindow(memory, scratch.windowBlocks)];
     try {
       for (let window = underWay[0] ?? null; window !== null; window = underWay[0] ?? null) {
@@ -79,7 +79,7 @@ export class TreeRun {
     return this.#leaves;
   }
 
-  /** Begins to hash the window at a block of the part; null behind its end. */
+  /** Begins to hash the window at a block of the part; null past its end. */
   #startWindow(memory: HostMemory, start: number): UnderWay | null {
     const { windowBlocks, leaves } = this.#machine.scratch;
     const blocks = Math.min(windowBlocks, this.#part.blocks - start);
@@ -111,7 +111,7 @@ export class TreeRun {
     }
   }
 
-  /** Hands on the hashes of a level: to the result if it is the requested one, else to the next level's input. */
+  /** Passes on the hashes of a level: to the result if it is the requested level, else to the next level's input. */
   async #push(level: number, hashes: Uint8Array): Promise<void> {
     if (this.#machine.scratch.isMarked(hashes)) throw didNotRun(`hashes of level ${level} were not written`);
     const stage = this.#machine.scratch.stages[level];
@@ -130,7 +130,7 @@ export class TreeRun {
     }
   }
 
-  /** Hashes what waits at `level` into the level above. */
+  /** Hashes the waiting hashes of `level` into the level above. */
   async #flush(level: number): Promise<void> {
     const { kernels, scratch } = this.#machine;
     const used = this.#fill[level] ?? 0;

@@ -142,7 +142,7 @@ class WebGpuBackend implements Backend {
       }
     } catch (error) {
       const message = error instanceof Error ? error.message : 'the request for a WebGPU adapter failed';
-      // A VramError of the provider means that there is no WebGPU; any other error is a WebGPU that does not work.
+      // A VramError of the provider means that WebGPU is missing; any other error means that WebGPU does not work.
       const failed = !isVramError(error);
       return { adapters: [], problem: { backend: this.kind, code: 'DEVICE_UNAVAILABLE', message, failed } };
     }

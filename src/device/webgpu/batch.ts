@@ -51,7 +51,7 @@ type Command =
   | { readonly copy: BufferCopy }
   | { readonly wipe: BufferWipe };
 
-/** Encodes and submits commands, in order. Parameters of all dispatches travel through one buffer. */
+/** Encodes and submits commands, in order. The parameters of all dispatches share one buffer. */
 export class Submitter {
   readonly params: GPUBuffer;
   readonly #context: GpuContext;

@@ -146,7 +146,7 @@ export class GpuContext {
     }
   }
 
-  /** A loss is reported in a later turn of the event loop than the errors it causes. */
+  /** A device's loss is reported in a later turn of the event loop than the errors that it causes. */
   async #awaitLoss(turns: number = LOSS_TURNS): Promise<void> {
     for (let turn = 0; turn < turns && this.#end === null; turn++) {
       await new Promise((resolve) => setTimeout(resolve, 1));

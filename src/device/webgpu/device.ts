@@ -26,7 +26,7 @@ import { TreeEngine } from './tree.js';
 
 /** Enough blocks to fill a large GPU; its leaves are 8 MiB of scratch. */
 const HARDWARE_WINDOW_BYTES = 1024 * 1024 * 1024;
-/** A CPU has few lanes to fill, and a short run can be aborted soon. */
+/** A CPU has few lanes to fill, and a short run can be aborted quickly. */
 const SOFTWARE_WINDOW_BYTES = 64 * 1024 * 1024;
 /** WebGPU does not report the amount of memory: a region beyond 1 TiB is refused without trying. */
 const MAX_REGION_BYTES = 2 ** 40;
@@ -208,7 +208,7 @@ export class WebGpuDevice implements Device {
   }
 
   async #close(): Promise<void> {
-    // A region that cannot be wiped has ended its accounting all the same; closing goes on and never throws (MS-005).
+    // A region that cannot be wiped has still ended its accounting; closing continues and never throws (MS-005).
     const outcomes = await Promise.allSettled([...this.#regions].map((region) => region.release()));
     const failed = outcomes.filter(({ status }) => status === 'rejected').length;
     const { context } = this.#owner;

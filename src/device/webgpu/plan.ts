@@ -52,7 +52,7 @@ export type TreeStep =
       readonly outSlot: number;
       readonly isLast: boolean;
     }
-  /** `count` nodes of the requested level lie after the mark and have to be fetched before the next step. */
+  /** `count` nodes of the requested level lie after the mark and must be read back before the next step. */
   | { readonly kind: 'result'; readonly markSlot: number; readonly count: number };
 
 /**

@@ -29,7 +29,7 @@ import { type SealedRange, SLOT_BYTES, type Staging } from './staging.js';
 import type { TreeEngine } from './tree.js';
 import type { TreeResult } from './tree-run.js';
 
-/** Chunks of a readback under way at a time, one for each slot. */
+/** Chunks of a readback in progress at a time, one for each slot. */
 const READS = 2;
 
 /** The interface of the device for its regions. */
@@ -57,7 +57,7 @@ type State = 'filling' | 'freezing' | 'frozen' | 'released';
 
 /** Consecutive bytes of a region that go through one staging slot in one submission. */
 interface Chunk {
-  /** One a buffer. */
+  /** One per buffer. */
   readonly ranges: readonly SealedRange[];
   /** Counted from the start of the byte range. */
   readonly at: number;
@@ -66,7 +66,7 @@ interface Chunk {
 
 /**
  * A shard's sealed buffers. `usage-locked`: every copy and map call on them is a validation error, whoever makes it. With
- * cuts it is `api-only`: a lease then hands out the buffers, and their holder could bind them writable.
+ * cuts it is `api-only`: a lease then returns the buffers, and their holder could bind them writable.
  */
 export class WebGpuRegion implements Region {
   readonly byteLength: number;
@@ -212,7 +212,7 @@ export class WebGpuRegion implements Region {
   }
 
   async #download(offset: number, into: Uint8Array): Promise<void> {
-    // Shared by the readers: each takes the next chunk, and after a failure there is none left.
+    // Shared by the readers: each takes the next chunk, and a failure ends the supply.
     const chunks = this.#chunks(offset, into.length);
     const readChunks = async (): Promise<void> => {
       for (const { ranges, at } of chunks) {

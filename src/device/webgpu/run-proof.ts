@@ -3,8 +3,8 @@ import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 import { VECTOR_BYTES } from './constants.js';
 
 /**
- * Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that a root brings
- * back.
+ * Root (32 bytes), hashes counted (4), hash of the canary (32): the head of the state buffer, and all that is read back
+ * for a root.
  */
 export const PROOF_BYTES = 68;
 const COUNT_OFFSET = 32;

@@ -27,7 +27,7 @@ const STATE = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const;
 export type Sha256Variant = 'unrolled' | 'looped';
 
 /**
- * WGSL of `hash_block(block: u32) -> Hash`: SHA-256 of 4096 bytes that `block_vector(block, index)` hands out, sixteen at a
+ * WGSL of `hash_block(block: u32) -> Hash`: SHA-256 of 4096 bytes that `block_vector(block, index)` returns, sixteen at a
  * time, in memory order. The hash is in memory order too. The schedule is sixteen words in registers, and the message's
  * padding chunk, always the same, has its schedule computed here.
  */

@@ -6,7 +6,7 @@ export interface SocketsHandle {
   readonly [sockets]: true;
 }
 
-/** The peer of an accepted connection, and through which listener it came. */
+/** The peer of an accepted connection, and the listener that accepted it. */
 export interface NativePeer {
   readonly listener: number;
   /** 0 for a process in another PID namespace. */
@@ -44,7 +44,7 @@ export interface SocketAddon {
   closeListener(sockets: SocketsHandle, listener: number): void;
   /** Connects as a client, which accepts descriptors. Throws with code PATH or SYSTEM. */
   connectTo(sockets: SocketsHandle, path: string, maxLineBytes: number): number;
-  /** The handles are empty afterwards, unless the answer is `full`. */
+  /** The handles are empty afterwards, unless the result is `full`. */
   send(
     sockets: SocketsHandle,
     connection: number,
@@ -55,7 +55,7 @@ export interface SocketAddon {
   closeConnection(sockets: SocketsHandle, connection: number): void;
   /** Requests the event `exited`. */
   watchPeer(sockets: SocketsHandle, connection: number): void;
-  /** Closes the connection if it is open, and drops the record of its peer. */
+  /** Closes the connection if it is open, and discards the record of its peer. */
   forgetConnection(sockets: SocketsHandle, connection: number): void;
   /** A sealed memfd with these bytes, at most 256 MiB. */
   sealBytes(bytes: Uint8Array): Promise<DescriptorHandle>;

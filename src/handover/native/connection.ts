@@ -7,7 +7,7 @@ export interface ConnectionOwner {
   readonly addon: SocketAddon;
   readonly sockets: SocketsHandle;
   /**
-   * Resolves when the process at the other end is gone, and keeps the connection's record until then. Called at most
+   * Resolves when the process at the other end has ended, and keeps the connection's record until then. Called at most
    * once.
    */
   exited(connection: number): Promise<void>;

@@ -128,7 +128,7 @@ class AddonTransport implements ShareTransport, ConnectionOwner {
         const connection = this.#open.get(id);
         this.#open.delete(id);
         connection?.ended(value);
-        // Nobody waits for its process: what stands for that here is of no use any more.
+        // Nothing waits for its process any more, so its record is not needed.
         if (!this.#waiting.has(id)) this.addon.forgetConnection(this.sockets, id);
         break;
       }

@@ -93,7 +93,7 @@ export interface AuditDirectory {
   readonly dir: string;
   /** Origin line of the checkpoints. */
   readonly origin: string;
-  /** Ed25519, 32 bytes: what checkpoints are verified with. */
+  /** The Ed25519 public key, 32 bytes, that verifies checkpoints. */
   readonly signerPublicKey: Uint8Array;
   /** The line that "audit key" prints. */
   readonly verifierKey: string;
@@ -102,7 +102,7 @@ export interface AuditDirectory {
   /** Waits until every event so far is on stable storage. Errors: AUDIT_FAILED, ABORTED. */
   flush(options?: AuditWaitOptions): Promise<void>;
   /**
-   * Closes the log in order and releases its lock once no write is under way. A second call returns the same promise.
+   * Closes the log in order and releases its lock once no write is in progress. A second call returns the same promise.
    * Errors: AUDIT_FAILED, ABORTED.
    */
   close(options?: AuditWaitOptions): Promise<void>;

@@ -6,7 +6,7 @@ import type { CryptoProvider, Signer } from '../../crypto/index.js';
 export interface ExpectedLog {
   /** null: any, or none yet. */
   readonly logId: string | null;
-  /** null: whatever the key file holds. */
+  /** null: any key in the key file. */
   readonly key: VerifierKey | null;
 }
 

@@ -22,8 +22,8 @@ export interface WriterLock {
 }
 
 /**
- * Takes the log for one writer. Every lock ever held has a generation of its own, and the next one is made with link(2),
- * which is atomic and fails where the name is taken: of two processes that find the same dead lock only one gets the
+ * Takes the log for one writer. Every lock ever held has a separate generation, and the next one is made with link(2),
+ * which is atomic and fails if the name is taken: of two processes that find the same dead lock only one gets the
  * next generation. A released lock stays under its other name, so that generations only grow and a slow competitor
  * cannot reuse an old number. Errors: AUDIT_FAILED where another writer holds it or may hold it.
  */

@@ -11,7 +11,7 @@ import {
 import { segmentPath } from './layout.js';
 import type { Survey, TornTail } from './survey.js';
 
-/** More than a segment, of which a tail is a part. */
+/** Larger than any segment, and so than any tail of one. */
 const MAX_COMPARED_BYTES = 128_000_000;
 const NEWLINE = Uint8Array.of(0x0a);
 

@@ -26,7 +26,7 @@ import { corrupt, type Survey, type SurveyContext, type WalkEnd, type WalkStart 
 import { SurveyWalk } from './survey-walk.js';
 
 /**
- * Reads a log up to its end and decides whether it can go on. Changes nothing.
+ * Reads a log up to its end and decides whether it can continue. Changes nothing.
  * Errors: AUDIT_CORRUPT for anything that no crash leaves behind; INVALID_INPUT for another worker's log.
  */
 export async function surveyLog(context: SurveyContext): Promise<Survey> {

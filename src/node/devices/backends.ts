@@ -15,7 +15,7 @@ import { createNodeEngine } from '../digest/index.js';
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */
 export function nodeBackends(options: BackendOptions = {}): readonly Backend[] {
-  // Checked here, not when the host backend loads: a wrong name must not look like a missing device.
+  // Checked here, not when the host backend loads, so that a wrong name does not look like a missing device.
   const engine = createNodeEngine();
   return [
     new BackendOnFirstCall('cuda', async () => (await import('./cuda/index.js')).nodeCudaBackend(options)),

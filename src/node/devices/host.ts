@@ -21,7 +21,7 @@ const POOL_BYTES = 64 * 1024 * 1024;
 const LIMIT_AGE_MS = 1000;
 
 /**
- * The host backend of a Node process: capacity is what the system, or the process's control group, lets it have.
+ * The host backend of a Node process. Its capacity is the limit of the system or of the process's control group.
  *
  * Errors: INVALID_INPUT for an unknown engine name in `VRAM_RESIDENCY_DIGEST`.
  */

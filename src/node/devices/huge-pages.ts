@@ -1,6 +1,6 @@
 import { hasFunctions, optionalAddon } from '../addon/index.js';
 
-/** Below this the system finds pages soon enough: a few huge pages of 2 MiB. */
+/** Below this, a few huge pages of 2 MiB, ordinary page faults are fast enough. */
 const LEAST_BYTES = 8 * 1024 * 1024;
 
 interface PagesAddon {

@@ -1,4 +1,4 @@
-// Backends as Node opens them, and which one `auto` takes.
+// The backends of Node, and which one `auto` selects.
 import { onFirstCall } from '../on-first-call.js';
 
 export { nodeBackends } from './backends.js';

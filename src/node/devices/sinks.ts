@@ -7,7 +7,7 @@ interface SinkAddon {
   closeSink(sink: NativeSink): void;
 }
 
-/** The addon's sinks over JavaScript's memory; undefined where there is no addon that fits. */
+/** The addon's sinks over JavaScript's memory; undefined if there is no matching addon. */
 export function nativeSinks(): NativeSinks | undefined {
   const addon = optionalAddon();
   if (!isSinkAddon(addon)) return undefined;

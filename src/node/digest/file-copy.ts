@@ -2,7 +2,7 @@ import type { FillNatively, ReadFileOptions, ReadNatively } from '../../digest/i
 import { eachWindow } from './file-windows.js';
 import type { NativeHasher } from './native-hasher.js';
 
-/** Where the bytes come from, and where they go. */
+/** The source and the target of the bytes. */
 export interface FileCopy {
   readonly read: ReadNatively;
   readonly copyTo: FillNatively;

@@ -25,8 +25,8 @@ interface HashedWindow {
 }
 
 /**
- * One pass over a file. The addon's threads read and hash the blocks, and copy them; one of the workers reads the file as
- * well, if the flat SHA-256 is requested.
+ * One pass over a file. The addon's threads read, hash and copy the blocks; one of the workers also reads the file if the
+ * flat SHA-256 is requested.
  */
 export class FileHash {
   readonly #request: DigestRequest;
@@ -50,7 +50,7 @@ export class FileHash {
   async run({ copyTo, ...options }: HashFileOptions): Promise<HostDigest> {
     const { byteLength, keep } = this.#request;
     const tree = new TreeAccumulator(byteLength, keep, blockHasher(this.#native));
-    // Of no bytes there is no window.
+    // An empty file has no window.
     let flat = this.#request.sha256 ? sha256(new Uint8Array(0)) : null;
     try {
       await eachWindow(
@@ -78,7 +78,7 @@ export class FileHash {
       );
     const leaves = copyTo === undefined ? hash() : copyTo(offset, length, hash);
     const flat = this.#request.sha256 ? this.#hashFlat(window) : null;
-    // Both are waited for. Of a file that ended early the leaves know where.
+    // Waits for both. If the file ended early, the leaves report where.
     const [leavesEnded, flatEnded] = await Promise.allSettled([leaves, flat]);
     if (leavesEnded.status === 'rejected') throw leavesEnded.reason;
     if (flatEnded.status === 'rejected') throw flatEnded.reason;

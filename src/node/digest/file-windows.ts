@@ -1,22 +1,22 @@
 import { throwIfAborted } from '../../base/index.js';
 import { FILE_WINDOW_BYTES, type ReadFileOptions } from '../../digest/index.js';
 
-/** Under way at a time: two for the threads, one that they can go on with. */
+/** Windows in progress at a time: two for the threads, and one that they can take next. */
 export const WINDOWS = 3;
 
 /** A range of a file that threads read together. */
 export interface FileWindow {
   readonly offset: number;
   readonly length: number;
-  /** The byte behind it. */
+  /** The offset just past it. */
   readonly end: number;
-  /** Below WINDOWS; of two windows under way no two have the same. */
+  /** Below WINDOWS; unique among the windows in progress. */
   readonly slot: number;
 }
 
 /**
- * Carries out `work` for each window of a file, several at a time, and `take` with what it gave, in the order of the file.
- * Everything that was started has settled at the end. The signal is looked at between windows.
+ * Carries out `work` for each window of a file, several at a time, and passes each result to `take` in file order. When
+ * it settles, everything that was started has settled. The signal is checked between windows.
  * Errors: those of `work`, of the earliest window that failed; ABORTED.
  */
 export async function eachWindow<T>(

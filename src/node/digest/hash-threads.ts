@@ -78,7 +78,7 @@ export class HashThread {
     const reads = this.#pending.size > 0;
     this.#fail(new VramError('ABORTED', 'the digest engine was closed'));
     const ended = this.#worker.terminate();
-    // A thread that waits for a file system ends when that answers, which may be never.
+    // A thread that waits for a file system ends when that responds, which may be never.
     if (!reads) await ended;
     else ended.catch(() => undefined);
   }
@@ -123,7 +123,7 @@ function readAnswer(message: unknown): { id: number; result: Uint8Array | null; 
   return answer;
 }
 
-/** Up to min(cores, 4) threads, started when there is work that the running ones have not got to. */
+/** Up to min(cores, 4) threads. One is started when there is work that the running threads have not begun. */
 export class HashThreads {
   #threads: HashThread[] = [];
   readonly #limit = Math.min(availableParallelism(), MAX_THREADS);
@@ -151,7 +151,7 @@ export class HashThreads {
     }
   }
 
-  /** Work under way fails with ABORTED. */
+  /** Work in progress fails with ABORTED. */
   async close(): Promise<void> {
     const threads = this.#threads;
     this.#threads = [];

@@ -18,10 +18,10 @@ import { blockHasher, flatHash, sha256 } from './node-hashes.js';
 import { IdleSlabs } from './slabs.js';
 import { ThreadedStream } from './threaded-stream.js';
 
-/** Inputs below this are hashed sooner than a thread starts. */
+/** Smaller inputs are hashed faster than a thread starts. */
 const THREADED_BYTES = 4 * 1024 * 1024;
 
-/** Hashed sooner than a thread wakes up: some 50 microseconds. Every run of a tree hashes a canary of one block. */
+/** Hashed faster than a thread wakes up: some 50 microseconds. Every run of a tree hashes a canary of one block. */
 const AT_ONCE_BYTES = 128 * 1024;
 
 /**
@@ -72,7 +72,7 @@ export class NativeEngine implements DigestEngine {
     return sha256(checkBytes('bytes', bytes));
   }
 
-  /** Stops the threads; streams under way fail with ABORTED. A later big input starts them again. */
+  /** Stops the threads; streams in progress fail with ABORTED. A later big input starts them again. */
   async close(): Promise<void> {
     this.#idle.clear();
     await this.#threads.close();

@@ -8,25 +8,25 @@ import { hasFunctions, optionalAddon } from '../addon/index.js';
 const VARIABLE = 'VRAM_RESIDENCY_HASHER';
 /** Names node:crypto, which hashes one block after another. */
 const NODE = 'node';
-/** More than any hasher takes at once, and no multiple of what one takes. */
+/** More blocks than any hasher takes at once, and not a multiple of any hasher's group. */
 const PROOF_BLOCKS = 37;
 
 /** Threads that hash one input together: those of libuv's pool, which has four. */
 export const HASH_THREADS = Math.min(availableParallelism(), 4);
 
-/** The addon's hashing of many blocks at once, with one of the processor's ways to do so. */
+/** One of the addon's block hashers, which hash many blocks at once. */
 export interface NativeHasher {
   /** `avx512`, `sha-ni`, `avx2` or `armv8`. */
   readonly name: string;
   /** Hashes whole blocks into `hashes`, 32 bytes each, before it returns. */
   hash(blocks: Uint8Array, hashes: Uint8Array): void;
-  /** The same in threads, by default in one. Until it settles nobody may change, detach or resize either array. */
+  /** The same in threads, by default in one. Until it settles neither array may be changed, detached or resized. */
   hashAsync(blocks: Uint8Array, hashes: Uint8Array, threads?: number): Promise<void>;
   /**
    * Hashes `length` bytes of an open file from `offset` on, which threads read; a last partial block is zero-padded.
-   * Resolves to how many of them are there, up to the first that is missing. The descriptor may be closed meanwhile;
-   * `hashes` is bound as above. The bytes are copied to `sink` too. Errors: the addon's, with `code` SYSTEM and Node's
-   * `errno`, or CLOSED once the sink is withdrawn.
+   * Resolves to the number of bytes present, up to the first that is missing. The descriptor may be closed meanwhile;
+   * `hashes` must stay untouched as above. The bytes are copied to `sink` too. Errors: the addon's, with `code` SYSTEM and
+   * Node's `errno`, or CLOSED once the sink is withdrawn.
    */
   hashFile(
     descriptor: number,
@@ -107,7 +107,7 @@ function withAddon(addon: DigestAddon, name: string): NativeHasher {
   };
 }
 
-/** Null where there is no addon that fits: node:crypto does its work, more slowly. */
+/** Null if there is no matching addon: node:crypto then hashes instead, more slowly. */
 function loadDigestAddon(): DigestAddon | null {
   const addon = optionalAddon();
   return isDigestAddon(addon) ? addon : null;
@@ -123,7 +123,7 @@ function isDigestAddon(value: unknown): value is DigestAddon {
   ] satisfies (keyof DigestAddon)[]);
 }
 
-/** A wrong answer here would not go unnoticed later, but be blamed on the file or the device. */
+/** A wrong hash would be noticed later, but blamed on the file or the device. */
 function prove(hasher: NativeHasher): void {
   const blocks = new Uint8Array(PROOF_BLOCKS * BLOCK_BYTES);
   for (let at = 0; at < blocks.length; at++) blocks[at] = Math.imul(at, 0x9e37_79b1) >>> 24;

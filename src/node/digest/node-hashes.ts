@@ -11,7 +11,7 @@ export function sha256(bytes: Uint8Array): Uint8Array {
   return plain(hash('sha256', bytes, 'buffer'));
 }
 
-/** Fewer blocks than this are hashed sooner one by one: the addon's hashers work on at least four. */
+/** Fewer blocks than this are hashed faster one at a time: the addon's hashers work on at least four. */
 const MIN_NATIVE_BYTES = 4 * BLOCK_BYTES;
 
 /** Hashes blocks in the calling thread, with the addon where it pays. */
@@ -23,7 +23,7 @@ export function blockHasher(native: NativeHasher | null): BlockHasher {
   };
 }
 
-/** crypto.hash is one call into native code a block, half the price of createHash. */
+/** crypto.hash makes one call into native code per block, at half the cost of createHash. */
 const hashBlocks: BlockHasher = (blocks, out) => {
   for (let offset = 0, end = 0; offset < blocks.length; offset += BLOCK_BYTES, end += HASH_BYTES) {
     out.set(hash('sha256', blocks.subarray(offset, offset + BLOCK_BYTES), 'buffer'), end);

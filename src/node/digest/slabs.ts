@@ -1,6 +1,6 @@
 import { BLOCK_BYTES, HASH_BYTES } from '../../digest/index.js';
 
-/** Bytes handed to a thread at once: long enough to outweigh the message, short enough to keep memory small. */
+/** Bytes passed to a thread at once: enough to outweigh the cost of a message, few enough to keep memory small. */
 export const SLAB_BYTES = 512 * 1024;
 /** Slabs that one stream may hold: 4 MiB. */
 export const SLABS_PER_STREAM = 8;

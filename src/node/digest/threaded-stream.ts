@@ -15,14 +15,14 @@ import { type IdleSlabs, SLAB_BYTES, SLABS_PER_STREAM, type Slab } from './slabs
 
 let streams = 0;
 
-/** The name of one more flat hash at the threads. */
+/** The id of the next flat hash in the threads. */
 export function nextStream(): number {
   return streams++;
 }
 
 /**
  * Hashes in threads. Chunks are copied into a bounded ring of shared slabs, so that the caller may reuse them; the flat
- * SHA-256 stays with one worker, leaf hashes go to the addon's threads or to whichever worker is free, and come back in
+ * SHA-256 stays with one worker, leaf hashes go to the addon's threads or to any free worker, and come back in
  * order. Needs at least one byte.
  */
 export class ThreadedStream implements DigestStream {
@@ -75,7 +75,7 @@ export class ThreadedStream implements DigestStream {
     this.#announced.abort();
     this.#flatThread?.drop(this.#id);
     this.#flatThread = null;
-    // Threads may still be reading slabs that are under way; those are not used again.
+    // Threads may still be reading slabs in progress; those are not reused.
     this.#current = null;
   }
 
@@ -89,7 +89,7 @@ export class ThreadedStream implements DigestStream {
     }
   }
 
-  /** One call after another, also where the caller did not wait. */
+  /** Serialises calls, even if the caller did not await them. */
   #inOrder(work: () => Promise<void>): Promise<void> {
     this.#calls = this.#calls.then(work);
     return this.#calls;

@@ -1,7 +1,7 @@
 /**
- * What a hashing thread runs, as text: it loads the same from compiled files, from sources under test, and from a bundle.
+ * The source text of a hashing thread: as text it loads the same way from compiled files, sources under test and bundles.
  * One message is one slab of shared memory, or a range of an open file. `flat` continues the flat SHA-256 of a stream, as
- * `flat-file` does with what it reads; `leaves` writes the slab's leaf hashes behind its data.
+ * `flat-file` does with the bytes that it reads; `leaves` writes the slab's leaf hashes after its data.
  */
 export const WORKER_SOURCE = `
 'use strict';

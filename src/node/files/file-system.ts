@@ -24,7 +24,7 @@ export interface AuditFile {
 /** `create`: must not exist. `update`: must exist. */
 export type OpenMode = 'create' | 'update' | 'read';
 
-/** What the log needs of a file system: the seam where tests inject failures and watch the order of calls. */
+/** The log's interface to the file system, where tests inject failures and watch the order of calls. */
 export interface AuditFileSystem {
   /**
    * Follows no link, does not block on a pipe, and opens only regular files. Errors: AUDIT_FAILED for anything else of that
@@ -42,7 +42,7 @@ export interface AuditFileSystem {
   makeDirectory(path: string): Promise<void>;
   /** fsync of a directory: makes its new, renamed and removed names durable. */
   syncDirectory(path: string): Promise<void>;
-  /** Of the name itself, also if it is a link; null where there is none. */
+  /** Of the name itself, even if it is a link; null if it does not exist. */
   identity(path: string): Promise<string | null>;
 }
 
@@ -189,7 +189,7 @@ export async function* readChunks(
   }
 }
 
-/** A whole small file, or null where there is none. Errors: what the system says; a RangeError above `maxBytes`. */
+/** A whole small file, or null if there is none. Errors: the system's; a RangeError above `maxBytes`. */
 export async function readSmall(
   fs: AuditFileSystem,
   path: string,
@@ -216,7 +216,7 @@ export async function readSmall(
   }
 }
 
-/** The name that `replaceFile` gives a file until it is complete. A crash may leave one behind. */
+/** The name that `replaceFile` gives a file until it is complete. A crash may leave such a file. */
 const TEMPORARY = /^(.+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /** The final name of a temporary file, or null for other names. */

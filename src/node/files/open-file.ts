@@ -13,7 +13,7 @@ import {
 import type { RangedSource } from '../../source/index.js';
 import { hasCode } from './system-error.js';
 
-/** Buffers of one stream: one at the consumer's, the others being filled, so that reading overlaps hashing and upload. */
+/** Buffers of one stream: the consumer has one, the others are being filled, so that reading overlaps hashing and upload. */
 const BUFFERS = 3;
 /**
  * Without O_NONBLOCK, opening a named pipe would wait for a writer; it makes no difference for regular files. Opening a
@@ -192,7 +192,7 @@ export class OpenFile implements RangedSource {
     return this.#closed;
   }
 
-  /** Never rejects: a chunk read ahead may fail long before anyone waits for it. */
+  /** Never rejects: a chunk read ahead may fail long before it is awaited. */
   async #fill(target: Uint8Array, offset: number): Promise<ReadOutcome> {
     try {
       for (let done = 0; done < target.length; ) {

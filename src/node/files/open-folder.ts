@@ -16,7 +16,7 @@ export class OpenFolder {
   /** Absolute, as it was named. */
   readonly path: string;
   readonly #handle: FileHandle | null;
-  /** What the path of an entry starts with. */
+  /** The prefix of an entry's path. */
   readonly #base: string;
 
   private constructor(path: string, handle: FileHandle | null, base: string) {
@@ -51,7 +51,7 @@ export class OpenFolder {
     }
   }
 
-  /** Names of its entries, less those of folders. */
+  /** Names of its entries other than folders. */
   async names(): Promise<string[]> {
     const entries = await readdir(this.#base, { withFileTypes: true });
     return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);

@@ -26,7 +26,7 @@ export function checkTrustOwner(uid: number | undefined): number | null {
 
 /**
  * Why a file that holds a secret is refused, and what to do; null where it is accepted. It must be the user's own, root's
- * or `trustOwner`'s, and private. On Windows, whose access rights are elsewhere, the answer is always null.
+ * or `trustOwner`'s, and private. On Windows, which has a different rights model, the result is always null.
  */
 export function secrecyFault(rights: Rights, trustOwner: number | null): string | null {
   const owner = ownerFault(rights, trustOwner);
@@ -43,7 +43,7 @@ export function secrecyFault(rights: Rights, trustOwner: number | null): string 
 }
 
 /**
- * Why a file or directory is not trusted for who owns it, or null. `trustOwner`: a user who is trusted beside this one
+ * Why a file or directory is not trusted because of its owner, or null. `trustOwner`: a user who is trusted beside this one
  * and root.
  */
 export function ownerFault({ uid }: Rights, trustOwner: number | null): string | null {
@@ -58,7 +58,7 @@ export function ownerFault({ uid }: Rights, trustOwner: number | null): string |
 /**
  * Why names in a directory cannot be trusted, and what to do; null where they can. Anyone who can write a directory, or
  * one above it, can replace any name in it with a link, a pipe or another file. A directory is trusted that is this
- * user's, root's or `trustOwner`'s, and that neither everybody nor a group that this process is not in may write. Above
+ * user's, root's or `trustOwner`'s, and that neither all users nor a group that this process is not in may write. Above
  * it, sticky directories such as /tmp are trusted too, because other users cannot rename our files there, and root's
  * with any group. This holds along the path as written and along the path with its links resolved. Missing directories
  * are skipped. Errors: those of the system.

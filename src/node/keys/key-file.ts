@@ -37,7 +37,7 @@ type Purpose = 'checkpoint' | 'attestation';
 
 /**
  * Default location of a worker's key: the user's state directory (XDG Base Directory). Each purpose has its own key.
- * Errors: INVALID_INPUT for a user without a home, such as one that no passwd entry names.
+ * Errors: INVALID_INPUT for a user without a home, such as one without a passwd entry.
  */
 export function defaultKeyFile(
   workerId: string,
@@ -80,7 +80,7 @@ function homeDirectory(): string | null {
 }
 
 export interface KeyFileOptions {
-  /** The audit log's directory, in which the key must not lie; null where there is no log. */
+  /** The audit log's directory, in which the key must not lie; null without a log. */
   readonly logDirectory: string | null;
   /** Refuse a missing key instead of creating it. Default false. */
   readonly mustExist?: boolean;

@@ -1,4 +1,4 @@
-// What ONNX Runtime Web needs of Node: a GPU device through Dawn, and the globals of a page while a session is made.
+// What ONNX Runtime Web needs from Node: a GPU device through Dawn, and the globals of a page while a session is made.
 import { onFirstCall } from '../on-first-call.js';
 
 export { withGpuGlobals } from './gpu-globals.js';

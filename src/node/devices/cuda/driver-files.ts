@@ -3,7 +3,7 @@ import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /**
- * Where systems keep the NVIDIA driver: the folders of libraries with all below them (Debian's multiarch folders lie
+ * Where systems keep the NVIDIA driver: the library folders with everything below them (Debian's multiarch folders lie
  * there), those that NVIDIA's container toolkit fills, NixOS, and CUDA's forward compatibility package.
  */
 const SYSTEM_FOLDERS = [

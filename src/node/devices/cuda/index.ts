@@ -1,4 +1,4 @@
-// The CUDA backend in Node: loads the addon, judges the driver's file, and tries a store to read-only memory.
+// The CUDA backend in Node: loads the addon, checks where the driver's files lie, and tries a store to read-only memory.
 export { nodeCudaBackend } from './backend.js';
 export { loadAddon } from './loader.js';
 export { probeReadOnlyStore } from './probe.js';

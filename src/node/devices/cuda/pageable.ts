@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 export interface SystemSigns {
   /** Text of /proc/sys/kernel/osrelease; null if it cannot be read. */
   readonly kernelRelease: string | null;
-  /** /dev/dxg exists: the GPU is Windows' own, reached through its driver. */
+  /** /dev/dxg exists: Windows owns the GPU, which is reached through the Windows driver. */
   readonly dxg: boolean;
 }
 
-/** Signs of this machine. */
+/** The description of this machine. */
 export function systemSigns(): SystemSigns {
   return { kernelRelease: readKernelRelease(), dxg: existsSync('/dev/dxg') };
 }

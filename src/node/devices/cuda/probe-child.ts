@@ -1,4 +1,4 @@
-// Runs in a process of its own: `node probe-child.js INDEX` prints a StoreProbe as JSON.
+// Runs in a separate process: `node probe-child.js INDEX` prints a StoreProbe as JSON.
 import { argv, stdout } from 'node:process';
 import { nodeCudaBackend } from './backend.js';
 import { tryStore } from './probe.js';

@@ -8,7 +8,7 @@ import type { Backend, Device } from '../../../device/index.js';
 /** The outcome of a kernel's store to a frozen region. */
 export interface StoreProbe {
   /**
-   * `faulted`: the store was refused and the context is void, as it should be; `stored`: the sealed bytes changed;
+   * `faulted`: the store was refused and the context is void, as expected; `stored`: the sealed bytes changed;
    * `ignored`: nothing happened;
    * `unprotected`: the driver granted no read-only mapping, so nothing was tried.
    */
