@@ -68,10 +68,10 @@ async function drillOnce(
   const what = `${shard.byteLength} bytes, seed ${seed}`;
   if (found === null) throw new Failure(`${what}: ${FLIPS} flipped bits were not found`);
   if (String(found) !== String(blocks))
-    throw new Failure(`${what}: other blocks were named than those that were hit`);
+    throw new Failure(`${what}: the blocks named are not those that were hit`);
   const healMs = await elapsedMs(() => manager.heal(shard, source));
   const { verified } = await manager.verify(shard);
-  if (!verified) throw new Failure(`${what}: not whole after healing`);
+  if (!verified) throw new Failure(`${what}: not intact after healing`);
   return {
     byteLength: shard.byteLength,
     seed,

@@ -154,7 +154,7 @@ async function damageAndHeal(
   const { flips } = await manager.drill(shard, DRILL);
   const struck = new Set(flips.map(({ tensor }) => tensor));
   const damaged = dataOf((await run(session, feeds, { maxAgeMs: LONG_AGO_MS })).outputs);
-  if (sameBits(damaged, output)) throw new Failure('flipped bits did not change what the engine gives');
+  if (sameBits(damaged, output)) throw new Failure("flipped bits did not change the engine's output");
   let refusal: unknown = null;
   const detectMs = await elapsedMs(async () => {
     refusal = await run(session, feeds).then(
@@ -166,11 +166,11 @@ async function damageAndHeal(
     throw new Failure('a run over damaged weights was not refused');
   const named = new Set(refusal.report?.damaged?.map(({ tensor }) => tensor));
   if ([...struck].some((tensor) => !named.has(tensor)) || named.size !== struck.size) {
-    throw new Failure('other tensors were named than those that were hit');
+    throw new Failure('the tensors named are not those that were hit');
   }
   await manager.heal(shard, source);
   if (!sameBits(dataOf((await run(session, feeds)).outputs), output)) {
-    throw new Failure('after healing the engine gives something else than before');
+    throw new Failure("after healing the engine's output differs from before");
   }
   return { flips: DRILL.flips, tensors: named.size, detectMs: rounded(detectMs) };
 }

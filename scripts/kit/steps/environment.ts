@@ -64,7 +64,7 @@ export async function environment(context: StepContext): Promise<void> {
   }
   if (setting.emulated) return;
   if (residency !== 'device-local') throw new Failure(`the memory is ${residency}, not device-local: ${why}`);
-  if (smi?.name === undefined) throw new Failure('nvidia-smi is not there or does not know this GPU');
+  if (smi?.name === undefined) throw new Failure('nvidia-smi is missing or does not know this GPU');
   if (smi.name !== info.name)
     throw new Failure(`nvidia-smi calls this GPU "${smi.name}", the driver "${info.name}"`);
 }

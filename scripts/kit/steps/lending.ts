@@ -121,7 +121,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what: s
 /** Free bytes of the device, as the driver reports them for all processes together. */
 export async function freeBytes(manager: VramManager): Promise<number> {
   const { availableBytes } = await manager.capacity();
-  if (availableBytes === null) throw new Failure('the driver does not say how much memory is free');
+  if (availableBytes === null) throw new Failure('the driver does not report how much memory is free');
   return availableBytes;
 }
 

@@ -15,6 +15,6 @@ export async function loss(context: StepContext): Promise<void> {
   context.figure('otherProcess', other.code === 0 ? 'opens and proves its known answers' : endInWords(other));
   if (lost.text('store') === 'carried out') throw new Failure('an illegal store was carried out');
   if (lost.text('rootAfter') !== 'DEVICE_LOST')
-    throw new Failure('a lost context still answers as if it were whole');
+    throw new Failure('a call on the lost context did not fail with DEVICE_LOST');
   if (other.code !== 0) throw new Failure(`a fresh process after the loss: ${endInWords(other)}`);
 }
