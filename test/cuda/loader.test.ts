@@ -126,7 +126,7 @@ describeCuda('cuda: an addon that is missing or does not fit says what to do', (
     });
     expect(await backend.list()).toEqual([]);
     expect((await backend.problem())?.message).toMatch(
-      /another version of this package \(interface 1, not 4\); install/,
+      /another version of this package \(interface 1, not 5\); install/,
     );
   });
 
